@@ -1,0 +1,475 @@
+//! Every Redis key of the protocol, as types: the only module that spells `rrrspec:`.
+//!
+//! A key is parsed once, where it enters (a flag, an environment variable, a queue message), and
+//! from then on its type says what it names. `Display` gives back the exact bytes, so that
+//! parsing and printing round-trip.
+
+use std::fmt;
+use std::str::FromStr;
+
+const PREFIX: &str = "rrrspec:";
+
+/// Longest spec file name in bytes (FAULTS S6).
+pub const SPEC_FILE_MAX: usize = 1024;
+
+/// Text that is not a key of the kind that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadKey {
+    text: String,
+    expected: &'static str,
+}
+
+impl fmt::Display for BadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: String = self.text.escape_debug().take(200).collect();
+        write!(f, "'{shown}' is not {}", self.expected)
+    }
+}
+
+impl std::error::Error for BadKey {}
+
+fn bad(text: &str, expected: &'static str) -> BadKey {
+    BadKey {
+        text: text.to_owned(),
+        expected,
+    }
+}
+
+macro_rules! key_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The key as Redis has it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl redis::ToRedisArgs for $name {
+            fn write_redis_args<W: ?Sized + redis::RedisWrite>(&self, out: &mut W) {
+                out.write_arg(self.0.as_bytes());
+            }
+        }
+
+        impl redis::ToSingleRedisArg for $name {}
+
+        impl redis::FromRedisValue for $name {
+            fn from_redis_value(value: redis::Value) -> Result<Self, redis::ParsingError> {
+                let text: String = redis::FromRedisValue::from_redis_value(value)?;
+                text.parse()
+                    .map_err(|error: BadKey| redis::ParsingError::from(error.to_string()))
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+    };
+}
+
+key_type! {
+    /// `rrrspec:taskset:$TASKSET_ID`: one run of a suite.
+    TasksetKey
+}
+key_type! {
+    /// `rrrspec:taskset:$TASKSET_ID:task:$TASK_ID`: one spec file of a run; `$TASK_ID` is the file.
+    TaskKey
+}
+key_type! {
+    /// `…:task:$TASK_ID:trial:$TRIAL_ID`: one execution of a task.
+    TrialKey
+}
+key_type! {
+    /// `rrrspec:worker:$WORKER_ID`: one machine that runs slaves.
+    WorkerKey
+}
+key_type! {
+    /// `rrrspec:worker:$WORKER_ID:slave:$PID`: one process that makes trials.
+    SlaveKey
+}
+
+/// A part of a key that stands between two colons: not empty, no colon, no control character.
+fn is_id(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 256
+        && !text.chars().any(|c| c == ':' || c.is_control() || c.is_whitespace())
+}
+
+impl TasksetKey {
+    /// A key nobody has used before.
+    pub fn fresh() -> Self {
+        Self(format!("{PREFIX}taskset:{}", uuid::Uuid::new_v4()))
+    }
+
+    /// The `$TASKSET_ID`.
+    pub fn id(&self) -> &str {
+        &self.0[PREFIX.len() + "taskset:".len()..]
+    }
+
+    /// The key of this taskset's task for `spec_file`, which must have passed [`spec_file_error`].
+    pub fn task(&self, spec_file: &str) -> TaskKey {
+        TaskKey(format!("{}:task:{spec_file}", self.0))
+    }
+
+    /// `string`: the log of the taskset.
+    pub fn log(&self) -> String {
+        format!("{}:log", self.0)
+    }
+
+    /// `list` of [`SlaveKey`]: every slave that ever joined.
+    pub fn slaves(&self) -> String {
+        format!("{}:slave", self.0)
+    }
+
+    /// `list` of worker log keys: one for each time a worker joined.
+    pub fn worker_logs(&self) -> String {
+        format!("{}:worker_log", self.0)
+    }
+
+    /// `hash`: what `worker` did for this taskset when it first joined.
+    pub fn worker_log(&self, worker: &WorkerKey) -> String {
+        format!("{}:worker_log:{worker}", self.0)
+    }
+
+    /// `list` of [`TaskKey`]: waiting to be reserved by a slave.
+    pub fn task_queue(&self) -> String {
+        format!("{}:task_queue", self.0)
+    }
+
+    /// `list` of [`TaskKey`]: all of them.
+    pub fn tasks(&self) -> String {
+        format!("{}:tasks", self.0)
+    }
+
+    /// `list` of [`TaskKey`]: those without a final status.
+    pub fn tasks_left(&self) -> String {
+        format!("{}:tasks_left", self.0)
+    }
+
+    /// `stream` of JSON events (ours).
+    pub fn events(&self) -> String {
+        format!("{}:events", self.0)
+    }
+
+    /// `stream` of short words that wake slaves up (ours).
+    pub fn wake(&self) -> String {
+        format!("{}:wake", self.0)
+    }
+}
+
+impl FromStr for TasksetKey {
+    type Err = BadKey;
+
+    fn from_str(text: &str) -> Result<Self, BadKey> {
+        const EXPECTED: &str = "a taskset key (rrrspec:taskset:ID)";
+        match text
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.strip_prefix("taskset:"))
+        {
+            Some(id) if is_id(id) => Ok(Self(text.to_owned())),
+            _ => Err(bad(text, EXPECTED)),
+        }
+    }
+}
+
+/// Splits `rrrspec:taskset:ID:task:REST` into the length of the taskset key and REST.
+fn split_task(text: &str) -> Option<(usize, &str)> {
+    let rest = text.strip_prefix(PREFIX)?.strip_prefix("taskset:")?;
+    let (id, rest) = rest.split_once(':')?;
+    let task_id = rest.strip_prefix("task:")?;
+    is_id(id).then_some((PREFIX.len() + "taskset:".len() + id.len(), task_id))
+}
+
+impl TaskKey {
+    /// The taskset that this task belongs to.
+    pub fn taskset(&self) -> TasksetKey {
+        let (length, _) = split_task(&self.0).expect("a task key was checked when it was made");
+        TasksetKey(self.0[..length].to_owned())
+    }
+
+    /// The `$TASK_ID`, which is the spec file.
+    pub fn spec_file(&self) -> &str {
+        let (_, id) = split_task(&self.0).expect("a task key was checked when it was made");
+        id
+    }
+
+    /// `list` of [`TrialKey`].
+    pub fn trials(&self) -> String {
+        format!("{}:trial", self.0)
+    }
+}
+
+impl FromStr for TaskKey {
+    type Err = BadKey;
+
+    fn from_str(text: &str) -> Result<Self, BadKey> {
+        match split_task(text) {
+            Some((_, spec_file)) if spec_file_error(spec_file).is_none() => {
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err(bad(text, "a task key (rrrspec:taskset:ID:task:SPEC_FILE)")),
+        }
+    }
+}
+
+impl TrialKey {
+    /// The task that this trial is of.
+    pub fn task(&self) -> TaskKey {
+        let at = self.0.rfind(":trial:").expect("a trial key has a trial");
+        TaskKey(self.0[..at].to_owned())
+    }
+}
+
+impl FromStr for TrialKey {
+    type Err = BadKey;
+
+    fn from_str(text: &str) -> Result<Self, BadKey> {
+        const EXPECTED: &str = "a trial key (rrrspec:taskset:ID:task:SPEC_FILE:trial:ID)";
+        let (task, id) = text.rsplit_once(":trial:").ok_or(bad(text, EXPECTED))?;
+        if !is_id(id) || task.parse::<TaskKey>().is_err() {
+            return Err(bad(text, EXPECTED));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl WorkerKey {
+    /// The key of the worker called `id`.
+    pub fn new(id: &str) -> Result<Self, BadKey> {
+        format!("{PREFIX}worker:{id}")
+            .parse()
+            .map_err(|_| bad(id, "a worker id: no colon, space or control character"))
+    }
+
+    /// The `$WORKER_ID`.
+    pub fn id(&self) -> &str {
+        &self.0[PREFIX.len() + "worker:".len()..]
+    }
+
+    /// The key of this worker's slave called `name` (the protocol's `$PID`).
+    pub fn slave(&self, name: &str) -> SlaveKey {
+        SlaveKey(format!("{}:slave:{name}", self.0))
+    }
+
+    /// `list` of [`TasksetKey`]: what the dispatcher gave this worker.
+    pub fn queue(&self) -> String {
+        format!("{}:worker_queue", self.0)
+    }
+
+    /// `string` with an expiry: stands while the worker lives.
+    pub fn heartbeat(&self) -> String {
+        format!("{}:heartbeat", self.0)
+    }
+}
+
+impl FromStr for WorkerKey {
+    type Err = BadKey;
+
+    fn from_str(text: &str) -> Result<Self, BadKey> {
+        match text
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.strip_prefix("worker:"))
+        {
+            Some(id) if is_id(id) => Ok(Self(text.to_owned())),
+            _ => Err(bad(text, "a worker key (rrrspec:worker:ID)")),
+        }
+    }
+}
+
+impl SlaveKey {
+    /// The worker that started this slave.
+    pub fn worker(&self) -> WorkerKey {
+        let at = self.0.rfind(":slave:").expect("a slave key has a slave");
+        WorkerKey(self.0[..at].to_owned())
+    }
+
+    /// `list` of [`TrialKey`] this slave made, oldest first.
+    pub fn trials(&self) -> String {
+        format!("{}:trial", self.0)
+    }
+
+    /// `string`: what the slave said on stderr.
+    pub fn log(&self) -> String {
+        format!("{}:log", self.0)
+    }
+
+    /// `string` with an expiry: stands while the slave lives.
+    pub fn heartbeat(&self) -> String {
+        format!("{}:heartbeat", self.0)
+    }
+}
+
+impl FromStr for SlaveKey {
+    type Err = BadKey;
+
+    fn from_str(text: &str) -> Result<Self, BadKey> {
+        const EXPECTED: &str = "a slave key (rrrspec:worker:ID:slave:PID)";
+        let (worker, pid) = text.rsplit_once(":slave:").ok_or(bad(text, EXPECTED))?;
+        if !is_id(pid) || worker.parse::<WorkerKey>().is_err() {
+            return Err(bad(text, EXPECTED));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// `hash`: the cluster's rsync defaults.
+pub fn rsync_info() -> String {
+    format!("{PREFIX}rsync_info")
+}
+
+/// `list` of messages to the arbiter.
+pub fn arbiter_queue() -> String {
+    format!("{PREFIX}arbiter_queue")
+}
+
+/// `list` whose entries only mean "look again".
+pub fn dispatcher_queue() -> String {
+    format!("{PREFIX}dispatcher_queue")
+}
+
+/// `list` of [`TasksetKey`]: finished, to be persisted.
+pub fn persister_queue() -> String {
+    format!("{PREFIX}persister_queue")
+}
+
+/// `list` of [`TasksetKey`]: submitted and not finished, oldest first.
+pub fn active_taskset() -> String {
+    format!("{PREFIX}active_taskset")
+}
+
+/// `set` of [`WorkerKey`].
+pub fn workers() -> String {
+    format!("{PREFIX}worker")
+}
+
+/// `hash` of whole seconds by spec file.
+pub fn estimate_sec(class: &str) -> String {
+    format!("{PREFIX}estimate_sec:{class}")
+}
+
+/// `hash` of milliseconds by spec file (ours).
+pub fn estimate_ms(class: &str) -> String {
+    format!("{PREFIX}estimate_ms:{class}")
+}
+
+/// `string` with an expiry: the taskset that is syncing into the remote folder `name` (ours).
+pub fn rsync_lock(name: &str) -> String {
+    format!("{PREFIX}rsync_lock:{name}")
+}
+
+/// `list` of the messages of `queue` that could not be understood (ours).
+pub fn dead(queue: &str) -> String {
+    format!("{queue}:dead")
+}
+
+/// What is wrong with `spec_file` as a task's name, if anything (FAULTS S6).
+///
+/// The name becomes part of a key and, on the worker, a path below the working folder.
+pub fn spec_file_error(spec_file: &str) -> Option<&'static str> {
+    let path = std::path::Path::new(spec_file);
+    if spec_file.is_empty() {
+        Some("it is empty")
+    } else if spec_file.len() > SPEC_FILE_MAX {
+        Some("it is longer than 1024 bytes")
+    } else if spec_file.chars().any(char::is_control) {
+        Some("it has a control character")
+    } else if path.is_absolute() {
+        Some("it is absolute; name it relative to the packaging folder")
+    } else if path.components().any(|c| c == std::path::Component::ParentDir) {
+        Some("it has a '..' component")
+    } else if spec_file.contains(":trial:") || spec_file.ends_with(":trial") {
+        Some("it has a ':trial' component, which would make keys ambiguous")
+    } else {
+        None
+    }
+}
+
+/// What is wrong with `name` as an rsync name, if anything (FAULTS S2): it becomes a folder that
+/// `rsync --delete` empties.
+pub fn rsync_name_error(name: &str) -> Option<&'static str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() {
+        Some("it is empty")
+    } else if name.len() > 64 {
+        Some("it is longer than 64 characters")
+    } else if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        Some("it must start with a letter or a digit")
+    } else if !name.chars().all(allowed) {
+        Some("it may have only letters, digits, '.', '_' and '-'")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trips<K: FromStr<Err = BadKey> + fmt::Display>(text: &str) {
+        let key: K = text.parse().unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(key.to_string(), text);
+    }
+
+    #[test]
+    fn keys_round_trip() {
+        round_trips::<TasksetKey>("rrrspec:taskset:8f1c");
+        round_trips::<TaskKey>("rrrspec:taskset:8f1c:task:spec/a_spec.rb");
+        round_trips::<TaskKey>("rrrspec:taskset:8f1c:task:t/a.py::TestA::test_b[x:task:y]");
+        round_trips::<TrialKey>("rrrspec:taskset:8f1c:task:spec/a b'\"ü.rb:trial:17");
+        round_trips::<WorkerKey>("rrrspec:worker:host.example");
+        round_trips::<SlaveKey>("rrrspec:worker:host.example:slave:123-ab");
+    }
+
+    #[test]
+    fn a_trial_key_knows_its_task_taskset_and_file() {
+        let trial: TrialKey = "rrrspec:taskset:T:task:a:task:b.rb:trial:9".parse().unwrap();
+        assert_eq!(trial.task().spec_file(), "a:task:b.rb");
+        assert_eq!(trial.task().taskset().id(), "T");
+        let made = trial.task().taskset().task("a:task:b.rb");
+        assert_eq!(made, trial.task());
+    }
+
+    #[test]
+    fn keys_of_another_kind_are_refused() {
+        assert!("rrrspec:taskset:".parse::<TasksetKey>().is_err());
+        assert!("rrrspec:taskset:a:log".parse::<TasksetKey>().is_err());
+        assert!("taskset:a".parse::<TasksetKey>().is_err());
+        assert!("rrrspec:taskset:a:task:".parse::<TaskKey>().is_err());
+        assert!("rrrspec:taskset:a:task:/etc/passwd".parse::<TaskKey>().is_err());
+        assert!("rrrspec:taskset:a:task:b".parse::<TrialKey>().is_err());
+        assert!("rrrspec:worker:a:slave:1".parse::<WorkerKey>().is_err());
+        assert!("rrrspec:worker:a".parse::<SlaveKey>().is_err());
+    }
+
+    #[test]
+    fn spec_files_that_could_leave_the_tree_or_blur_a_key_are_refused() {
+        for bad in ["", "/a", "../a", "a/../b", "a\0b", "a\nb", "a:trial:b", "a:trial"] {
+            assert!(spec_file_error(bad).is_some(), "{bad:?}");
+        }
+        assert!(spec_file_error(&"a".repeat(1025)).is_some());
+        for good in ["a", "a b", "it's \"ü\"", "-x", "a..b", "t.py::test_x"] {
+            assert_eq!(spec_file_error(good), None, "{good:?}");
+        }
+    }
+
+    #[test]
+    fn rsync_names_are_plain_folder_names() {
+        for bad in ["", ".", "..", "a/b", "-a", ".a", "a b", "ü"] {
+            assert!(rsync_name_error(bad).is_some(), "{bad:?}");
+        }
+        for good in ["alice", "a.b_c-1", "0"] {
+            assert_eq!(rsync_name_error(good), None, "{good:?}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+-- accept: a worker takes the taskset at the head of its queue, and opens its worker log.
+-- Guarantees that a taskset that is over is dropped instead (Q4), that the message is popped only
+-- together with the worker's note of it (Q2), and that a second stay gets a log of its own (C10).
+-- shared: event close
+-- KEYS 1 taskset, 2 worker, 3 worker_queue, 4 worker log of a first stay
+-- ARGV 1 message ('' when the worker was told the taskset by its owner), 2 now
+-- returns {'accepted', worker log, emitted…} | {'over', status} | {'moved'} | {'staged'}
+local taskset, worker = KEYS[1], KEYS[2]
+if ARGV[1] ~= '' and redis.call('LINDEX', KEYS[3], 0) ~= ARGV[1] then
+  return { 'moved' }
+end
+local exists, open, status = is_open(taskset)
+if exists and open and redis.call('TTL', taskset) ~= -1 then
+  return { 'staged' }
+end
+if ARGV[1] ~= '' then
+  redis.call('LPOP', KEYS[3])
+end
+if not open then
+  return { 'over', status or 'gone' }
+end
+if not is_set(status) then
+  redis.call('HSET', taskset, 'status', 'running')
+  emit(taskset, { { event = 'taskset_running' } })
+end
+local log, stay = KEYS[4], 1
+while redis.call('EXISTS', log) == 1 do
+  stay = stay + 1
+  log = KEYS[4] .. ':' .. stay
+end
+redis.call('HSET', log, 'worker', worker, 'taskset', taskset, 'started_at', ARGV[2])
+redis.call('EXPIRE', log, KEY_TTL)
+redis.call('RPUSH', taskset .. ':worker_log', log)
+redis.call('EXPIRE', taskset .. ':worker_log', KEY_TTL)
+redis.call('HSET', worker, 'taskset', taskset)
+emit(taskset, { { event = 'worker_joined', worker = worker } })
+redis.call('EXPIRE', taskset .. ':events', KEY_TTL)
+return { 'accepted', log, unpack(emitted) }

@@ -1,0 +1,21 @@
+-- close: cancels or fails an open taskset, and pops the message that asked for it.
+-- Guarantees that a final status never changes (I7), and that the request is popped only together
+-- with its effect (Q1).
+-- shared: event close
+-- KEYS 1 taskset, 2 active_taskset, 3 persister_queue, 4 arbiter_queue
+-- ARGV 1 message ('' when there is none to pop), 2 status, 3 now, 4 reason ('' for none)
+-- returns 1 if it was closed now, else 0; then what was emitted (taskset, JSON, …)
+local taskset = KEYS[1]
+ACTIVE, PERSISTER = KEYS[2], KEYS[3]
+if ARGV[1] ~= '' then
+  if redis.call('LINDEX', KEYS[4], 0) ~= ARGV[1] then
+    return { 0 }
+  end
+  redis.call('LPOP', KEYS[4])
+end
+local exists, open = is_open(taskset)
+if not (exists and open) then
+  return { 0 }
+end
+close(taskset, ARGV[2], ARGV[4] ~= '' and ARGV[4] or nil, ARGV[3])
+return { 1, unpack(emitted) }

@@ -1,0 +1,15 @@
+-- leave: a worker closes its log of a taskset and is idle again, which the dispatcher is told.
+-- Guarantees that an expired log is not brought back (K2), and that a successor of the worker
+-- keeps what it has on hand.
+-- KEYS 1 taskset, 2 worker, 3 worker log, 4 dispatcher_queue
+-- ARGV 1 now, 2 the worker's instance
+-- returns nothing
+if redis.call('EXISTS', KEYS[3]) == 1 then
+  redis.call('HSET', KEYS[3], 'finished_at', ARGV[1])
+end
+local f = redis.call('HMGET', KEYS[2], 'taskset', 'instance')
+if f[1] == KEYS[1] and f[2] == ARGV[2] then
+  redis.call('HDEL', KEYS[2], 'taskset')
+end
+redis.call('RPUSH', KEYS[4], '0')
+return false

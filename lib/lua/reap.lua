@@ -1,0 +1,15 @@
+-- reap: declares a slave dead, and ends the trial it was making with 'error'.
+-- Guarantees that a slave with a heartbeat is left alone (unless its worker saw it die), and that
+-- a dead slave stays dead.
+-- shared: event reap
+-- KEYS 1 taskset, 2 slave, 3 arbiter_queue
+-- ARGV 1 now, 2 why it is dead, 3 certain (1: its worker waited on the process; 0: no heartbeat)
+-- returns 1 if it was declared dead now, else 0; then what was emitted (taskset, JSON, …)
+local taskset, slave = KEYS[1], KEYS[2]
+if ARGV[3] ~= '1' and redis.call('EXISTS', slave .. ':heartbeat') == 1 then
+  return { 0 }
+elseif redis.call('EXISTS', taskset) == 0 or redis.call('TTL', taskset) ~= -1 then
+  return { 0 }
+end
+local reaped = reap(taskset, slave, ARGV[2], ARGV[1], KEYS[3])
+return { reaped, unpack(emitted) }

@@ -1,0 +1,66 @@
+-- recover: puts back tasks that got lost, and finalises a taskset that has nothing left.
+-- Guarantees that a task is put back only if nothing else will bring its verdict: it has no
+-- status, is not queued, and no living slave tries it. Called with no task it only finalises.
+-- shared: event close reap judge
+-- KEYS 1 taskset, 2 active_taskset, 3 persister_queue, 4 arbiter_queue
+-- ARGV 1 now, 2… tasks that may be lost (at most 500)
+-- returns how many were put back, then what was emitted (taskset, JSON, …)
+local taskset = KEYS[1]
+ACTIVE, PERSISTER, NOW = KEYS[2], KEYS[3], ARGV[1]
+local exists, open, status = is_open(taskset)
+if not exists then
+  redis.call('LREM', ACTIVE, 0, taskset)
+  return { 0 }
+elseif not open then
+  -- Somebody else's arbiter stopped half-way through finishing it (I8).
+  if redis.call('LREM', ACTIVE, 0, taskset) > 0 and redis.call('TTL', taskset) == -1 then
+    redis.call('RPUSH', PERSISTER, taskset)
+  end
+  return { 0 }
+elseif status ~= 'running' then
+  return { 0 }
+end
+local book = book_of(taskset)
+book.look = true
+local queued = redis.call('EXISTS', taskset .. ':task_queue') == 1
+local lost = 0
+for i = 2, #ARGV do
+  local task = ARGV[i]
+  local k = redis.call('HMGET', task, 'status', 'spec_file', 'queued')
+  local spec_file = spec_file_of(task, k[2])
+  if is_set(k[1]) then
+    -- Settled, but left here by a crash of somebody else's arbiter (C2).
+    redis.call('LREM', taskset .. ':tasks_left', 1, task)
+  elseif spec_file and not (queued and k[3]) then
+    if not k[2] then
+      redis.call('HSET', task, 'taskset', taskset, 'spec_file', spec_file)
+      redis.call('EXPIRE', task, KEY_TTL)
+    end
+    local waiting = false
+    for _, trial in ipairs(redis.call('LRANGE', task .. ':trial', 0, -1)) do
+      local f = redis.call('HMGET', trial, 'status', 'slave', 'judged', 'task')
+      if is_set(f[1]) then
+        if not f[3] then
+          -- Finished, its message on the way or lost (Q3): to judge now is the same, and once.
+          judge(taskset, task, trial)
+          waiting = true
+        end
+      elseif is_set(f[2]) and redis.call('EXISTS', f[2] .. ':heartbeat') == 1 then
+        waiting = true
+      elseif is_set(f[2]) and reap(taskset, f[2], 'the slave died', NOW, KEYS[4]) == 1 then
+        waiting = true
+      elseif f[4] then
+        -- Its slave is known to be dead and does not hold it as its last: end it here.
+        redis.call('HSET', trial, 'status', 'error', 'finished_at', NOW)
+        judge(taskset, task, trial)
+        waiting = true
+      end
+    end
+    if not waiting then
+      requeue(taskset, task, spec_file, 'lost')
+      lost = lost + 1
+    end
+  end
+end
+flush()
+return { lost, unpack(emitted) }

@@ -1,0 +1,36 @@
+-- request_fail: a worker that cannot run a taskset says why, and asks the arbiter to fail it when
+-- no other worker is left that might do better.
+-- Guarantees that one sick machine does not fail a taskset which others could run (L9).
+-- shared: event close
+-- KEYS 1 taskset, 2 worker log, 3 arbiter_queue, 4 dispatcher_queue, 5 worker set
+-- ARGV 1 the worker, 2 reason, 3 after how many distinct workers a taskset is failed
+-- returns 'asked' | 'passed on' | 'over'
+local taskset = KEYS[1]
+local _, open = is_open(taskset)
+if not open or redis.call('TTL', taskset) ~= -1 then
+  return 'over'
+end
+redis.call('HSET', KEYS[2], 'failure', ARGV[2])
+redis.call('HSET', taskset .. ':worker_log:' .. ARGV[1], 'failure', ARGV[2])
+redis.call('EXPIRE', taskset .. ':worker_log:' .. ARGV[1], KEY_TTL)
+local failed, count = {}, 0
+for _, log in ipairs(redis.call('LRANGE', taskset .. ':worker_log', 0, -1)) do
+  local f = redis.call('HMGET', log, 'worker', 'failure')
+  if f[1] and f[2] and not failed[f[1]] then
+    failed[f[1]] = true
+    count = count + 1
+  end
+end
+if count < tonumber(ARGV[3]) then
+  local type = redis.call('HGET', taskset, 'worker_type')
+  for _, worker in ipairs(redis.call('SMEMBERS', KEYS[5])) do
+    if not failed[worker] and redis.call('HGET', worker, 'worker_type') == type
+      and redis.call('EXISTS', worker .. ':heartbeat') == 1 then
+      redis.call('RPUSH', KEYS[4], '0')
+      return 'passed on'
+    end
+  end
+end
+redis.call('HSETNX', taskset, 'fail_reason', ARGV[2])
+redis.call('RPUSH', KEYS[3], 'fail\t' .. taskset)
+return 'asked'

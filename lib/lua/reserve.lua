@@ -1,0 +1,25 @@
+-- reserve: a slave takes its next task, and the trial of it is created, in one step.
+-- Guarantees that a task leaves the queue only into a started trial, that finished tasks are
+-- never tried again, and that a fenced slave gets nothing.
+-- shared: event reserve
+-- KEYS 1 taskset, 2 slave, 3 arbiter_queue
+-- ARGV 1 trial id, 2 now, 3 patient (1/0), 4 announce (1/0), 5 again (1/0)
+-- returns {'run', trial, spec_file, estimate_sec, attempt} | {'empty'} | {'skip'} | {'over', status} | {'fenced'}
+local taskset, slave = KEYS[1], KEYS[2]
+local state, detail = standing(taskset, slave)
+if state ~= 'good' then
+  return { state, detail }
+end
+local events = {}
+local answer = reserve({
+  taskset = taskset,
+  slave = slave,
+  arbiter_queue = KEYS[3],
+  trial_id = ARGV[1],
+  now = ARGV[2],
+  patient = ARGV[3] == '1',
+  announce = ARGV[4] == '1',
+  again = ARGV[5] == '1',
+}, events)
+emit(taskset, events)
+return answer

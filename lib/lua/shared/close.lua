@@ -1,0 +1,34 @@
+-- Shared: the end of a taskset. Needs event.lua.
+
+-- Set by each script that closes tasksets, from its KEYS.
+local ACTIVE, PERSISTER
+
+-- Gives the taskset its final status, exactly once: the caller has seen that it is open.
+local function close(taskset, status, reason, now)
+  redis.call('HSET', taskset, 'status', status, 'finished_at', now)
+  if reason then
+    redis.call('HSETNX', taskset, 'fail_reason', reason)
+  end
+  redis.call('DEL', taskset .. ':task_queue')
+  redis.call('LREM', ACTIVE, 0, taskset)
+  redis.call('RPUSH', PERSISTER, taskset)
+  local f = redis.call('HMGET', taskset, 'succeeded_count', 'failed_count', 'flaky_count', 'fail_reason')
+  emit(taskset, { {
+    event = 'taskset_finished',
+    status = status,
+    tasks = redis.call('LLEN', taskset .. ':tasks'),
+    succeeded = tonumber(f[1] or '') or 0,
+    failed = tonumber(f[2] or '') or 0,
+    flaky = tonumber(f[3] or '') or 0,
+    fail_reason = status ~= 'succeeded' and is_set(f[4]) and f[4] or nil,
+  } })
+  wake(taskset, 'over', status)
+end
+
+-- Whether the taskset exists, and whether it is still open.
+local function is_open(taskset)
+  local f = redis.call('HMGET', taskset, 'status', 'created_at', 'worker_type', 'max_trials')
+  local exists = f[1] or f[2] or f[3] or f[4]
+  local open = exists and (not is_set(f[1]) or f[1] == 'running')
+  return exists and true or false, open and true or false, f[1]
+end

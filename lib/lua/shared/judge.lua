@@ -1,0 +1,180 @@
+-- Shared: verdicts of tasks. Needs event.lua and close.lua.
+--
+-- A call may judge trials of several tasksets: what it learns and changes of each is gathered
+-- here and written once, by flush().
+
+local NOW
+local books = {}
+
+-- Trials that were stopped from outside (a worker shut down, say) do not use up max_trials, but
+-- only so many of them, so that a test that stops its own worker still ends.
+local STOPPED_ALLOWANCE = 8
+
+local function book_of(taskset)
+  local book = books[taskset]
+  if not book then
+    local exists, open = is_open(taskset)
+    local max_trials = redis.call('HGET', taskset, 'max_trials')
+    book = {
+      exists = exists,
+      open = open,
+      max_trials = math.max(1, tonumber(max_trials or '') or 1),
+      succeeded = 0,
+      failed = 0,
+      flaky = 0,
+      events = {},
+    }
+    books[taskset] = book
+  end
+  return book
+end
+
+local function note(taskset, event)
+  local events = books[taskset].events
+  events[#events + 1] = event
+end
+
+-- Status + count + tasks_left in one script (C2). The caller has seen that the task has no status
+-- (promise 1: finalised at most once).
+local function settle(taskset, task, spec_file, status, trials, flaky)
+  local book = books[taskset]
+  redis.call('HSET', task, 'status', status)
+  redis.call('LREM', taskset .. ':tasks_left', 1, task)
+  if status == 'failed' then
+    book.failed = book.failed + 1
+  else
+    book.succeeded = book.succeeded + 1
+    if flaky then
+      book.flaky = book.flaky + 1
+    end
+  end
+  note(taskset, {
+    event = 'task_finished',
+    spec_file = spec_file,
+    status = status,
+    trials = #trials,
+    flaky = flaky,
+  })
+end
+
+-- Puts a task back at the head, marked, so that nobody puts it there twice.
+local function requeue(taskset, task, spec_file, reason)
+  redis.call('LPUSH', taskset .. ':task_queue', task)
+  redis.call('EXPIRE', taskset .. ':task_queue', KEY_TTL)
+  redis.call('HSET', task, 'queued', 1)
+  books[taskset].wake = true
+  note(taskset, { event = 'task_requeued', spec_file = spec_file, reason = reason })
+end
+
+-- What stands in a task's trials: how many have finished, how many of these count as tries, how
+-- many failed, and whether one is still being made by a slave that lives.
+local function survey(trials)
+  local s = { finished = 0, tries = 0, bad = 0, unfinished = 0, live = false }
+  for _, trial in ipairs(trials) do
+    local f = redis.call('HMGET', trial, 'status', 'stopped', 'slave')
+    if is_set(f[1]) then
+      s.finished = s.finished + 1
+      if not is_set(f[2]) then
+        s.tries = s.tries + 1
+        if f[1] ~= 'passed' and f[1] ~= 'pending' then
+          s.bad = s.bad + 1
+        end
+      end
+    else
+      s.unfinished = s.unfinished + 1
+      if is_set(f[3]) and redis.call('EXISTS', f[3] .. ':heartbeat') == 1 then
+        s.live = true
+      end
+    end
+  end
+  return s
+end
+
+-- Judges one finished trial of a task; safe to repeat. Returns why it cannot be judged, or nil.
+local function judge(taskset, task, trial)
+  local book = book_of(taskset)
+  if not book.exists then
+    return 'the taskset does not exist'
+  elseif not book.open then
+    return nil
+  end
+  local t = redis.call('HMGET', trial, 'status', 'task')
+  if not is_set(t[1]) then
+    return t[2] and 'the trial has not finished' or 'the trial does not exist'
+  end
+  local k = redis.call('HMGET', task, 'status', 'spec_file', 'taskset')
+  if is_set(k[1]) then
+    return nil
+  elseif not (k[2] or k[3]) then
+    return 'the task does not exist'
+  end
+  local spec_file = spec_file_of(task, k[2])
+  local trials = redis.call('LRANGE', task .. ':trial', 0, -1)
+  if t[1] == 'passed' or t[1] == 'pending' then
+    local flaky = false
+    if #trials > 1 then
+      local s = survey(trials)
+      flaky = s.bad > 0
+      if s.unfinished > 0 then
+        wake(taskset, 'stop', task)
+      end
+    end
+    settle(taskset, task, spec_file, t[1], trials, flaky)
+    return nil
+  end
+  -- A failing trial may requeue its task once, however often it is announced (C3, C7).
+  if redis.call('HSETNX', trial, 'judged', 1) == 0 then
+    return nil
+  end
+  local s = survey(trials)
+  if s.tries >= book.max_trials or s.finished >= book.max_trials + STOPPED_ALLOWANCE then
+    if s.unfinished > 0 then
+      wake(taskset, 'stop', task)
+    end
+    settle(taskset, task, spec_file, 'failed', trials, false)
+  elseif not s.live then
+    -- With a live copy there is nothing to do: its own verdict is still to come.
+    requeue(taskset, task, spec_file, t[1])
+  end
+  return nil
+end
+
+-- The verdict when no task is left (F1: the books must balance, or it is no success).
+local function finalise(taskset)
+  local f = redis.call('HMGET', taskset, 'succeeded_count', 'failed_count')
+  local succeeded, failed = tonumber(f[1] or '') or 0, tonumber(f[2] or '') or 0
+  local tasks = redis.call('LLEN', taskset .. ':tasks')
+  if tasks == 0 or succeeded + failed ~= tasks then
+    local reason = string.format(
+      'accounting mismatch: %d succeeded + %d failed of %d tasks', succeeded, failed, tasks)
+    close(taskset, 'failed', reason, NOW)
+  else
+    close(taskset, failed == 0 and 'succeeded' or 'failed', nil, NOW)
+  end
+end
+
+-- Writes what the books say, and closes the tasksets that have nothing left.
+local function flush()
+  for taskset, book in pairs(books) do
+    if book.open then
+      if book.succeeded > 0 then
+        redis.call('HINCRBY', taskset, 'succeeded_count', book.succeeded)
+      end
+      if book.failed > 0 then
+        redis.call('HINCRBY', taskset, 'failed_count', book.failed)
+      end
+      if book.flaky > 0 then
+        redis.call('HINCRBY', taskset, 'flaky_count', book.flaky)
+      end
+      emit(taskset, book.events)
+      if book.wake then
+        wake(taskset, 'work')
+      end
+      if book.look or book.succeeded + book.failed > 0 then
+        if redis.call('EXISTS', taskset .. ':tasks_left') == 0 then
+          finalise(taskset)
+        end
+      end
+    end
+  end
+end

@@ -1,0 +1,26 @@
+-- speculate: queues a second copy of tasks that run long while slaves are idle.
+-- Guarantees one extra copy a task, and only while the queue is empty (C8).
+-- shared: event
+-- KEYS 1 taskset
+-- ARGV 1… tasks
+-- returns how many were queued, then what was emitted (taskset, JSON, …)
+local taskset = KEYS[1]
+local queue = taskset .. ':task_queue'
+if redis.call('HGET', taskset, 'status') ~= 'running' or redis.call('EXISTS', queue) == 1 then
+  return { 0 }
+end
+local events = {}
+for _, task in ipairs(ARGV) do
+  local k = redis.call('HMGET', task, 'status', 'spec_file', 'taskset')
+  if (k[2] or k[3]) and not is_set(k[1]) and redis.call('HSETNX', task, 'speculated', 1) == 1 then
+    redis.call('HSET', task, 'queued', 1)
+    redis.call('RPUSH', queue, task)
+    events[#events + 1] = { event = 'task_speculated', spec_file = spec_file_of(task, k[2]) }
+  end
+end
+if #events > 0 then
+  redis.call('EXPIRE', queue, KEY_TTL)
+  emit(taskset, events)
+  wake(taskset, 'work')
+end
+return { #events, unpack(emitted) }

@@ -1,0 +1,16 @@
+-- worker_beat: a worker says that it lives, and comes back if it had been evicted.
+-- Guarantees that a worker whose id was taken over does not disturb its successor.
+-- KEYS 1 worker, 2 heartbeat, 3 worker set
+-- ARGV 1 instance, 2 heartbeat seconds, 3 worker_type, 4 slaves, 5 version
+-- returns 1, or 0 when the id belongs to another instance now
+local holder = redis.call('HGET', KEYS[1], 'instance')
+if holder and holder ~= ARGV[1] then
+  return 0
+end
+if not holder then
+  redis.call('HSET', KEYS[1], 'worker_type', ARGV[3], 'slaves', ARGV[4], 'version', ARGV[5], 'instance', ARGV[1])
+end
+redis.call('EXPIRE', KEYS[1], 86400)
+redis.call('SET', KEYS[2], 'alive', 'EX', ARGV[2])
+redis.call('SADD', KEYS[3], KEYS[1])
+return 1

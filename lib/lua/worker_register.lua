@@ -1,0 +1,18 @@
+-- worker_register: a worker takes its id.
+-- Guarantees that two living workers never share an id (C9). A predecessor whose process the
+-- caller knows to be gone is replaced at once.
+-- KEYS 1 worker, 2 heartbeat, 3 worker set, 4 dispatcher_queue
+-- ARGV 1 instance, 2 the instance known to be gone ('' for none), 3 heartbeat seconds,
+--      4 worker_type, 5 slaves, 6 version
+-- returns '' when registered, else the instance that holds the id
+local holder = redis.call('HGET', KEYS[1], 'instance') or 'unknown'
+if redis.call('EXISTS', KEYS[2]) == 1 and holder ~= ARGV[1] and holder ~= ARGV[2] then
+  return holder
+end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'worker_type', ARGV[4], 'slaves', ARGV[5], 'version', ARGV[6], 'instance', ARGV[1])
+redis.call('EXPIRE', KEYS[1], 86400)
+redis.call('SET', KEYS[2], 'alive', 'EX', ARGV[3])
+redis.call('SADD', KEYS[3], KEYS[1])
+redis.call('RPUSH', KEYS[4], '0')
+return ''

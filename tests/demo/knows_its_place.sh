@@ -1,0 +1,12 @@
+#!/bin/sh
+# passes: a test sees which slave runs it, but nothing that opens Redis, and no keyboard
+: "${RRRSPEC_TASKSET_KEY:?}" "${NUM_SLAVES:?}" "${SLAVE_NUMBER:?}" "${TEST_ENV_NUMBER?}"
+if env | grep -i '^[A-Z_]*REDIS[A-Z_]*='; then
+    echo "$0:4: the lines above should not be in the environment of a test"
+    exit 1
+fi
+if read -r line; then
+    echo "$0:8: expected no input, got '$line'"
+    exit 1
+fi
+echo "knows its place: slave $SLAVE_NUMBER of $NUM_SLAVES"
