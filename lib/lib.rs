@@ -1,1 +1,31 @@
-//! rrr
+//! rrr: a fault-tolerant distributed test runner made of small Unix tools over Redis.
+//!
+//! ```text
+//! rrr-submit ──task_queue──▶ rrr-slave ──trial──▶ arbiter_queue ──▶ rrr-arbiter
+//!     │                          ▲ spawn                                │
+//!     └─active_taskset,          │                                      ├─▶ events
+//!       dispatcher_queue ─▶ rrr-dispatch ─worker_queue─▶ rrr-worker     └─▶ persister_queue ─▶ rrr-persist
+//! ```
+//!
+//! In reading order: [`key`] names everything in Redis, [`store`] talks to it, the modules named
+//! after the protocol's nouns wrap one atomic transition each (`lib/lua/*.lua`), [`child`] runs a
+//! test, and [`role`] is what each tool does.
+
+pub mod child;
+pub mod cli;
+pub mod event;
+pub mod exit;
+pub mod key;
+pub mod out;
+pub mod queue;
+pub mod role;
+pub mod rsync;
+pub mod slave;
+pub mod stop;
+pub mod store;
+pub mod task;
+pub mod taskset;
+pub mod time;
+pub mod trial;
+pub mod worker;
+pub mod worker_log;

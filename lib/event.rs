@@ -1,0 +1,159 @@
+//! What happens to a taskset, as one JSON object a line.
+//!
+//! Written by the transitions into the stream `…:events`, whose entry ids are the times (Redis'
+//! clock, the only one that all roles share); read by `--follow`.
+
+use crate::key::TasksetKey;
+use crate::{out, time};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The names and fields of the events; scripts outside the project rely on them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    TasksetSubmitted {
+        tasks: u64,
+    },
+    TasksetRunning,
+    WorkerJoined {
+        worker: String,
+    },
+    TrialStarted {
+        task: String,
+        spec_file: String,
+        trial: String,
+        slave: String,
+        #[serde(default)]
+        attempt: u64,
+    },
+    TrialFinished {
+        task: String,
+        spec_file: String,
+        trial: String,
+        slave: String,
+        status: String,
+        #[serde(default)]
+        duration_ms: Option<u64>,
+        #[serde(default)]
+        passed: Option<u64>,
+        #[serde(default)]
+        pending: Option<u64>,
+        #[serde(default)]
+        failed: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stopped: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    TaskRequeued {
+        spec_file: String,
+        reason: String,
+    },
+    TaskSpeculated {
+        spec_file: String,
+    },
+    TaskFinished {
+        spec_file: String,
+        status: String,
+        trials: u64,
+        flaky: bool,
+    },
+    TasksetFinished {
+        status: String,
+        tasks: u64,
+        succeeded: u64,
+        failed: u64,
+        flaky: u64,
+        #[serde(default)]
+        fail_reason: Option<String>,
+    },
+}
+
+/// One line: `time`, `event` and `taskset` first, then the event's own fields.
+pub fn line(unix_ms: i64, taskset: &str, event: &Event) -> String {
+    let mut fields = match serde_json::to_value(event) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    let mut object = Map::new();
+    object.insert("time".into(), time::rfc3339(unix_ms).into());
+    if let Some(name) = fields.shift_remove("event") {
+        object.insert("event".into(), name);
+    }
+    object.insert("taskset".into(), taskset.into());
+    object.extend(fields);
+    Value::Object(object).to_string()
+}
+
+/// Prints an event that a transition has just emitted; what is not an event of ours is left out.
+pub fn print(taskset: &str, json: &str) {
+    if let Ok(event) = serde_json::from_str(json) {
+        out::line(&line(time::unix_ms(), taskset, &event));
+    }
+}
+
+/// One entry of the stream: when it was written, and what it tells.
+pub struct Entry {
+    pub unix_ms: i64,
+    pub events: Vec<Event>,
+}
+
+/// Reads what follows the entry `after` (`0-0` for all), waiting at most `wait_ms` for more; moves
+/// `after` on.
+pub fn read(
+    connection: &mut redis::Connection,
+    taskset: &TasksetKey,
+    after: &mut String,
+    wait_ms: usize,
+) -> redis::RedisResult<Vec<Entry>> {
+    type Streams = Option<Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>>;
+    let streams: Streams = redis::cmd("XREAD")
+        .arg("COUNT")
+        .arg(1000)
+        .arg("BLOCK")
+        .arg(wait_ms)
+        .arg("STREAMS")
+        .arg(taskset.events())
+        .arg(after.as_str())
+        .query(connection)?;
+    let mut entries = Vec::new();
+    for (_, found) in streams.unwrap_or_default() {
+        for (id, fields) in found {
+            let unix_ms = id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
+            let events = fields
+                .chunks(2)
+                .filter_map(|pair| serde_json::from_str(&String::from_utf8_lossy(pair.get(1)?)).ok())
+                .collect();
+            entries.push(Entry { unix_ms, events });
+            *after = id;
+        }
+    }
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_starts_with_time_event_and_taskset() {
+        let event: Event =
+            serde_json::from_str(r#"{"tasks":2,"event":"taskset_submitted"}"#).unwrap();
+        assert_eq!(
+            line(0, "rrrspec:taskset:a", &event),
+            r#"{"time":"1970-01-01T00:00:00.000Z","event":"taskset_submitted","taskset":"rrrspec:taskset:a","tasks":2}"#
+        );
+    }
+
+    #[test]
+    fn a_receipt_has_all_its_fields_even_without_a_reason() {
+        let event: Event = serde_json::from_str(
+            r#"{"event":"taskset_finished","status":"succeeded","tasks":1,"succeeded":1,"failed":0,"flaky":0}"#,
+        )
+        .unwrap();
+        assert!(line(0, "t", &event).ends_with(
+            r#""status":"succeeded","tasks":1,"succeeded":1,"failed":0,"flaky":0,"fail_reason":null}"#
+        ));
+    }
+}

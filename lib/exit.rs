@@ -1,0 +1,71 @@
+//! The exit codes of every tool, and failures that carry one.
+
+use std::fmt;
+
+/// Done, or the taskset succeeded.
+pub const OK: u8 = 0;
+/// The taskset failed.
+pub const FAILED: u8 = 1;
+/// Bad usage, configuration or input.
+pub const USAGE: u8 = 2;
+/// The taskset was cancelled.
+pub const CANCELLED: u8 = 3;
+/// There was nothing to run.
+pub const NOTHING: u8 = 4;
+/// A slave ended because a test had to be killed at its hard timeout.
+pub const HARD_TIMEOUT: u8 = 42;
+/// Redis cannot be reached.
+pub const UNAVAILABLE: u8 = 69;
+/// Something inside went wrong.
+pub const INTERNAL: u8 = 70;
+/// The time given for waiting is over.
+pub const TIMED_OUT: u8 = 124;
+/// The reader of our output went away (128 + SIGPIPE).
+pub const PIPE_CLOSED: u8 = 141;
+
+/// A failure for people: what is wrong, how to mend it, and the exit code that says so.
+#[derive(Debug)]
+pub struct Failure {
+    pub code: u8,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A failure with this code and message.
+pub fn failure(code: u8, message: impl Into<String>) -> Failure {
+    Failure {
+        code,
+        message: message.into(),
+        hint: None,
+    }
+}
+
+impl Failure {
+    /// Adds the way to mend it.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Prints `error` as `tool: …` and `hint: …` on stderr, and returns its exit code.
+pub fn report(tool: &str, error: &anyhow::Error) -> u8 {
+    eprintln!("{tool}: {error:#}");
+    match error.downcast_ref::<Failure>() {
+        Some(failure) => {
+            if let Some(hint) = &failure.hint {
+                eprintln!("hint: {hint}");
+            }
+            failure.code
+        }
+        None => INTERNAL,
+    }
+}

@@ -1,0 +1,132 @@
+//! Queues, read without taking: a message is popped only by the step that makes its effect.
+//!
+//! A consumer peeks, then one script checks that the head is still that message, applies the
+//! effect and pops it. A crash between loses nothing, two consumers cannot count twice, and one
+//! that merely BLPOPs can share the queue.
+
+use crate::key::{self, TaskKey, TasksetKey, TrialKey};
+use crate::lua;
+use crate::store::{Store, script::Script};
+
+/// A message in the arbiter's queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    Cancel(TasksetKey),
+    CancelAll,
+    Check(TasksetKey),
+    Fail(TasksetKey),
+    Trial(TrialKey, TaskKey, TasksetKey),
+}
+
+impl Message {
+    /// Reads one message, or says what is wrong with it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(bytes).map_err(|_| "it is not valid UTF-8".to_owned())?;
+        let (verb, key) = text.split_once('\t').unwrap_or((text, ""));
+        let taskset = || key.parse::<TasksetKey>().map_err(|error| error.to_string());
+        match verb {
+            "cancel" if key.is_empty() => Ok(Self::CancelAll),
+            "cancel" => Ok(Self::Cancel(taskset()?)),
+            "check" => Ok(Self::Check(taskset()?)),
+            "fail" => Ok(Self::Fail(taskset()?)),
+            "trial" => {
+                let trial: TrialKey = key.parse().map_err(|e: key::BadKey| e.to_string())?;
+                let task = trial.task();
+                let taskset = task.taskset();
+                Ok(Self::Trial(trial, task, taskset))
+            }
+            _ => Err("it is none of cancel, check, fail, trial".to_owned()),
+        }
+    }
+}
+
+/// Looks at the first `count` messages of `queue`, waiting at most `wait` seconds for one: one
+/// round trip, nothing taken.
+pub fn peek(store: &mut Store, queue: &str, count: usize, wait: f64) -> anyhow::Result<Vec<Vec<u8>>> {
+    store.call(|c, _| {
+        let (_, messages): (redis::Value, Vec<Vec<u8>>) = redis::pipe()
+            .cmd("BLMOVE")
+            .arg(queue)
+            .arg(queue)
+            .arg("LEFT")
+            .arg("LEFT")
+            .arg(wait)
+            .cmd("LRANGE")
+            .arg(queue)
+            .arg(0)
+            .arg(count - 1)
+            .query(c)?;
+        Ok(messages)
+    })
+}
+
+static POP: Script = lua!("pop");
+
+/// Takes `messages` off the head of `queue`, as far as they still stand there.
+pub fn pop(store: &mut Store, queue: &str, messages: &[Vec<u8>]) -> anyhow::Result<usize> {
+    store.call(|c, _| POP.key(queue).arg(messages).invoke(c))
+}
+
+static ROTATE: Script = lua!("rotate");
+
+/// Moves `message` from the head of `queue` to its tail.
+pub fn rotate(store: &mut Store, queue: &str, message: &[u8]) -> anyhow::Result<()> {
+    store.call(|c, _| ROTATE.key(queue).arg(message).invoke::<i64>(c))?;
+    Ok(())
+}
+
+static REFUSE: Script = lua!("refuse");
+
+/// Moves a message that makes no sense to the queue's dead list, with the reason, and says so.
+pub fn refuse(store: &mut Store, queue: &str, message: &[u8], reason: &str) -> anyhow::Result<()> {
+    let text = String::from_utf8_lossy(message);
+    let kept: String = text.chars().take(1000).collect();
+    let record = serde_json::json!({
+        "message": kept,
+        "reason": reason,
+        "time": crate::time::now(),
+    })
+    .to_string();
+    let moved: i64 = store.call(|c, _| {
+        REFUSE
+            .key(queue)
+            .key(key::dead(queue))
+            .arg(message)
+            .arg(record.as_str())
+            .invoke(c)
+    })?;
+    if moved == 1 {
+        eprintln!("refused a message in {queue}: '{}': {reason}", kept.escape_debug());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_read_as_the_protocol_writes_them() {
+        let taskset: TasksetKey = "rrrspec:taskset:a".parse().unwrap();
+        assert_eq!(Message::parse(b"cancel"), Ok(Message::CancelAll));
+        assert_eq!(
+            Message::parse(b"check\trrrspec:taskset:a"),
+            Ok(Message::Check(taskset.clone()))
+        );
+        assert_eq!(
+            Message::parse(b"fail\trrrspec:taskset:a"),
+            Ok(Message::Fail(taskset.clone()))
+        );
+        assert!(matches!(
+            Message::parse(b"trial\trrrspec:taskset:a:task:b:trial:c"),
+            Ok(Message::Trial(..))
+        ));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_reason() {
+        for bad in [&b"bogus"[..], b"", b"\xff\xfe", b"check", b"trial\tx", b"check\tx", b"fail\t"] {
+            assert!(Message::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What each tool does. A role never names a Redis command: it calls the modules of the nouns.
+
+pub mod arbiter;
+pub mod cancel;
+pub mod dispatch;
+pub mod local;
+pub mod persist;
+pub mod plugin;
+pub mod record;
+pub mod slave;
+pub mod submit;
+pub mod worker;

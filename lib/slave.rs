@@ -1,0 +1,211 @@
+//! Slaves: a process that makes trials, one after the other.
+//!
+//! Written by rrr-slave; ended by rrr-worker, which sees it die, or by rrr-arbiter, when its
+//! heartbeat stops.
+
+use crate::key::{self, SlaveKey, TasksetKey, TrialKey};
+use crate::store::{HEARTBEAT_TTL, Store, script::Answer, script::Script};
+use crate::trial::Result as TrialResult;
+use crate::{lua, time};
+
+/// How a slave ended; none at all means that it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    NormalExit,
+    TimeoutExit,
+    FailureExit,
+}
+
+impl Status {
+    /// As the protocol writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NormalExit => "normal_exit",
+            Self::TimeoutExit => "timeout_exit",
+            Self::FailureExit => "failure_exit",
+        }
+    }
+}
+
+/// A task to be tried now.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub trial: TrialKey,
+    pub spec_file: String,
+    pub estimate_sec: Option<u64>,
+    /// 1 for the task's first trial.
+    pub attempt: u64,
+}
+
+/// What a slave is told when it asks for its next task.
+#[derive(Clone, Debug)]
+pub enum Next {
+    Run(Job),
+    /// Nothing waits; the wake stream tells when something does.
+    Empty,
+    /// Only tasks it has tried before wait: another slave may want them.
+    Skip,
+    /// The taskset is over.
+    Over(String),
+    /// It was declared dead: whatever it does counts no more.
+    Fenced,
+}
+
+fn next(answer: &Answer, place: usize) -> anyhow::Result<Next> {
+    Ok(match answer.text(place).as_str() {
+        "run" => Next::Run(Job {
+            trial: answer.text(place + 1).parse()?,
+            spec_file: answer.text(place + 2),
+            estimate_sec: answer.text(place + 3).parse().ok(),
+            attempt: answer.number(place + 4) as u64,
+        }),
+        "empty" | "none" => Next::Empty,
+        "skip" => Next::Skip,
+        "over" => Next::Over(answer.text(place + 1)),
+        "fenced" => Next::Fenced,
+        other => anyhow::bail!("unexpected answer '{other}' to a reserve"),
+    })
+}
+
+static JOIN: Script = lua!("slave_join");
+
+/// Joins the taskset, alive; returns its status instead when it is not running.
+pub fn join(store: &mut Store, taskset: &TasksetKey, slave: &SlaveKey) -> anyhow::Result<Option<String>> {
+    let state: String = store.call(|c, _| {
+        JOIN.key(taskset)
+            .key(slave)
+            .key(slave.heartbeat())
+            .arg(HEARTBEAT_TTL)
+            .invoke(c)
+    })?;
+    Ok((state != "joined").then_some(state))
+}
+
+static BEAT: Script = lua!("slave_beat");
+
+/// Says that the slave lives; false when it was declared dead.
+pub fn beat(store: &mut Store, slave: &SlaveKey) -> anyhow::Result<bool> {
+    store.call(|c, _| {
+        BEAT.key(slave)
+            .key(slave.heartbeat())
+            .arg(HEARTBEAT_TTL)
+            .invoke(c)
+    })
+}
+
+static RESERVE: Script = lua!("reserve", "event", "reserve");
+
+/// Takes the next task. `patient`: rather come back when another slave may take it. `announce`:
+/// ask the arbiter for a check when nothing waits.
+pub fn reserve(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    slave: &SlaveKey,
+    patient: bool,
+    announce: bool,
+) -> anyhow::Result<Next> {
+    let trial_id = uuid::Uuid::new_v4().simple().to_string();
+    let answer: Answer = store.call(|c, attempt| {
+        RESERVE
+            .key(taskset)
+            .key(slave)
+            .key(key::arbiter_queue())
+            .arg(&trial_id)
+            .arg(time::now())
+            .arg(u8::from(patient))
+            .arg(u8::from(announce))
+            .arg(u8::from(attempt > 0))
+            .invoke(c)
+    })?;
+    next(&answer, 0)
+}
+
+static FINISH: Script = lua!("finish", "event", "reserve");
+
+/// Ends a trial with `result`, and takes the next task if `more`: one round trip. The first value
+/// tells whether the result was the one that counts.
+pub fn finish(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    slave: &SlaveKey,
+    job: &Job,
+    result: &TrialResult,
+    more: bool,
+) -> anyhow::Result<(bool, Next)> {
+    let trial_id = if more {
+        uuid::Uuid::new_v4().simple().to_string()
+    } else {
+        String::new()
+    };
+    let answer: Answer = store.call(|c, attempt| {
+        let mut call = FINISH.key(taskset);
+        call.key(slave)
+            .key(key::arbiter_queue())
+            .key(&job.trial)
+            .key(job.trial.task())
+            .arg(&trial_id)
+            .arg(time::now())
+            .arg(u8::from(attempt > 0))
+            .arg(result.status.as_str())
+            .arg(&job.spec_file)
+            .arg(result.duration_ms)
+            .arg(result.passed)
+            .arg(result.pending)
+            .arg(result.failed)
+            .arg(result.stopped.as_deref().unwrap_or(""));
+        call.arg("stdout").arg(result.stdout.as_slice());
+        call.arg("stderr").arg(result.stderr.as_slice());
+        call.arg("passed").arg(result.passed);
+        call.arg("pending").arg(result.pending);
+        call.arg("failed").arg(result.failed);
+        call.arg("duration_ms").arg(result.duration_ms);
+        if let Some(code) = result.exit_code {
+            call.arg("exit_code").arg(code);
+        }
+        if let Some(signal) = result.signal {
+            call.arg("signal").arg(signal);
+        }
+        if let Some(why) = &result.stopped {
+            call.arg("stopped").arg(why);
+        }
+        call.invoke(c)
+    })?;
+    Ok((answer.text(0) == "recorded", next(&answer, 1)?))
+}
+
+static EXIT: Script = lua!("slave_exit");
+
+/// Says how a slave that holds no trial ended.
+pub fn exit(store: &mut Store, taskset: &TasksetKey, slave: &SlaveKey, status: Status) -> anyhow::Result<()> {
+    store.call(|c, _| {
+        EXIT.key(slave)
+            .key(slave.heartbeat())
+            .key(taskset)
+            .arg(status.as_str())
+            .invoke::<()>(c)
+    })
+}
+
+static REAP: Script = lua!("reap", "event", "reap");
+
+/// Declares a slave dead and ends its trial with `error`. `certain`: its process is known to be
+/// gone; otherwise it is left alone while it has a heartbeat.
+pub fn reap(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    slave: &SlaveKey,
+    why: &str,
+    certain: bool,
+) -> anyhow::Result<bool> {
+    let answer: Answer = store.call(|c, _| {
+        REAP.key(taskset)
+            .key(slave)
+            .key(key::arbiter_queue())
+            .arg(time::now())
+            .arg(why)
+            .arg(u8::from(certain))
+            .invoke(c)
+    })?;
+    answer.print_events(1);
+    Ok(answer.number(0) == 1)
+}

@@ -1,0 +1,88 @@
+//! The wish to stop: SIGTERM, SIGINT, or a reader of stdout that went away.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static SIGNAL: AtomicI32 = AtomicI32::new(0);
+static PIPE: OnceLock<(UnixStream, UnixStream)> = OnceLock::new();
+
+fn pipe() -> &'static (UnixStream, UnixStream) {
+    PIPE.get_or_init(|| {
+        let pair = UnixStream::pair().expect("a socket pair");
+        for end in [&pair.0, &pair.1] {
+            end.set_nonblocking(true).expect("a non-blocking socket");
+        }
+        pair
+    })
+}
+
+/// Starts to listen for SIGTERM, SIGINT and SIGHUP.
+pub fn listen() -> std::io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    pipe();
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .stack_size(64 << 10)
+        .spawn(move || {
+            for signal in signals.forever() {
+                SIGNAL.store(signal, Ordering::SeqCst);
+                request();
+            }
+        })?;
+    Ok(())
+}
+
+/// Asks this process to stop, as a signal would.
+pub fn request() {
+    COUNT.fetch_add(1, Ordering::SeqCst);
+    let _ = (&pipe().1).write(&[1]);
+}
+
+/// Whether somebody wants this process to stop.
+pub fn requested() -> bool {
+    count() > 0
+}
+
+/// How often it was asked: the second Ctrl-C means more than the first.
+pub fn count() -> usize {
+    COUNT.load(Ordering::SeqCst)
+}
+
+/// The exit code of a process that a signal ended: 128 + its number.
+pub fn signal_code() -> u8 {
+    match SIGNAL.load(Ordering::SeqCst) {
+        0 => crate::exit::PIPE_CLOSED,
+        signal => 128 + signal as u8,
+    }
+}
+
+/// Becomes readable when [`request`] was called; for poll loops.
+pub fn fd() -> BorrowedFd<'static> {
+    pipe().0.as_fd()
+}
+
+/// Sleeps, but not past a wish to stop.
+pub fn sleep(duration: Duration) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    if requested() {
+        return;
+    }
+    let fd = fd();
+    let timeout = Timespec::try_from(duration).unwrap_or(Timespec {
+        tv_sec: 60,
+        tv_nsec: 0,
+    });
+    let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout));
+}
+
+/// Forgets the bytes that made [`fd`] readable; the wish itself stays.
+pub fn drain() {
+    let mut buffer = [0; 64];
+    while matches!((&pipe().0).read(&mut buffer), Ok(n) if n > 0) {}
+}

@@ -1,0 +1,230 @@
+//! The connection to Redis: made once, mended when it breaks, and told about once.
+
+pub mod script;
+
+use crate::exit::{self, failure};
+use crate::stop;
+use anyhow::anyhow;
+use redis::{Connection, ErrorKind, IntoConnectionInfo, RedisError, ServerErrorKind};
+use std::time::{Duration, Instant};
+
+/// Seconds that our keys live unless a taskset is persisted before: nothing leaks for ever.
+pub const KEY_TTL: u64 = 14 * 24 * 3600;
+/// Seconds a heartbeat stands; it is renewed every [`BEAT`].
+pub const HEARTBEAT_TTL: u64 = 15;
+/// Time between heartbeats: a third of their life, so that two may be missed.
+pub const BEAT: Duration = Duration::from_secs(HEARTBEAT_TTL / 3);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than any blocking command of ours: a silent peer is a dead one (campaign 5).
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The process was asked to stop while it waited for Redis.
+#[derive(Debug)]
+pub struct Stopped;
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("stopped while waiting for Redis")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// A Redis that answers, or will again.
+pub struct Store {
+    client: redis::Client,
+    connection: Option<Connection>,
+    url: String,
+    patience: Option<Duration>,
+}
+
+/// The URL without its password, for messages.
+fn shown(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => format!("{}://{}", &url[..scheme], &url[at + 1..]),
+        _ => url.to_owned(),
+    }
+}
+
+/// Whether trying again later can help.
+fn is_passing(error: &RedisError) -> bool {
+    error.is_io_error()
+        || error.is_connection_dropped()
+        || error.is_timeout()
+        || matches!(
+            error.kind(),
+            ErrorKind::Parse
+                | ErrorKind::Server(
+                    ServerErrorKind::BusyLoading
+                        | ServerErrorKind::TryAgain
+                        | ServerErrorKind::MasterDown
+                        | ServerErrorKind::ReadOnly
+                        | ServerErrorKind::NoScript
+                )
+        )
+        || matches!(error.code(), Some("BUSY" | "OOM" | "MISCONF" | "NOREPLICAS" | "UNBLOCKED"))
+}
+
+impl Store {
+    /// Connects to the Redis of `url`; fails at once (exit code 69) when it does not answer.
+    pub fn connect(url: &str, password: Option<String>) -> anyhow::Result<Self> {
+        let mut info = url.into_connection_info().map_err(|error| {
+            failure(exit::USAGE, format!("'{}' is not a Redis URL: {error}", shown(url)))
+                .hint("use redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH")
+        })?;
+        if let Some(password) = password {
+            let settings = info.redis_settings().clone().set_password(password);
+            info = info.set_redis_settings(settings);
+        }
+        let settings = info.redis_settings().clone().set_skip_set_lib_name();
+        info = info.set_redis_settings(settings);
+        let client = redis::Client::open(info)?;
+        let mut store = Self {
+            client,
+            connection: None,
+            url: shown(url),
+            patience: None,
+        };
+        match store.open() {
+            Ok(connection) => store.connection = Some(connection),
+            Err(error) => return Err(store.unreachable(&error).into()),
+        }
+        Ok(store)
+    }
+
+    fn open(&self) -> redis::RedisResult<Connection> {
+        let connection = self.client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
+        connection.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        connection.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+        Ok(connection)
+    }
+
+    fn unreachable(&self, error: &RedisError) -> exit::Failure {
+        let refused = matches!(error.kind(), ErrorKind::AuthenticationFailed)
+            || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"));
+        let hint = if refused {
+            "check the password: redis://:PASSWORD@HOST, or --redis-password-file"
+        } else {
+            "start redis-server, or pass --redis URL"
+        };
+        failure(
+            exit::UNAVAILABLE,
+            format!("cannot connect to '{}': {error}", self.url),
+        )
+        .hint(hint)
+    }
+
+    /// Bounds how long [`Store::call`] waits for a Redis that went away; without it, for ever.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = Some(patience);
+    }
+
+    /// A second connection to the same Redis, made when first used.
+    pub fn sibling(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            connection: None,
+            url: self.url.clone(),
+            patience: self.patience,
+        }
+    }
+
+    /// Does `work` on the connection. When Redis goes away it says so once, waits with backoff and
+    /// does it again, so `work` must be safe to repeat; it is told which attempt this is (0 first).
+    ///
+    /// Errors: what Redis refuses for good; [`Stopped`]; exit code 69 when patience ends.
+    pub fn call<T>(
+        &mut self,
+        mut work: impl FnMut(&mut Connection, usize) -> redis::RedisResult<T>,
+    ) -> anyhow::Result<T> {
+        let mut attempt = 0;
+        let mut lost: Option<Instant> = None;
+        loop {
+            let result = match self.connection.take() {
+                Some(connection) => Ok(connection),
+                None => self.open(),
+            }
+            .and_then(|mut connection| {
+                let done = work(&mut connection, attempt)?;
+                self.connection = Some(connection);
+                Ok(done)
+            });
+            let error = match result {
+                Ok(done) => {
+                    if lost.is_some_and(|since| since.elapsed() > Duration::from_secs(1)) {
+                        eprintln!("Redis at '{}' is back", self.url);
+                    }
+                    return Ok(done);
+                }
+                Err(error) => error,
+            };
+            if !is_passing(&error) {
+                return Err(match error.code() {
+                    Some("NOAUTH" | "WRONGPASS" | "NOPERM") => self.unreachable(&error).into(),
+                    _ => anyhow!("Redis at '{}' refused: {error}", self.url),
+                });
+            }
+            let since = *lost.get_or_insert_with(Instant::now);
+            // The first break is often just a closed idle connection: say nothing yet.
+            if attempt == 1 {
+                eprintln!("lost Redis at '{}' ({error}): waiting for it", self.url);
+            }
+            if self.patience.is_some_and(|patience| since.elapsed() > patience) {
+                return Err(self.unreachable(&error).into());
+            }
+            if stop::requested() && attempt > 2 {
+                return Err(Stopped.into());
+            }
+            if attempt > 0 {
+                let pause = Duration::from_millis(25 << attempt.min(6));
+                if stop::requested() {
+                    std::thread::sleep(pause);
+                } else {
+                    stop::sleep(pause);
+                }
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Refuses a Redis that is too old, or that would throw keys away when memory is short: a test
+    /// runner that loses keys lies (F1).
+    pub fn check_server(&mut self) -> anyhow::Result<()> {
+        let info: String = self.call(|c, _| {
+            redis::pipe()
+                .cmd("INFO")
+                .arg("server")
+                .cmd("INFO")
+                .arg("memory")
+                .query::<(String, String)>(c)
+                .map(|(server, memory)| server + &memory)
+        })?;
+        let field = |name: &str| {
+            info.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map(|value| value.trim().to_owned())
+        };
+        if let Some(policy) = field("maxmemory_policy")
+            && policy != "noeviction"
+        {
+            return Err(failure(
+                exit::USAGE,
+                format!("Redis at '{}' has maxmemory-policy '{policy}' and may drop keys", self.url),
+            )
+            .hint("run: redis-cli config set maxmemory-policy noeviction")
+            .into());
+        }
+        let version = field("redis_version").unwrap_or_default();
+        let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        let known = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        if known.0 > 0 && known < (6, 2) {
+            return Err(failure(
+                exit::USAGE,
+                format!("Redis at '{}' is version {version}; 6.2 or later is needed", self.url),
+            )
+            .into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! Lua scripts: one atomic transition each, made of the shared parts they name and their own file.
+
+use redis::{FromRedisValue, Value};
+use std::sync::LazyLock;
+
+/// A script that is sent by its digest, and whole only when Redis does not know it.
+pub type Script = LazyLock<redis::Script>;
+
+/// Joins the parts of a script below the constants they use.
+pub fn compose(parts: &[&str]) -> redis::Script {
+    let mut code = format!("local KEY_TTL = {}\n", super::KEY_TTL);
+    for part in parts {
+        code.push_str(part);
+    }
+    redis::Script::new(&code)
+}
+
+/// `lua!("judge", "event", "close", "judge")`: the script judge.lua with three shared parts.
+#[macro_export]
+macro_rules! lua {
+    ($name:literal $(, $shared:literal)*) => {
+        std::sync::LazyLock::new(|| {
+            $crate::store::script::compose(&[
+                $(include_str!(concat!("lua/shared/", $shared, ".lua")),)*
+                include_str!(concat!("lua/", $name, ".lua")),
+            ])
+        })
+    };
+}
+
+/// What a script returned: a list whose places the script's header names.
+pub struct Answer(Vec<Value>);
+
+impl FromRedisValue for Answer {
+    fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
+        Vec::<Value>::from_redis_value(value).map(Self)
+    }
+}
+
+impl Answer {
+    /// The text at `place`, lossily decoded; empty when there is none.
+    pub fn text(&self, place: usize) -> String {
+        match self.0.get(place) {
+            Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+            Some(Value::SimpleString(text)) => text.clone(),
+            Some(Value::Int(number)) => number.to_string(),
+            _ => String::new(),
+        }
+    }
+
+    /// The number at `place`; 0 when there is none.
+    pub fn number(&self, place: usize) -> i64 {
+        self.text(place).parse().unwrap_or(0)
+    }
+
+    /// How many places there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Prints the events that stand from `place` on, as taskset, JSON, taskset, JSON…
+    pub fn print_events(&self, place: usize) {
+        let mut at = place;
+        while at + 1 < self.len() {
+            crate::event::print(&self.text(at), &self.text(at + 1));
+            at += 2;
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Tasks: one spec file of a taskset.
+
+/// A task's final status; none at all means that it is still to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Passed,
+    Pending,
+    Failed,
+}
+
+impl Status {
+    /// Reads the field; absent, empty and unknown are `None`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "passed" => Some(Self::Passed),
+            "pending" => Some(Self::Pending),
+            "failed" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+}
+
+/// How long a trial may take, in seconds: the protocol's rules. The first number is when it is
+/// asked to end, the second when it is killed.
+pub fn timeouts(estimate_sec: Option<u64>, unknown_sec: u64, least_sec: u64) -> (u64, u64) {
+    match estimate_sec {
+        Some(estimate) => (
+            estimate.saturating_mul(2).max(least_sec),
+            estimate.saturating_mul(3).max(least_sec),
+        ),
+        None => (unknown_sec, unknown_sec.saturating_add(30)),
+    }
+}
+
+/// Orders tasks for submission: those without an estimate first (they may be the longest), then
+/// the longest first, so that a long one does not start last.
+pub fn order(tasks: &mut [(String, Option<u64>)]) {
+    tasks.sort_by_key(|(_, estimate)| std::cmp::Reverse(estimate.unwrap_or(u64::MAX)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_multiples_of_the_estimate_and_never_under_the_least() {
+        assert_eq!(timeouts(Some(100), 300, 30), (200, 300));
+        assert_eq!(timeouts(Some(1), 300, 30), (30, 30));
+        assert_eq!(timeouts(Some(12), 300, 30), (30, 36));
+        assert_eq!(timeouts(None, 300, 30), (300, 330));
+    }
+
+    #[test]
+    fn unknown_files_go_first_and_then_the_longest() {
+        let mut tasks: Vec<_> = [("a", Some(1)), ("b", None), ("c", Some(9)), ("d", None)]
+            .map(|(file, estimate)| (file.to_owned(), estimate))
+            .into();
+        order(&mut tasks);
+        let files: Vec<_> = tasks.iter().map(|(file, _)| file.as_str()).collect();
+        assert_eq!(files, ["b", "d", "c", "a"]);
+    }
+}

@@ -1,0 +1,209 @@
+//! Workers: a machine that runs slaves, one taskset at a time.
+//!
+//! Written by rrr-worker; `worker_queue` by rrr-dispatch, which also evicts the dead.
+
+use crate::key::{self, TasksetKey, WorkerKey};
+use crate::store::{HEARTBEAT_TTL, Store, script::Answer, script::Script};
+use crate::{lua, time};
+
+/// What a worker tells about itself.
+#[derive(Clone, Debug)]
+pub struct Card {
+    pub key: WorkerKey,
+    pub worker_type: String,
+    pub slaves: usize,
+    /// Names this very process: see [`instance`].
+    pub instance: String,
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A name for this very process that no other has: boot, pid namespace, pid and start time.
+pub fn instance() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let space = std::fs::read_link("/proc/self/ns/pid")
+        .map(|path| path.display().to_string())
+        .unwrap_or_default();
+    let pid = std::process::id();
+    format!("{} {space} {pid} {}", boot.trim(), started(pid).unwrap_or_default())
+}
+
+/// When the process `pid` started, in clock ticks since boot.
+fn started(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = &stat[stat.rfind(')')? + 1..];
+    after_name.split_whitespace().nth(19).map(str::to_owned)
+}
+
+/// Whether `instance` is a process of this machine that no longer runs.
+fn is_gone(instance: &str) -> bool {
+    let mine = self::instance();
+    let (theirs, mine): (Vec<_>, Vec<_>) = (instance.split(' ').collect(), mine.split(' ').collect());
+    if theirs.len() != 4 || theirs[..2] != mine[..2] {
+        return false;
+    }
+    theirs[2]
+        .parse()
+        .is_ok_and(|pid: u32| started(pid).as_deref() != Some(theirs[3]))
+}
+
+static REGISTER: Script = lua!("worker_register");
+
+/// Takes the worker's id. Returns the instance that holds it, when another does and lives.
+pub fn register(store: &mut Store, card: &Card) -> anyhow::Result<Option<String>> {
+    let mut gone = String::new();
+    loop {
+        let holder: String = store.call(|c, _| {
+            REGISTER
+                .key(&card.key)
+                .key(card.key.heartbeat())
+                .key(key::workers())
+                .key(key::dispatcher_queue())
+                .arg(&card.instance)
+                .arg(&gone)
+                .arg(HEARTBEAT_TTL)
+                .arg(&card.worker_type)
+                .arg(card.slaves)
+                .arg(VERSION)
+                .invoke(c)
+        })?;
+        if holder.is_empty() {
+            return Ok(None);
+        }
+        if holder == gone || !is_gone(&holder) {
+            return Ok(Some(holder));
+        }
+        gone = holder;
+    }
+}
+
+static BEAT: Script = lua!("worker_beat");
+
+/// Says that the worker lives; false when its id belongs to another now.
+pub fn beat(store: &mut Store, card: &Card) -> anyhow::Result<bool> {
+    store.call(|c, _| {
+        BEAT.key(&card.key)
+            .key(card.key.heartbeat())
+            .key(key::workers())
+            .arg(&card.instance)
+            .arg(HEARTBEAT_TTL)
+            .arg(&card.worker_type)
+            .arg(card.slaves)
+            .arg(VERSION)
+            .invoke(c)
+    })
+}
+
+static EXIT: Script = lua!("worker_exit");
+
+/// Gives the id back.
+pub fn exit(store: &mut Store, card: &Card) -> anyhow::Result<()> {
+    store.call(|c, _| {
+        EXIT.key(&card.key)
+            .key(card.key.heartbeat())
+            .key(key::workers())
+            .key(card.key.queue())
+            .key(key::dispatcher_queue())
+            .arg(&card.instance)
+            .invoke::<()>(c)
+    })
+}
+
+/// What comes of an attempt to accept a taskset.
+pub enum Accepted {
+    /// It is ours; this is the key of the worker log.
+    Yes(String),
+    /// It is over, with this status.
+    Over(String),
+    /// It is not (or no longer) ours to take, or its submitter has not finished writing it.
+    NotNow,
+}
+
+static ACCEPT: Script = lua!("accept", "event", "close");
+
+/// Takes `taskset`, which `message` at the head of the worker's queue names ('' when the worker's
+/// owner did).
+pub fn accept(
+    store: &mut Store,
+    card: &Card,
+    taskset: &TasksetKey,
+    message: &[u8],
+) -> anyhow::Result<Accepted> {
+    let answer: Answer = store.call(|c, _| {
+        ACCEPT
+            .key(taskset)
+            .key(&card.key)
+            .key(card.key.queue())
+            .key(taskset.worker_log(&card.key))
+            .arg(message)
+            .arg(time::now())
+            .invoke(c)
+    })?;
+    answer.print_events(2);
+    Ok(match answer.text(0).as_str() {
+        "accepted" => Accepted::Yes(answer.text(1)),
+        "over" => Accepted::Over(answer.text(1)),
+        _ => Accepted::NotNow,
+    })
+}
+
+static LEAVE: Script = lua!("leave");
+
+/// Closes the worker log, and is idle again.
+pub fn leave(store: &mut Store, card: &Card, taskset: &TasksetKey, log: &str) -> anyhow::Result<()> {
+    store.call(|c, _| {
+        LEAVE
+            .key(taskset)
+            .key(&card.key)
+            .key(log)
+            .key(key::dispatcher_queue())
+            .arg(time::now())
+            .arg(&card.instance)
+            .invoke::<()>(c)
+    })
+}
+
+static EVICT: Script = lua!("evict");
+
+/// Takes a worker without a heartbeat off the books.
+pub fn evict(store: &mut Store, worker: &WorkerKey) -> anyhow::Result<bool> {
+    store.call(|c, _| {
+        EVICT
+            .key(key::workers())
+            .key(worker)
+            .key(worker.queue())
+            .key(worker.heartbeat())
+            .invoke(c)
+    })
+}
+
+/// The workers on the books, each with whether it has a heartbeat.
+pub fn all(store: &mut Store) -> anyhow::Result<Vec<(WorkerKey, bool)>> {
+    let names: Vec<String> = store.call(|c, _| redis::cmd("SMEMBERS").arg(key::workers()).query(c))?;
+    let keys: Vec<WorkerKey> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    let alive: Vec<bool> = store.call(|c, _| {
+        let mut pipe = redis::pipe();
+        for key in &keys {
+            pipe.cmd("EXISTS").arg(key.heartbeat());
+        }
+        pipe.query(c)
+    })?;
+    Ok(keys.into_iter().zip(alive).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_dead_process_of_this_boot_is_gone() {
+        assert!(!is_gone(&instance()));
+        let mine = instance();
+        let mut parts: Vec<_> = mine.split(' ').collect();
+        parts[3] = "1";
+        assert!(is_gone(&parts.join(" ")), "a reused pid is another process");
+        parts[0] = "another-boot";
+        assert!(!is_gone(&parts.join(" ")), "nothing is known of another machine");
+        assert!(!is_gone("unknown"));
+    }
+}
