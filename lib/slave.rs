@@ -209,3 +209,61 @@ pub fn reap(
     answer.print_events(1);
     Ok(answer.number(0) == 1)
 }
+
+/// What the wake stream tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Something was put in the queue.
+    Work,
+    /// This task has its verdict: other copies may stop.
+    Stop(String),
+    /// The taskset is over, with this status.
+    Over(String),
+}
+
+/// Reads the wake stream behind `after`, waiting at most `wait_ms`; moves `after` on. A taskset
+/// that has gone from Redis is over.
+pub fn wakes(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    after: &mut String,
+    wait_ms: u64,
+) -> anyhow::Result<Vec<Wake>> {
+    type Streams = Option<Vec<(String, Vec<(String, Vec<String>)>)>>;
+    let (status, streams): (Option<String>, Streams) = store.call(|c, _| {
+        redis::pipe()
+            .cmd("HGET")
+            .arg(taskset)
+            .arg("status")
+            .cmd("XREAD")
+            .arg("BLOCK")
+            .arg(wait_ms)
+            .arg("STREAMS")
+            .arg(taskset.wake())
+            .arg(after.as_str())
+            .query(c)
+    })?;
+    let mut wakes = Vec::new();
+    for (_, entries) in streams.unwrap_or_default() {
+        for (id, fields) in entries {
+            *after = id;
+            let about = fields.get(1).cloned().unwrap_or_default();
+            match fields.first().map(String::as_str) {
+                Some("work") => wakes.push(Wake::Work),
+                Some("stop") => wakes.push(Wake::Stop(about)),
+                Some("over") => wakes.push(Wake::Over(about)),
+                _ => {}
+            }
+        }
+    }
+    // Another implementation's arbiter writes no wake stream.
+    if status.as_deref() != Some("running") {
+        wakes.push(Wake::Over(status.unwrap_or_else(|| "gone".into())));
+    }
+    Ok(wakes)
+}
+
+/// Whether the slave has made a trial at all.
+pub fn has_trials(store: &mut Store, slave: &SlaveKey) -> anyhow::Result<bool> {
+    store.call(|c, _| redis::cmd("EXISTS").arg(slave.trials()).query(c))
+}

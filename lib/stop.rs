@@ -86,3 +86,15 @@ pub fn drain() {
     let mut buffer = [0; 64];
     while matches!((&pipe().0).read(&mut buffer), Ok(n) if n > 0) {}
 }
+
+/// Makes [`fd`] readable without a wish to stop: something else happened.
+pub fn nudge() {
+    let _ = (&pipe().1).write(&[0]);
+}
+
+/// Makes [`fd`] readable whenever a child ends.
+pub fn nudge_on_child_exit() -> std::io::Result<()> {
+    let sender = pipe().1.try_clone()?;
+    signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, sender)?;
+    Ok(())
+}

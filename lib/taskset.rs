@@ -344,3 +344,13 @@ pub fn slaves(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<Sla
         store.call(|c, _| redis::cmd("LRANGE").arg(taskset.slaves()).arg(0).arg(-1).query(c))?;
     Ok(keys.iter().filter_map(|text| text.parse().ok()).collect())
 }
+
+/// The estimates of a class, in whole seconds by spec file.
+pub fn estimates(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
+    let known: HashMap<String, String> =
+        store.call(|c, _| redis::cmd("HGETALL").arg(key::estimate_sec(class)).query(c))?;
+    Ok(known
+        .into_iter()
+        .filter_map(|(file, seconds)| Some((file, seconds.parse().ok()?)))
+        .collect())
+}

@@ -1,0 +1,250 @@
+//! The poll loop around one child.
+
+use super::capture::{Capture, Captured};
+use super::reap;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The limits of one run.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Time until the child is asked to end (TERM).
+    pub soft: Duration,
+    /// Time until it is killed.
+    pub hard: Duration,
+    /// Time from a wish to stop (TERM) until it is killed.
+    pub grace: Duration,
+    /// Bytes kept of each of stdout and stderr.
+    pub capture: usize,
+}
+
+/// What a supervisor hears from elsewhere while the child runs.
+pub trait Watch {
+    /// Readable when something may have happened.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
+    /// Why the child should end now, if it should.
+    fn stop(&mut self) -> Option<String>;
+}
+
+impl Watch for () {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn stop(&mut self) -> Option<String> {
+        None
+    }
+}
+
+/// How the process itself ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Code(i32),
+    Signal(i32),
+}
+
+/// Who ended it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It ended by itself.
+    Exited,
+    /// It was asked to at its soft timeout.
+    SoftTimeout,
+    /// It had to be killed.
+    HardTimeout,
+    /// Somebody wished it to stop.
+    Stopped(String),
+}
+
+/// What came of one run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub exit: Exit,
+    pub end: End,
+    pub stdout: Captured,
+    pub stderr: Captured,
+    /// From its start to its own exit.
+    pub duration: Duration,
+    /// Processes that it left behind, and that were killed.
+    pub leftovers: usize,
+}
+
+/// Runs commands, one at a time. A process has one: it makes itself the subreaper, and kills every
+/// child that a run leaves.
+pub struct Supervisor {
+    sigchld: UnixStream,
+    buffer: Vec<u8>,
+}
+
+const CHUNK: usize = 64 << 10;
+
+impl Supervisor {
+    /// Prepares this process to have children.
+    pub fn new() -> io::Result<Self> {
+        reap::become_subreaper()?;
+        let (sigchld, sender) = UnixStream::pair()?;
+        sigchld.set_nonblocking(true)?;
+        signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, sender)?;
+        Ok(Self {
+            sigchld,
+            buffer: vec![0; CHUNK],
+        })
+    }
+
+    /// Runs `command` to its end within `limits`.
+    ///
+    /// Errors: it could not be started.
+    pub fn run(
+        &mut self,
+        command: &mut Command,
+        limits: &Limits,
+        watch: &mut dyn Watch,
+    ) -> io::Result<Outcome> {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        let began = Instant::now();
+        let mut child = command.spawn()?;
+        let group = Pid::from_child(&child);
+        let mut stdout = Stream::new(child.stdout.take(), limits.capture)?;
+        let mut stderr = Stream::new(child.stderr.take(), limits.capture)?;
+        let mut end = End::Exited;
+        let mut kill_at: Option<Instant> = None;
+        let status: ExitStatus = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            let now = Instant::now();
+            if let Some(at) = kill_at {
+                if now >= at {
+                    let _ = kill_process_group(group, Signal::KILL);
+                    if end == End::SoftTimeout {
+                        end = End::HardTimeout;
+                    }
+                }
+            } else if now >= began + limits.soft {
+                end = End::SoftTimeout;
+                terminate(group);
+                let hard = limits.hard.max(limits.soft + Duration::from_millis(1));
+                kill_at = Some(if limits.hard > limits.soft {
+                    began + hard
+                } else {
+                    now + limits.grace
+                });
+            } else if let Some(reason) = watch.stop() {
+                end = End::Stopped(reason);
+                terminate(group);
+                kill_at = Some(now + limits.grace);
+            }
+            let next = match kill_at {
+                Some(at) if at > now => at - now,
+                Some(_) => Duration::from_millis(20),
+                None => (began + limits.soft).saturating_duration_since(now),
+            };
+            self.wait(&mut stdout, &mut stderr, watch, next)?;
+        };
+        let duration = began.elapsed();
+        // Whatever it wrote is in the pipes by now; who else holds them is not waited for.
+        let group_left = kill_process_group(group, Signal::KILL).is_ok();
+        stdout.drain(&mut self.buffer, true);
+        stderr.drain(&mut self.buffer, true);
+        let leftovers = reap::sweep(&[]).max(usize::from(group_left));
+        Ok(Outcome {
+            exit: match (status.code(), status.signal()) {
+                (Some(code), _) => Exit::Code(code),
+                (None, signal) => Exit::Signal(signal.unwrap_or(0)),
+            },
+            end,
+            stdout: stdout.capture.finish(),
+            stderr: stderr.capture.finish(),
+            duration,
+            leftovers,
+        })
+    }
+
+    /// Sleeps until output, an exit, a nudge or the deadline; takes the output.
+    fn wait(
+        &mut self,
+        stdout: &mut Stream,
+        stderr: &mut Stream,
+        watch: &dyn Watch,
+        timeout: Duration,
+    ) -> io::Result<()> {
+        let timeout = Timespec::try_from(timeout.min(Duration::from_secs(3600)))
+            .unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+        let ready: Vec<bool> = {
+            let mut fds = vec![PollFd::new(&self.sigchld, PollFlags::IN)];
+            let outside = watch.fd();
+            for fd in [stdout.fd(), stderr.fd(), outside].into_iter().flatten() {
+                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            }
+            match poll(&mut fds, Some(&timeout)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            fds.iter().map(|fd| !fd.revents().is_empty()).collect()
+        };
+        if ready[0] {
+            let mut bytes = [0; 64];
+            while matches!((&self.sigchld).read(&mut bytes), Ok(n) if n > 0) {}
+        }
+        stdout.drain(&mut self.buffer, false);
+        stderr.drain(&mut self.buffer, false);
+        Ok(())
+    }
+}
+
+fn terminate(group: Pid) {
+    let _ = kill_process_group(group, Signal::TERM);
+    // One that is stopped must wake up to hear it.
+    let _ = kill_process_group(group, Signal::CONT);
+}
+
+/// One of the child's outputs.
+struct Stream {
+    pipe: Option<Box<dyn ReadFd>>,
+    capture: Capture,
+}
+
+trait ReadFd: Read + AsFd {}
+impl<T: Read + AsFd> ReadFd for T {}
+
+impl Stream {
+    fn new(pipe: Option<impl ReadFd + 'static>, limit: usize) -> io::Result<Self> {
+        if let Some(pipe) = &pipe {
+            let flags = rustix::fs::fcntl_getfl(pipe)? | rustix::fs::OFlags::NONBLOCK;
+            rustix::fs::fcntl_setfl(pipe, flags)?;
+        }
+        Ok(Self {
+            pipe: pipe.map(|pipe| Box::new(pipe) as Box<dyn ReadFd>),
+            capture: Capture::new(limit),
+        })
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(|pipe| pipe.as_fd())
+    }
+
+    /// Takes what is there. While the child runs only so much at a time, so that a flood cannot
+    /// keep the deadlines from being looked at.
+    fn drain(&mut self, buffer: &mut [u8], last: bool) {
+        let most = if last { 64 } else { 16 };
+        for _ in 0..most {
+            let Some(pipe) = &mut self.pipe else { return };
+            match pipe.read(buffer) {
+                Ok(0) => self.pipe = None,
+                Ok(n) => self.capture.push(&buffer[..n]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    }
+}

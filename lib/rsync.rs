@@ -1,0 +1,136 @@
+//! Moves a tree with rsync: up by rrr-submit, down by rrr-worker. Always by argv, never by a shell.
+
+use crate::exit::{self, failure};
+use crate::key;
+use crate::store::Store;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+/// Where the trees are kept, and how they travel.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    pub path: String,
+    pub options: Vec<String>,
+}
+
+/// Options a cluster's `rsync_info` may name: data about what to copy, nothing that runs a program
+/// or reads or writes a file elsewhere (FAULTS S3).
+const ALLOWED: &[&str] = &[
+    "--archive", "--recursive", "--links", "--copy-links", "--copy-unsafe-links", "--safe-links",
+    "--perms", "--times", "--omit-dir-times", "--group", "--owner", "--no-perms", "--no-times",
+    "--no-group", "--no-owner", "--executability", "--chmod", "--hard-links", "--delete",
+    "--delete-before", "--delete-during", "--delete-delay", "--delete-after", "--delete-excluded",
+    "--force", "--checksum", "--compress", "--compress-level", "--whole-file", "--no-whole-file",
+    "--inplace", "--partial", "--sparse", "--update", "--size-only", "--ignore-times",
+    "--modify-window", "--max-size", "--min-size", "--exclude", "--include", "--cvs-exclude",
+    "--prune-empty-dirs", "--one-file-system", "--bwlimit", "--timeout", "--contimeout",
+    "--verbose", "--quiet", "--stats", "--itemize-changes", "--human-readable", "--numeric-ids",
+    "--ipv4", "--ipv6", "--blocking-io", "--specials", "--devices", "--no-specials", "--no-devices",
+];
+const ALLOWED_LETTERS: &str = "arlptgoDzvqhucHSWxnCIim46";
+
+fn is_allowed(option: &str) -> bool {
+    if option.starts_with("--") {
+        let name = option.split('=').next().unwrap_or(option);
+        ALLOWED.contains(&name)
+    } else {
+        option
+            .strip_prefix('-')
+            .is_some_and(|letters| !letters.is_empty() && letters.chars().all(|c| ALLOWED_LETTERS.contains(c)))
+    }
+}
+
+fn split(options: &str) -> anyhow::Result<Vec<String>> {
+    shlex::split(options).ok_or_else(|| {
+        crate::cli::usage(format!("rsync options '{options}' have an unclosed quote")).into()
+    })
+}
+
+/// The remote by flags, completed from the cluster's `rsync_info`; `None` when nobody names a path.
+pub fn remote(
+    store: &mut Store,
+    path: Option<&str>,
+    options: Option<&str>,
+) -> anyhow::Result<Option<Remote>> {
+    let info: HashMap<String, String> =
+        store.call(|c, _| redis::cmd("HGETALL").arg(key::rsync_info()).query(c))?;
+    let known = |field: &str| info.get(field).filter(|text| !text.is_empty());
+    let options = match (options, known("rsync_options")) {
+        (Some(options), _) => split(options)?,
+        (None, Some(options)) => {
+            let options = split(options)?;
+            if let Some(bad) = options.iter().find(|option| !is_allowed(option)) {
+                return Err(crate::cli::usage(format!(
+                    "rsync_info in Redis names the option '{bad}', which may not come from there"
+                ))
+                .hint("pass it by --rsync-options on this machine, if it is meant")
+                .into());
+            }
+            options
+        }
+        (None, None) => vec!["--archive".into(), "--delete".into()],
+    };
+    let path = path.map(str::to_owned).or_else(|| known("rsync_remote_path").cloned());
+    Ok(path.filter(|path| !path.is_empty()).map(|path| Remote { path, options }))
+}
+
+impl Remote {
+    fn folder(&self, name: &str) -> String {
+        format!("{}/{name}/", self.path.trim_end_matches('/'))
+    }
+
+    /// The arguments of rsync that bring the tree called `name` into `folder`.
+    pub fn down(&self, name: &str, folder: &Path) -> Vec<OsString> {
+        let mut target = folder.as_os_str().to_owned();
+        target.push("/");
+        self.arguments(self.folder(name).into(), target)
+    }
+
+    /// The arguments of rsync that send `folder` as the tree called `name`.
+    pub fn up(&self, folder: &Path, name: &str) -> Vec<OsString> {
+        let mut source = folder.as_os_str().to_owned();
+        source.push("/");
+        self.arguments(source, self.folder(name).into())
+    }
+
+    fn arguments(&self, from: OsString, to: OsString) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = self.options.iter().map(Into::into).collect();
+        arguments.push("--safe-links".into());
+        arguments.push("--".into());
+        arguments.push(from);
+        arguments.push(to);
+        arguments
+    }
+}
+
+/// Words a failed start of rsync.
+pub fn not_started(error: &std::io::Error) -> exit::Failure {
+    let found = failure(exit::USAGE, format!("cannot run rsync: {error}"));
+    match error.kind() {
+        std::io::ErrorKind::NotFound => found.hint("install it: apt-get install rsync"),
+        _ => found,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_run_programs_are_not_taken_from_redis() {
+        for bad in ["-e", "--rsh=sh", "--rsync-path=x", "-M", "--log-file=/x", "--files-from=x", "-", "x", "--write-batch=x"] {
+            assert!(!is_allowed(bad), "{bad}");
+        }
+        for good in ["-a", "-az", "--delete", "--exclude=.git"] {
+            assert!(is_allowed(good), "{good}");
+        }
+    }
+
+    #[test]
+    fn paths_stand_behind_the_end_of_the_options() {
+        let remote = Remote { path: "-e/x/".into(), options: vec!["-a".into()] };
+        let arguments = remote.down("me", Path::new("/work"));
+        assert_eq!(arguments, ["-a", "--safe-links", "--", "-e/x/me/", "/work/"]);
+    }
+}
