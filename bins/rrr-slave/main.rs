@@ -1,1 +1,3 @@
-fn main() {}
+fn main() -> std::process::ExitCode {
+    rrr::cli::main("rrr-slave", rrr::role::slave::run)
+}

@@ -1,0 +1,51 @@
+//! rrr-cancel: asks the arbiter to cancel tasksets.
+
+use crate::key::TasksetKey;
+use crate::taskset::{self, Record};
+use crate::{cli, exit};
+use std::time::Duration;
+
+/// Cancels tasksets
+#[derive(clap::Parser)]
+#[command(name = "rrr-cancel", version)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
+pub struct Options {
+    #[command(flatten)]
+    redis: cli::Redis,
+    /// The taskset to cancel
+    #[arg(value_name = "KEY", group = "which")]
+    taskset: Option<TasksetKey>,
+    /// Cancel every active taskset
+    #[arg(long, group = "which")]
+    all: bool,
+    /// Cancel the active tasksets of this rsync name
+    #[arg(long, value_name = "N", group = "which")]
+    rsync_name: Option<String>,
+}
+
+/// Runs the tool.
+pub fn run(options: Options) -> anyhow::Result<u8> {
+    let mut store = options.redis.connect()?;
+    store.set_patience(Duration::from_secs(10));
+    if options.all {
+        taskset::request_cancel(&mut store, None)?;
+    } else if let Some(taskset) = &options.taskset {
+        if Record::load(&mut store, taskset)?.is_none() {
+            return Err(cli::usage(format!("there is no taskset '{taskset}'")).into());
+        }
+        taskset::request_cancel(&mut store, Some(taskset))?;
+    } else if let Some(name) = &options.rsync_name {
+        let mut found = false;
+        for taskset in taskset::active(&mut store)? {
+            let record = Record::load(&mut store, &taskset)?;
+            if record.is_some_and(|record| record.get("rsync_name") == Some(name)) {
+                taskset::request_cancel(&mut store, Some(&taskset))?;
+                found = true;
+            }
+        }
+        if !found {
+            return Err(exit::failure(exit::NOTHING, format!("no active taskset has the rsync name '{name}'")).into());
+        }
+    }
+    Ok(exit::OK)
+}

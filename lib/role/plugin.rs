@@ -1,0 +1,63 @@
+//! rrr and cargo-rrr: `rrr submit` runs `rrr-submit`, found on PATH or beside this program.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+fn folders() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.extend(std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned)));
+    folders
+}
+
+fn list() -> Vec<String> {
+    let mut names: Vec<String> = folders()
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(folder).ok())
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok()?.strip_prefix("rrr-").map(str::to_owned))
+        .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Runs the tool that the first argument names with the rest of them.
+pub fn main() -> ExitCode {
+    let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    // As `cargo rrr …` cargo passes our own name first.
+    if arguments.first().is_some_and(|first| first == "rrr") {
+        arguments.remove(0);
+    }
+    let first = arguments.first().map(|a| a.to_string_lossy().into_owned()).unwrap_or_default();
+    match first.as_str() {
+        "--list" => {
+            list().iter().for_each(|name| crate::out::line(name));
+            return ExitCode::SUCCESS;
+        }
+        "-V" | "--version" => {
+            println!("rrr {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        "-h" | "--help" => {
+            println!("usage: rrr TOOL [ARGUMENT...]\n       rrr --list\n\nRuns rrr-TOOL, found on PATH.");
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
+    if first.is_empty() || first.starts_with('-') {
+        eprintln!("usage: rrr TOOL [ARGUMENT...]\nhint: rrr --list shows the tools");
+        return ExitCode::from(crate::exit::USAGE);
+    }
+    let program = format!("rrr-{first}");
+    let Some(path) = folders().into_iter().map(|f| f.join(&program)).find(|p| p.is_file()) else {
+        eprintln!("rrr: there is no tool '{first}'\nhint: rrr --list shows the tools");
+        return ExitCode::from(crate::exit::USAGE);
+    };
+    let error = Command::new(&path).args(&arguments[1..]).exec();
+    eprintln!("rrr: cannot run '{}': {error}", path.display());
+    ExitCode::from(crate::exit::INTERNAL)
+}
