@@ -10,10 +10,19 @@ use std::process::ExitCode;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Redis {
     /// Redis to use: redis://, rediss:// or unix:// [default: $REDIS_URL, redis://127.0.0.1:6379]
-    #[arg(long = "redis", value_name = "URL", env = "RRR_REDIS_URL", hide_env_values = true)]
+    #[arg(
+        long = "redis",
+        value_name = "URL",
+        env = "RRR_REDIS_URL",
+        hide_env_values = true
+    )]
     url: Option<String>,
     /// File with the password of Redis
-    #[arg(long = "redis-password-file", value_name = "FILE", env = "RRR_REDIS_PASSWORD_FILE")]
+    #[arg(
+        long = "redis-password-file",
+        value_name = "FILE",
+        env = "RRR_REDIS_PASSWORD_FILE"
+    )]
     password_file: Option<PathBuf>,
 }
 
@@ -31,7 +40,11 @@ impl Redis {
         self.url
             .clone()
             .filter(|url| !url.is_empty())
-            .or_else(|| std::env::var("REDIS_URL").ok().filter(|url| !url.is_empty()))
+            .or_else(|| {
+                std::env::var("REDIS_URL")
+                    .ok()
+                    .filter(|url| !url.is_empty())
+            })
             .unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned())
     }
 
@@ -48,7 +61,10 @@ impl Redis {
         let text = std::fs::read_to_string(path).map_err(|error| {
             failure(
                 exit::USAGE,
-                format!("cannot read the password file '{}': {error}", path.display()),
+                format!(
+                    "cannot read the password file '{}': {error}",
+                    path.display()
+                ),
             )
         })?;
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
@@ -72,7 +88,11 @@ pub fn main<O: clap::Parser>(tool: &'static str, run: fn(O) -> anyhow::Result<u8
     let options = match O::try_parse() {
         Ok(options) => options,
         Err(error) => {
-            let code = if error.use_stderr() { exit::USAGE } else { exit::OK };
+            let code = if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::OK
+            };
             let _ = error.print();
             return ExitCode::from(code);
         }
@@ -80,10 +100,12 @@ pub fn main<O: clap::Parser>(tool: &'static str, run: fn(O) -> anyhow::Result<u8
     let code = crate::stop::listen()
         .context("cannot listen for signals")
         .and_then(|()| run(options))
-        .unwrap_or_else(|error| match error.downcast_ref::<crate::store::Stopped>() {
-            Some(_) => crate::stop::signal_code(),
-            None => exit::report(tool, &error),
-        });
+        .unwrap_or_else(
+            |error| match error.downcast_ref::<crate::store::Stopped>() {
+                Some(_) => crate::stop::signal_code(),
+                None => exit::report(tool, &error),
+            },
+        );
     ExitCode::from(code)
 }
 

@@ -120,10 +120,16 @@ pub fn read(
     let mut entries = Vec::new();
     for (_, found) in streams.unwrap_or_default() {
         for (id, fields) in found {
-            let unix_ms = id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
+            let unix_ms = id
+                .split('-')
+                .next()
+                .and_then(|ms| ms.parse().ok())
+                .unwrap_or(0);
             let events = fields
                 .chunks(2)
-                .filter_map(|pair| serde_json::from_str(&String::from_utf8_lossy(pair.get(1)?)).ok())
+                .filter_map(|pair| {
+                    serde_json::from_str(&String::from_utf8_lossy(pair.get(1)?)).ok()
+                })
                 .collect();
             entries.push(Entry { unix_ms, events });
             *after = id;

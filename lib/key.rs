@@ -103,7 +103,9 @@ key_type! {
 fn is_id(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 256
-        && !text.chars().any(|c| c == ':' || c.is_control() || c.is_whitespace())
+        && !text
+            .chars()
+            .any(|c| c == ':' || c.is_control() || c.is_whitespace())
 }
 
 impl TasksetKey {
@@ -386,7 +388,10 @@ pub fn spec_file_error(spec_file: &str) -> Option<&'static str> {
         Some("it has a control character")
     } else if path.is_absolute() {
         Some("it is absolute; name it relative to the packaging folder")
-    } else if path.components().any(|c| c == std::path::Component::ParentDir) {
+    } else if path
+        .components()
+        .any(|c| c == std::path::Component::ParentDir)
+    {
         Some("it has a '..' component")
     } else if spec_file.contains(":trial:") || spec_file.ends_with(":trial") {
         Some("it has a ':trial' component, which would make keys ambiguous")
@@ -433,7 +438,9 @@ mod tests {
 
     #[test]
     fn a_trial_key_knows_its_task_taskset_and_file() {
-        let trial: TrialKey = "rrrspec:taskset:T:task:a:task:b.rb:trial:9".parse().unwrap();
+        let trial: TrialKey = "rrrspec:taskset:T:task:a:task:b.rb:trial:9"
+            .parse()
+            .unwrap();
         assert_eq!(trial.task().spec_file(), "a:task:b.rb");
         assert_eq!(trial.task().taskset().id(), "T");
         let made = trial.task().taskset().task("a:task:b.rb");
@@ -446,7 +453,11 @@ mod tests {
         assert!("rrrspec:taskset:a:log".parse::<TasksetKey>().is_err());
         assert!("taskset:a".parse::<TasksetKey>().is_err());
         assert!("rrrspec:taskset:a:task:".parse::<TaskKey>().is_err());
-        assert!("rrrspec:taskset:a:task:/etc/passwd".parse::<TaskKey>().is_err());
+        assert!(
+            "rrrspec:taskset:a:task:/etc/passwd"
+                .parse::<TaskKey>()
+                .is_err()
+        );
         assert!("rrrspec:taskset:a:task:b".parse::<TrialKey>().is_err());
         assert!("rrrspec:worker:a:slave:1".parse::<WorkerKey>().is_err());
         assert!("rrrspec:worker:a".parse::<SlaveKey>().is_err());
@@ -454,7 +465,16 @@ mod tests {
 
     #[test]
     fn spec_files_that_could_leave_the_tree_or_blur_a_key_are_refused() {
-        for bad in ["", "/a", "../a", "a/../b", "a\0b", "a\nb", "a:trial:b", "a:trial"] {
+        for bad in [
+            "",
+            "/a",
+            "../a",
+            "a/../b",
+            "a\0b",
+            "a\nb",
+            "a:trial:b",
+            "a:trial",
+        ] {
             assert!(spec_file_error(bad).is_some(), "{bad:?}");
         }
         assert!(spec_file_error(&"a".repeat(1025)).is_some());

@@ -42,7 +42,12 @@ impl Message {
 
 /// Looks at the first `count` messages of `queue`, waiting at most `wait` seconds for one: one
 /// round trip, nothing taken.
-pub fn peek(store: &mut Store, queue: &str, count: usize, wait: f64) -> anyhow::Result<Vec<Vec<u8>>> {
+pub fn peek(
+    store: &mut Store,
+    queue: &str,
+    count: usize,
+    wait: f64,
+) -> anyhow::Result<Vec<Vec<u8>>> {
     store.call(|c, _| {
         let (_, messages): (redis::Value, Vec<Vec<u8>>) = redis::pipe()
             .cmd("BLMOVE")
@@ -96,7 +101,10 @@ pub fn refuse(store: &mut Store, queue: &str, message: &[u8], reason: &str) -> a
             .invoke(c)
     })?;
     if moved == 1 {
-        eprintln!("refused a message in {queue}: '{}': {reason}", kept.escape_debug());
+        eprintln!(
+            "refused a message in {queue}: '{}': {reason}",
+            kept.escape_debug()
+        );
     }
     Ok(())
 }
@@ -125,7 +133,15 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_a_reason() {
-        for bad in [&b"bogus"[..], b"", b"\xff\xfe", b"check", b"trial\tx", b"check\tx", b"fail\t"] {
+        for bad in [
+            &b"bogus"[..],
+            b"",
+            b"\xff\xfe",
+            b"check",
+            b"trial\tx",
+            b"check\tx",
+            b"fail\t",
+        ] {
             assert!(Message::parse(bad).is_err(), "{bad:?}");
         }
     }

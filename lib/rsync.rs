@@ -17,16 +17,66 @@ pub struct Remote {
 /// Options a cluster's `rsync_info` may name: data about what to copy, nothing that runs a program
 /// or reads or writes a file elsewhere (FAULTS S3).
 const ALLOWED: &[&str] = &[
-    "--archive", "--recursive", "--links", "--copy-links", "--copy-unsafe-links", "--safe-links",
-    "--perms", "--times", "--omit-dir-times", "--group", "--owner", "--no-perms", "--no-times",
-    "--no-group", "--no-owner", "--executability", "--chmod", "--hard-links", "--delete",
-    "--delete-before", "--delete-during", "--delete-delay", "--delete-after", "--delete-excluded",
-    "--force", "--checksum", "--compress", "--compress-level", "--whole-file", "--no-whole-file",
-    "--inplace", "--partial", "--sparse", "--update", "--size-only", "--ignore-times",
-    "--modify-window", "--max-size", "--min-size", "--exclude", "--include", "--cvs-exclude",
-    "--prune-empty-dirs", "--one-file-system", "--bwlimit", "--timeout", "--contimeout",
-    "--verbose", "--quiet", "--stats", "--itemize-changes", "--human-readable", "--numeric-ids",
-    "--ipv4", "--ipv6", "--blocking-io", "--specials", "--devices", "--no-specials", "--no-devices",
+    "--archive",
+    "--recursive",
+    "--links",
+    "--copy-links",
+    "--copy-unsafe-links",
+    "--safe-links",
+    "--perms",
+    "--times",
+    "--omit-dir-times",
+    "--group",
+    "--owner",
+    "--no-perms",
+    "--no-times",
+    "--no-group",
+    "--no-owner",
+    "--executability",
+    "--chmod",
+    "--hard-links",
+    "--delete",
+    "--delete-before",
+    "--delete-during",
+    "--delete-delay",
+    "--delete-after",
+    "--delete-excluded",
+    "--force",
+    "--checksum",
+    "--compress",
+    "--compress-level",
+    "--whole-file",
+    "--no-whole-file",
+    "--inplace",
+    "--partial",
+    "--sparse",
+    "--update",
+    "--size-only",
+    "--ignore-times",
+    "--modify-window",
+    "--max-size",
+    "--min-size",
+    "--exclude",
+    "--include",
+    "--cvs-exclude",
+    "--prune-empty-dirs",
+    "--one-file-system",
+    "--bwlimit",
+    "--timeout",
+    "--contimeout",
+    "--verbose",
+    "--quiet",
+    "--stats",
+    "--itemize-changes",
+    "--human-readable",
+    "--numeric-ids",
+    "--ipv4",
+    "--ipv6",
+    "--blocking-io",
+    "--specials",
+    "--devices",
+    "--no-specials",
+    "--no-devices",
 ];
 const ALLOWED_LETTERS: &str = "arlptgoDzvqhucHSWxnCIim46";
 
@@ -35,9 +85,9 @@ fn is_allowed(option: &str) -> bool {
         let name = option.split('=').next().unwrap_or(option);
         ALLOWED.contains(&name)
     } else {
-        option
-            .strip_prefix('-')
-            .is_some_and(|letters| !letters.is_empty() && letters.chars().all(|c| ALLOWED_LETTERS.contains(c)))
+        option.strip_prefix('-').is_some_and(|letters| {
+            !letters.is_empty() && letters.chars().all(|c| ALLOWED_LETTERS.contains(c))
+        })
     }
 }
 
@@ -71,8 +121,12 @@ pub fn remote(
         }
         (None, None) => vec!["--archive".into(), "--delete".into()],
     };
-    let path = path.map(str::to_owned).or_else(|| known("rsync_remote_path").cloned());
-    Ok(path.filter(|path| !path.is_empty()).map(|path| Remote { path, options }))
+    let path = path
+        .map(str::to_owned)
+        .or_else(|| known("rsync_remote_path").cloned());
+    Ok(path
+        .filter(|path| !path.is_empty())
+        .map(|path| Remote { path, options }))
 }
 
 impl Remote {
@@ -119,7 +173,17 @@ mod tests {
 
     #[test]
     fn options_that_run_programs_are_not_taken_from_redis() {
-        for bad in ["-e", "--rsh=sh", "--rsync-path=x", "-M", "--log-file=/x", "--files-from=x", "-", "x", "--write-batch=x"] {
+        for bad in [
+            "-e",
+            "--rsh=sh",
+            "--rsync-path=x",
+            "-M",
+            "--log-file=/x",
+            "--files-from=x",
+            "-",
+            "x",
+            "--write-batch=x",
+        ] {
             assert!(!is_allowed(bad), "{bad}");
         }
         for good in ["-a", "-az", "--delete", "--exclude=.git"] {
@@ -129,8 +193,14 @@ mod tests {
 
     #[test]
     fn paths_stand_behind_the_end_of_the_options() {
-        let remote = Remote { path: "-e/x/".into(), options: vec!["-a".into()] };
+        let remote = Remote {
+            path: "-e/x/".into(),
+            options: vec!["-a".into()],
+        };
         let arguments = remote.down("me", Path::new("/work"));
-        assert_eq!(arguments, ["-a", "--safe-links", "--", "-e/x/me/", "/work/"]);
+        assert_eq!(
+            arguments,
+            ["-a", "--safe-links", "--", "-e/x/me/", "/work/"]
+        );
     }
 }

@@ -70,7 +70,11 @@ fn next(answer: &Answer, place: usize) -> anyhow::Result<Next> {
 static JOIN: Script = lua!("slave_join");
 
 /// Joins the taskset, alive; returns its status instead when it is not running.
-pub fn join(store: &mut Store, taskset: &TasksetKey, slave: &SlaveKey) -> anyhow::Result<Option<String>> {
+pub fn join(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    slave: &SlaveKey,
+) -> anyhow::Result<Option<String>> {
     let state: String = store.call(|c, _| {
         JOIN.key(taskset)
             .key(slave)
@@ -176,7 +180,12 @@ pub fn finish(
 static EXIT: Script = lua!("slave_exit");
 
 /// Says how a slave that holds no trial ended.
-pub fn exit(store: &mut Store, taskset: &TasksetKey, slave: &SlaveKey, status: Status) -> anyhow::Result<()> {
+pub fn exit(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    slave: &SlaveKey,
+    status: Status,
+) -> anyhow::Result<()> {
     store.call(|c, _| {
         EXIT.key(slave)
             .key(slave.heartbeat())

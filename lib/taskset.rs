@@ -82,7 +82,10 @@ impl Record {
 
     /// A field; '' and absent are the protocol's nil.
     pub fn get(&self, field: &str) -> Option<&str> {
-        self.0.get(field).map(String::as_str).filter(|text| !text.is_empty())
+        self.0
+            .get(field)
+            .map(String::as_str)
+            .filter(|text| !text.is_empty())
     }
 
     /// A field that should be a number.
@@ -98,8 +101,13 @@ impl Record {
 
 /// The tasksets that are submitted and not finished, oldest first; what is no key is left out.
 pub fn active(store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
-    let keys: Vec<Vec<u8>> =
-        store.call(|c, _| redis::cmd("LRANGE").arg(key::active_taskset()).arg(0).arg(-1).query(c))?;
+    let keys: Vec<Vec<u8>> = store.call(|c, _| {
+        redis::cmd("LRANGE")
+            .arg(key::active_taskset())
+            .arg(0)
+            .arg(-1)
+            .query(c)
+    })?;
     Ok(keys
         .iter()
         .filter_map(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok())
@@ -152,7 +160,12 @@ pub fn stage(
                 pipe.cmd("EXPIRE").arg(list).arg(KEY_TTL).ignore();
             }
             for ((file, estimate), key) in chunk.iter().zip(&keys) {
-                pipe.cmd("HSET").arg(key).arg("taskset").arg(taskset).arg("spec_file").arg(file);
+                pipe.cmd("HSET")
+                    .arg(key)
+                    .arg("taskset")
+                    .arg(taskset)
+                    .arg("spec_file")
+                    .arg(file);
                 if let Some(estimate) = estimate {
                     pipe.arg("estimate_sec").arg(estimate);
                 }
@@ -187,7 +200,9 @@ pub fn activate(
     })?;
     match state.as_str() {
         "active" => Ok(()),
-        "unlocked" => anyhow::bail!("lost the lock of the rsync name '{rsync_name}' before submitting"),
+        "unlocked" => {
+            anyhow::bail!("lost the lock of the rsync name '{rsync_name}' before submitting")
+        }
         _ => anyhow::bail!("'{taskset}' was not complete in Redis when it was submitted"),
     }
 }
@@ -266,7 +281,10 @@ pub fn judge(store: &mut Store, trials: &[Finished]) -> anyhow::Result<usize> {
             .key(key::dead(&key::arbiter_queue()))
             .arg(time::now());
         for (message, trial, task, taskset) in trials {
-            call.arg(message.as_slice()).arg(taskset).arg(task).arg(trial);
+            call.arg(message.as_slice())
+                .arg(taskset)
+                .arg(task)
+                .arg(trial);
         }
         call.invoke(c)
     })?;
@@ -335,13 +353,23 @@ pub fn request_cancel(store: &mut Store, taskset: Option<&TasksetKey>) -> anyhow
         Some(taskset) => format!("cancel\t{taskset}"),
         None => "cancel".to_owned(),
     };
-    store.call(|c, _| redis::cmd("RPUSH").arg(key::arbiter_queue()).arg(&message).query::<()>(c))
+    store.call(|c, _| {
+        redis::cmd("RPUSH")
+            .arg(key::arbiter_queue())
+            .arg(&message)
+            .query::<()>(c)
+    })
 }
 
 /// The slaves that ever joined, in order; what is no key is left out.
 pub fn slaves(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<SlaveKey>> {
-    let keys: Vec<String> =
-        store.call(|c, _| redis::cmd("LRANGE").arg(taskset.slaves()).arg(0).arg(-1).query(c))?;
+    let keys: Vec<String> = store.call(|c, _| {
+        redis::cmd("LRANGE")
+            .arg(taskset.slaves())
+            .arg(0)
+            .arg(-1)
+            .query(c)
+    })?;
     Ok(keys.iter().filter_map(|text| text.parse().ok()).collect())
 }
 

@@ -40,12 +40,21 @@ mod tests {
         let offset = parse("2013-07-11 15:43:36 +0900").unwrap();
         let utc = parse("2013-07-11 06:43:36 UTC").unwrap();
         assert_eq!(offset, utc);
-        assert_eq!(offset.format(PROTOCOL).to_string(), "2013-07-11 15:43:36 +0900");
+        assert_eq!(
+            offset.format(PROTOCOL).to_string(),
+            "2013-07-11 15:43:36 +0900"
+        );
     }
 
     #[test]
     fn what_is_not_a_time_is_none() {
-        for text in ["", "now", "2013-07-11", "2013-07-11 15:43:36", "2013-07-11T15:43:36Z"] {
+        for text in [
+            "",
+            "now",
+            "2013-07-11",
+            "2013-07-11 15:43:36",
+            "2013-07-11T15:43:36Z",
+        ] {
             assert_eq!(parse(text), None, "{text:?}");
         }
     }

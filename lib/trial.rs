@@ -24,9 +24,15 @@ impl Status {
 
     /// Reads the field; absent, empty and unknown are `None`.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Passed, Self::Pending, Self::Failed, Self::Error, Self::Timeout]
-            .into_iter()
-            .find(|status| status.as_str() == text)
+        [
+            Self::Passed,
+            Self::Pending,
+            Self::Failed,
+            Self::Error,
+            Self::Timeout,
+        ]
+        .into_iter()
+        .find(|status| status.as_str() == text)
     }
 }
 

@@ -25,7 +25,11 @@ pub fn instance() -> String {
         .map(|path| path.display().to_string())
         .unwrap_or_default();
     let pid = std::process::id();
-    format!("{} {space} {pid} {}", boot.trim(), started(pid).unwrap_or_default())
+    format!(
+        "{} {space} {pid} {}",
+        boot.trim(),
+        started(pid).unwrap_or_default()
+    )
 }
 
 /// When the process `pid` started, in clock ticks since boot.
@@ -38,7 +42,8 @@ fn started(pid: u32) -> Option<String> {
 /// Whether `instance` is a process of this machine that no longer runs.
 fn is_gone(instance: &str) -> bool {
     let mine = self::instance();
-    let (theirs, mine): (Vec<_>, Vec<_>) = (instance.split(' ').collect(), mine.split(' ').collect());
+    let (theirs, mine): (Vec<_>, Vec<_>) =
+        (instance.split(' ').collect(), mine.split(' ').collect());
     if theirs.len() != 4 || theirs[..2] != mine[..2] {
         return false;
     }
@@ -150,7 +155,12 @@ pub fn accept(
 static LEAVE: Script = lua!("leave");
 
 /// Closes the worker log, and is idle again.
-pub fn leave(store: &mut Store, card: &Card, taskset: &TasksetKey, log: &str) -> anyhow::Result<()> {
+pub fn leave(
+    store: &mut Store,
+    card: &Card,
+    taskset: &TasksetKey,
+    log: &str,
+) -> anyhow::Result<()> {
     store.call(|c, _| {
         LEAVE
             .key(taskset)
@@ -179,7 +189,8 @@ pub fn evict(store: &mut Store, worker: &WorkerKey) -> anyhow::Result<bool> {
 
 /// The workers on the books, each with whether it has a heartbeat.
 pub fn all(store: &mut Store) -> anyhow::Result<Vec<(WorkerKey, bool)>> {
-    let names: Vec<String> = store.call(|c, _| redis::cmd("SMEMBERS").arg(key::workers()).query(c))?;
+    let names: Vec<String> =
+        store.call(|c, _| redis::cmd("SMEMBERS").arg(key::workers()).query(c))?;
     let keys: Vec<WorkerKey> = names.iter().filter_map(|name| name.parse().ok()).collect();
     let alive: Vec<bool> = store.call(|c, _| {
         let mut pipe = redis::pipe();
@@ -203,7 +214,10 @@ mod tests {
         parts[3] = "1";
         assert!(is_gone(&parts.join(" ")), "a reused pid is another process");
         parts[0] = "another-boot";
-        assert!(!is_gone(&parts.join(" ")), "nothing is known of another machine");
+        assert!(
+            !is_gone(&parts.join(" ")),
+            "nothing is known of another machine"
+        );
         assert!(!is_gone("unknown"));
     }
 }

@@ -18,7 +18,12 @@ pub fn note(store: &mut Store, log: &str, field: &str) -> anyhow::Result<()> {
 static APPEND: Script = lua!("append_log");
 
 /// Adds `text` to the log at `key` (a worker's or a slave's) while it has room.
-pub fn append(store: &mut Store, taskset: &TasksetKey, key: &str, text: &[u8]) -> anyhow::Result<()> {
+pub fn append(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    key: &str,
+    text: &[u8],
+) -> anyhow::Result<()> {
     store.call(|c, _| {
         APPEND
             .key(key)

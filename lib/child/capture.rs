@@ -53,7 +53,9 @@ impl Capture {
     pub fn finish(self) -> Captured {
         let mut bytes = self.head;
         if self.dropped > 0 {
-            bytes.extend_from_slice(format!("\n[... {} bytes dropped ...]\n", self.dropped).as_bytes());
+            bytes.extend_from_slice(
+                format!("\n[... {} bytes dropped ...]\n", self.dropped).as_bytes(),
+            );
         }
         let (front, back) = self.tail.as_slices();
         bytes.extend_from_slice(front);
@@ -76,7 +78,9 @@ mod tests {
             for chunk in [1, 3, 7, 50, 64, 1000] {
                 for length in [0, 1, limit - 1, limit, limit + 1, 2 * limit, 1000] {
                     let mut capture = Capture::new(limit);
-                    stream[..length].chunks(chunk).for_each(|part| capture.push(part));
+                    stream[..length]
+                        .chunks(chunk)
+                        .for_each(|part| capture.push(part));
                     let captured = capture.finish();
                     let dropped = length.saturating_sub(limit);
                     assert_eq!(captured.dropped, dropped as u64);

@@ -1,7 +1,9 @@
 //! Leaves nothing alive: this process is made the subreaper, so that whatever a test orphans
 //! (setsid, double fork) becomes our child, is found, and is killed.
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid,
+};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -27,7 +29,10 @@ fn children_of(pid: Pid) -> Vec<Pid> {
     };
     for task in tasks.flatten() {
         let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        children.extend(text.split_whitespace().filter_map(|p| Pid::from_raw(p.parse().ok()?)));
+        children.extend(
+            text.split_whitespace()
+                .filter_map(|p| Pid::from_raw(p.parse().ok()?)),
+        );
     }
     children
 }

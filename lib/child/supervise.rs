@@ -178,8 +178,11 @@ impl Supervisor {
         watch: &dyn Watch,
         timeout: Duration,
     ) -> io::Result<()> {
-        let timeout = Timespec::try_from(timeout.min(Duration::from_secs(3600)))
-            .unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+        let timeout =
+            Timespec::try_from(timeout.min(Duration::from_secs(3600))).unwrap_or(Timespec {
+                tv_sec: 1,
+                tv_nsec: 0,
+            });
         let ready: Vec<bool> = {
             let mut fds = vec![PollFd::new(&self.sigchld, PollFlags::IN)];
             let outside = watch.fd();

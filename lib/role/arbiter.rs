@@ -20,7 +20,12 @@ pub struct Options {
     #[arg(long)]
     drain: bool,
     /// Try a task a second time on an idle slave when it runs longer than X times its estimate
-    #[arg(long, value_name = "X", default_value_t = 1.0, env = "RRR_SPECULATE_AFTER")]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 1.0,
+        env = "RRR_SPECULATE_AFTER"
+    )]
     speculate_after: f64,
 }
 
@@ -148,7 +153,12 @@ impl Watch {
                 .filter(|task| !running_tasks.contains(task))
                 .collect();
             if let Some(before) = self.missing.get(taskset) {
-                lost.extend(candidates.iter().filter(|task| before.contains(task)).cloned());
+                lost.extend(
+                    candidates
+                        .iter()
+                        .filter(|task| before.contains(task))
+                        .cloned(),
+                );
             }
             self.missing.insert(taskset.clone(), candidates);
         } else {
@@ -190,7 +200,13 @@ impl Watch {
                 }
                 Seen::Silent(slave) => {
                     if !self.silent.insert(slave.clone()) {
-                        slave::reap(store, taskset, &slave, "the slave's heartbeat stopped", false)?;
+                        slave::reap(
+                            store,
+                            taskset,
+                            &slave,
+                            "the slave's heartbeat stopped",
+                            false,
+                        )?;
                     }
                 }
                 Seen::Alive(slave, trial) => {
@@ -209,7 +225,8 @@ impl Watch {
             running.push(run);
         }
         // Other tasksets' trials are kept as long as they are seen.
-        self.begun.retain(|trial, _| !trial.starts_with(taskset.as_str()));
+        self.begun
+            .retain(|trial, _| !trial.starts_with(taskset.as_str()));
         self.begun.extend(begun);
         Ok((alive, running))
     }
@@ -222,7 +239,9 @@ fn speculate(mut running: Vec<Running>, idle: usize, after: f64, least_sec: f64)
     running.retain(|r| !r.speculated && r.age >= after * estimate(r));
     running.sort_by(|a, b| {
         let remaining = |r: &Running| estimate(r) - r.age;
-        a.trials.cmp(&b.trials).then(remaining(b).total_cmp(&remaining(a)))
+        a.trials
+            .cmp(&b.trials)
+            .then(remaining(b).total_cmp(&remaining(a)))
     });
     running.into_iter().take(idle).map(|r| r.task).collect()
 }
@@ -245,7 +264,11 @@ fn slave_states(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<Vec<Se
             }
             let flat: Vec<redis::Value> = pipe.query(c)?;
             flat.chunks(3)
-                .map(|three| Ok(redis::from_redis_value(redis::Value::Array(three.to_vec()))?))
+                .map(|three| {
+                    Ok(redis::from_redis_value(redis::Value::Array(
+                        three.to_vec(),
+                    ))?)
+                })
                 .collect()
         })?;
         for (slave, (heartbeat, status, trial)) in chunk.iter().zip(states) {
@@ -270,12 +293,19 @@ fn unfinished(store: &mut Store, trials: &[String]) -> anyhow::Result<Vec<(Strin
             for trial in chunk {
                 let task = trial.task();
                 pipe.cmd("HGET").arg(trial).arg("status");
-                pipe.cmd("HMGET").arg(&task).arg("estimate_sec").arg("speculated");
+                pipe.cmd("HMGET")
+                    .arg(&task)
+                    .arg("estimate_sec")
+                    .arg("speculated");
                 pipe.cmd("LLEN").arg(task.trials());
             }
             let flat: Vec<redis::Value> = pipe.query(c)?;
             flat.chunks(3)
-                .map(|three| Ok(redis::from_redis_value(redis::Value::Array(three.to_vec()))?))
+                .map(|three| {
+                    Ok(redis::from_redis_value(redis::Value::Array(
+                        three.to_vec(),
+                    ))?)
+                })
                 .collect()
         })?;
         for (trial, (status, task, tried)) in chunk.iter().zip(facts) {
@@ -325,8 +355,13 @@ impl State {
 }
 
 fn tasks_left(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<TaskKey>> {
-    let keys: Vec<String> =
-        store.call(|c, _| redis::cmd("LRANGE").arg(taskset.tasks_left()).arg(0).arg(-1).query(c))?;
+    let keys: Vec<String> = store.call(|c, _| {
+        redis::cmd("LRANGE")
+            .arg(taskset.tasks_left())
+            .arg(0)
+            .arg(-1)
+            .query(c)
+    })?;
     Ok(keys.iter().filter_map(|text| text.parse().ok()).collect())
 }
 
@@ -351,7 +386,10 @@ mod tests {
 
     #[test]
     fn only_tasks_past_their_estimate_are_speculated_on() {
-        let all = vec![running("early", 4.0, Some(5.0), 1), running("late", 6.0, Some(5.0), 1)];
+        let all = vec![
+            running("early", 4.0, Some(5.0), 1),
+            running("late", 6.0, Some(5.0), 1),
+        ];
         assert_eq!(files(&speculate(all, 5, 1.0, 30.0)), ["late"]);
     }
 

@@ -44,7 +44,11 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             }
         }
         if !found {
-            return Err(exit::failure(exit::NOTHING, format!("no active taskset has the rsync name '{name}'")).into());
+            return Err(exit::failure(
+                exit::NOTHING,
+                format!("no active taskset has the rsync name '{name}'"),
+            )
+            .into());
         }
     }
     Ok(exit::OK)

@@ -28,14 +28,22 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let tasks = options.suite.tasks(Some(&options.packaging_dir))?;
     let request = submit::request(&options.suite, "local")?;
     let folder = tempfile::Builder::new().prefix("rrr-local-").tempdir()?;
-    let mut house = House { children: Vec::new() };
+    let mut house = House {
+        children: Vec::new(),
+    };
     let url = house.start_redis(folder.path())?;
     let mut store = cli::Redis::at(url.clone()).connect()?;
     store.set_patience(Duration::from_secs(2));
-    let here = std::env::current_exe()?.parent().map(Path::to_owned).unwrap_or_default();
+    let here = std::env::current_exe()?
+        .parent()
+        .map(Path::to_owned)
+        .unwrap_or_default();
     let role = |name: &str| {
         let mut command = Command::new(here.join(name));
-        command.env("RRR_REDIS_URL", &url).env_remove("RRR_REDIS_PASSWORD_FILE").stdout(Stdio::null());
+        command
+            .env("RRR_REDIS_URL", &url)
+            .env_remove("RRR_REDIS_PASSWORD_FILE")
+            .stdout(Stdio::null());
         command
     };
     house.start(role("rrr-arbiter"))?;
@@ -54,11 +62,27 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut code = submit::follow(&mut store, &taskset, None, &mut |event| {
         house.mend();
         match event {
-            Event::TaskFinished { spec_file, status, trials, .. } if status == "failed" => {
+            Event::TaskFinished {
+                spec_file,
+                status,
+                trials,
+                ..
+            } if status == "failed" => {
                 bad.push(format!("failed: {spec_file} ({trials} trials)"));
             }
-            Event::TaskFinished { spec_file, flaky: true, .. } => bad.push(format!("flaky: {spec_file}")),
-            Event::TasksetFinished { status, tasks, succeeded, failed, flaky, fail_reason } => {
+            Event::TaskFinished {
+                spec_file,
+                flaky: true,
+                ..
+            } => bad.push(format!("flaky: {spec_file}")),
+            Event::TasksetFinished {
+                status,
+                tasks,
+                succeeded,
+                failed,
+                flaky,
+                fail_reason,
+            } => {
                 let seconds = began.elapsed().as_secs_f64();
                 for line in &bad {
                     eprintln!("{line}");
@@ -66,7 +90,9 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
                 if let Some(reason) = fail_reason {
                     eprintln!("reason: {reason}");
                 }
-                eprintln!("{status}: {succeeded} of {tasks} succeeded, {failed} failed, {flaky} flaky, in {seconds:.1} s");
+                eprintln!(
+                    "{status}: {succeeded} of {tasks} succeeded, {failed} failed, {flaky} flaky, in {seconds:.1} s"
+                );
             }
             _ => {}
         }
@@ -89,7 +115,9 @@ impl House {
         // this process is killed, so are its children.
         unsafe {
             command.pre_exec(|| {
-                rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+                rustix::process::set_parent_process_death_signal(Some(
+                    rustix::process::Signal::TERM,
+                ))?;
                 Ok(())
             });
         }
@@ -114,8 +142,23 @@ impl House {
         for server in ["redis-server", "valkey-server"] {
             let mut command = Command::new(server);
             command
-                .args(["--port", "0", "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"])
-                .args(["--loglevel", "warning", "--unixsocketperm", "700", "--unixsocket"])
+                .args([
+                    "--port",
+                    "0",
+                    "--save",
+                    "",
+                    "--appendonly",
+                    "no",
+                    "--maxmemory-policy",
+                    "noeviction",
+                ])
+                .args([
+                    "--loglevel",
+                    "warning",
+                    "--unixsocketperm",
+                    "700",
+                    "--unixsocket",
+                ])
                 .arg(&socket)
                 .arg("--dir")
                 .arg(folder)
@@ -141,16 +184,18 @@ impl House {
                 }
             }
         }
-        Err(cli::usage("neither redis-server nor valkey-server is installed")
-            .hint("apt-get install redis-server")
-            .into())
+        Err(
+            cli::usage("neither redis-server nor valkey-server is installed")
+                .hint("apt-get install redis-server")
+                .into(),
+        )
     }
 }
 
 impl Drop for House {
     fn drop(&mut self) {
         // Roles first, so that they need not miss their Redis; it goes last.
-        for (_, child) in self.children[self.children.len().min(1)..].iter_mut() {
+        for (_, child) in self.children.iter_mut().skip(1) {
             let pid = rustix::process::Pid::from_child(child);
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }

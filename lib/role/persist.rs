@@ -40,10 +40,11 @@ static PERSISTED: Script = lua!("persisted");
 
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
-    let folder = options
-        .log_dir
-        .clone()
-        .unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".local/state/rrr/log"));
+    let folder = options.log_dir.clone().unwrap_or_else(|| {
+        std::env::home_dir()
+            .unwrap_or_default()
+            .join(".local/state/rrr/log")
+    });
     std::fs::create_dir_all(&folder)
         .map_err(|e| cli::usage(format!("cannot use the folder '{}': {e}", folder.display())))?;
     let mut store = options.redis.connect()?;
@@ -80,7 +81,12 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
 }
 
 /// Persists one taskset; false when its slaves are not done yet.
-fn persist(store: &mut Store, taskset: &TasksetKey, message: &[u8], folder: &Path) -> anyhow::Result<bool> {
+fn persist(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    message: &[u8],
+    folder: &Path,
+) -> anyhow::Result<bool> {
     let queue = key::persister_queue();
     let Some(state) = Record::load(store, taskset)? else {
         queue::pop(store, &queue, &[message.to_vec()])?;
@@ -102,7 +108,11 @@ fn persist(store: &mut Store, taskset: &TasksetKey, message: &[u8], folder: &Pat
     let marked: i64 = store.call(|c, _| redis::cmd("TTL").arg(taskset).query(c))?;
     if marked < 0 {
         let path = write(folder, taskset, &document.json)?;
-        learn(store, state.get("taskset_class").unwrap_or("default"), &document)?;
+        learn(
+            store,
+            state.get("taskset_class").unwrap_or("default"),
+            &document,
+        )?;
         store.call(|c, _| MARK.key(taskset).arg(MARKED).invoke::<()>(c))?;
         out::line(
             &serde_json::json!({
@@ -124,15 +134,21 @@ fn persist(store: &mut Store, taskset: &TasksetKey, message: &[u8], folder: &Pat
         })?;
     }
     store.call(|c, _| {
-        PERSISTED.key(taskset).key(&queue).arg(message).arg(EXPIRY).invoke::<i64>(c)
+        PERSISTED
+            .key(taskset)
+            .key(&queue)
+            .arg(message)
+            .arg(EXPIRY)
+            .invoke::<i64>(c)
     })?;
     Ok(true)
 }
 
 /// Writes the document under a name that no key can choose (FAULTS S5), whole or not at all.
 fn write(folder: &Path, taskset: &TasksetKey, json: &serde_json::Value) -> anyhow::Result<PathBuf> {
-    let name = uuid::Uuid::parse_str(taskset.id())
-        .unwrap_or_else(|_| uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, taskset.as_str().as_bytes()));
+    let name = uuid::Uuid::parse_str(taskset.id()).unwrap_or_else(|_| {
+        uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, taskset.as_str().as_bytes())
+    });
     let path = folder.join(format!("{name}.json"));
     let problem = || format!("cannot write '{}'", path.display());
     let mut file = tempfile::NamedTempFile::new_in(folder).with_context(problem)?;
@@ -141,8 +157,12 @@ fn write(folder: &Path, taskset: &TasksetKey, json: &serde_json::Value) -> anyho
         .with_context(problem)?;
     file.write_all(b"\n").with_context(problem)?;
     file.as_file().sync_all().with_context(problem)?;
-    file.persist(&path).map_err(|e| e.error).with_context(problem)?;
-    std::fs::File::open(folder).and_then(|dir| dir.sync_all()).with_context(problem)?;
+    file.persist(&path)
+        .map_err(|e| e.error)
+        .with_context(problem)?;
+    std::fs::File::open(folder)
+        .and_then(|dir| dir.sync_all())
+        .with_context(problem)?;
     Ok(path)
 }
 
@@ -163,8 +183,16 @@ fn learn(store: &mut Store, class: &str, document: &record::Document) -> anyhow:
             for ((file, new), old) in chunk.iter().zip(&old) {
                 let ms = old.map_or(**new, |old| (old + **new) / 2);
                 let sec = ms.div_ceil(1000).max(1);
-                pipe.cmd("HSET").arg(key::estimate_ms(class)).arg(file.as_str()).arg(ms).ignore();
-                pipe.cmd("HSET").arg(key::estimate_sec(class)).arg(file.as_str()).arg(sec).ignore();
+                pipe.cmd("HSET")
+                    .arg(key::estimate_ms(class))
+                    .arg(file.as_str())
+                    .arg(ms)
+                    .ignore();
+                pipe.cmd("HSET")
+                    .arg(key::estimate_sec(class))
+                    .arg(file.as_str())
+                    .arg(sec)
+                    .ignore();
             }
             pipe.query::<()>(c)
         })?;

@@ -7,7 +7,11 @@ use std::process::{Command, ExitCode};
 fn folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    folders.extend(std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned)));
+    folders.extend(
+        std::env::current_exe()
+            .ok()
+            .and_then(|exe| exe.parent().map(Path::to_owned)),
+    );
     folders
 }
 
@@ -17,7 +21,14 @@ fn list() -> Vec<String> {
         .filter_map(|folder| std::fs::read_dir(folder).ok())
         .flatten()
         .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok()?.strip_prefix("rrr-").map(str::to_owned))
+        .filter_map(|entry| {
+            entry
+                .file_name()
+                .into_string()
+                .ok()?
+                .strip_prefix("rrr-")
+                .map(str::to_owned)
+        })
         .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
         .collect();
     names.sort();
@@ -32,7 +43,10 @@ pub fn main() -> ExitCode {
     if arguments.first().is_some_and(|first| first == "rrr") {
         arguments.remove(0);
     }
-    let first = arguments.first().map(|a| a.to_string_lossy().into_owned()).unwrap_or_default();
+    let first = arguments
+        .first()
+        .map(|a| a.to_string_lossy().into_owned())
+        .unwrap_or_default();
     match first.as_str() {
         "--list" => {
             list().iter().for_each(|name| crate::out::line(name));
@@ -43,7 +57,9 @@ pub fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         "-h" | "--help" => {
-            println!("usage: rrr TOOL [ARGUMENT...]\n       rrr --list\n\nRuns rrr-TOOL, found on PATH.");
+            println!(
+                "usage: rrr TOOL [ARGUMENT...]\n       rrr --list\n\nRuns rrr-TOOL, found on PATH."
+            );
             return ExitCode::SUCCESS;
         }
         _ => {}
@@ -53,7 +69,11 @@ pub fn main() -> ExitCode {
         return ExitCode::from(crate::exit::USAGE);
     }
     let program = format!("rrr-{first}");
-    let Some(path) = folders().into_iter().map(|f| f.join(&program)).find(|p| p.is_file()) else {
+    let Some(path) = folders()
+        .into_iter()
+        .map(|f| f.join(&program))
+        .find(|p| p.is_file())
+    else {
         eprintln!("rrr: there is no tool '{first}'\nhint: rrr --list shows the tools");
         return ExitCode::from(crate::exit::USAGE);
     };

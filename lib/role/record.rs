@@ -14,7 +14,12 @@ fn text(bytes: &[u8]) -> String {
 fn object(hash: &Hash) -> Value {
     let mut fields: Vec<_> = hash.iter().map(|(k, v)| (text(k), text(v))).collect();
     fields.sort();
-    Value::Object(fields.into_iter().map(|(k, v)| (k, v.into())).collect::<Map<_, _>>())
+    Value::Object(
+        fields
+            .into_iter()
+            .map(|(k, v)| (k, v.into()))
+            .collect::<Map<_, _>>(),
+    )
 }
 
 fn list(store: &mut Store, key: &str) -> anyhow::Result<Vec<String>> {
@@ -65,17 +70,25 @@ pub fn gather(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Documen
     let mut durations_ms = HashMap::new();
     for (task, fields) in tasks.iter().zip(hashes(store, &tasks)?) {
         keys.push(task.clone());
-        let Ok(key) = task.parse::<TaskKey>() else { continue };
+        let Ok(key) = task.parse::<TaskKey>() else {
+            continue;
+        };
         keys.push(key.trials());
         let trials = list(store, &key.trials())?;
         let trial_fields = hashes(store, &trials)?;
         let good: Vec<u64> = trial_fields
             .iter()
-            .filter(|f| f.get(&b"status"[..]).is_some_and(|s| s == b"passed" || s == b"pending"))
+            .filter(|f| {
+                f.get(&b"status"[..])
+                    .is_some_and(|s| s == b"passed" || s == b"pending")
+            })
             .filter_map(|f| text(f.get(&b"duration_ms"[..])?).parse().ok())
             .collect();
         if !good.is_empty() {
-            durations_ms.insert(key.spec_file().to_owned(), good.iter().sum::<u64>() / good.len() as u64);
+            durations_ms.insert(
+                key.spec_file().to_owned(),
+                good.iter().sum::<u64>() / good.len() as u64,
+            );
         }
         let mut value = object(&fields);
         value["key"] = task.clone().into();
@@ -94,7 +107,9 @@ pub fn gather(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Documen
     }
     let mut slaves = Vec::new();
     for slave in list(store, &taskset.slaves())? {
-        let Ok(key) = slave.parse::<SlaveKey>() else { continue };
+        let Ok(key) = slave.parse::<SlaveKey>() else {
+            continue;
+        };
         let mut value = object(&hashes(store, &[slave.clone()])?[0]);
         value["key"] = slave.clone().into();
         value["log"] = string(store, &key.log())?.into();
@@ -119,5 +134,9 @@ pub fn gather(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Documen
         "slaves": slaves,
         "worker_logs": worker_logs,
     });
-    Ok(Document { json, keys, durations_ms })
+    Ok(Document {
+        json,
+        keys,
+        durations_ms,
+    })
 }

@@ -98,8 +98,9 @@ fn check_command(program: &str) -> anyhow::Result<()> {
     let found = if program.contains('/') {
         std::path::Path::new(program).exists()
     } else {
-        std::env::var_os("PATH")
-            .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()))
+        std::env::var_os("PATH").is_some_and(|path| {
+            std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+        })
     };
     if found {
         return Ok(());
@@ -132,7 +133,10 @@ pub fn secrets() -> Vec<std::ffi::OsString> {
                 || name.starts_with("REDIS_")
                 || name.starts_with("WATCHDOG_")
                 || name.starts_with("LISTEN_")
-                || matches!(name.as_ref(), "NOTIFY_SOCKET" | "CREDENTIALS_DIRECTORY" | "INVOCATION_ID" | "JOURNAL_STREAM")
+                || matches!(
+                    name.as_ref(),
+                    "NOTIFY_SOCKET" | "CREDENTIALS_DIRECTORY" | "INVOCATION_ID" | "JOURNAL_STREAM"
+                )
         })
         .collect()
 }
@@ -161,8 +165,14 @@ impl Slave {
                     skips = 0;
                     let (result, hard) = self.try_task(&job)?;
                     let more = !hard && !self.pulse.must_end();
-                    let (counted, after) =
-                        slave::finish(&mut self.store, &self.taskset, &self.key, &job, &result, more)?;
+                    let (counted, after) = slave::finish(
+                        &mut self.store,
+                        &self.taskset,
+                        &self.key,
+                        &job,
+                        &result,
+                        more,
+                    )?;
                     self.tell_finished(&job, &result, counted);
                     if hard {
                         return Ok((Status::TimeoutExit, exit::HARD_TIMEOUT));
@@ -172,17 +182,31 @@ impl Slave {
                 Next::Skip => {
                     skips += 1;
                     stop::sleep(Duration::from_millis(40));
-                    next = slave::reserve(&mut self.store, &self.taskset, &self.key, skips < PATIENCE, false)?;
+                    next = slave::reserve(
+                        &mut self.store,
+                        &self.taskset,
+                        &self.key,
+                        skips < PATIENCE,
+                        false,
+                    )?;
                 }
                 Next::Empty => {
                     if self.pulse.wait_for_work() {
                         return Ok((Status::NormalExit, exit::OK));
                     }
-                    next = slave::reserve(&mut self.store, &self.taskset, &self.key, skips < PATIENCE, false)?;
+                    next = slave::reserve(
+                        &mut self.store,
+                        &self.taskset,
+                        &self.key,
+                        skips < PATIENCE,
+                        false,
+                    )?;
                 }
                 Next::Over(_) => return Ok((Status::NormalExit, exit::OK)),
                 Next::Fenced => {
-                    eprintln!("rrr-slave: declared dead while it was stalled: its work was given to others");
+                    eprintln!(
+                        "rrr-slave: declared dead while it was stalled: its work was given to others"
+                    );
                     return Ok((Status::FailureExit, exit::INTERNAL));
                 }
             }
@@ -218,21 +242,29 @@ impl Slave {
             pulse: self.pulse.clone(),
             task,
         };
-        Ok(match self.supervisor.run(&mut command, &limits, &mut listener) {
-            Ok(outcome) => {
-                let hard = outcome.end == End::HardTimeout;
-                (self.result(outcome), hard)
-            }
-            Err(error) => {
-                let program = command.get_program().to_string_lossy().into_owned();
-                (error_result(format!("rrr: cannot run '{program}': {error}\n")), false)
-            }
-        })
+        Ok(
+            match self.supervisor.run(&mut command, &limits, &mut listener) {
+                Ok(outcome) => {
+                    let hard = outcome.end == End::HardTimeout;
+                    (self.result(outcome), hard)
+                }
+                Err(error) => {
+                    let program = command.get_program().to_string_lossy().into_owned();
+                    (
+                        error_result(format!("rrr: cannot run '{program}': {error}\n")),
+                        false,
+                    )
+                }
+            },
+        )
     }
 
     fn command_for(&self, spec_file: &str) -> Command {
         let has_place = self.command.iter().any(|word| word.contains("{}"));
-        let mut words = self.command.iter().map(|word| word.replace("{}", spec_file));
+        let mut words = self
+            .command
+            .iter()
+            .map(|word| word.replace("{}", spec_file));
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
         if !has_place {
@@ -250,12 +282,17 @@ impl Slave {
             (End::SoftTimeout | End::HardTimeout, _) => (trial::Status::Timeout, None),
             (End::Stopped(why), _) => (trial::Status::Error, Some(why.clone())),
             (End::Exited, Exit::Code(0)) => (trial::Status::Passed, None),
-            (End::Exited, Exit::Code(code)) if code == self.pending_code => (trial::Status::Pending, None),
+            (End::Exited, Exit::Code(code)) if code == self.pending_code => {
+                (trial::Status::Pending, None)
+            }
             (End::Exited, Exit::Code(_)) => (trial::Status::Failed, None),
             (End::Exited, Exit::Signal(_)) => (trial::Status::Error, None),
         };
         if outcome.leftovers > 0 {
-            let note = format!("rrr: killed {} process(es) that the test left behind\n", outcome.leftovers);
+            let note = format!(
+                "rrr: killed {} process(es) that the test left behind\n",
+                outcome.leftovers
+            );
             stderr.extend_from_slice(note.as_bytes());
         }
         let count = |wanted| u64::from(status == wanted);
@@ -281,7 +318,10 @@ impl Slave {
 
     fn tell_finished(&self, job: &Job, result: &TrialResult, counted: bool) {
         if !counted {
-            eprintln!("rrr-slave: the result of '{}' came too late to count", job.spec_file);
+            eprintln!(
+                "rrr-slave: the result of '{}' came too late to count",
+                job.spec_file
+            );
         }
         out::line(&event::line(
             time::unix_ms(),
@@ -341,7 +381,9 @@ impl Pulse {
             seen_work: Mutex::default(),
         });
         let (shared, taskset, key) = (pulse.clone(), taskset.clone(), key.clone());
-        thread("pulse", move || shared.beat_and_listen(store, &taskset, &key))?;
+        thread("pulse", move || {
+            shared.beat_and_listen(store, &taskset, &key)
+        })?;
         if std::env::var_os("RRR_SUPERVISED").is_some() {
             let shared = pulse.clone();
             thread("parent", move || {
@@ -370,9 +412,15 @@ impl Pulse {
                     Err(_) => return,
                 }
             }
-            let wait = BEAT.saturating_sub(last_beat.elapsed()).min(Duration::from_secs(2));
-            let Ok(wakes) = slave::wakes(&mut store, taskset, &mut after, wait.as_millis().max(1) as u64)
-            else {
+            let wait = BEAT
+                .saturating_sub(last_beat.elapsed())
+                .min(Duration::from_secs(2));
+            let Ok(wakes) = slave::wakes(
+                &mut store,
+                taskset,
+                &mut after,
+                wait.as_millis().max(1) as u64,
+            ) else {
                 return;
             };
             if wakes.is_empty() {

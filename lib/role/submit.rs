@@ -38,7 +38,12 @@ pub struct Options {
     #[arg(long, value_name = "P", env = "RRR_RSYNC_REMOTE_PATH")]
     rsync_remote_path: Option<String>,
     /// Options of rsync [default: rsync_info in Redis, or --archive --delete]
-    #[arg(long, value_name = "S", env = "RRR_RSYNC_OPTIONS", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "S",
+        env = "RRR_RSYNC_OPTIONS",
+        allow_hyphen_values = true
+    )]
     rsync_options: Option<String>,
     /// Do not send the tree: the workers have it
     #[arg(long)]
@@ -58,16 +63,37 @@ pub struct Suite {
     #[arg(short = '0', requires = "files_from")]
     pub nul: bool,
     /// Shell script that workers run once in the tree before the slaves start
-    #[arg(long, value_name = "CMD", default_value = "", hide_default_value = true, env = "RRR_SETUP")]
+    #[arg(
+        long,
+        value_name = "CMD",
+        default_value = "",
+        hide_default_value = true,
+        env = "RRR_SETUP"
+    )]
     pub setup: String,
     /// Shell command that starts a slave
-    #[arg(long, value_name = "CMD", conflicts_with = "command", env = "RRR_SLAVE")]
+    #[arg(
+        long,
+        value_name = "CMD",
+        conflicts_with = "command",
+        env = "RRR_SLAVE"
+    )]
     pub slave: Option<String>,
     /// Type of the workers to run on
-    #[arg(long, value_name = "T", default_value = "default", env = "RRR_WORKER_TYPE")]
+    #[arg(
+        long,
+        value_name = "T",
+        default_value = "default",
+        env = "RRR_WORKER_TYPE"
+    )]
     pub worker_type: String,
     /// Whose timings to use, and to add to
-    #[arg(long, value_name = "C", default_value = "default", env = "RRR_TASKSET_CLASS")]
+    #[arg(
+        long,
+        value_name = "C",
+        default_value = "default",
+        env = "RRR_TASKSET_CLASS"
+    )]
     pub taskset_class: String,
     /// Most workers at once
     #[arg(long, value_name = "N", default_value_t = 10, env = "RRR_MAX_WORKERS", value_parser = clap::value_parser!(u32).range(1..))]
@@ -122,9 +148,12 @@ impl Suite {
                 && !folder.join(path).exists()
                 && !folder.join(path.split('[').next().unwrap_or(path)).exists()
             {
-                return Err(cli::usage(format!("there is no spec file '{file}' in '{}'", folder.display()))
-                    .hint("name files relative to the packaging folder (--packaging-dir)")
-                    .into());
+                return Err(cli::usage(format!(
+                    "there is no spec file '{file}' in '{}'",
+                    folder.display()
+                ))
+                .hint("name files relative to the packaging folder (--packaging-dir)")
+                .into());
             }
             tasks.push((file.clone(), None));
         }
@@ -140,9 +169,12 @@ impl Suite {
         }
         tasks.retain(|(file, _)| seen.insert(file.clone()));
         if tasks.is_empty() {
-            return Err(exit::failure(exit::NOTHING, "there is nothing to run: no spec file was named")
-                .hint("name spec files, or pass --files-from FILE")
-                .into());
+            return Err(exit::failure(
+                exit::NOTHING,
+                "there is nothing to run: no spec file was named",
+            )
+            .hint("name spec files, or pass --files-from FILE")
+            .into());
         }
         Ok(tasks)
     }
@@ -154,13 +186,22 @@ impl Suite {
         } else {
             std::fs::read(from).map(|content| bytes = content)
         };
-        read.map_err(|error| cli::usage(format!("cannot read the list '{}': {error}", from.display())))?;
+        read.map_err(|error| {
+            cli::usage(format!(
+                "cannot read the list '{}': {error}",
+                from.display()
+            ))
+        })?;
         let end = if self.nul { 0 } else { b'\n' };
         for (number, line) in bytes.split(|byte| *byte == end).enumerate() {
             let place = || format!("'{}', entry {}", from.display(), number + 1);
             let line = std::str::from_utf8(line)
                 .map_err(|_| cli::usage(format!("{}: not valid UTF-8", place())))?;
-            let line = if self.nul { line } else { line.trim_end_matches('\r') };
+            let line = if self.nul {
+                line
+            } else {
+                line.trim_end_matches('\r')
+            };
             if line.is_empty() {
                 continue;
             }
@@ -199,15 +240,24 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         .or_else(|| std::env::var("USER").ok().filter(|user| !user.is_empty()))
         .unwrap_or_else(|| "rrr".to_owned());
     if let Some(wrong) = key::rsync_name_error(&rsync_name) {
-        return Err(cli::usage(format!("rsync name '{}': {wrong}", rsync_name.escape_debug()))
-            .hint("pass --rsync-name NAME")
-            .into());
+        return Err(cli::usage(format!(
+            "rsync name '{}': {wrong}",
+            rsync_name.escape_debug()
+        ))
+        .hint("pass --rsync-name NAME")
+        .into());
     }
     let request = options.suite.request(rsync_name.clone())?;
     if !options.no_rsync && !folder.is_dir() {
-        return Err(cli::usage(format!("there is no packaging folder '{}'", folder.display())).into());
+        return Err(cli::usage(format!(
+            "there is no packaging folder '{}'",
+            folder.display()
+        ))
+        .into());
     }
-    let tasks = options.suite.tasks((!options.no_rsync).then_some(folder.as_path()))?;
+    let tasks = options
+        .suite
+        .tasks((!options.no_rsync).then_some(folder.as_path()))?;
     let mut store = options.redis.connect()?;
     store.set_patience(Duration::from_secs(10));
     let taskset = TasksetKey::fresh();
@@ -225,7 +275,11 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     if !options.key_only {
         let mut after = "0-0".to_owned();
         for entry in store.call(|c, _| event::read(c, &taskset, &mut after, 1))? {
-            for event in entry.events.iter().filter(|e| matches!(e, Event::TasksetSubmitted { .. })) {
+            for event in entry
+                .events
+                .iter()
+                .filter(|e| matches!(e, Event::TasksetSubmitted { .. }))
+            {
                 out::line(&event::line(entry.unix_ms, taskset.as_str(), event));
             }
         }
@@ -256,17 +310,27 @@ pub fn request(suite: &Suite, rsync_name: &str) -> anyhow::Result<Request> {
 }
 
 /// Sends the tree up, holding the lock of its name, so that nobody's tree changes while it is read.
-fn send(store: &mut Store, options: &Options, taskset: &TasksetKey, name: &str) -> anyhow::Result<()> {
-    let (path, flags) = (options.rsync_remote_path.as_deref(), options.rsync_options.as_deref());
+fn send(
+    store: &mut Store,
+    options: &Options,
+    taskset: &TasksetKey,
+    name: &str,
+) -> anyhow::Result<()> {
+    let (path, flags) = (
+        options.rsync_remote_path.as_deref(),
+        options.rsync_options.as_deref(),
+    );
     let Some(remote) = rsync::remote(store, path, flags)? else {
         return Err(cli::usage("nobody says where the tree should go")
             .hint("pass --rsync-remote-path P, or --no-rsync when the workers have the tree")
             .into());
     };
     if let Some(holder) = taskset::lock_rsync_name(store, taskset, name)? {
-        return Err(cli::usage(format!("the rsync name '{name}' is in use by '{holder}'"))
-            .hint("wait for it, rrr-cancel it, or pass another --rsync-name")
-            .into());
+        return Err(
+            cli::usage(format!("the rsync name '{name}' is in use by '{holder}'"))
+                .hint("wait for it, rrr-cancel it, or pass another --rsync-name")
+                .into(),
+        );
     }
     let handle = duct::cmd("rsync", remote.up(&options.packaging_dir, name))
         .stdin_null()
@@ -329,7 +393,11 @@ pub fn follow(
             cancelled = true;
         }
         if limit.is_some_and(|limit| began.elapsed() >= limit) {
-            return Err(exit::failure(exit::TIMED_OUT, format!("'{taskset}' has not ended in time")).into());
+            return Err(exit::failure(
+                exit::TIMED_OUT,
+                format!("'{taskset}' has not ended in time"),
+            )
+            .into());
         }
         let entries = store.call(|c, _| event::read(c, taskset, &mut after, 200))?;
         let quiet = entries.is_empty();
@@ -339,7 +407,11 @@ pub fn follow(
                 seen(event);
                 if let Event::TasksetFinished { status, .. } = event {
                     let status = Status::parse(status).unwrap_or(Status::Failed);
-                    return Ok(if out::is_closed() { exit::PIPE_CLOSED } else { status.exit_code() });
+                    return Ok(if out::is_closed() {
+                        exit::PIPE_CLOSED
+                    } else {
+                        status.exit_code()
+                    });
                 }
             }
         }
@@ -347,7 +419,9 @@ pub fn follow(
             continue;
         }
         let Some(record) = Record::load(store, taskset)? else {
-            return Err(exit::failure(exit::INTERNAL, format!("'{taskset}' has gone from Redis")).into());
+            return Err(
+                exit::failure(exit::INTERNAL, format!("'{taskset}' has gone from Redis")).into(),
+            );
         };
         if let Some(status) = record.status().filter(|status| status.is_final()) {
             // Finished by somebody who writes no events, and none is on its way.
@@ -357,7 +431,10 @@ pub fn follow(
             }
         }
         if record.status().is_none() && !waiting_said && began.elapsed() > Duration::from_secs(3) {
-            eprintln!("waiting for a worker of type '{}'", record.get("worker_type").unwrap_or("default"));
+            eprintln!(
+                "waiting for a worker of type '{}'",
+                record.get("worker_type").unwrap_or("default")
+            );
             waiting_said = true;
         }
     }

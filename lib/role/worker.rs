@@ -28,13 +28,23 @@ pub struct Options {
     #[arg(long, value_name = "ID", env = "RRR_WORKER_ID")]
     worker_id: Option<String>,
     /// Take tasksets of this type only
-    #[arg(long, value_name = "T", default_value = "default", env = "RRR_WORKER_TYPE")]
+    #[arg(
+        long,
+        value_name = "T",
+        default_value = "default",
+        env = "RRR_WORKER_TYPE"
+    )]
     worker_type: String,
     /// Slaves to run at once [default: the number of processors]
     #[arg(long, value_name = "N", env = "RRR_SLAVES", value_parser = clap::value_parser!(u16).range(1..))]
     slaves: Option<u16>,
     /// Folder below which trees are kept
-    #[arg(long, value_name = "DIR", env = "RRR_WORKING_DIR", conflicts_with = "in_place")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "RRR_WORKING_DIR",
+        conflicts_with = "in_place"
+    )]
     working_dir: Option<PathBuf>,
     /// The tree is here already: no rsync
     #[arg(long, value_name = "DIR", env = "RRR_IN_PLACE")]
@@ -43,7 +53,12 @@ pub struct Options {
     #[arg(long, value_name = "P", env = "RRR_RSYNC_REMOTE_PATH")]
     rsync_remote_path: Option<String>,
     /// Options of rsync [default: rsync_info in Redis, or --archive --delete]
-    #[arg(long, value_name = "S", env = "RRR_RSYNC_OPTIONS", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "S",
+        env = "RRR_RSYNC_OPTIONS",
+        allow_hyphen_values = true
+    )]
     rsync_options: Option<String>,
     /// Run one taskset, then exit
     #[arg(long)]
@@ -62,7 +77,10 @@ const FALSE_STARTS: u32 = 3;
 
 /// The name of this machine.
 pub fn host_name() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     name.replace(|c: char| c == ':' || c.is_whitespace(), "-")
 }
 
@@ -74,9 +92,16 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         Some(slaves) => usize::from(slaves),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    for folder in [&options.working_dir, &options.in_place].into_iter().flatten() {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| cli::usage(format!("cannot use the folder '{}': {error}", folder.display())))?;
+    for folder in [&options.working_dir, &options.in_place]
+        .into_iter()
+        .flatten()
+    {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            cli::usage(format!(
+                "cannot use the folder '{}': {error}",
+                folder.display()
+            ))
+        })?;
     }
     let card = Card {
         key: WorkerKey::new(&id).map_err(|error| cli::usage(error.to_string()))?,
@@ -86,9 +111,11 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     };
     let mut store = options.redis.connect()?;
     if worker::register(&mut store, &card)?.is_some() {
-        return Err(cli::usage(format!("the worker id '{id}' is in use by another worker that lives"))
-            .hint("pass --worker-id with a name of its own")
-            .into());
+        return Err(cli::usage(format!(
+            "the worker id '{id}' is in use by another worker that lives"
+        ))
+        .hint("pass --worker-id with a name of its own")
+        .into());
     }
     let watch = Watcher::start(store.sibling(), &card)?;
     stop::nudge_on_child_exit()?;
@@ -170,7 +197,12 @@ impl Worker {
                 // The worker stops by itself, whatever the status says (F3).
                 let reason = format!("worker '{}': {error}", self.card.key.id());
                 eprintln!("rrr-worker: {error}");
-                worker_log::append(&mut self.store, taskset, log, format!("rrr: {error}\n").as_bytes())?;
+                worker_log::append(
+                    &mut self.store,
+                    taskset,
+                    log,
+                    format!("rrr: {error}\n").as_bytes(),
+                )?;
                 taskset::request_fail(&mut self.store, taskset, &self.card.key, log, &reason)?;
             }
             Err(error) => return Err(error),
@@ -187,7 +219,12 @@ impl Worker {
             return Ok(());
         }
         worker_log::note(&mut self.store, log, "rsync_finished_at")?;
-        self.setup(taskset, log, &folder, record.get("setup_command").unwrap_or(""))?;
+        self.setup(
+            taskset,
+            log,
+            &folder,
+            record.get("setup_command").unwrap_or(""),
+        )?;
         if self.must_leave() {
             return Ok(());
         }
@@ -204,7 +241,12 @@ impl Worker {
     }
 
     /// Brings the tree here; returns its folder.
-    fn tree(&mut self, taskset: &TasksetKey, log: &str, record: &Record) -> anyhow::Result<PathBuf> {
+    fn tree(
+        &mut self,
+        taskset: &TasksetKey,
+        log: &str,
+        record: &Record,
+    ) -> anyhow::Result<PathBuf> {
         if let Some(folder) = &self.options.in_place {
             return Ok(folder.canonicalize()?);
         }
@@ -214,13 +256,22 @@ impl Worker {
         }
         let base = match &self.options.working_dir {
             Some(folder) => folder.clone(),
-            None => std::env::home_dir().unwrap_or_default().join(".local/state/rrr/work"),
+            None => std::env::home_dir()
+                .unwrap_or_default()
+                .join(".local/state/rrr/work"),
         };
         let folder = base.join(name);
-        std::fs::create_dir_all(&folder)
-            .map_err(|error| CannotRun(format!("cannot use the folder '{}': {error}", folder.display())))?;
+        std::fs::create_dir_all(&folder).map_err(|error| {
+            CannotRun(format!(
+                "cannot use the folder '{}': {error}",
+                folder.display()
+            ))
+        })?;
         let folder = folder.canonicalize()?;
-        let (path, flags) = (self.options.rsync_remote_path.as_deref(), self.options.rsync_options.as_deref());
+        let (path, flags) = (
+            self.options.rsync_remote_path.as_deref(),
+            self.options.rsync_options.as_deref(),
+        );
         let remote = rsync::remote(&mut self.store, path, flags)
             .map_err(|error| match error.downcast::<exit::Failure>() {
                 Ok(bad) if bad.code == exit::USAGE => CannotRun(bad.message).into(),
@@ -228,7 +279,10 @@ impl Worker {
                 Err(other) => other,
             })?
             .ok_or_else(|| {
-                CannotRun("nobody says where trees come from: pass --rsync-remote-path or --in-place".into())
+                CannotRun(
+                    "nobody says where trees come from: pass --rsync-remote-path or --in-place"
+                        .into(),
+                )
             })?;
         let mut command = Command::new("rsync");
         command.args(remote.down(name, &folder));
@@ -237,7 +291,13 @@ impl Worker {
     }
 
     /// Runs the setup command from a file, so that nothing in it can read the rest of it (F5).
-    fn setup(&mut self, taskset: &TasksetKey, log: &str, folder: &Path, script: &str) -> anyhow::Result<()> {
+    fn setup(
+        &mut self,
+        taskset: &TasksetKey,
+        log: &str,
+        folder: &Path,
+        script: &str,
+    ) -> anyhow::Result<()> {
         if script.trim().is_empty() {
             return Ok(());
         }
@@ -255,7 +315,13 @@ impl Worker {
     }
 
     /// Runs one step of the preparation to its end, its output into the worker log.
-    fn step(&mut self, what: &str, command: &mut Command, taskset: &TasksetKey, log: &str) -> anyhow::Result<()> {
+    fn step(
+        &mut self,
+        what: &str,
+        command: &mut Command,
+        taskset: &TasksetKey,
+        log: &str,
+    ) -> anyhow::Result<()> {
         for name in super::slave::secrets() {
             command.env_remove(name);
         }
@@ -286,7 +352,12 @@ impl Worker {
     }
 
     /// Keeps the slaves alive until the taskset is over.
-    fn run_slaves(&mut self, taskset: &TasksetKey, command: &str, folder: &Path) -> anyhow::Result<()> {
+    fn run_slaves(
+        &mut self,
+        taskset: &TasksetKey,
+        command: &str,
+        folder: &Path,
+    ) -> anyhow::Result<()> {
         let mut slots: Vec<Slot> = (0..self.card.slaves).map(Slot::new).collect();
         let mut leaving: Option<Instant> = None;
         loop {
@@ -298,7 +369,8 @@ impl Worker {
                     self.bury(taskset, slot, status)?;
                 }
                 if slot.false_starts >= FALSE_STARTS && !must_leave {
-                    let reason = format!("slave command '{command}' does not work: {}", slot.epitaph);
+                    let reason =
+                        format!("slave command '{command}' does not work: {}", slot.epitaph);
                     dismiss(&mut slots);
                     self.sweep(&slots);
                     return Err(CannotRun(reason).into());
@@ -326,9 +398,19 @@ impl Worker {
         }
     }
 
-    fn start(&self, slot: &mut Slot, taskset: &TasksetKey, command: &str, folder: &Path) -> anyhow::Result<()> {
+    fn start(
+        &self,
+        slot: &mut Slot,
+        taskset: &TasksetKey,
+        command: &str,
+        folder: &Path,
+    ) -> anyhow::Result<()> {
         let nonce = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
-        let mut path = std::env::current_exe()?.parent().map(Path::to_owned).unwrap_or_default().into_os_string();
+        let mut path = std::env::current_exe()?
+            .parent()
+            .map(Path::to_owned)
+            .unwrap_or_default()
+            .into_os_string();
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
         let mut shell = Command::new("/bin/sh");
@@ -347,12 +429,18 @@ impl Worker {
             .env("RRRSPEC_WORKING_DIR", folder)
             .env("NUM_SLAVES", self.card.slaves.to_string())
             .env("SLAVE_NUMBER", slot.number.to_string())
-            .env("TEST_ENV_NUMBER", match slot.number {
-                0 => String::new(),
-                number => (number + 1).to_string(),
-            });
+            .env(
+                "TEST_ENV_NUMBER",
+                match slot.number {
+                    0 => String::new(),
+                    number => (number + 1).to_string(),
+                },
+            );
         if let Some(file) = self.options.redis.password_file() {
-            shell.env("RRR_REDIS_PASSWORD_FILE", file.canonicalize().unwrap_or_else(|_| file.clone()));
+            shell.env(
+                "RRR_REDIS_PASSWORD_FILE",
+                file.canonicalize().unwrap_or_else(|_| file.clone()),
+            );
         }
         let child = shell
             .spawn()
@@ -371,7 +459,12 @@ impl Worker {
     }
 
     /// Looks after what a slave that has ended leaves: its trial, if it died in one.
-    fn bury(&mut self, taskset: &TasksetKey, slot: &mut Slot, status: ExitStatus) -> anyhow::Result<()> {
+    fn bury(
+        &mut self,
+        taskset: &TasksetKey,
+        slot: &mut Slot,
+        status: ExitStatus,
+    ) -> anyhow::Result<()> {
         let key = slot.find_key(&mut self.store, taskset)?;
         slot.flush_log(&mut self.store, taskset)?;
         slot.child = None;
@@ -382,7 +475,13 @@ impl Worker {
         slot.epitaph = format!("{how}{}", last_line(&slot.tail));
         let made_trials = match &key {
             Some(key) => {
-                slave::reap(&mut self.store, taskset, key, &format!("the slave died ({how})"), true)?;
+                slave::reap(
+                    &mut self.store,
+                    taskset,
+                    key,
+                    &format!("the slave died ({how})"),
+                    true,
+                )?;
                 slave::has_trials(&mut self.store, key)?
             }
             None => false,
@@ -391,16 +490,26 @@ impl Worker {
             slot.false_starts = 0;
         } else {
             slot.false_starts += 1;
-            eprintln!("rrr-worker: slave {} ended without a trial: {}", slot.number, slot.epitaph);
+            eprintln!(
+                "rrr-worker: slave {} ended without a trial: {}",
+                slot.number, slot.epitaph
+            );
         }
-        let pause = if slot.began.elapsed() < Duration::from_secs(1) { 50 } else { 0 };
+        let pause = if slot.began.elapsed() < Duration::from_secs(1) {
+            50
+        } else {
+            0
+        };
         slot.start_at = Instant::now() + Duration::from_millis(pause);
         Ok(())
     }
 
     /// Kills what dead slaves left: as the subreaper, this process gets their tests as children.
     fn sweep(&self, slots: &[Slot]) {
-        let keep: Vec<u32> = slots.iter().filter_map(|slot| Some(slot.child.as_ref()?.id())).collect();
+        let keep: Vec<u32> = slots
+            .iter()
+            .filter_map(|slot| Some(slot.child.as_ref()?.id()))
+            .collect();
         reap::sweep(&keep);
     }
 }
@@ -428,7 +537,13 @@ fn wait(slots: &[Slot], leaving: bool) {
     }
     let idle = slots.iter().any(|slot| slot.child.is_none());
     let ms = if leaving || idle { 20 } else { 1000 };
-    let _ = poll(&mut fds, Some(&Timespec { tv_sec: ms / 1000, tv_nsec: (ms % 1000) * 1_000_000 }));
+    let _ = poll(
+        &mut fds,
+        Some(&Timespec {
+            tv_sec: ms / 1000,
+            tv_nsec: (ms % 1000) * 1_000_000,
+        }),
+    );
 }
 
 /// A place for one slave.
@@ -483,7 +598,11 @@ impl Slot {
     }
 
     /// The key that the slave made of its pid and our nonce.
-    fn find_key(&mut self, store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Option<SlaveKey>> {
+    fn find_key(
+        &mut self,
+        store: &mut Store,
+        taskset: &TasksetKey,
+    ) -> anyhow::Result<Option<SlaveKey>> {
         if self.key.is_none() && !self.nonce.is_empty() {
             let suffix = format!("-{}", self.nonce);
             self.key = taskset::slaves(store, taskset)?
@@ -542,8 +661,17 @@ fn last_line(stderr: &[u8]) -> String {
         .rev()
         .find(|line| !line.trim().is_empty() && !line.starts_with("hint:"))
         .unwrap_or("");
-    let line: String = line.trim().chars().filter(|c| !c.is_control()).take(300).collect();
-    if line.is_empty() { line } else { format!(": {line}") }
+    let line: String = line
+        .trim()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(300)
+        .collect();
+    if line.is_empty() {
+        line
+    } else {
+        format!(": {line}")
+    }
 }
 
 /// This worker cannot run the taskset; another might.
@@ -607,7 +735,9 @@ impl Watcher {
                 Some((known, after)) if known == taskset => after,
                 _ => "0-0".to_owned(),
             };
-            let wait = due.saturating_duration_since(Instant::now()).min(Duration::from_secs(2));
+            let wait = due
+                .saturating_duration_since(Instant::now())
+                .min(Duration::from_secs(2));
             let wakes = slave::wakes(store, &taskset, &mut after, wait.as_millis().max(1) as u64)?;
             if wakes.iter().any(|wake| matches!(wake, Wake::Over(_))) {
                 let mut state = self.0.lock().expect("no panic while noting news");
@@ -633,6 +763,7 @@ impl Watch for Leaving {
     fn stop(&mut self) -> Option<String> {
         stop::drain();
         let state = self.0.state();
-        (stop::requested() || state.over || state.replaced).then(|| "there is nothing to prepare for".to_owned())
+        (stop::requested() || state.over || state.replaced)
+            .then(|| "there is nothing to prepare for".to_owned())
     }
 }

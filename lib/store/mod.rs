@@ -42,7 +42,9 @@ pub struct Store {
 /// The URL without its password, for messages.
 fn shown(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => format!("{}://{}", &url[..scheme], &url[at + 1..]),
+        (Some(scheme), Some(at)) if at > scheme => {
+            format!("{}://{}", &url[..scheme], &url[at + 1..])
+        }
         _ => url.to_owned(),
     }
 }
@@ -63,15 +65,21 @@ fn is_passing(error: &RedisError) -> bool {
                         | ServerErrorKind::NoScript
                 )
         )
-        || matches!(error.code(), Some("BUSY" | "OOM" | "MISCONF" | "NOREPLICAS" | "UNBLOCKED"))
+        || matches!(
+            error.code(),
+            Some("BUSY" | "OOM" | "MISCONF" | "NOREPLICAS" | "UNBLOCKED")
+        )
 }
 
 impl Store {
     /// Connects to the Redis of `url`; fails at once (exit code 69) when it does not answer.
     pub fn connect(url: &str, password: Option<String>) -> anyhow::Result<Self> {
         let mut info = url.into_connection_info().map_err(|error| {
-            failure(exit::USAGE, format!("'{}' is not a Redis URL: {error}", shown(url)))
-                .hint("use redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH")
+            failure(
+                exit::USAGE,
+                format!("'{}' is not a Redis URL: {error}", shown(url)),
+            )
+            .hint("use redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH")
         })?;
         if let Some(password) = password {
             let settings = info.redis_settings().clone().set_password(password);
@@ -170,7 +178,10 @@ impl Store {
             if attempt == 1 {
                 eprintln!("lost Redis at '{}' ({error}): waiting for it", self.url);
             }
-            if self.patience.is_some_and(|patience| since.elapsed() > patience) {
+            if self
+                .patience
+                .is_some_and(|patience| since.elapsed() > patience)
+            {
                 return Err(self.unreachable(&error).into());
             }
             if stop::requested() && attempt > 2 {
@@ -210,18 +221,26 @@ impl Store {
         {
             return Err(failure(
                 exit::USAGE,
-                format!("Redis at '{}' has maxmemory-policy '{policy}' and may drop keys", self.url),
+                format!(
+                    "Redis at '{}' has maxmemory-policy '{policy}' and may drop keys",
+                    self.url
+                ),
             )
             .hint("run: redis-cli config set maxmemory-policy noeviction")
             .into());
         }
         let version = field("redis_version").unwrap_or_default();
-        let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        let mut parts = version
+            .split('.')
+            .map(|part| part.parse::<u32>().unwrap_or(0));
         let known = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
         if known.0 > 0 && known < (6, 2) {
             return Err(failure(
                 exit::USAGE,
-                format!("Redis at '{}' is version {version}; 6.2 or later is needed", self.url),
+                format!(
+                    "Redis at '{}' is version {version}; 6.2 or later is needed",
+                    self.url
+                ),
             )
             .into());
         }

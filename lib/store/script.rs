@@ -21,8 +21,8 @@ macro_rules! lua {
     ($name:literal $(, $shared:literal)*) => {
         std::sync::LazyLock::new(|| {
             $crate::store::script::compose(&[
-                $(include_str!(concat!("lua/shared/", $shared, ".lua")),)*
-                include_str!(concat!("lua/", $name, ".lua")),
+                $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/lib/lua/shared/", $shared, ".lua")),)*
+                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/lib/lua/", $name, ".lua")),
             ])
         })
     };

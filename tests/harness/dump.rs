@@ -60,15 +60,21 @@ fn content(conn: &mut Connection, kind: &str, name: &[u8]) -> Option<Value> {
             array(members)
         }
         "zset" => {
-            let scores: Vec<(Vec<u8>, f64)> = ask(conn, "ZRANGE", &[name, b"0", b"-1", b"WITHSCORES"]);
-            let pairs = scores.iter().map(|(member, score)| (text(member), json!(score)));
+            let scores: Vec<(Vec<u8>, f64)> =
+                ask(conn, "ZRANGE", &[name, b"0", b"-1", b"WITHSCORES"]);
+            let pairs = scores
+                .iter()
+                .map(|(member, score)| (text(member), json!(score)));
             Value::Object(pairs.collect())
         }
         "hash" => object(ask::<Vec<(Vec<u8>, Vec<u8>)>>(conn, "HGETALL", &[name])),
         "stream" => {
             let entries: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)> =
                 ask(conn, "XRANGE", &[name, b"-", b"+"]);
-            entries.into_iter().map(|(_, fields)| object(fields)).collect()
+            entries
+                .into_iter()
+                .map(|(_, fields)| object(fields))
+                .collect()
         }
         "none" => return None,
         other => panic!("a key of the unknown type '{other}'"),
@@ -92,6 +98,8 @@ fn array(items: Vec<Vec<u8>>) -> Value {
 
 fn object(mut fields: Vec<(Vec<u8>, Vec<u8>)>) -> Value {
     fields.sort();
-    let pairs = fields.iter().map(|(k, v)| (text(k), Value::String(text(v))));
+    let pairs = fields
+        .iter()
+        .map(|(k, v)| (text(k), Value::String(text(v))));
     Value::Object(pairs.collect::<Map<_, _>>())
 }

@@ -32,7 +32,11 @@ impl Member {
 /// A number of /proc/PID/status; `None` if there is no such process or field.
 pub fn status(pid: u32, field: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let value = |line: &str| line.strip_prefix(field)?.strip_prefix(':').map(str::to_owned);
+    let value = |line: &str| {
+        line.strip_prefix(field)?
+            .strip_prefix(':')
+            .map(str::to_owned)
+    };
     let value = text.lines().find_map(value)?;
     value.split_whitespace().next()?.parse().ok()
 }
@@ -43,7 +47,10 @@ pub fn tagged(tag: &str) -> Vec<Member> {
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let mut members: Vec<Member> = pids
         .filter(|pid| has_tag(*pid, tag))
-        .map(|pid| Member { pid, command: command(pid) })
+        .map(|pid| Member {
+            pid,
+            command: command(pid),
+        })
         .collect();
     members.sort_by_key(|member| member.pid);
     members
@@ -65,7 +72,9 @@ fn has_tag(pid: u32, tag: &str) -> bool {
     let wanted = format!("{TAG}={tag}");
     // The environment of a zombie, or of somebody else's process, reads as nothing.
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+    environment
+        .split(|byte| *byte == 0)
+        .any(|variable| variable == wanted.as_bytes())
 }
 
 fn command(pid: u32) -> String {

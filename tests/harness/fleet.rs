@@ -114,13 +114,15 @@ impl Fleet {
     /// One more `rrr-arbiter`.
     #[track_caller]
     pub fn start_arbiter(&mut self) {
-        self.arbiters.push(Tool::new(&self.url, "rrr-arbiter").spawn());
+        self.arbiters
+            .push(Tool::new(&self.url, "rrr-arbiter").spawn());
     }
 
     /// One more `rrr-dispatch`.
     #[track_caller]
     pub fn start_dispatcher(&mut self) {
-        self.dispatchers.push(Tool::new(&self.url, "rrr-dispatch").spawn());
+        self.dispatchers
+            .push(Tool::new(&self.url, "rrr-dispatch").spawn());
     }
 
     /// One more `rrr-persist`.
@@ -134,7 +136,11 @@ impl Fleet {
     /// dispatchers, then persisters. Panics if one does not end in good time.
     #[track_caller]
     pub fn stop(&self) -> Vec<Finished> {
-        let all = || [&self.arbiters, &self.dispatchers, &self.persisters].into_iter().flatten();
+        let all = || {
+            [&self.arbiters, &self.dispatchers, &self.persisters]
+                .into_iter()
+                .flatten()
+        };
         all().for_each(Running::term);
         all().map(|daemon| daemon.wait(PATIENCE)).collect()
     }

@@ -68,7 +68,10 @@ impl Handle {
     }
 
     fn lock(&self) -> MutexGuard<'_, Child> {
-        self.0.child.lock().unwrap_or_else(|broken| broken.into_inner())
+        self.0
+            .child
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner())
     }
 }
 

@@ -58,7 +58,12 @@ impl Link {
     /// Not moving yet: see [`carry`].
     pub fn new(id: usize, client: UnixStream, server: UnixStream) -> Self {
         let progress = Mutex::default();
-        Self { id, client, server, progress }
+        Self {
+            id,
+            client,
+            server,
+            progress,
+        }
     }
 
     /// Closes both sides.
@@ -73,7 +78,9 @@ impl Link {
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(|broken| broken.into_inner())
+        self.progress
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner())
     }
 
     /// From the client to the server.

@@ -52,7 +52,10 @@ impl Output {
     pub fn lines_from(&self, from: &mut usize) -> Vec<String> {
         let bytes = self.lock();
         let rest = &bytes[*from..];
-        let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let whole = rest
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
         *from += whole;
         let text = String::from_utf8_lossy(&rest[..whole]);
         text.lines().map(str::to_owned).collect()

@@ -150,14 +150,18 @@ impl Running {
     /// with all it wrote when `bound` is over, or when it has ended without such a line.
     #[track_caller]
     pub fn wait_for_line(&self, bound: Duration, predicate: impl Fn(&str) -> bool) -> String {
-        let found = self.stdout.wait_for(bound, |line| predicate(line).then(|| line.to_owned()));
+        let found = self
+            .stdout
+            .wait_for(bound, |line| predicate(line).then(|| line.to_owned()));
         found.unwrap_or_else(|why| self.fail(&format!("no such line on stdout {why}")))
     }
 
     /// As [`Running::wait_for_line`], on stderr.
     #[track_caller]
     pub fn wait_for_stderr(&self, bound: Duration, predicate: impl Fn(&str) -> bool) -> String {
-        let found = self.stderr.wait_for(bound, |line| predicate(line).then(|| line.to_owned()));
+        let found = self
+            .stderr
+            .wait_for(bound, |line| predicate(line).then(|| line.to_owned()));
         found.unwrap_or_else(|why| self.fail(&format!("no such line on stderr {why}")))
     }
 

@@ -81,10 +81,17 @@ impl Proxy {
         let upstream = server.socket();
         let ours = path.display().to_string();
         let url = server.url().replace(&upstream.display().to_string(), &ours);
-        let shared = Arc::new(Shared { upstream, control: Mutex::default() });
+        let shared = Arc::new(Shared {
+            upstream,
+            control: Mutex::default(),
+        });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || accept(&accepting, &listener));
-        Self { shared, folder, url }
+        Self {
+            shared,
+            folder,
+            url,
+        }
     }
 
     /// Its URL, with the password of the server if it has one.
@@ -165,7 +172,10 @@ impl Proxy {
         self.control().swallow = on;
         if !on {
             let links: Vec<_> = self.control().links.values().cloned().collect();
-            links.iter().filter(|link| link.has_lost()).for_each(|link| link.close());
+            links
+                .iter()
+                .filter(|link| link.has_lost())
+                .for_each(|link| link.close());
         }
     }
 
@@ -227,7 +237,9 @@ pub(super) struct Control {
 
 impl Shared {
     pub fn control(&self) -> MutexGuard<'_, Control> {
-        self.control.lock().unwrap_or_else(|broken| broken.into_inner())
+        self.control
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner())
     }
 
     /// Counts a command that has arrived, and tells what is to happen at it.
@@ -237,7 +249,12 @@ impl Shared {
         let number = control.seen.len() as u64 + 1;
         let args = words[1..].iter().map(|word| shorten(word)).collect();
         let name = name(&words);
-        control.seen.push(Seen { number, link, name, args });
+        control.seen.push(Seen {
+            number,
+            link,
+            name,
+            args,
+        });
         Ok(control.actions.remove(&number))
     }
 
@@ -267,7 +284,9 @@ fn accept(shared: &Arc<Shared>, listener: &UnixListener) {
             return;
         }
         // With no server there, the client sees its connection closed.
-        let Ok(server) = UnixStream::connect(&shared.upstream) else { continue };
+        let Ok(server) = UnixStream::connect(&shared.upstream) else {
+            continue;
+        };
         if !control.refuse {
             let link = Arc::new(Link::new(id, client, server));
             control.links.insert(id, Arc::clone(&link));
@@ -278,8 +297,9 @@ fn accept(shared: &Arc<Shared>, listener: &UnixListener) {
 }
 
 fn name(words: &[&[u8]]) -> String {
-    const WITH_SUBCOMMANDS: [&str; 9] =
-        ["ACL", "CLIENT", "CONFIG", "FUNCTION", "MEMORY", "OBJECT", "SCRIPT", "XGROUP", "XINFO"];
+    const WITH_SUBCOMMANDS: [&str; 9] = [
+        "ACL", "CLIENT", "CONFIG", "FUNCTION", "MEMORY", "OBJECT", "SCRIPT", "XGROUP", "XINFO",
+    ];
     let first = shorten(words[0]).to_uppercase();
     match words.get(1) {
         Some(sha) if first.starts_with("EVALSHA") => format!("{first} {}", shorten(sha)),

@@ -100,7 +100,9 @@ fn value(bytes: &[u8]) -> Result<Option<(usize, u64)>, Garbled> {
     if b"+-:_#,(".contains(&kind) {
         return Ok(Some((length, 0)));
     }
-    let number = std::str::from_utf8(&head[1..]).ok().and_then(|n| n.parse::<i64>().ok());
+    let number = std::str::from_utf8(&head[1..])
+        .ok()
+        .and_then(|n| n.parse::<i64>().ok());
     let number = number.ok_or_else(|| garbled(bytes))?;
     // -1 is the nil of RESP2: a value without more.
     let count = u64::try_from(number).unwrap_or(0);

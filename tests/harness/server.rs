@@ -218,7 +218,9 @@ impl Server {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
-        self.child.lock().unwrap_or_else(|broken| broken.into_inner())
+        self.child
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner())
     }
 
     #[track_caller]

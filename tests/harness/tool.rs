@@ -131,7 +131,10 @@ impl Tool {
             Some(_) => Stdio::piped(),
             None => Stdio::null(),
         };
-        self.command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
+        self.command
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(Stdio::piped());
         let mut child = match self.command.spawn() {
             Ok(child) => child,
             Err(error) => panic!("cannot start {}: {error}", self.name),
