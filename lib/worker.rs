@@ -192,6 +192,10 @@ pub fn all(store: &mut Store) -> anyhow::Result<Vec<(WorkerKey, bool)>> {
     let names: Vec<String> =
         store.call(|c, _| redis::cmd("SMEMBERS").arg(key::workers()).query(c))?;
     let keys: Vec<WorkerKey> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    if keys.is_empty() {
+        // Redis refuses an empty pipeline.
+        return Ok(Vec::new());
+    }
     let alive: Vec<bool> = store.call(|c, _| {
         let mut pipe = redis::pipe();
         for key in &keys {

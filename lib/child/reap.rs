@@ -71,10 +71,9 @@ pub fn sweep(keep: &[u32]) -> usize {
             return killed.len();
         }
         for pid in strays {
-            match waitpid(Some(pid), WaitOptions::NOHANG) {
-                Ok(None) => kill_tree(pid, &mut killed),
-                // Reaped, or another thread of ours did it.
-                Ok(Some(_)) | Err(_) => {}
+            // Anything else: reaped, or another thread of ours did it.
+            if let Ok(None) = waitpid(Some(pid), WaitOptions::NOHANG) {
+                kill_tree(pid, &mut killed);
             }
         }
         std::thread::sleep(Duration::from_millis(1));

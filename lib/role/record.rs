@@ -110,7 +110,7 @@ pub fn gather(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Documen
         let Ok(key) = slave.parse::<SlaveKey>() else {
             continue;
         };
-        let mut value = object(&hashes(store, &[slave.clone()])?[0]);
+        let mut value = object(&hashes(store, std::slice::from_ref(&slave))?[0]);
         value["key"] = slave.clone().into();
         value["log"] = string(store, &key.log())?.into();
         value["trials"] = list(store, &key.trials())?.into();
@@ -119,7 +119,7 @@ pub fn gather(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Documen
     }
     let mut worker_logs = Vec::new();
     for log in list(store, &taskset.worker_logs())? {
-        let mut value = object(&hashes(store, &[log.clone()])?[0]);
+        let mut value = object(&hashes(store, std::slice::from_ref(&log))?[0]);
         value["key"] = log.clone().into();
         value["log"] = string(store, &format!("{log}:log"))?.into();
         worker_logs.push(value);
