@@ -148,6 +148,18 @@ impl Remote {
         self.arguments(source, self.folder(name).into())
     }
 
+    /// Makes the folder of the tree called `name` when it is on this machine: rsync makes one
+    /// level only.
+    pub fn make_folder(&self, name: &str) -> anyhow::Result<()> {
+        if !self.path.contains(':') {
+            let folder = self.folder(name);
+            std::fs::create_dir_all(&folder).map_err(|error| {
+                crate::cli::usage(format!("cannot make the folder '{folder}': {error}"))
+            })?;
+        }
+        Ok(())
+    }
+
     fn arguments(&self, from: OsString, to: OsString) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = self.options.iter().map(Into::into).collect();
         arguments.push("--safe-links".into());

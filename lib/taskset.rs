@@ -382,3 +382,20 @@ pub fn estimates(store: &mut Store, class: &str) -> anyhow::Result<HashMap<Strin
         .filter_map(|(file, seconds)| Some((file, seconds.parse().ok()?)))
         .collect())
 }
+
+static RSYNC_UNLOCK: Script = lua!("rsync_unlock");
+
+/// Gives the right to sync into `rsync_name`'s folder back, when a submission is given up.
+pub fn unlock_rsync_name(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    rsync_name: &str,
+) -> anyhow::Result<()> {
+    store.call(|c, _| {
+        RSYNC_UNLOCK
+            .key(key::rsync_lock(rsync_name))
+            .arg(taskset)
+            .invoke::<i64>(c)
+    })?;
+    Ok(())
+}

@@ -6,7 +6,7 @@ use crate::store::Store;
 use crate::taskset::{self, Record, Request, Status};
 use crate::{cli, exit, out, rsync, stop, task};
 use serde::Deserialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -262,7 +262,11 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     store.set_patience(Duration::from_secs(10));
     let taskset = TasksetKey::fresh();
     if !options.no_rsync {
-        send(&mut store, &options, &taskset, &rsync_name)?;
+        let sent = send(&mut store, &options, &taskset, &rsync_name);
+        if sent.is_err() {
+            taskset::unlock_rsync_name(&mut store, &taskset, &rsync_name)?;
+        }
+        sent?;
     }
     submit(&mut store, &taskset, &request, tasks, !options.no_rsync)?;
     if options.key_only {
@@ -332,6 +336,7 @@ fn send(
                 .into(),
         );
     }
+    remote.make_folder(name)?;
     let handle = duct::cmd("rsync", remote.up(&options.packaging_dir, name))
         .stdin_null()
         .stdout_null()
@@ -439,6 +444,3 @@ pub fn follow(
         }
     }
 }
-
-/// Where rrr-local and others learn of the tasks' outcome by file.
-pub type Outcomes = HashMap<String, String>;

@@ -200,7 +200,7 @@ impl Worker {
                 worker_log::append(
                     &mut self.store,
                     taskset,
-                    log,
+                    &format!("{log}:log"),
                     format!("rrr: {error}\n").as_bytes(),
                 )?;
                 taskset::request_fail(&mut self.store, taskset, &self.card.key, log, &reason)?;

@@ -71,6 +71,16 @@ fn is_passing(error: &RedisError) -> bool {
         )
 }
 
+/// Whether Redis wants another password or user. A pipeline wraps the error of its command, so
+/// that only the text still names it.
+fn is_forbidden(error: &RedisError) -> bool {
+    let text = error.to_string();
+    matches!(error.kind(), ErrorKind::AuthenticationFailed)
+        || ["NOAUTH", "WRONGPASS", "NOPERM"]
+            .iter()
+            .any(|code| text.contains(code))
+}
+
 impl Store {
     /// Connects to the Redis of `url`; fails at once (exit code 69) when it does not answer.
     pub fn connect(url: &str, password: Option<String>) -> anyhow::Result<Self> {
@@ -109,9 +119,7 @@ impl Store {
     }
 
     fn unreachable(&self, error: &RedisError) -> exit::Failure {
-        let refused = matches!(error.kind(), ErrorKind::AuthenticationFailed)
-            || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"));
-        let hint = if refused {
+        let hint = if is_forbidden(error) {
             "check the password: redis://:PASSWORD@HOST, or --redis-password-file"
         } else {
             "start redis-server, or pass --redis URL"
@@ -168,9 +176,10 @@ impl Store {
                 Err(error) => error,
             };
             if !is_passing(&error) {
-                return Err(match error.code() {
-                    Some("NOAUTH" | "WRONGPASS" | "NOPERM") => self.unreachable(&error).into(),
-                    _ => anyhow!("Redis at '{}' refused: {error}", self.url),
+                return Err(if is_forbidden(&error) {
+                    self.unreachable(&error).into()
+                } else {
+                    anyhow!("Redis at '{}' refused: {error}", self.url)
                 });
             }
             let since = *lost.get_or_insert_with(Instant::now);
