@@ -38,8 +38,8 @@ since() { local ms=$(($(now_ms) - $1)); printf '%d.%d s' $((ms / 1000)) $((ms % 
 have() {
     case $1 in
         # Valkey is the same server under another name; the tools look for both.
-        redis-server) type -P redis-server valkey-server >/dev/null ;;
-        redis-cli) type -P redis-cli valkey-cli >/dev/null ;;
+        redis-server) type -P redis-server >/dev/null || type -P valkey-server >/dev/null ;;
+        redis-cli) type -P redis-cli >/dev/null || type -P valkey-cli >/dev/null ;;
         *) type -P "$1" >/dev/null ;;
     esac
 }
