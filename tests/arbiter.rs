@@ -175,3 +175,38 @@ fn k1_a_message_for_an_expired_taskset_brings_no_key_back() {
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut conn).unwrap();
     assert_eq!(keys, ["rrrspec:arbiter_queue:dead"]);
 }
+
+#[test]
+fn l2_copies_of_a_finished_task_are_dropped_from_the_queue() {
+    let mut bench = Bench::new();
+    let mut conn = bench.conn();
+    let taskset = by_hand(&mut conn, "t", &["a", "b"], "rrr-slave -- touch", "running");
+    let done = format!("{taskset}:task:a");
+    redis::pipe()
+        .cmd("HSET")
+        .arg(&done)
+        .arg("status")
+        .arg("passed")
+        .cmd("HSET")
+        .arg(&taskset)
+        .arg("succeeded_count")
+        .arg(1)
+        .cmd("LREM")
+        .arg(format!("{taskset}:tasks_left"))
+        .arg(1)
+        .arg(&done)
+        .cmd("LPUSH")
+        .arg(format!("{taskset}:task_queue"))
+        .arg(&done)
+        .exec(&mut conn)
+        .unwrap();
+    bench.roles("1");
+    common::until("the verdict", || {
+        (field(&mut conn, &taskset, "status").as_deref() == Some("succeeded")).then_some(())
+    });
+    assert!(bench.path("suite/b").exists());
+    assert!(
+        !bench.path("suite/a").exists(),
+        "the finished one was not run again"
+    );
+}
