@@ -1,0 +1,36 @@
+//! Work and messages that a crash would lose.
+
+use crate::harness::*;
+
+#[test]
+fn q1_work_of_a_killed_worker_is_done_by_another() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let worker = fleet.worker("w", 1, suite.path());
+    suite.file("a.sh", "[ -e seen ] && exit 0; touch seen; sleep 60");
+    let follower = submit(&server, &suite, &[]);
+    eventually(PATIENCE, "the first trial", || {
+        suite.path().join("seen").exists().then_some(())
+    });
+    worker.kill();
+    let _other = fleet.worker("v", 1, suite.path());
+    follower.wait(PATIENCE).expect_code(0);
+}
+
+#[test]
+fn q2_a_popped_task_without_a_trial_is_put_back() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a"]).running();
+    server.run::<String>(&["LPOP", &taskset.list_key("task_queue")]);
+    drain(&server, "rrr-arbiter");
+    assert_eq!(taskset.list("task_queue"), ["a"]);
+}
+
+#[test]
+fn q3_a_finished_trial_whose_message_was_lost_is_judged() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a"]).running();
+    taskset.finish_trial("a", "1", "passed");
+    drain(&server, "rrr-arbiter");
+    assert_eq!(taskset.status().as_deref(), Some("succeeded"));
+}

@@ -1,0 +1,11 @@
+//! What went wrong in the original, one fault a test: each is named by the fault's id and the
+//! promise that it must not break.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod double_counts;
+mod false_green;
+mod leaks;
+mod lost_messages;
+mod stuck;

@@ -1,0 +1,67 @@
+//! What the integration tests stand on: a real Redis, the real binaries, and ways to hurt both.
+//!
+//! ```text
+//! mod harness; // in tests/NAME/main.rs: #[path = "../harness/mod.rs"] mod harness;
+//! use harness::*;
+//!
+//! #[test]
+//! fn a_failing_file_fails_the_taskset() {
+//!     let (server, suite) = (Server::new(), Suite::new());
+//!     let fleet = Fleet::start(&server); // an arbiter, a dispatcher, a persister
+//!     let _worker = fleet.worker("w", 2, suite.path());
+//!     suite.file("good.sh", "exit 0").file("bad.sh", "exit 1");
+//!     let done = submit(&server, &suite, &["--max-trials", "1"]).wait(PATIENCE);
+//!     assert_eq!(done.expect_code(1).receipt()["failed"], 1);
+//! }
+//!
+//! #[test]
+//! fn a_verdict_alone() {
+//!     let server = Server::new();
+//!     let taskset = hand::taskset(&server, "t", &["a"]).running(); // by PROTOCOL.txt alone
+//!     let trial = taskset.finish_trial("a", "1", "passed");
+//!     server.tell_arbiter(format!("trial\t{trial}"));
+//!     drain(&server, "rrr-arbiter");
+//!     assert_eq!(taskset.status().as_deref(), Some("succeeded"));
+//! }
+//! ```
+//!
+//! In reading order:
+//!
+//! - [`wait`]: wait for a condition, with a bound;
+//! - [`server`]: a redis-server of the test's own, and [`dump`]: all of its keys;
+//! - [`tool`] starts one of our binaries, [`process`] is it running (with [`handle`] to signal it and
+//!   [`output`] to read it), [`family`] all it started;
+//! - [`fleet`]: the daemons of a whole system, a suite of spec files, a submission;
+//! - [`hand`]: tasksets, trials and workers written by PROTOCOL.txt alone;
+//! - [`proxy`] (with [`link`](mod@link) and [`resp`]): a man in the middle that counts commands,
+//!   kills at the k-th one, delays, cuts and swallows;
+//! - [`commandstats`]: what the server itself counted.
+//!
+//! Every process started here dies with the test: when its value is dropped, and, should the test
+//! process be killed, by the kernel's parent death signal.
+#![allow(dead_code, unused_imports)]
+
+pub mod commandstats;
+pub mod dump;
+pub mod family;
+pub mod fleet;
+pub mod hand;
+pub mod handle;
+pub mod link;
+pub mod output;
+pub mod process;
+pub mod proxy;
+pub mod resp;
+pub mod server;
+pub mod tool;
+pub mod wait;
+
+pub use commandstats::Counts;
+pub use fleet::{Fleet, Suite, submit, submit_tool};
+pub use handle::{Handle, Victim};
+pub use process::{Finished, Running};
+pub use proxy::{Action, Proxy};
+pub use rustix::process::Signal;
+pub use server::{Address, Server};
+pub use tool::{Tool, bin, drain};
+pub use wait::{PATIENCE, eventually};

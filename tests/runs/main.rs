@@ -1,0 +1,10 @@
+//! Suites run through the real roles on a real Redis, and what the tools say to their users.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod bad_input;
+mod local;
+mod protocol;
+mod scale;
+mod verdicts;

@@ -1,0 +1,79 @@
+//! What a run ends with.
+
+use crate::harness::*;
+
+#[test]
+fn passing_failing_pending_and_flaky_files_get_their_verdicts() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("w", 2, suite.path());
+    suite
+        .file("pass.sh", "exit 0")
+        .file("fail.sh", "exit 1")
+        .file("pend.sh", "exit 77")
+        .file("flaky.sh", "[ -e seen ] && exit 0; touch seen; exit 1");
+    let done = submit(&server, &suite, &[]).wait(PATIENCE).expect_code(1);
+    let receipt = done.receipt();
+    assert_eq!(receipt["succeeded"], 3);
+    assert_eq!(receipt["failed"], 1);
+    assert_eq!(receipt["flaky"], 1);
+    let verdict = |file: &str| {
+        let events = done.events_named("task_finished");
+        let event = events.into_iter().find(|e| e["spec_file"] == file).unwrap();
+        event["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(verdict("pass.sh"), "passed");
+    assert_eq!(verdict("fail.sh"), "failed");
+    assert_eq!(verdict("pend.sh"), "pending");
+    assert_eq!(verdict("flaky.sh"), "passed");
+}
+
+#[test]
+fn a_task_fails_at_max_trials_and_the_taskset_with_it() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a"]).running();
+    for id in ["1", "2"] {
+        let trial = taskset.finish_trial("a", id, "timeout");
+        server.tell_arbiter(format!("trial\t{trial}"));
+    }
+    drain(&server, "rrr-arbiter");
+    assert_eq!(taskset.status().as_deref(), Some("failed"));
+    assert_eq!(taskset.counts(), (0, 1));
+}
+
+#[test]
+fn a_tree_travels_by_rsync_and_is_set_up_once() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let (remote, work) = (Suite::new(), Suite::new());
+    let text = "test -e made && test \"$RRRSPEC_WORKING_DIR\" = \"$PWD\"";
+    suite.file("a.sh", text).file("b.sh", text);
+    let remote = remote.path().join("trees");
+    let _fleet = Fleet::start(&server);
+    let _worker = Tool::new(&server, "rrr-worker")
+        .args(["--worker-id", "w", "--slaves", "2", "--working-dir"])
+        .arg(work.path())
+        .arg("--rsync-remote-path")
+        .arg(&remote)
+        .spawn();
+    let done = Tool::new(&server, "rrr-submit")
+        .args(["--follow", "--rsync-name", "me", "--rsync-remote-path"])
+        .arg(&remote)
+        .args(["--setup", "test ! -e made; touch made"])
+        .args(["a.sh", "b.sh", "--", "sh", "{}"])
+        .dir(suite.path())
+        .run();
+    assert_eq!(done.expect_code(0).receipt()["succeeded"], 2);
+}
+
+#[test]
+fn a_killed_slave_costs_a_trial_and_not_the_task() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("w", 1, suite.path());
+    suite.file(
+        "a.sh",
+        "[ -e seen ] && exit 0; touch seen; kill -9 $PPID; sleep 60",
+    );
+    let done = submit(&server, &suite, &[]).wait(PATIENCE);
+    assert_eq!(done.expect_code(0).receipt()["flaky"], 1);
+}
