@@ -20,6 +20,7 @@ pub mod out;
 pub mod queue;
 pub mod role;
 pub mod rsync;
+pub mod schedule;
 pub mod slave;
 pub mod stop;
 pub mod store;

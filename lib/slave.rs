@@ -4,7 +4,7 @@
 //! heartbeat stops.
 
 use crate::key::{self, SlaveKey, TasksetKey, TrialKey};
-use crate::store::{HEARTBEAT_TTL, Store, script::Answer, script::Script};
+use crate::store::{HEARTBEAT_TTL, Store, rows, script::Answer, script::Script};
 use crate::trial::Result as TrialResult;
 use crate::{lua, time};
 
@@ -193,6 +193,43 @@ pub fn exit(
             .arg(status.as_str())
             .invoke::<()>(c)
     })
+}
+
+/// How a slave looks from outside.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// It has said, or was declared, how it ended.
+    Ended,
+    /// It has no heartbeat, and nobody has declared it dead.
+    Silent,
+    /// It lives; this is the trial it made last.
+    Alive(Option<TrialKey>),
+}
+
+/// Looks at `slaves`: one round trip for each 500.
+pub fn look(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<Vec<Seen>> {
+    type Facts = (Option<String>, bool, Option<String>);
+    let mut seen = Vec::with_capacity(slaves.len());
+    for chunk in slaves.chunks(500) {
+        // The status first: a slave that leaves sets it before its heartbeat goes.
+        let facts: Vec<Facts> = store.call(|c, _| {
+            let mut pipe = redis::pipe();
+            for slave in chunk {
+                pipe.cmd("HGET").arg(slave).arg("status");
+                pipe.cmd("EXISTS").arg(slave.heartbeat());
+                pipe.cmd("LINDEX").arg(slave.trials()).arg(-1);
+            }
+            rows(pipe.query(c)?, 3)
+        })?;
+        seen.extend(facts.into_iter().map(|(status, beats, trial)| {
+            match (status.filter(|status| !status.is_empty()), beats) {
+                (Some(_), _) => Seen::Ended,
+                (None, false) => Seen::Silent,
+                (None, true) => Seen::Alive(trial.and_then(|text| text.parse().ok())),
+            }
+        }));
+    }
+    Ok(seen)
 }
 
 static REAP: Script = lua!("reap", "event", "reap");

@@ -32,12 +32,6 @@ pub fn timeouts(estimate_sec: Option<u64>, unknown_sec: u64, least_sec: u64) -> 
     }
 }
 
-/// Orders tasks for submission: those without an estimate first (they may be the longest), then
-/// the longest first, so that a long one does not start last.
-pub fn order(tasks: &mut [(String, Option<u64>)]) {
-    tasks.sort_by_key(|(_, estimate)| std::cmp::Reverse(estimate.unwrap_or(u64::MAX)));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,15 +42,5 @@ mod tests {
         assert_eq!(timeouts(Some(1), 300, 30), (30, 30));
         assert_eq!(timeouts(Some(12), 300, 30), (30, 36));
         assert_eq!(timeouts(None, 300, 30), (300, 330));
-    }
-
-    #[test]
-    fn unknown_files_go_first_and_then_the_longest() {
-        let mut tasks: Vec<_> = [("a", Some(1)), ("b", None), ("c", Some(9)), ("d", None)]
-            .map(|(file, estimate)| (file.to_owned(), estimate))
-            .into();
-        order(&mut tasks);
-        let files: Vec<_> = tasks.iter().map(|(file, _)| file.as_str()).collect();
-        assert_eq!(files, ["b", "d", "c", "a"]);
     }
 }

@@ -1,5 +1,9 @@
 //! Trials: one execution of a task by a slave.
 
+use crate::key::TrialKey;
+use crate::schedule::Running;
+use crate::store::{Store, rows};
+
 /// How a trial ended; none at all means that it has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -50,4 +54,42 @@ pub struct Result {
     pub signal: Option<i32>,
     /// Why it was stopped from outside, if it was: then it says nothing about the test.
     pub stopped: Option<String>,
+}
+
+/// Those of `trials` that have not finished, with what is known of their tasks; their `age` is not
+/// known here, since the clocks of machines differ (C12). One round trip for each 500.
+pub fn unfinished(
+    store: &mut Store,
+    trials: &[TrialKey],
+) -> anyhow::Result<Vec<(TrialKey, Running)>> {
+    type Facts = (Option<String>, (Option<String>, Option<String>), u64);
+    let mut running = Vec::new();
+    for chunk in trials.chunks(500) {
+        let facts: Vec<Facts> = store.call(|c, _| {
+            let mut pipe = redis::pipe();
+            for trial in chunk {
+                let task = trial.task();
+                pipe.cmd("HGET").arg(trial).arg("status");
+                pipe.cmd("HMGET")
+                    .arg(&task)
+                    .arg("estimate_sec")
+                    .arg("speculated");
+                pipe.cmd("LLEN").arg(task.trials());
+            }
+            rows(pipe.query(c)?, 3)
+        })?;
+        for (trial, (status, (estimate, speculated), trials)) in chunk.iter().zip(facts) {
+            if status.is_none_or(|status| status.is_empty()) {
+                let run = Running {
+                    task: trial.task(),
+                    age: 0.0,
+                    estimate_sec: estimate.and_then(|text| text.parse().ok()),
+                    trials,
+                    speculated: speculated.is_some(),
+                };
+                running.push((trial.clone(), run));
+            }
+        }
+    }
+    Ok(running)
 }

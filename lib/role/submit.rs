@@ -4,7 +4,7 @@ use crate::event::{self, Event};
 use crate::key::{self, TasksetKey};
 use crate::store::Store;
 use crate::taskset::{self, Record, Request, Status};
-use crate::{cli, exit, out, rsync, stop, task};
+use crate::{cli, exit, out, rsync, schedule, stop};
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::io::Read;
@@ -303,7 +303,7 @@ pub fn submit(
     for (file, estimate) in &mut tasks {
         *estimate = estimate.or_else(|| known.get(file.as_str()).copied());
     }
-    task::order(&mut tasks);
+    schedule::order(&mut tasks);
     taskset::stage(store, taskset, request, &tasks)?;
     taskset::activate(store, taskset, &request.rsync_name, tasks.len(), locked)
 }

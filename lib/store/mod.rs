@@ -81,6 +81,20 @@ fn is_forbidden(error: &RedisError) -> bool {
             .any(|code| text.contains(code))
 }
 
+/// Reads the answers of a pipeline as rows of `width` answers each.
+pub fn rows<T: redis::FromRedisValue>(
+    answers: Vec<redis::Value>,
+    width: usize,
+) -> redis::RedisResult<Vec<T>> {
+    let mut answers = answers.into_iter();
+    let mut rows = Vec::with_capacity(answers.len() / width);
+    while answers.len() >= width {
+        let row = answers.by_ref().take(width).collect();
+        rows.push(redis::from_redis_value(redis::Value::Array(row))?);
+    }
+    Ok(rows)
+}
+
 impl Store {
     /// Connects to the Redis of `url`; fails at once (exit code 69) when it does not answer.
     pub fn connect(url: &str, password: Option<String>) -> anyhow::Result<Self> {

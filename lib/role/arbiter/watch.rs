@@ -1,0 +1,156 @@
+//! The arbiter's own look at the active tasksets: it reaps dead slaves, puts lost tasks back, ends
+//! what is done, and gives tasks that run long a second copy.
+//!
+//! What seems dead or lost must seem so at two looks in a row, so that a slave or a message that is
+//! just on its way is left alone. That is all a watch remembers: a new one needs one look more.
+
+use crate::key::{SlaveKey, TaskKey, TasksetKey, TrialKey};
+use crate::schedule::{self, Running};
+use crate::slave::{self, Seen};
+use crate::store::Store;
+use crate::taskset::{self, Progress};
+use crate::trial;
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+/// Most tasks put back in one step: keeps a script under 5 ms.
+const BATCH: usize = 500;
+
+/// What is remembered of all active tasksets.
+pub struct Watch {
+    speculate_after: f64,
+    tasksets: HashMap<TasksetKey, Memory>,
+}
+
+/// What is remembered of one taskset between two looks.
+#[derive(Default)]
+struct Memory {
+    /// Slaves that need no look any more.
+    ended: HashSet<SlaveKey>,
+    silent: HashSet<SlaveKey>,
+    missing: HashSet<TaskKey>,
+    /// When each unfinished trial was first seen, by our own clock (C12).
+    begun: HashMap<TrialKey, Instant>,
+}
+
+impl Watch {
+    /// Speculates on tasks that run longer than `speculate_after` times their estimate.
+    pub fn new(speculate_after: f64) -> Self {
+        Self {
+            speculate_after,
+            tasksets: HashMap::new(),
+        }
+    }
+
+    /// One look at every active taskset.
+    pub fn check(&mut self, store: &mut Store) -> anyhow::Result<()> {
+        let active = taskset::active(store)?;
+        self.tasksets.retain(|taskset, _| active.contains(taskset));
+        for taskset in active {
+            let memory = self.tasksets.entry(taskset.clone()).or_default();
+            memory.check(store, &taskset, self.speculate_after)?;
+        }
+        Ok(())
+    }
+}
+
+impl Memory {
+    fn check(
+        &mut self,
+        store: &mut Store,
+        taskset: &TasksetKey,
+        speculate_after: f64,
+    ) -> anyhow::Result<()> {
+        let (alive, running) = self.look_at_slaves(store, taskset)?;
+        let progress = Progress::load(store, taskset)?;
+        let lost = self.find_lost(store, taskset, &progress, &running)?;
+        if lost.is_empty() {
+            taskset::recover(store, taskset, &[])?;
+        }
+        for chunk in lost.chunks(BATCH) {
+            taskset::recover(store, taskset, chunk)?;
+        }
+        let idle = alive.saturating_sub(running.len());
+        if progress.queued == 0 && progress.left > 0 && lost.is_empty() && idle > 0 {
+            let least = progress.least_timeout_sec;
+            let chosen = schedule::speculate(running, idle, speculate_after, least);
+            if !chosen.is_empty() {
+                taskset::speculate(store, taskset, &chosen)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The tasks that are neither queued nor tried by a living slave, at this look and the last.
+    fn find_lost(
+        &mut self,
+        store: &mut Store,
+        taskset: &TasksetKey,
+        progress: &Progress,
+        running: &[Running],
+    ) -> anyhow::Result<Vec<TaskKey>> {
+        let tried: HashSet<&TaskKey> = running.iter().map(|run| &run.task).collect();
+        if progress.queued > 0 || progress.left <= tried.len() {
+            self.missing.clear();
+            return Ok(Vec::new());
+        }
+        let mut missing = taskset::tasks_left(store, taskset)?;
+        missing.retain(|task| !tried.contains(task));
+        // From the last to the first, since each is put back at the head of the queue.
+        let again = missing
+            .iter()
+            .rev()
+            .filter(|task| self.missing.contains(task));
+        let lost = again.cloned().collect();
+        self.missing = missing.into_iter().collect();
+        Ok(lost)
+    }
+
+    /// Counts the living slaves and finds what they try; reaps those that are silent again.
+    fn look_at_slaves(
+        &mut self,
+        store: &mut Store,
+        taskset: &TasksetKey,
+    ) -> anyhow::Result<(usize, Vec<Running>)> {
+        let mut slaves = taskset::slaves(store, taskset)?;
+        slaves.retain(|slave| !self.ended.contains(slave));
+        let mut alive = 0;
+        let mut last_trials = Vec::new();
+        let seen = slave::look(store, &slaves)?;
+        for (slave, seen) in slaves.into_iter().zip(seen) {
+            let was_silent = self.silent.remove(&slave);
+            match seen {
+                Seen::Ended => {
+                    self.ended.insert(slave);
+                }
+                Seen::Silent if was_silent => {
+                    slave::reap(
+                        store,
+                        taskset,
+                        &slave,
+                        "the slave's heartbeat stopped",
+                        false,
+                    )?;
+                }
+                Seen::Silent => {
+                    self.silent.insert(slave);
+                }
+                Seen::Alive(trial) => {
+                    alive += 1;
+                    last_trials.extend(trial);
+                }
+            }
+        }
+        let found = trial::unfinished(store, &last_trials)?;
+        let mut begun = HashMap::with_capacity(found.len());
+        let mut running = Vec::with_capacity(found.len());
+        for (trial, mut run) in found {
+            let since = self.begun.get(&trial).copied().unwrap_or_else(Instant::now);
+            run.age = since.elapsed().as_secs_f64();
+            begun.insert(trial, since);
+            running.push(run);
+        }
+        self.begun = begun;
+        Ok((alive, running))
+    }
+}

@@ -1,0 +1,133 @@
+//! Keeps the worker's slaves alive in number until their taskset is over.
+
+use super::slot::Slot;
+use super::{CannotRun, Worker};
+use crate::child::reap;
+use crate::key::TasksetKey;
+use crate::stop;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Time slaves have to leave by themselves when the taskset is over or the worker stops; after half
+/// of it they are asked to.
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+
+impl Worker {
+    /// Runs slaves of `command` in `folder` until the taskset is over.
+    pub(super) fn run_slaves(
+        &mut self,
+        taskset: &TasksetKey,
+        command: &str,
+        folder: &Path,
+    ) -> anyhow::Result<()> {
+        let mut slots: Vec<Slot> = (0..self.card.slaves).map(Slot::new).collect();
+        let mut leaving: Option<Instant> = None;
+        loop {
+            stop::drain();
+            let must_leave = self.must_leave();
+            for slot in &mut slots {
+                slot.read_stderr(&mut self.store, taskset)?;
+                if let Some(status) = slot.ended()? {
+                    slot.bury(&mut self.store, taskset, status)?;
+                }
+                if slot.is_due() && !must_leave && slot.hopeless().is_none() {
+                    self.start(slot, taskset, command, folder)?;
+                }
+            }
+            if let Some(epitaph) = slots.iter().find_map(Slot::hopeless)
+                && !must_leave
+            {
+                let reason = format!("slave command '{command}' does not work: {epitaph}");
+                slots.iter_mut().for_each(Slot::dismiss);
+                sweep(&slots);
+                return Err(CannotRun(reason).into());
+            }
+            sweep(&slots);
+            if must_leave {
+                if slots.iter().all(|slot| slot.pid().is_none()) {
+                    return Ok(());
+                }
+                let since = *leaving.get_or_insert_with(Instant::now);
+                if stop::requested() || since.elapsed() > LEAVE_LIMIT / 2 {
+                    slots.iter_mut().for_each(Slot::let_go);
+                }
+                if since.elapsed() > LEAVE_LIMIT {
+                    slots.iter_mut().for_each(Slot::kill);
+                }
+            }
+            wait(&slots, leaving.is_some());
+        }
+    }
+
+    fn start(
+        &self,
+        slot: &mut Slot,
+        taskset: &TasksetKey,
+        command: &str,
+        folder: &Path,
+    ) -> anyhow::Result<()> {
+        let nonce = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
+        let mut path = std::env::current_exe()?
+            .parent()
+            .map(Path::to_owned)
+            .unwrap_or_default()
+            .into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        // As parallel_tests counts: the first has no number, so that one slave needs no set-up.
+        let test_env_number = match slot.number() {
+            0 => String::new(),
+            number => (number + 1).to_string(),
+        };
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .arg("-c")
+            .arg(command)
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .env("PATH", path)
+            .env("RRR_REDIS_URL", self.options.redis.url())
+            .env("RRR_WORKER_ID", self.card.key.id())
+            .env("RRR_SLAVE_NONCE", &nonce)
+            .env("RRR_SUPERVISED", "1")
+            .env("RRRSPEC_TASKSET_KEY", taskset.as_str())
+            .env("RRRSPEC_WORKING_DIR", folder)
+            .env("NUM_SLAVES", self.card.slaves.to_string())
+            .env("SLAVE_NUMBER", slot.number().to_string())
+            .env("TEST_ENV_NUMBER", test_env_number);
+        if let Some(file) = self.options.redis.password_file() {
+            shell.env(
+                "RRR_REDIS_PASSWORD_FILE",
+                file.canonicalize().unwrap_or_else(|_| file.clone()),
+            );
+        }
+        slot.start(&mut shell, nonce)
+            .map_err(|error| CannotRun(format!("cannot run the slave command: {error}")))?;
+        Ok(())
+    }
+}
+
+/// Kills what dead slaves left: as the subreaper, this process gets their tests as children.
+fn sweep(slots: &[Slot]) {
+    let keep: Vec<u32> = slots.iter().filter_map(Slot::pid).collect();
+    reap::sweep(&keep);
+}
+
+/// Waits for a nudge, output of a slave, or the next time something is due.
+fn wait(slots: &[Slot], leaving: bool) {
+    let stop_fd = stop::fd();
+    // A wish to stop stays readable only until drained; its work goes on by the timeout.
+    let mut fds = vec![PollFd::new(&stop_fd, PollFlags::IN)];
+    let outputs = slots.iter().filter_map(Slot::stderr);
+    fds.extend(outputs.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+    let idle = slots.iter().any(|slot| slot.pid().is_none());
+    let ms = if leaving || idle { 20 } else { 1000 };
+    let timeout = Timespec {
+        tv_sec: ms / 1000,
+        tv_nsec: (ms % 1000) * 1_000_000,
+    };
+    let _ = poll(&mut fds, Some(&timeout));
+}

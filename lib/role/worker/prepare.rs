@@ -1,0 +1,129 @@
+//! What a worker does before its slaves start: it brings the tree, and runs the setup command.
+
+use super::pulse::Leaving;
+use super::slot::last_line;
+use super::{CannotRun, Worker};
+use crate::child::{End, Exit, Limits};
+use crate::key::{self, TasksetKey};
+use crate::role::slave::{GRACE, secrets};
+use crate::taskset::Record;
+use crate::{exit, rsync, worker_log};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Longest time rsync or the setup command may take.
+const PREPARE_LIMIT: Duration = Duration::from_secs(3600);
+
+impl Worker {
+    /// Brings the tree here; returns its folder.
+    pub(super) fn tree(
+        &mut self,
+        taskset: &TasksetKey,
+        log: &str,
+        record: &Record,
+    ) -> anyhow::Result<PathBuf> {
+        if let Some(folder) = &self.options.in_place {
+            return Ok(folder.canonicalize()?);
+        }
+        let name = record.get("rsync_name").unwrap_or("");
+        if let Some(wrong) = key::rsync_name_error(name) {
+            return Err(CannotRun(format!("rsync name '{}': {wrong}", name.escape_debug())).into());
+        }
+        let base = match &self.options.working_dir {
+            Some(folder) => folder.clone(),
+            None => std::env::home_dir()
+                .unwrap_or_default()
+                .join(".local/state/rrr/work"),
+        };
+        let folder = base.join(name);
+        std::fs::create_dir_all(&folder).map_err(|error| {
+            CannotRun(format!(
+                "cannot use the folder '{}': {error}",
+                folder.display()
+            ))
+        })?;
+        let folder = folder.canonicalize()?;
+        let (path, flags) = (
+            self.options.rsync_remote_path.as_deref(),
+            self.options.rsync_options.as_deref(),
+        );
+        let remote = rsync::remote(&mut self.store, path, flags)
+            .map_err(|error| match error.downcast::<exit::Failure>() {
+                Ok(bad) if bad.code == exit::USAGE => CannotRun(bad.message).into(),
+                Ok(other) => other.into(),
+                Err(other) => other,
+            })?
+            .ok_or_else(|| {
+                CannotRun(
+                    "nobody says where trees come from: pass --rsync-remote-path or --in-place"
+                        .into(),
+                )
+            })?;
+        let mut command = Command::new("rsync");
+        command.args(remote.down(name, &folder));
+        self.step("rsync", &mut command, taskset, log)?;
+        Ok(folder)
+    }
+
+    /// Runs the setup command from a file, so that nothing in it can read the rest of it (F5).
+    pub(super) fn setup(
+        &mut self,
+        taskset: &TasksetKey,
+        log: &str,
+        folder: &Path,
+        script: &str,
+    ) -> anyhow::Result<()> {
+        if script.trim().is_empty() {
+            return Ok(());
+        }
+        let file = tempfile::Builder::new().prefix("rrr-setup-").tempfile()?;
+        std::fs::write(file.path(), script)?;
+        let mut command = Command::new("bash");
+        command
+            .arg("-ex")
+            .arg(file.path())
+            .current_dir(folder)
+            .env("RRRSPEC_TASKSET_KEY", taskset.as_str())
+            .env("RRRSPEC_WORKING_DIR", folder)
+            .env("NUM_SLAVES", self.card.slaves.to_string());
+        self.step("setup_command", &mut command, taskset, log)
+    }
+
+    /// Runs one step of the preparation to its end, its output into the worker log.
+    fn step(
+        &mut self,
+        what: &str,
+        command: &mut Command,
+        taskset: &TasksetKey,
+        log: &str,
+    ) -> anyhow::Result<()> {
+        for name in secrets() {
+            command.env_remove(name);
+        }
+        let limits = Limits {
+            soft: PREPARE_LIMIT,
+            hard: PREPARE_LIMIT + Duration::from_secs(30),
+            grace: GRACE,
+            capture: worker_log::LOG_LIMIT / 2,
+        };
+        let mut watch = Leaving(self.pulse.clone());
+        let outcome = self
+            .supervisor
+            .run(command, &limits, &mut watch)
+            .map_err(|error| CannotRun(format!("cannot run {what}: {error}")))?;
+        let mut output = outcome.stdout.bytes;
+        output.extend_from_slice(&outcome.stderr.bytes);
+        let log_key = format!("{log}:log");
+        worker_log::append(&mut self.store, taskset, &log_key, &output)?;
+        let last = last_line(&outcome.stderr.bytes);
+        let ended = match (outcome.end, outcome.exit) {
+            (End::Stopped(_), _) => return Ok(()),
+            (End::Exited, Exit::Code(0)) => return Ok(()),
+            (End::Exited, Exit::Code(code)) => format!("exit code {code}"),
+            (End::Exited, Exit::Signal(signal)) => format!("signal {signal}"),
+            _ => format!("longer than {} s", PREPARE_LIMIT.as_secs()),
+        };
+        Err(CannotRun(format!("{what} failed ({ended}){last}")).into())
+    }
+}

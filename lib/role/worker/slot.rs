@@ -1,0 +1,239 @@
+//! A place for one slave of the worker: the process in it, what it says on stderr, and what is
+//! done when it dies.
+
+use crate::key::{SlaveKey, TasksetKey};
+use crate::store::Store;
+use crate::{slave, taskset, worker_log};
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// Slaves that end in a row without a trial: the slave command does not work.
+const FALSE_STARTS: u32 = 3;
+/// Bytes of stderr kept for messages.
+const TAIL: usize = 2000;
+/// A slave that ends sooner than this is not followed at once.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A place for one slave.
+pub struct Slot {
+    number: usize,
+    child: Option<Child>,
+    nonce: String,
+    key: Option<SlaveKey>,
+    tail: Vec<u8>,
+    /// What it said before its key was known.
+    early: Vec<u8>,
+    epitaph: String,
+    began: Instant,
+    start_at: Instant,
+    false_starts: u32,
+}
+
+impl Slot {
+    /// An empty place, the `number`th of its worker.
+    pub fn new(number: usize) -> Self {
+        Self {
+            number,
+            child: None,
+            nonce: String::new(),
+            key: None,
+            tail: Vec::new(),
+            early: Vec::new(),
+            epitaph: String::new(),
+            began: Instant::now(),
+            start_at: Instant::now(),
+            false_starts: 0,
+        }
+    }
+
+    /// Its number, from 0.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The process in it.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Whether a slave should be started in it now.
+    pub fn is_due(&self) -> bool {
+        self.child.is_none() && Instant::now() >= self.start_at
+    }
+
+    /// Its slave's stderr, while that is open.
+    pub fn stderr(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.child.as_ref()?.stderr.as_ref()?.as_fd())
+    }
+
+    /// Starts a slave that will put `nonce` into its key.
+    pub fn start(&mut self, command: &mut Command, nonce: String) -> std::io::Result<()> {
+        let child = command.spawn()?;
+        if let Some(stderr) = &child.stderr {
+            let flags = rustix::fs::fcntl_getfl(stderr)? | rustix::fs::OFlags::NONBLOCK;
+            rustix::fs::fcntl_setfl(stderr, flags)?;
+        }
+        self.child = Some(child);
+        self.nonce = nonce;
+        self.key = None;
+        self.tail.clear();
+        self.early.clear();
+        self.began = Instant::now();
+        Ok(())
+    }
+
+    /// How its slave ended, once it has.
+    pub fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        match &mut self.child {
+            Some(child) => child.try_wait(),
+            None => Ok(None),
+        }
+    }
+
+    /// Tells its slave, by the end of its stdin, to leave.
+    pub fn let_go(&mut self) {
+        if let Some(child) = &mut self.child {
+            child.stdin = None;
+        }
+    }
+
+    /// Kills its slave.
+    pub fn kill(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+        }
+    }
+
+    /// Kills its slave and waits for the end of it.
+    pub fn dismiss(&mut self) {
+        self.kill();
+        if let Some(mut child) = self.child.take() {
+            let _ = child.wait();
+        }
+    }
+
+    /// Looks after what a slave that has ended leaves: its trial, if it died in one. Its process is
+    /// known to be gone, so nobody has to wait for its heartbeat to stop.
+    pub fn bury(
+        &mut self,
+        store: &mut Store,
+        taskset: &TasksetKey,
+        status: ExitStatus,
+    ) -> anyhow::Result<()> {
+        let key = self.find_key(store, taskset)?;
+        self.flush_log(store, taskset)?;
+        self.child = None;
+        let how = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("exit code {code}"),
+            (None, signal) => format!("signal {}", signal.unwrap_or(0)),
+        };
+        self.epitaph = format!("{how}{}", last_line(&self.tail));
+        let mut made_trials = false;
+        if let Some(key) = &key {
+            let why = format!("the slave died ({how})");
+            slave::reap(store, taskset, key, &why, true)?;
+            made_trials = slave::has_trials(store, key)?;
+        }
+        if made_trials || status.success() {
+            self.false_starts = 0;
+        } else {
+            self.false_starts += 1;
+            eprintln!(
+                "rrr-worker: slave {} ended without a trial: {}",
+                self.number, self.epitaph
+            );
+        }
+        self.start_at = Instant::now();
+        if self.began.elapsed() < SHORT_LIFE {
+            self.start_at += PAUSE;
+        }
+        Ok(())
+    }
+
+    /// How the last slave ended, when so many in a row ended without a trial that more of them
+    /// would too.
+    pub fn hopeless(&self) -> Option<&str> {
+        (self.false_starts >= FALSE_STARTS).then_some(self.epitaph.as_str())
+    }
+
+    /// Takes what its slave has said on stderr into the slave's log.
+    pub fn read_stderr(&mut self, store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+        let mut buffer = [0; 16 << 10];
+        let mut got = false;
+        while let Some(stderr) = self.child.as_mut().and_then(|child| child.stderr.as_mut()) {
+            match stderr.read(&mut buffer) {
+                Ok(0) => {
+                    if let Some(child) = &mut self.child {
+                        child.stderr = None;
+                    }
+                }
+                Ok(n) => {
+                    got = true;
+                    if self.early.len() < worker_log::LOG_LIMIT {
+                        self.early.extend_from_slice(&buffer[..n]);
+                    }
+                    self.tail.extend_from_slice(&buffer[..n]);
+                    let excess = self.tail.len().saturating_sub(TAIL);
+                    self.tail.drain(..excess);
+                }
+                Err(_) => break,
+            }
+        }
+        if got {
+            self.find_key(store, taskset)?;
+            self.flush_log(store, taskset)?;
+        }
+        Ok(())
+    }
+
+    fn flush_log(&mut self, store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+        if let Some(key) = &self.key
+            && !self.early.is_empty()
+        {
+            worker_log::append(store, taskset, &key.log(), &self.early)?;
+            self.early.clear();
+        }
+        Ok(())
+    }
+
+    /// The key that the slave made of its pid and our nonce.
+    fn find_key(
+        &mut self,
+        store: &mut Store,
+        taskset: &TasksetKey,
+    ) -> anyhow::Result<Option<SlaveKey>> {
+        if self.key.is_none() && !self.nonce.is_empty() {
+            let suffix = format!("-{}", self.nonce);
+            self.key = taskset::slaves(store, taskset)?
+                .into_iter()
+                .rev()
+                .find(|key| key.as_str().ends_with(&suffix));
+        }
+        Ok(self.key.clone())
+    }
+}
+
+/// `: LAST LINE` of what was said on stderr, for a message; nothing if nothing was.
+pub fn last_line(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let line = text
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty() && !line.starts_with("hint:"))
+        .unwrap_or("");
+    let line: String = line
+        .trim()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(300)
+        .collect();
+    if line.is_empty() {
+        line
+    } else {
+        format!(": {line}")
+    }
+}

@@ -1,0 +1,190 @@
+//! Tasksets: one run of a suite.
+//!
+//! Written by rrr-submit until it is active ([`stage`](mod@stage)); from then on its status is
+//! changed by the scripts `assign` and `accept` (rrr-dispatch, rrr-worker), `judge`, `recover` and
+//! `close` (rrr-arbiter) alone ([`verdict`]).
+
+mod stage;
+mod verdict;
+
+pub use stage::{activate, lock_rsync_name, stage, unlock_rsync_name};
+pub use verdict::{
+    FAIL_AFTER_WORKERS, Finished, assign, close, judge, recover, request_cancel, request_fail,
+    speculate,
+};
+
+use crate::key::{self, SlaveKey, TaskKey, TasksetKey};
+use crate::store::Store;
+use std::collections::HashMap;
+
+/// Where a taskset stands; no status at all means that it waits for a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Running,
+    Succeeded,
+    Cancelled,
+    Failed,
+}
+
+impl Status {
+    /// Reads the field; absent, empty and unknown are `None`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "running" => Some(Self::Running),
+            "succeeded" => Some(Self::Succeeded),
+            "cancelled" => Some(Self::Cancelled),
+            "failed" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+
+    /// As the protocol writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether it never changes any more.
+    pub fn is_final(self) -> bool {
+        self != Self::Running
+    }
+
+    /// The exit code of whoever waited for it.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Succeeded => crate::exit::OK,
+            Self::Cancelled => crate::exit::CANCELLED,
+            Self::Running | Self::Failed => crate::exit::FAILED,
+        }
+    }
+}
+
+/// What a submitter asks for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub rsync_name: String,
+    pub setup_command: String,
+    pub slave_command: String,
+    pub worker_type: String,
+    pub max_workers: u32,
+    pub max_trials: u32,
+    pub taskset_class: String,
+    pub unknown_spec_timeout_sec: u64,
+    pub least_timeout_sec: u64,
+}
+
+/// A taskset's hash as it stands in Redis.
+#[derive(Clone, Debug, Default)]
+pub struct Record(pub HashMap<String, String>);
+
+impl Record {
+    /// Loads the hash; `None` when it does not exist.
+    pub fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Option<Self>> {
+        let fields: HashMap<String, String> =
+            store.call(|c, _| redis::cmd("HGETALL").arg(taskset).query(c))?;
+        Ok((!fields.is_empty()).then_some(Self(fields)))
+    }
+
+    /// A field; '' and absent are the protocol's nil.
+    pub fn get(&self, field: &str) -> Option<&str> {
+        self.0
+            .get(field)
+            .map(String::as_str)
+            .filter(|text| !text.is_empty())
+    }
+
+    /// A field that should be a number.
+    pub fn number(&self, field: &str) -> Option<u64> {
+        self.get(field)?.parse().ok()
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> Option<Status> {
+        self.get("status").and_then(Status::parse)
+    }
+}
+
+/// The tasksets that are submitted and not finished, oldest first; what is no key is left out.
+pub fn active(store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
+    let keys: Vec<Vec<u8>> = store.call(|c, _| {
+        redis::cmd("LRANGE")
+            .arg(key::active_taskset())
+            .arg(0)
+            .arg(-1)
+            .query(c)
+    })?;
+    Ok(keys
+        .iter()
+        .filter_map(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok())
+        .collect())
+}
+
+/// The slaves that ever joined, in order; what is no key is left out.
+pub fn slaves(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<SlaveKey>> {
+    let keys: Vec<String> = store.call(|c, _| {
+        redis::cmd("LRANGE")
+            .arg(taskset.slaves())
+            .arg(0)
+            .arg(-1)
+            .query(c)
+    })?;
+    Ok(keys.iter().filter_map(|text| text.parse().ok()).collect())
+}
+
+/// The tasks without a final status; what is no key is left out.
+pub fn tasks_left(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<TaskKey>> {
+    let keys: Vec<String> = store.call(|c, _| {
+        redis::cmd("LRANGE")
+            .arg(taskset.tasks_left())
+            .arg(0)
+            .arg(-1)
+            .query(c)
+    })?;
+    Ok(keys.iter().filter_map(|text| text.parse().ok()).collect())
+}
+
+/// What tells, without a look at any task, whether one can be lost.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Tasks that wait in the queue.
+    pub queued: usize,
+    /// Tasks without a final status.
+    pub left: usize,
+    pub least_timeout_sec: f64,
+}
+
+impl Progress {
+    /// Loads it: one round trip.
+    pub fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Self> {
+        let (queued, left, least): (usize, usize, Option<String>) = store.call(|c, _| {
+            redis::pipe()
+                .cmd("LLEN")
+                .arg(taskset.task_queue())
+                .cmd("LLEN")
+                .arg(taskset.tasks_left())
+                .cmd("HGET")
+                .arg(taskset)
+                .arg("least_timeout_sec")
+                .query(c)
+        })?;
+        Ok(Self {
+            queued,
+            left,
+            least_timeout_sec: least.and_then(|text| text.parse().ok()).unwrap_or(30.0),
+        })
+    }
+}
+
+/// The estimates of a class, in whole seconds by spec file.
+pub fn estimates(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
+    let known: HashMap<String, String> =
+        store.call(|c, _| redis::cmd("HGETALL").arg(key::estimate_sec(class)).query(c))?;
+    Ok(known
+        .into_iter()
+        .filter_map(|(file, seconds)| Some((file, seconds.parse().ok()?)))
+        .collect())
+}
