@@ -9,8 +9,9 @@
 //!
 //! In reading order: [`key`] names everything in Redis, [`store`] talks to it, the modules named
 //! after the protocol's nouns wrap one atomic transition each (`lib/lua/*.lua`), [`child`] runs a
-//! test, and [`role`] is what each tool does.
+//! process, [`adapter`] makes a trial of it, and [`role`] is what each tool does.
 
+pub mod adapter;
 pub mod child;
 pub mod cli;
 pub mod event;

@@ -3,9 +3,10 @@
 use super::pulse::Leaving;
 use super::slot::last_line;
 use super::{CannotRun, Worker};
+use crate::adapter::GRACE;
 use crate::child::{End, Exit, Limits};
 use crate::key::{self, TasksetKey};
-use crate::role::slave::{GRACE, secrets};
+use crate::role::slave::secrets;
 use crate::taskset::Record;
 use crate::{exit, rsync, worker_log};
 use std::path::{Path, PathBuf};

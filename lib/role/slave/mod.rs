@@ -1,0 +1,242 @@
+//! rrr-slave: takes tasks one after the other, has an adapter run each, and tells the arbiter.
+//!
+//! The main thread supervises the test; a second one, the [`pulse`], keeps the slave alive for others.
+
+mod pulse;
+
+use crate::adapter::{Adapter, Exec, Made, Order};
+use crate::event::{self, Event};
+use crate::exit;
+use crate::key::{SlaveKey, TasksetKey, WorkerKey};
+use crate::slave::{self, Job, Next, Status};
+use crate::store::Store;
+use crate::taskset::Record;
+use crate::trial;
+use crate::{cli, out, stop, task, time};
+use pulse::{Listener, Pulse};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs the tasks of one taskset; started by rrr-worker
+#[derive(clap::Parser)]
+#[command(name = "rrr-slave", version)]
+pub struct Options {
+    #[command(flatten)]
+    redis: cli::Redis,
+    /// The taskset to work for
+    #[arg(long, value_name = "KEY", env = "RRRSPEC_TASKSET_KEY")]
+    taskset: TasksetKey,
+    /// How tasks are run
+    #[arg(long, value_enum, default_value_t = AdapterName::Exec)]
+    adapter: AdapterName,
+    /// Exit code of CMD that means pending
+    #[arg(long, value_name = "CODE", default_value_t = 77)]
+    pending_code: i32,
+    /// The worker that this slave belongs to [default: the host name]
+    #[arg(long, value_name = "ID", env = "RRR_WORKER_ID")]
+    worker_id: Option<String>,
+    /// Command for each task; {} is its spec file, appended when there is no {}
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum AdapterName {
+    /// Run CMD once for each task
+    Exec,
+}
+
+/// How often a slave lets others have a task it has tried before.
+const PATIENCE: u32 = 3;
+
+/// Runs the tool.
+pub fn run(options: Options) -> anyhow::Result<u8> {
+    // A test runs as the same user: without this it could read our environment (FAULTS S8).
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let adapter: Box<dyn Adapter> = match options.adapter {
+        AdapterName::Exec => Box::new(Exec::new(
+            options.command.clone(),
+            options.pending_code,
+            secrets(),
+        )?),
+    };
+    let mut store = options.redis.connect_quickly()?;
+    let taskset = options.taskset.clone();
+    let Some(record) = Record::load(&mut store, &taskset)? else {
+        return Err(cli::usage(format!("there is no taskset '{taskset}'")).into());
+    };
+    let key = own_key(&options)?;
+    if let Some(status) = slave::join(&mut store, &taskset, &key)? {
+        eprintln!("rrr-slave: '{taskset}' is not running ({status}): nothing to do");
+        return Ok(exit::OK);
+    }
+    let pulse = Pulse::start(store.sibling(), &taskset, &key)?;
+    let mut slave = Slave {
+        store,
+        adapter,
+        pulse,
+        taskset: taskset.clone(),
+        key: key.clone(),
+        unknown_sec: record.number("unknown_spec_timeout_sec").unwrap_or(300),
+        least_sec: record.number("least_timeout_sec").unwrap_or(30),
+    };
+    let (status, code) = slave.work()?;
+    slave::exit(&mut slave.store, &taskset, &key, status)?;
+    Ok(code)
+}
+
+/// The protocol's `…:slave:$PID`; the pid alone would come again.
+fn own_key(options: &Options) -> anyhow::Result<SlaveKey> {
+    let worker = match &options.worker_id {
+        Some(id) => WorkerKey::new(id)?,
+        None => WorkerKey::new(&super::worker::host_name())?,
+    };
+    let nonce = std::env::var("RRR_SLAVE_NONCE")
+        .ok()
+        .filter(|nonce| !nonce.is_empty() && nonce.chars().all(|c| c.is_ascii_alphanumeric()))
+        .unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string()[..12].to_owned());
+    Ok(worker.slave(&format!("{}-{nonce}", std::process::id())))
+}
+
+/// Names of variables that a test must not see: credentials, and our own settings.
+pub fn secrets() -> Vec<std::ffi::OsString> {
+    std::env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with("RRR_")
+                || name.starts_with("REDIS_")
+                || name.starts_with("WATCHDOG_")
+                || name.starts_with("LISTEN_")
+                || matches!(
+                    name.as_ref(),
+                    "NOTIFY_SOCKET" | "CREDENTIALS_DIRECTORY" | "INVOCATION_ID" | "JOURNAL_STREAM"
+                )
+        })
+        .collect()
+}
+
+struct Slave {
+    store: Store,
+    adapter: Box<dyn Adapter>,
+    pulse: Arc<Pulse>,
+    taskset: TasksetKey,
+    key: SlaveKey,
+    unknown_sec: u64,
+    least_sec: u64,
+}
+
+impl Slave {
+    /// Works until there is no more to do; returns how it ended.
+    fn work(&mut self) -> anyhow::Result<(Status, u8)> {
+        let mut next = slave::reserve(&mut self.store, &self.taskset, &self.key, true, true)?;
+        let mut skips = 0;
+        loop {
+            match next {
+                Next::Run(job) => {
+                    skips = 0;
+                    let made = self.make_trial(&job);
+                    let more = !made.hard_timeout && !self.pulse.must_end();
+                    let (counted, after) = slave::finish(
+                        &mut self.store,
+                        &self.taskset,
+                        &self.key,
+                        &job,
+                        &made.result,
+                        more,
+                    )?;
+                    self.tell_finished(&job, &made.result, counted);
+                    if made.hard_timeout {
+                        return Ok((Status::TimeoutExit, exit::HARD_TIMEOUT));
+                    }
+                    next = after;
+                }
+                Next::Skip => {
+                    skips += 1;
+                    stop::sleep(Duration::from_millis(40));
+                    next = slave::reserve(
+                        &mut self.store,
+                        &self.taskset,
+                        &self.key,
+                        skips < PATIENCE,
+                        false,
+                    )?;
+                }
+                Next::Empty => {
+                    if self.pulse.wait_for_work() {
+                        return Ok((Status::NormalExit, exit::OK));
+                    }
+                    next = slave::reserve(
+                        &mut self.store,
+                        &self.taskset,
+                        &self.key,
+                        skips < PATIENCE,
+                        false,
+                    )?;
+                }
+                Next::Over(_) => return Ok((Status::NormalExit, exit::OK)),
+                Next::Fenced => {
+                    eprintln!(
+                        "rrr-slave: declared dead while it was stalled: its work was given to others"
+                    );
+                    return Ok((Status::FailureExit, exit::INTERNAL));
+                }
+            }
+            if self.pulse.must_end() && !matches!(next, Next::Run(_)) {
+                return Ok((Status::NormalExit, exit::OK));
+            }
+        }
+    }
+
+    fn make_trial(&mut self, job: &Job) -> Made {
+        let task = job.trial.task();
+        out::line(&event::line(
+            time::unix_ms(),
+            self.taskset.as_str(),
+            &Event::TrialStarted {
+                task: task.to_string(),
+                spec_file: job.spec_file.clone(),
+                trial: job.trial.to_string(),
+                slave: self.key.to_string(),
+                attempt: job.attempt,
+            },
+        ));
+        let (soft, hard) = task::timeouts(job.estimate_sec, self.unknown_sec, self.least_sec);
+        let order = Order {
+            job,
+            soft: Duration::from_secs(soft),
+            hard: Duration::from_secs(hard),
+        };
+        let mut listener = Listener {
+            pulse: self.pulse.clone(),
+            task: Some(task),
+        };
+        self.adapter.run(&order, &mut listener)
+    }
+
+    fn tell_finished(&self, job: &Job, result: &trial::Result, counted: bool) {
+        if !counted {
+            eprintln!(
+                "rrr-slave: the result of '{}' came too late to count",
+                job.spec_file
+            );
+        }
+        out::line(&event::line(
+            time::unix_ms(),
+            self.taskset.as_str(),
+            &Event::TrialFinished {
+                task: job.trial.task().to_string(),
+                spec_file: job.spec_file.clone(),
+                trial: job.trial.to_string(),
+                slave: self.key.to_string(),
+                status: result.status.as_str().to_owned(),
+                duration_ms: Some(result.duration_ms),
+                passed: Some(result.passed),
+                pending: Some(result.pending),
+                failed: Some(result.failed),
+                stopped: result.stopped.clone(),
+                reason: None,
+            },
+        ));
+    }
+}

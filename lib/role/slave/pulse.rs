@@ -1,0 +1,166 @@
+//! The slave's second thread: sends the heartbeat, and listens for news (a verdict by another slave,
+//! the end of the taskset), so that no test can keep either from happening.
+
+use crate::child::Watch;
+use crate::key::{SlaveKey, TaskKey, TasksetKey};
+use crate::slave::{self, Wake};
+use crate::stop;
+use crate::store::{BEAT, Store};
+use std::collections::HashSet;
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What the pulse has heard.
+#[derive(Default)]
+struct News {
+    work: u64,
+    over: bool,
+    fenced: bool,
+    orphaned: bool,
+    verdicts: HashSet<String>,
+}
+
+/// What the thread knows, shared with the one that runs the tests.
+pub struct Pulse {
+    news: Mutex<News>,
+    seen_work: Mutex<u64>,
+}
+
+impl Pulse {
+    pub fn start(store: Store, taskset: &TasksetKey, key: &SlaveKey) -> std::io::Result<Arc<Self>> {
+        let pulse = Arc::new(Self {
+            news: Mutex::default(),
+            seen_work: Mutex::default(),
+        });
+        let (shared, taskset, key) = (pulse.clone(), taskset.clone(), key.clone());
+        thread("pulse", move || {
+            shared.beat_and_listen(store, &taskset, &key)
+        })?;
+        if std::env::var_os("RRR_SUPERVISED").is_some() {
+            let shared = pulse.clone();
+            thread("parent", move || {
+                // The worker holds the other end of our stdin: it ends when the worker does.
+                let mut byte = [0];
+                while matches!(std::io::stdin().read(&mut byte), Ok(n) if n > 0) {}
+                shared.note(|news| news.orphaned = true);
+            })?;
+        }
+        Ok(pulse)
+    }
+
+    fn note(&self, change: impl FnOnce(&mut News)) {
+        change(&mut self.news.lock().expect("no panic while noting news"));
+        stop::nudge();
+    }
+
+    fn beat_and_listen(&self, mut store: Store, taskset: &TasksetKey, key: &SlaveKey) {
+        let mut after = "0-0".to_owned();
+        let mut last_beat = Instant::now();
+        loop {
+            if last_beat.elapsed() >= BEAT {
+                match slave::beat(&mut store, key) {
+                    Ok(true) => last_beat = Instant::now(),
+                    Ok(false) => self.note(|news| news.fenced = true),
+                    Err(_) => return,
+                }
+            }
+            let wait = BEAT
+                .saturating_sub(last_beat.elapsed())
+                .min(Duration::from_secs(2));
+            let Ok(wakes) = slave::wakes(
+                &mut store,
+                taskset,
+                &mut after,
+                wait.as_millis().max(1) as u64,
+            ) else {
+                return;
+            };
+            if wakes.is_empty() {
+                continue;
+            }
+            let over = wakes.iter().any(|wake| matches!(wake, Wake::Over(_)));
+            self.note(|news| {
+                for wake in wakes {
+                    match wake {
+                        Wake::Work => news.work += 1,
+                        Wake::Stop(task) => {
+                            news.verdicts.insert(task);
+                        }
+                        Wake::Over(_) => news.over = true,
+                    }
+                }
+            });
+            if over {
+                // The stream has nothing more to say; only the heartbeat goes on.
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        }
+    }
+
+    /// Whether the slave should not take another task.
+    pub fn must_end(&self) -> bool {
+        let news = self.news.lock().expect("no panic while noting news");
+        stop::requested() || news.over || news.fenced || news.orphaned
+    }
+
+    /// Waits until something was queued; true when the slave should rather end.
+    pub fn wait_for_work(&self) -> bool {
+        // Another implementation queues without a word: look again now and then.
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let mut seen = self.seen_work.lock().expect("only this thread waits");
+        loop {
+            stop::drain();
+            if self.must_end() {
+                return true;
+            }
+            let work = self.news.lock().expect("no panic while noting news").work;
+            if work != *seen || Instant::now() >= deadline {
+                *seen = work;
+                return false;
+            }
+            stop::sleep(deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .stack_size(256 << 10)
+        .spawn(work)?;
+    Ok(())
+}
+
+/// Listens for reasons to end the test that runs now.
+pub struct Listener {
+    pub pulse: Arc<Pulse>,
+    /// The task of the trial; none while there is no trial.
+    pub task: Option<TaskKey>,
+}
+
+impl Watch for Listener {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(stop::fd())
+    }
+
+    fn stop(&mut self) -> Option<String> {
+        stop::drain();
+        let news = self.pulse.news.lock().expect("no panic while noting news");
+        let why = if news.fenced {
+            "the slave was declared dead"
+        } else if news.over {
+            "the taskset is over"
+        } else if (self.task.as_ref()).is_some_and(|task| news.verdicts.contains(task.as_str())) {
+            "another copy of the task was faster"
+        } else if news.orphaned {
+            "the worker is gone"
+        } else if stop::requested() {
+            "the slave was asked to stop"
+        } else {
+            return None;
+        };
+        Some(why.to_owned())
+    }
+}
