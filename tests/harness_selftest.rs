@@ -15,49 +15,38 @@ fn connect(proxy: &Proxy) -> Connection {
     conn
 }
 
-fn sleeper(server: &Server) -> Running {
-    Tool::program(server, "sleep").arg("600").spawn()
-}
-
 fn incr(conn: &mut Connection) -> redis::RedisResult<i64> {
     redis::cmd("INCR").arg("n").query(conn)
 }
 
-#[test]
-fn kill_before_hides_the_command_from_the_server() {
-    let server = Server::new();
-    let proxy = Proxy::start(&server);
-    let mut conn = connect(&proxy);
-    let process = sleeper(&server);
-    let victim = Victim::new();
-    victim.set(&process);
-    proxy.on_command(3, Action::kill_before(&victim));
-    assert_eq!(incr(&mut conn).unwrap(), 1);
-    assert_eq!(incr(&mut conn).unwrap(), 2);
-    assert!(process.is_running());
-    assert!(incr(&mut conn).is_err());
-    proxy.wait_fired(1, PATIENCE);
-    assert!(!process.is_running());
-    assert_eq!(server.run::<i64>(&["GET", "n"]), 2);
+/// A client that increments `n` five times on one connection.
+fn counter(proxy: &Proxy) -> Running {
+    let socket = proxy.url().replace("unix://", "");
+    Tool::program(proxy, "redis-cli")
+        .args(["-s", &socket, "-r", "5", "INCR", "n"])
+        .spawn()
 }
 
 #[test]
-fn kill_after_applies_the_command_and_loses_the_reply() {
+fn a_crash_before_a_command_hides_it_from_the_server() {
     let server = Server::new();
     let proxy = Proxy::start(&server);
-    let mut conn = connect(&proxy);
-    let process = sleeper(&server);
-    let victim = Victim::new();
-    victim.set(&process);
-    proxy.on_command(2, Action::kill_after(&victim));
-    let mut pipe = redis::pipe();
-    pipe.cmd("INCR").arg("n").cmd("INCR").arg("n");
-    let three: redis::RedisResult<(i64, i64, i64)> = pipe.cmd("INCR").arg("n").query(&mut conn);
-    assert!(three.is_err(), "{three:?}");
-    proxy.wait_fired(1, PATIENCE);
-    assert!(!process.is_running());
-    let applied: i64 = server.run(&["GET", "n"]);
-    assert_eq!(applied, 2, "the third of the pipeline was never sent");
+    proxy.crash_at(3, Crash::Before);
+    let done = counter(&proxy).wait(PATIENCE);
+    assert_eq!((done.signal, &*done.stdout), (Some(9), "1\n2\n"));
+    assert_eq!(server.run::<i64>(&["GET", "n"]), 2);
+    assert_eq!(proxy.crashes(), 1);
+}
+
+#[test]
+fn a_crash_after_a_command_applies_it_and_loses_the_reply() {
+    let server = Server::new();
+    let proxy = Proxy::start(&server);
+    proxy.crash_at(3, Crash::After);
+    let done = counter(&proxy).wait(PATIENCE);
+    assert_eq!((done.signal, &*done.stdout), (Some(9), "1\n2\n"));
+    assert_eq!(server.run::<i64>(&["GET", "n"]), 3);
+    assert_eq!(proxy.crashes(), 1);
 }
 
 #[test]

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rustix::process::set_parent_process_death_signal;
 use rustix::process::{Pid, Signal, getpid, getppid, kill_process, kill_process_group};
 
-use super::process::Running;
 use super::wait::{PATIENCE, eventually};
 
 /// A process that can be signalled from any thread; it never hits another that got the same id.
@@ -72,28 +71,6 @@ impl Handle {
             .child
             .lock()
             .unwrap_or_else(|broken| broken.into_inner())
-    }
-}
-
-/// A process that is to be killed by a [`Proxy`](super::Proxy), chosen before it is started.
-#[derive(Clone, Default)]
-pub struct Victim(Arc<Mutex<Option<Handle>>>);
-
-impl Victim {
-    /// Nobody yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// From now on it is this process.
-    pub fn set(&self, process: &Running) {
-        *self.0.lock().unwrap() = Some(process.handle());
-    }
-
-    /// Waits until there is a victim, kills it (SIGKILL), and waits until it is gone.
-    pub fn kill(&self) {
-        let named = || self.0.lock().unwrap().clone();
-        eventually(PATIENCE, "the test names the victim", named).kill();
     }
 }
 

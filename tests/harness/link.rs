@@ -6,9 +6,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::proxy::{Action, Callback, Shared};
+use rustix::process::{Signal, kill_process};
+
+use super::proxy::{Crash, Shared};
 use super::resp::{Frames, Garbled, is_push};
-use super::wait::within;
+use super::wait::{PATIENCE, eventually, within};
 
 /// The two sides of a connection, and how far it is.
 pub struct Link {
@@ -26,8 +28,8 @@ struct Progress {
     answered: u64,
     /// Replies that the client was sent.
     delivered: u64,
-    /// At which reply the connection ends, and how.
-    last: Option<(u64, Callback)>,
+    /// The reply that nobody is to see: its client dies instead.
+    last: Option<u64>,
     /// Whether a reply was thrown away.
     lost: bool,
 }
@@ -101,16 +103,16 @@ impl Link {
                         self.progress().sent += 1;
                         ready.extend(frame);
                     }
-                    Some(Action::KillBefore(callback)) => {
+                    Some(Crash::Before) => {
                         (&self.server).write_all(&ready)?;
                         self.wait_for_replies();
-                        shared.fire(callback);
+                        self.kill_client(shared);
                         return Err(End::Closed);
                     }
-                    Some(Action::KillAfter(callback)) => {
+                    Some(Crash::After) => {
                         let mut progress = self.progress();
                         progress.sent += 1;
-                        progress.last = Some((progress.sent, callback));
+                        progress.last = Some(progress.sent);
                         drop(progress);
                         ready.extend(frame);
                         (&self.server).write_all(&ready)?;
@@ -136,11 +138,9 @@ impl Link {
                 let mut progress = self.progress();
                 progress.answered += u64::from(!is_push(&frame));
                 let answered = progress.answered;
-                if let Some((_, callback)) = progress.last.take_if(|last| last.0 == answered) {
-                    progress.delivered += replies;
+                if progress.last == Some(answered) {
                     drop(progress);
-                    (&self.client).write_all(&ready)?;
-                    shared.fire(callback);
+                    self.kill_client(shared);
                     return Err(End::Closed);
                 }
                 if swallow {
@@ -162,6 +162,18 @@ impl Link {
         if starts_a_command && progress.delivered == progress.sent {
             shared.control().bursts += 1;
         }
+    }
+
+    /// Kills the process at the other end, and waits until it is gone: then nothing holds its end.
+    fn kill_client(&self, shared: &Shared) {
+        let peer = rustix::net::sockopt::socket_peercred(&self.client);
+        let pid = peer.expect("the client of a Unix socket").pid;
+        let _ = kill_process(pid, Signal::KILL);
+        eventually(PATIENCE, "a killed client ends", || {
+            let rest = (&self.client).read(&mut [0; 4096]);
+            matches!(rest, Ok(0) | Err(_)).then_some(())
+        });
+        shared.control().killed += 1;
     }
 
     /// Until the server has answered all it was sent; not for ever, as a command may block.

@@ -58,9 +58,9 @@ pub mod wait;
 
 pub use commandstats::Counts;
 pub use fleet::{Fleet, Suite, submit, submit_tool};
-pub use handle::{Handle, Victim};
+pub use handle::Handle;
 pub use process::{Finished, Running};
-pub use proxy::{Action, Proxy};
+pub use proxy::{Crash, Proxy};
 pub use rustix::process::Signal;
 pub use server::{Address, Server};
 pub use tool::{Tool, bin, drain};

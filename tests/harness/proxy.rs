@@ -1,8 +1,8 @@
 //! A man in the middle between tools and a server, that knows where each command ends.
 //!
-//! It makes crash points: at the k-th command, counted over all connections, a process is killed
-//! either before the server has seen the command, or after the server has applied it and before
-//! anybody has seen the reply. Besides it delays, cuts, freezes and swallows.
+//! It makes crash points: at the k-th command, counted over all connections, the process that sent
+//! it is killed, either before the server has seen the command, or after the server has applied it
+//! and before anybody has seen the reply. Besides it delays, cuts, freezes and swallows.
 //!
 //! Not understood: inline commands, `MONITOR`, and the publish and subscribe of RESP2.
 
@@ -12,41 +12,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::handle::Victim;
 use super::link::{Link, carry};
 use super::resp::{Garbled, words};
 use super::server::{Address, Server};
-use super::wait::{POLL, eventually};
+use super::wait::POLL;
 
-/// What is to happen at a command. The callback runs on the thread of the connection, which waits
-/// for it; then both sides of the connection are closed.
-pub enum Action {
+/// Where a client dies at a command: both sides of each crash point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
     /// The server gets every command before this one of the same connection, and answers them, but
-    /// never this one; then the callback.
-    KillBefore(Callback),
-    /// The server gets and answers this command, nobody sees the reply, nothing after it is sent;
-    /// then the callback.
-    KillAfter(Callback),
-}
-
-/// What an [`Action`] does, usually kill somebody.
-pub type Callback = Box<dyn FnOnce() + Send>;
-
-impl Action {
-    /// Kills the victim before the command is applied.
-    pub fn kill_before(victim: &Victim) -> Self {
-        Self::KillBefore(killer(victim))
-    }
-
-    /// Kills the victim after the command is applied, before it learns so.
-    pub fn kill_after(victim: &Victim) -> Self {
-        Self::KillAfter(killer(victim))
-    }
-}
-
-fn killer(victim: &Victim) -> Callback {
-    let victim = victim.clone();
-    Box::new(move || victim.kill())
+    /// never this one.
+    Before,
+    /// The server gets and answers this command, nobody sees the reply, nothing after it is sent.
+    After,
 }
 
 /// One command that has arrived.
@@ -99,23 +77,16 @@ impl Proxy {
         self.url.clone()
     }
 
-    /// Does `action` at the `number`-th command from the start (or the last [`Proxy::reset`]), the
-    /// first being 1. Many numbers may have an action each.
-    pub fn on_command(&self, number: u64, action: Action) {
+    /// Kills the process (SIGKILL) that sends the `number`-th command from the start (or the last
+    /// [`Proxy::reset`]), the first being 1.
+    pub fn crash_at(&self, number: u64, crash: Crash) {
         assert!(number > 0, "commands are counted from 1");
-        self.control().actions.insert(number, action);
+        self.control().crashes.insert(number, crash);
     }
 
-    /// How many actions have been done, callbacks included.
-    pub fn fired(&self) -> usize {
-        self.control().fired
-    }
-
-    /// Waits until so many actions have been done.
-    #[track_caller]
-    pub fn wait_fired(&self, number: usize, bound: Duration) {
-        let what = format!("{number} actions of the proxy");
-        eventually(bound, &what, || (self.fired() >= number).then_some(()));
+    /// How many processes it has killed.
+    pub fn crashes(&self) -> usize {
+        self.control().killed
     }
 
     /// How many commands have arrived, those never forwarded included.
@@ -141,13 +112,13 @@ impl Proxy {
         self.control().bursts
     }
 
-    /// Forgets all that was counted and every action. Connections stay.
+    /// Forgets all that was counted and every crash. Connections stay.
     pub fn reset(&self) {
         let mut control = self.control();
         control.seen.clear();
-        control.actions.clear();
+        control.crashes.clear();
         control.bursts = 0;
-        control.fired = 0;
+        control.killed = 0;
     }
 
     /// Holds whatever a client sends for so long.
@@ -224,8 +195,8 @@ pub(super) struct Shared {
 pub(super) struct Control {
     seen: Vec<Seen>,
     pub bursts: u64,
-    actions: BTreeMap<u64, Action>,
-    pub fired: usize,
+    crashes: BTreeMap<u64, Crash>,
+    pub killed: usize,
     pub delay: Duration,
     pub swallow: bool,
     frozen: bool,
@@ -243,7 +214,7 @@ impl Shared {
     }
 
     /// Counts a command that has arrived, and tells what is to happen at it.
-    pub fn arrived(&self, link: usize, frame: &[u8]) -> Result<Option<Action>, Garbled> {
+    pub fn arrived(&self, link: usize, frame: &[u8]) -> Result<Option<Crash>, Garbled> {
         let words = words(frame)?;
         let mut control = self.control();
         let number = control.seen.len() as u64 + 1;
@@ -255,13 +226,7 @@ impl Shared {
             name,
             args,
         });
-        Ok(control.actions.remove(&number))
-    }
-
-    /// Runs the callback of an action.
-    pub fn fire(&self, callback: Callback) {
-        callback();
-        self.control().fired += 1;
+        Ok(control.crashes.remove(&number))
     }
 
     /// Waits while the proxy is frozen.
