@@ -59,7 +59,7 @@ fn a_pipeline_is_one_round_trip_and_each_command_is_counted() {
     pipe.cmd("INCR").arg("n").cmd("PING").cmd("PING");
     pipe.exec(&mut conn).unwrap();
     assert_eq!(proxy.commands(), ["INCR", "INCR", "PING", "PING"]);
-    assert_eq!(proxy.bursts(), 2);
+    assert_eq!(proxy.round_trips(0), 2);
 }
 
 #[test]

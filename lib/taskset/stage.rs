@@ -15,7 +15,9 @@ pub fn stage(
 ) -> anyhow::Result<()> {
     let lists = [taskset.tasks(), taskset.tasks_left(), taskset.task_queue()];
     store.call(|c, _| {
+        // In one transaction, each: a submitter that dies between a key and its expiry leaks it (K4).
         let mut pipe = redis::pipe();
+        pipe.atomic();
         for list in &lists {
             pipe.cmd("DEL").arg(list).ignore();
         }
@@ -46,6 +48,7 @@ pub fn stage(
         for chunk in tasks.chunks(1000) {
             let keys: Vec<TaskKey> = chunk.iter().map(|(file, _)| taskset.task(file)).collect();
             let mut pipe = redis::pipe();
+            pipe.atomic();
             for list in &lists {
                 pipe.cmd("RPUSH").arg(list).arg(&keys).ignore();
                 pipe.cmd("EXPIRE").arg(list).arg(KEY_TTL).ignore();

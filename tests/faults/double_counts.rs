@@ -31,6 +31,60 @@ fn c1_a_cancelled_taskset_stays_cancelled_and_its_tests_end() {
 }
 
 #[test]
+fn c1_a_dispatcher_never_sets_a_cancelled_taskset_running() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a"])
+        .set("status", "cancelled")
+        .submitted();
+    let worker = server.add_worker("w");
+    drain(&server, "rrr-dispatch");
+    assert_eq!(taskset.status().as_deref(), Some("cancelled"));
+    let queue = format!("{worker}:worker_queue");
+    assert!(server.list(&queue).is_empty());
+}
+
+#[test]
+fn c2_a_crash_between_verdict_and_tasks_left_counts_once() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a"]).running();
+    let passed = taskset.finish_trial("a", "1", "passed");
+    // Another implementation's arbiter wrote status and count, and died before the LREM.
+    server.hset(&taskset.task("a"), "status", "passed");
+    let taskset = taskset.set("succeeded_count", "1");
+    server.tell_arbiter(format!("trial\t{passed}"));
+    server.tell_arbiter(format!("check\t{}", taskset.key));
+    let _arbiter = Tool::new(&server, "rrr-arbiter").spawn();
+    eventually(PATIENCE, "a success", || {
+        (taskset.status()? == "succeeded").then_some(())
+    });
+    assert_eq!(taskset.counts(), (1, 0));
+    assert!(taskset.list("tasks_left").is_empty());
+}
+
+#[test]
+fn c3_two_arbiters_on_one_queue_count_each_trial_once() {
+    let server = Server::new();
+    let files: Vec<String> = (0..300).map(|n| format!("f{n}")).collect();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let taskset = hand::taskset(&server, "t", &files).running();
+    let trials: Vec<String> = files
+        .iter()
+        .map(|file| taskset.finish_trial(file, "1", "passed"))
+        .collect();
+    for trial in trials.iter().chain(&trials) {
+        server.tell_arbiter(format!("trial\t{trial}"));
+    }
+    let arbiter = || Tool::new(&server, "rrr-arbiter").arg("--drain").spawn();
+    let arbiters = [arbiter(), arbiter()];
+    for arbiter in &arbiters {
+        arbiter.wait(PATIENCE).expect_code(0);
+    }
+    assert_eq!(taskset.status().as_deref(), Some("succeeded"));
+    assert_eq!(taskset.counts(), (300, 0));
+    assert!(server.list("rrrspec:arbiter_queue:dead").is_empty());
+}
+
+#[test]
 fn c3_a_trial_announced_three_times_counts_once() {
     let server = Server::new();
     let taskset = hand::taskset(&server, "t", &["a", "b"]).running();
@@ -43,4 +97,84 @@ fn c3_a_trial_announced_three_times_counts_once() {
     drain(&server, "rrr-arbiter");
     assert_eq!(taskset.counts(), (1, 0));
     assert_eq!(taskset.list("task_queue"), ["b"], "put back once");
+}
+
+#[test]
+fn c4_rounds_of_the_dispatcher_give_a_worker_one_taskset_and_a_taskset_max_workers() {
+    let server = Server::new();
+    let workers = ["w1", "w2", "w3"].map(|id| server.add_worker(id));
+    let first = hand::taskset(&server, "first", &["a"])
+        .set("max_workers", "2")
+        .submitted();
+    let second = hand::taskset(&server, "second", &["a"])
+        .set("max_workers", "2")
+        .submitted();
+    for _ in 0..3 {
+        drain(&server, "rrr-dispatch");
+    }
+    let mut given = Vec::new();
+    for worker in &workers {
+        let queue = server.list(&format!("{worker}:worker_queue"));
+        assert_eq!(queue.len(), 1, "{worker}: {queue:?}");
+        given.extend(queue);
+    }
+    given.sort();
+    // First come, first served.
+    assert_eq!(given, [&*first.key, &first.key, &second.key]);
+}
+
+#[test]
+fn c5_the_late_result_of_a_stalled_slave_changes_no_verdict() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let worker = fleet.worker("w", 1, suite.path());
+    suite.file("a.sh", "touch began; until [ -e go ]; do sleep 0.05; done");
+    let follower = submit(&server, &suite, &["--max-trials", "1"]);
+    let trial = follower.wait_for_event("trial_started", PATIENCE);
+    eventually(PATIENCE, "the test begins", || {
+        suite.path().join("began").exists().then_some(())
+    });
+    let family = worker.family();
+    let slave = family.iter().find(|member| member.is("rrr-slave"));
+    let slave = slave.expect("a slave");
+    slave.signal(Signal::STOP);
+    let (trial, slave_key) = (&trial["trial"], &trial["slave"]);
+    let heartbeat = format!("{}:heartbeat", slave_key.as_str().unwrap());
+    server.run::<()>(&["DEL", &heartbeat]);
+    // The test passes while its slave is held up; the slave is taken for dead meanwhile.
+    suite.file("go", "");
+    let done = follower.wait(PATIENCE).expect_code(1);
+    assert_eq!(done.receipt()["failed"], 1);
+    slave.signal(Signal::CONT);
+    let trial = trial.as_str().unwrap();
+    let late = eventually(PATIENCE, "the late result", || {
+        server.hget(trial, "late_status")
+    });
+    assert_eq!(late, "passed");
+    assert_eq!(server.hget(trial, "status").unwrap(), "error");
+    drain(&server, "rrr-arbiter");
+    let taskset = done.receipt()["taskset"].as_str().unwrap().to_owned();
+    assert_eq!(server.hget(&taskset, "status").unwrap(), "failed");
+    let task = format!("{taskset}:task:a.sh");
+    assert_eq!(server.hget(&task, "status").unwrap(), "failed");
+}
+
+#[test]
+fn c7_a_task_that_is_queued_twice_is_settled_once() {
+    let (server, suite) = (Server::new(), Suite::new());
+    for (id, command, counts) in [("good", "true", (2, 0)), ("bad", "false", (0, 2))] {
+        let taskset = hand::taskset(&server, id, &["a", "b"])
+            .set("slave_command", &format!("rrr-slave -- {command}"));
+        for file in ["a", "a", "b"] {
+            server.push(&taskset.list_key("task_queue"), taskset.task(file));
+        }
+        let taskset = taskset.submitted();
+        let fleet = Fleet::plan(&server).without_persister().start();
+        let _worker = fleet.worker("w", 2, suite.path());
+        eventually(PATIENCE, "a verdict", || {
+            taskset.status().filter(|status| status != "running")
+        });
+        assert_eq!(taskset.counts(), counts, "{id}");
+        assert!(taskset.list("tasks_left").is_empty());
+    }
 }

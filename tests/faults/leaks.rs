@@ -2,6 +2,26 @@
 
 use crate::harness::*;
 
+/// Keys that may stand without a time to live: rrr-protocol(7) names them.
+fn may_stay(key: &str) -> bool {
+    let name = key.strip_prefix("rrrspec:").unwrap_or(key);
+    let fixed = [
+        "arbiter_queue",
+        "dispatcher_queue",
+        "persister_queue",
+        "active_taskset",
+    ];
+    let fixed = fixed.contains(&name) || ["rsync_info", "worker"].contains(&name);
+    fixed || name.starts_with("estimate_") || name.ends_with("_queue:dead")
+}
+
+/// The keys that would never go by themselves.
+fn immortal(server: &Server) -> Vec<String> {
+    let keys = server.dump_keys().into_iter();
+    let immortal = keys.filter(|(name, key)| key.ttl.is_none() && !may_stay(name));
+    immortal.map(|(name, _)| name).collect()
+}
+
 #[test]
 fn k1_a_message_for_an_expired_taskset_brings_no_key_back() {
     let server = Server::new();
@@ -11,4 +31,95 @@ fn k1_a_message_for_an_expired_taskset_brings_no_key_back() {
     drain(&server, "rrr-arbiter");
     let keys: Vec<_> = server.dump_keys().into_keys().collect();
     assert_eq!(keys, ["rrrspec:arbiter_queue:dead"]);
+}
+
+#[test]
+fn k2_late_messages_after_expiry_bring_no_key_back() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let worker = fleet.worker("w", 1, suite.path());
+    let done = submit_tool(&server, &suite, ["x"], &[], &["true"]).run();
+    let receipt = done.expect_code(0).receipt();
+    let taskset = receipt["taskset"].as_str().unwrap();
+    eventually(PATIENCE, "it is persisted", || {
+        (server.run::<i64>(&["TTL", taskset]) != -1).then_some(())
+    });
+    worker.term();
+    worker.wait(PATIENCE).expect_code(0);
+    fleet.stop();
+    let of_the_taskset = || -> Vec<String> {
+        let keys = server.dump_keys().into_keys();
+        keys.filter(|name| name.starts_with(taskset)).collect()
+    };
+    let trial = of_the_taskset().into_iter().find(|k| k.contains(":trial:"));
+    for key in of_the_taskset() {
+        server.run::<()>(&["DEL", &key]);
+    }
+    let messages = [
+        format!("trial\t{}", trial.unwrap()),
+        format!("check\t{taskset}"),
+        format!("fail\t{taskset}"),
+        format!("cancel\t{taskset}"),
+    ];
+    for message in &messages {
+        server.tell_arbiter(message);
+    }
+    server.push("rrrspec:persister_queue", taskset);
+    drain(&server, "rrr-arbiter");
+    Tool::new(&server, "rrr-persist")
+        .arg("--drain")
+        .arg("--log-dir")
+        .arg(suite.path())
+        .run()
+        .expect_code(0);
+    assert_eq!(of_the_taskset(), Vec::<String>::new());
+    assert_eq!(immortal(&server), Vec::<String>::new());
+}
+
+#[test]
+fn k3_slaves_of_a_killed_worker_end_and_ask_for_nothing() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server).arbiters(0).without_persister().start();
+    let worker = fleet.worker("w", 2, suite.path());
+    // One slave tries the only task, the other waits for work.
+    suite.file("a.sh", "touch began; sleep 600");
+    let _follower = submit(&server, &suite, &[]);
+    eventually(PATIENCE, "the test begins", || {
+        suite.path().join("began").exists().then_some(())
+    });
+    worker.kill();
+    eventually(PATIENCE, "all it started has ended", || {
+        worker.family().is_empty().then_some(())
+    });
+    let messages = server.list("rrrspec:arbiter_queue");
+    let checks = messages.iter().filter(|m| m.starts_with("check\t")).count();
+    assert!(checks <= 1, "{messages:?}");
+}
+
+#[test]
+fn k4_a_submitter_that_dies_at_any_command_leaves_no_key_for_ever() {
+    let (server, suite) = (Server::new(), Suite::new());
+    for crash in [Crash::Before, Crash::After] {
+        for number in 1.. {
+            server.run::<()>(&["FLUSHALL"]);
+            let proxy = Proxy::start(&server);
+            proxy.crash_at(number, crash);
+            let done = submit_tool(&proxy, &suite, ["a", "b"], &[], &["true"]);
+            let submitter = done.spawn();
+            let active = || server.list("rrrspec:active_taskset");
+            eventually(PATIENCE, "its death, or a taskset", || {
+                let over = !submitter.is_running() || !active().is_empty();
+                over.then_some(())
+            });
+            if let [taskset] = &active()[..] {
+                // Handed over: it is whole.
+                let tasks = server.list(&format!("{taskset}:tasks_left"));
+                assert_eq!(tasks.len(), 2, "command {number}, {crash:?}");
+                assert_eq!(immortal(&server), [taskset.as_str()]);
+                break;
+            }
+            assert_eq!(immortal(&server), Vec::<String>::new(), "command {number}");
+            assert!(proxy.crashes() == 1 && number < 100, "{number} {crash:?}");
+        }
+    }
 }

@@ -34,3 +34,35 @@ fn q3_a_finished_trial_whose_message_was_lost_is_judged() {
     drain(&server, "rrr-arbiter");
     assert_eq!(taskset.status().as_deref(), Some("succeeded"));
 }
+
+#[test]
+fn q4_stale_entries_of_a_worker_queue_are_passed_over() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let over = hand::taskset(&server, "over", &["a"]).set("status", "failed");
+    let queue = "rrrspec:worker:w:worker_queue";
+    for stale in [&over.key, "rrrspec:taskset:gone"] {
+        server.push(queue, stale);
+    }
+    let fleet = Fleet::start(&server);
+    let worker = fleet.worker("w", 1, suite.path());
+    let done = submit_tool(&server, &suite, ["x"], &[], &["true"]).run();
+    done.expect_code(0);
+    assert!(worker.is_running());
+    assert!(server.list(queue).is_empty());
+    assert!(over.list("worker_log").is_empty());
+    assert_eq!(over.status().as_deref(), Some("failed"));
+}
+
+#[test]
+fn q4_the_queue_of_a_dead_worker_goes_with_it() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a"]).submitted();
+    server.run::<()>(&["SADD", "rrrspec:worker", "rrrspec:worker:dead"]);
+    server.push("rrrspec:worker:dead:worker_queue", &taskset.key);
+    let _dispatcher = Tool::new(&server, "rrr-dispatch").spawn();
+    eventually(PATIENCE, "the dead worker is off the books", || {
+        let books: Vec<String> = server.run(&["SMEMBERS", "rrrspec:worker"]);
+        books.is_empty().then_some(())
+    });
+    assert!(server.list("rrrspec:worker:dead:worker_queue").is_empty());
+}

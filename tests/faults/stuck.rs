@@ -36,6 +36,33 @@ fn l2_copies_of_a_finished_task_are_dropped_from_the_queue() {
 }
 
 #[test]
+fn l5_a_wait_for_a_worker_says_so_and_ends() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let _fleet = Fleet::start(&server);
+    let args = ["--worker-type", "gpu", "--timeout", "4"];
+    let done = submit_tool(&server, &suite, ["x"], &args, &["true"]).run();
+    let done = done.expect_code(124);
+    assert!(done.stderr.contains("waiting for a worker of type 'gpu'"));
+    assert!(done.stderr.contains("has not ended in time"));
+}
+
+#[test]
+fn l5_work_of_a_dead_slave_is_found_though_nobody_asks_for_a_check() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a", "b"]).running();
+    let slave = "rrrspec:worker:w:slave:1";
+    taskset.join_slave(slave, false);
+    taskset.start_trial("a", "1", slave);
+    taskset.start_trial("b", "1", "rrrspec:worker:w:slave:2");
+    let _arbiter = Tool::new(&server, "rrr-arbiter").spawn();
+    eventually(PATIENCE, "both tasks are queued again", || {
+        let mut queue = taskset.list("task_queue");
+        queue.sort();
+        (queue == ["a", "b"]).then_some(())
+    });
+}
+
+#[test]
 fn l8_nonsense_goes_to_the_dead_list_and_the_next_message_is_handled() {
     let server = Server::new();
     let taskset = hand::taskset(&server, "t", &["a"]).running();
@@ -46,4 +73,36 @@ fn l8_nonsense_goes_to_the_dead_list_and_the_next_message_is_handled() {
     drain(&server, "rrr-arbiter");
     assert_eq!(taskset.status().as_deref(), Some("cancelled"));
     assert_eq!(server.list("rrrspec:arbiter_queue:dead").len(), 5);
+}
+
+#[test]
+fn l8_nonsense_in_any_queue_stops_no_daemon() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let queues = [
+        "rrrspec:arbiter_queue",
+        "rrrspec:dispatcher_queue",
+        "rrrspec:persister_queue",
+        "rrrspec:worker:w:worker_queue",
+        "rrrspec:active_taskset",
+    ];
+    for queue in queues {
+        for nonsense in [&b"bogus"[..], b"", b"\xff\xfe\0", &[b'x'; 100_000]] {
+            server.push(queue, nonsense);
+        }
+    }
+    server.run::<()>(&["SADD", "rrrspec:worker", "bogus"]);
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("w", 1, suite.path());
+    let done = submit_tool(&server, &suite, ["x"], &[], &["true"]).run();
+    assert_eq!(done.expect_code(0).receipt()["succeeded"], 1);
+    eventually(PATIENCE, "the queues are empty", || {
+        let left = |queue| server.run::<usize>(&["LLEN", queue]);
+        queues[..4]
+            .iter()
+            .all(|queue| left(queue) == 0)
+            .then_some(())
+    });
+    for daemon in fleet.stop() {
+        daemon.expect_code(0);
+    }
 }

@@ -1,6 +1,6 @@
 //! What the server counted: calls by command, those inside scripts too.
 //!
-//! Round trips of one client are the business of [`Proxy::bursts`](super::Proxy::bursts).
+//! Round trips of one client are the business of [`Proxy::round_trips`](super::Proxy::round_trips).
 
 use std::collections::BTreeMap;
 

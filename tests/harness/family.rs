@@ -23,6 +23,18 @@ pub struct Member {
 }
 
 impl Member {
+    /// Whether it runs this program, whatever its folder.
+    pub fn is(&self, program: &str) -> bool {
+        let first = self.command.split(' ').next().unwrap_or_default();
+        first.rsplit('/').next() == Some(program)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let _ = kill_process(pid.expect("a process id of /proc"), signal);
+    }
+
     /// A number of /proc/PID/status: `VmRSS` and `VmHWM` (its peak) are KiB, `PPid`, `Threads`.
     pub fn status(&self, field: &str) -> Option<u64> {
         status(self.pid, field)
@@ -60,10 +72,9 @@ pub fn tagged(tag: &str) -> Vec<Member> {
 pub(super) fn kill_tagged(tag: &str) {
     within(Duration::from_secs(5), || {
         let members = tagged(tag);
-        for member in &members {
-            let pid = i32::try_from(member.pid).ok().and_then(Pid::from_raw);
-            let _ = kill_process(pid.expect("a process id of /proc"), Signal::KILL);
-        }
+        members
+            .iter()
+            .for_each(|member| member.signal(Signal::KILL));
         members.is_empty().then_some(())
     });
 }

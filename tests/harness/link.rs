@@ -91,7 +91,7 @@ impl Link {
         let mut chunk = vec![0; 64 * 1024];
         loop {
             let length = read(&self.client, &mut chunk)?;
-            self.count_burst(shared, frames.is_empty());
+            self.count_round_trip(shared, frames.is_empty());
             let delay = shared.control().delay;
             std::thread::sleep(delay);
             shared.hold();
@@ -157,10 +157,10 @@ impl Link {
         }
     }
 
-    fn count_burst(&self, shared: &Shared, starts_a_command: bool) {
+    fn count_round_trip(&self, shared: &Shared, starts_a_command: bool) {
         let progress = self.progress();
         if starts_a_command && progress.delivered == progress.sent {
-            shared.control().bursts += 1;
+            *shared.control().round_trips.entry(self.id).or_default() += 1;
         }
     }
 

@@ -105,11 +105,11 @@ impl Proxy {
         self.control().seen.clone()
     }
 
-    /// How often a client has sent after it had got all replies: its round trips, a pipeline
-    /// being one. (A pipeline so long that it is answered in part while it is being sent may count
-    /// as more; what fits into 64 KiB does not.)
-    pub fn bursts(&self) -> u64 {
-        self.control().bursts
+    /// How often the client of a connection has sent after it had got all replies: its round
+    /// trips, a pipeline being one. (A pipeline so long that it is answered in part while it is
+    /// being sent may count as more; what fits into 64 KiB does not.)
+    pub fn round_trips(&self, link: usize) -> u64 {
+        self.control().round_trips.get(&link).copied().unwrap_or(0)
     }
 
     /// Forgets all that was counted and every crash. Connections stay.
@@ -117,7 +117,7 @@ impl Proxy {
         let mut control = self.control();
         control.seen.clear();
         control.crashes.clear();
-        control.bursts = 0;
+        control.round_trips.clear();
         control.killed = 0;
     }
 
@@ -194,7 +194,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 pub(super) struct Control {
     seen: Vec<Seen>,
-    pub bursts: u64,
+    pub round_trips: HashMap<usize, u64>,
     crashes: BTreeMap<u64, Crash>,
     pub killed: usize,
     pub delay: Duration,

@@ -46,9 +46,10 @@ impl Options {
         self
     }
 
-    /// Keeps the data over [`Server::kill`] and [`Server::restart`].
+    /// Keeps the data over [`Server::kill`] and [`Server::restart`]: every write is in the file
+    /// before its reply (by default a busy server may hold it back for up to two seconds).
     pub fn append_only(self) -> Self {
-        self.set("appendonly", "yes")
+        self.set("appendonly", "yes").set("appendfsync", "always")
     }
 
     /// Asks every client for `password`; [`Server::url`] has it.

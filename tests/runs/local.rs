@@ -15,3 +15,58 @@ fn rrr_local_runs_everything_and_leaves_nothing() {
     let left = std::fs::read_dir(suite.path()).unwrap().count();
     assert_eq!(left, 2, "only the spec files are left");
 }
+
+#[test]
+fn rrr_local_without_a_server_says_how_to_get_one() {
+    let suite = Suite::new();
+    suite.file("a", "");
+    let done = Tool::new("unused", "rrr-local")
+        .args(["a", "--", "true"])
+        .env("PATH", "/no/such/folder")
+        .dir(suite.path())
+        .run()
+        .expect_code(2);
+    assert!(done.stderr.contains("hint: apt-get install redis-server"));
+}
+
+#[test]
+fn rrr_local_ends_with_all_it_started_on_ctrl_c() {
+    let suite = Suite::new();
+    suite.file("a.sh", "touch began; sleep 600");
+    let local = Tool::new("unused", "rrr-local")
+        .args(["a.sh", "--", "sh", "{}"])
+        .env("TMPDIR", suite.path())
+        .dir(suite.path())
+        .spawn();
+    eventually(PATIENCE, "the test begins", || {
+        suite.path().join("began").exists().then_some(())
+    });
+    local.int();
+    local.wait(PATIENCE).expect_code(3);
+    assert_eq!(local.family(), []);
+    let left = std::fs::read_dir(suite.path()).unwrap().count();
+    assert_eq!(left, 2, "the spec file and its trace");
+}
+
+#[test]
+fn rrr_local_ends_though_any_process_of_it_is_killed() {
+    for victim in ["rrr-arbiter", "rrr-dispatch", "rrr-worker", "rrr-slave"] {
+        let suite = Suite::new();
+        suite.file("a.sh", "touch began; until [ -e go ]; do sleep 0.05; done");
+        let local = Tool::new("unused", "rrr-local")
+            .args(["-j1", "a.sh", "--", "sh", "{}"])
+            .dir(suite.path())
+            .spawn();
+        eventually(PATIENCE, "the test begins", || {
+            suite.path().join("began").exists().then_some(())
+        });
+        let family = local.family();
+        let found = family.iter().find(|member| member.is(victim));
+        found
+            .unwrap_or_else(|| panic!("{family:?}"))
+            .signal(Signal::KILL);
+        suite.file("go", "");
+        let done = local.wait(PATIENCE).expect_code(0);
+        assert_eq!(done.receipt()["succeeded"], 1, "{victim} was killed");
+    }
+}

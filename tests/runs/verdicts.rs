@@ -77,3 +77,61 @@ fn a_killed_slave_costs_a_trial_and_not_the_task() {
     let done = submit(&server, &suite, &[]).wait(PATIENCE);
     assert_eq!(done.expect_code(0).receipt()["flaky"], 1);
 }
+
+#[test]
+fn any_name_that_a_file_can_have_arrives_as_it_is() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let (remote, work) = (Suite::new(), Suite::new());
+    let names = [
+        "it's \"quoted\".sh",
+        "  spaces  .sh",
+        "ünïcode/\u{1f980}.sh",
+        "$HOME;`id`&|*?.sh",
+        "a:b:task:c.sh",
+        "back\\slash.sh",
+        "x{}.sh",
+        "-flag.sh",
+    ];
+    for name in names {
+        suite.file(name, "printf '%s\\n' \"$0\" >>\"$TRACE\"");
+    }
+    let trace = suite.path().join("trace");
+    let _fleet = Fleet::start(&server);
+    let _worker = Tool::new(&server, "rrr-worker")
+        .args(["--worker-id", "w", "--slaves", "2", "--working-dir"])
+        .arg(work.path())
+        .arg("--rsync-remote-path")
+        .arg(remote.path())
+        .env("TRACE", &trace)
+        .spawn();
+    let submitter = || {
+        let tool = Tool::new(&server, "rrr-submit");
+        let tool = tool.arg("--rsync-remote-path").arg(remote.path());
+        tool.args(["--follow", "--rsync-name", "me"])
+            .dir(suite.path())
+    };
+    let command = ["--", "sh", "./{}"];
+    let json = |name: &&str| serde_json::json!({ "spec_file": name }).to_string();
+    let lists = [names.join("\n"), names.map(|name| json(&name)).join("\n")];
+    let from_stdin = ["--files-from", "-"];
+    let mut ways: Vec<Tool> = lists
+        .map(|list| submitter().args(from_stdin).args(command).stdin(list))
+        .into();
+    let nul = submitter().args(from_stdin).arg("-0").args(command);
+    ways.push(nul.stdin(names.join("\0")));
+    // A name that looks like a flag needs a list, or its folder.
+    let (flag, others) = names.split_last().unwrap();
+    assert_eq!(*flag, "-flag.sh");
+    ways.push(submitter().args(others).arg("./-flag.sh").args(command));
+    for way in ways {
+        let _ = std::fs::remove_file(&trace);
+        let done = way.run().expect_code(0);
+        assert_eq!(done.receipt()["succeeded"], names.len());
+        let mut ran = suite.lines("trace");
+        let mut wanted = names.map(|name| format!("./{name}"));
+        ran.sort();
+        wanted.sort();
+        let ran: Vec<_> = ran.iter().map(|name| name.replace("././", "./")).collect();
+        assert_eq!(ran, wanted);
+    }
+}
