@@ -173,6 +173,22 @@ pub fn leave(
     })
 }
 
+static BENCH: Script = lua!("worker_bench");
+
+/// Asks the dispatcher to give this worker nothing, and tells people why; with no reason, to give
+/// it work again.
+pub fn bench(store: &mut Store, card: &Card, why: Option<&str>) -> anyhow::Result<()> {
+    store.call(|c, _| {
+        BENCH
+            .key(&card.key)
+            .key(key::dispatcher_queue())
+            .arg(&card.instance)
+            .arg(why.unwrap_or(""))
+            .invoke::<i64>(c)
+    })?;
+    Ok(())
+}
+
 static EVICT: Script = lua!("evict");
 
 /// Takes a worker without a heartbeat off the books.

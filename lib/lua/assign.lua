@@ -15,7 +15,7 @@ local workers = redis.call('SMEMBERS', KEYS[2])
 table.sort(workers)
 for _, worker in ipairs(workers) do
   if redis.call('EXISTS', worker .. ':heartbeat') == 1 then
-    local w = redis.call('HMGET', worker, 'taskset', 'worker_type')
+    local w = redis.call('HMGET', worker, 'taskset', 'worker_type', 'benched')
     local queue = redis.call('LRANGE', worker .. ':worker_queue', 0, -1)
     local has = w[1] == taskset
     for _, queued in ipairs(queue) do
@@ -23,7 +23,7 @@ for _, worker in ipairs(workers) do
     end
     if has then
       engaged = engaged + 1
-    elseif #queue == 0 and not is_set(w[1]) and w[2] == f[1] then
+    elseif #queue == 0 and not is_set(w[1]) and w[2] == f[1] and not is_set(w[3]) then
       -- A worker whose setup failed here is not asked again (L9).
       local log = taskset .. ':worker_log:' .. worker
       if not redis.call('HGET', log, 'failure') then

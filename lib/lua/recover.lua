@@ -17,6 +17,10 @@ elseif not open then
     redis.call('RPUSH', PERSISTER, taskset)
   end
   return { 0 }
+elseif redis.call('EXISTS', taskset .. ':tasks') == 0 then
+  -- It never had tasks (F2), or waited for a worker until they expired: no verdict can come.
+  finalise(taskset)
+  return { 0, unpack(emitted) }
 elseif status ~= 'running' then
   return { 0 }
 end

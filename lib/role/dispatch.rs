@@ -7,6 +7,7 @@ use crate::key::{self, WorkerKey};
 use crate::store::Store;
 use crate::{exit, queue, stop, taskset, worker};
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 /// Gives tasksets to workers
 #[derive(clap::Parser)]
@@ -19,13 +20,23 @@ pub struct Options {
     drain: bool,
 }
 
+/// Seconds of a wait for a message: as long as a wish to stop may go unheard.
+const IDLE: f64 = 0.25;
+/// Time between looks when no message comes.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
     let mut silent = HashSet::new();
+    let mut last_look: Option<Instant> = None;
     while !stop::requested() {
-        let wait = if options.drain { 0.001 } else { 1.0 };
+        let wait = if options.drain { 0.001 } else { IDLE };
         let notes = queue::peek(&mut store, &key::dispatcher_queue(), 1000, wait)?;
+        if notes.is_empty() && last_look.is_some_and(|last| last.elapsed() < LOOK) {
+            continue;
+        }
+        last_look = Some(Instant::now());
         evict(&mut store, &mut silent)?;
         for taskset in taskset::active(&mut store)? {
             taskset::assign(&mut store, &taskset)?;

@@ -144,7 +144,9 @@ local function finalise(taskset)
   local f = redis.call('HMGET', taskset, 'succeeded_count', 'failed_count')
   local succeeded, failed = tonumber(f[1] or '') or 0, tonumber(f[2] or '') or 0
   local tasks = redis.call('LLEN', taskset .. ':tasks')
-  if tasks == 0 or succeeded + failed ~= tasks then
+  if tasks == 0 then
+    close(taskset, 'failed', 'it has no tasks: none were written, or they expired', NOW)
+  elseif succeeded + failed ~= tasks then
     local reason = string.format(
       'accounting mismatch: %d succeeded + %d failed of %d tasks', succeeded, failed, tasks)
     close(taskset, 'failed', reason, NOW)

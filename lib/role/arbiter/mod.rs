@@ -47,7 +47,10 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut ticks = 0;
     while !stop::requested() {
         let wait = match last_tick {
-            Some(last) => TICK.saturating_sub(last.elapsed()).as_secs_f64().max(0.001),
+            Some(last) => TICK
+                .saturating_sub(last.elapsed())
+                .as_secs_f64()
+                .clamp(0.001, 0.25),
             None => 0.001,
         };
         let messages = queue::peek(&mut store, &key::arbiter_queue(), BATCH, wait)?;

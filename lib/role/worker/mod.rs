@@ -17,7 +17,7 @@ use crate::{cli, exit, queue, stop, worker_log};
 use pulse::Pulse;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Runs slaves for tasksets on this machine
 #[derive(clap::Parser)]
@@ -67,6 +67,18 @@ pub struct Options {
     /// Run this taskset without waiting for the dispatcher, then exit
     #[arg(long, value_name = "KEY")]
     taskset: Option<TasksetKey>,
+}
+
+/// Seconds of a wait for a taskset: as long as a wish to stop may go unheard.
+const IDLE: f64 = 0.25;
+/// Tasksets in a row that cannot be prepared until the worker takes itself off the list (L9).
+const FAILURES_IN_A_ROW: u32 = 3;
+
+/// How long a worker sits out after so many failures: 30 s, then twice as long each time, up to
+/// 16 min.
+fn bench_time(failures: u32) -> Duration {
+    let times = failures.saturating_sub(FAILURES_IN_A_ROW).min(5);
+    Duration::from_secs(30 << times)
 }
 
 /// The name of this machine.
@@ -119,16 +131,15 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         card,
         pulse,
         options,
+        failures: 0,
     };
-    let ended = worker.work();
-    let code = if worker.pulse.state().replaced {
+    let code = worker.work();
+    if worker.pulse.state().replaced {
         eprintln!("rrr-worker: another worker has taken the id '{id}': stopping");
-        exit::INTERNAL
-    } else {
-        worker::exit(&mut worker.store, &worker.card)?;
-        exit::OK
-    };
-    ended.map(|()| code)
+        return Ok(exit::INTERNAL);
+    }
+    worker::exit(&mut worker.store, &worker.card)?;
+    code
 }
 
 struct Worker {
@@ -137,16 +148,19 @@ struct Worker {
     card: Card,
     pulse: Arc<Pulse>,
     options: Options,
+    /// Tasksets in a row that could not be run here.
+    failures: u32,
 }
 
 impl Worker {
-    fn work(&mut self) -> anyhow::Result<()> {
+    /// Takes tasksets until it is asked to stop; returns the exit code.
+    fn work(&mut self) -> anyhow::Result<u8> {
         let queue = self.card.key.queue();
         while !stop::requested() {
             let (message, parsed) = match self.options.taskset.clone() {
                 Some(taskset) => (Vec::new(), Ok(taskset)),
                 None => {
-                    let Some(message) = queue::peek(&mut self.store, &queue, 1, 0.5)?.pop() else {
+                    let Some(message) = queue::peek(&mut self.store, &queue, 1, IDLE)?.pop() else {
                         continue;
                     };
                     let parsed = String::from_utf8_lossy(&message).parse::<TasksetKey>();
@@ -162,9 +176,13 @@ impl Worker {
             };
             match worker::accept(&mut self.store, &self.card, &taskset, &message)? {
                 Accepted::Yes(log) => {
-                    self.stay(&taskset, &log)?;
-                    if self.options.once {
-                        return Ok(());
+                    let could_run = self.stay(&taskset, &log)?;
+                    if self.options.once || self.options.taskset.is_some() {
+                        return Ok(if could_run { exit::OK } else { exit::FAILED });
+                    }
+                    self.failures = if could_run { 0 } else { self.failures + 1 };
+                    if self.failures >= FAILURES_IN_A_ROW {
+                        self.sit_out()?;
                     }
                 }
                 Accepted::Over(status) => eprintln!("rrr-worker: '{taskset}' is over ({status})"),
@@ -174,19 +192,37 @@ impl Worker {
                 }
             }
             if self.options.taskset.is_some() {
-                return Ok(());
+                return Ok(exit::OK);
             }
         }
-        Ok(())
+        Ok(exit::OK)
     }
 
-    /// Works for one taskset until it is over.
-    fn stay(&mut self, taskset: &TasksetKey, log: &str) -> anyhow::Result<()> {
+    /// Takes no work for a while, since this machine may be the sick one (L9).
+    fn sit_out(&mut self) -> anyhow::Result<()> {
+        let pause = bench_time(self.failures);
+        let why = format!(
+            "{} tasksets in a row could not be prepared here; trying again in {} s",
+            self.failures,
+            pause.as_secs()
+        );
+        eprintln!("rrr-worker: {why}");
+        worker::bench(&mut self.store, &self.card, Some(&why))?;
+        let due = Instant::now() + pause;
+        while Instant::now() < due && !stop::requested() {
+            stop::drain();
+            stop::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        worker::bench(&mut self.store, &self.card, None)
+    }
+
+    /// Works for one taskset until it is over; false when it cannot be run here.
+    fn stay(&mut self, taskset: &TasksetKey, log: &str) -> anyhow::Result<bool> {
         self.pulse.turn_to(Some(taskset.clone()));
         let result = self.prepare_and_run(taskset, log);
         self.pulse.turn_to(None);
-        match result {
-            Ok(()) => {}
+        let could_run = match result {
+            Ok(()) => true,
             Err(error) if error.downcast_ref::<CannotRun>().is_some() => {
                 // The worker stops by itself, whatever the status says (F3).
                 let reason = format!("worker '{}': {error}", self.card.key.id());
@@ -198,10 +234,12 @@ impl Worker {
                     format!("rrr: {error}\n").as_bytes(),
                 )?;
                 taskset::request_fail(&mut self.store, taskset, &self.card.key, log, &reason)?;
+                false
             }
             Err(error) => return Err(error),
-        }
-        worker::leave(&mut self.store, &self.card, taskset, log)
+        };
+        worker::leave(&mut self.store, &self.card, taskset, log)?;
+        Ok(could_run)
     }
 
     fn prepare_and_run(&mut self, taskset: &TasksetKey, log: &str) -> anyhow::Result<()> {
