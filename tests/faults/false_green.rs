@@ -140,3 +140,20 @@ fn f5_a_setup_command_that_reads_stdin_skips_nothing() {
     assert_eq!(done.expect_code(0).receipt()["succeeded"], 1);
     assert_eq!(suite.lines("eaten").len(), 0);
 }
+
+#[test]
+fn f2_an_active_taskset_without_tasks_fails_and_does_not_wait_for_ever() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &[]).submitted();
+    let expired = hand::taskset(&server, "u", &["a"]).submitted();
+    for list in ["tasks", "tasks_left", "task_queue"] {
+        server.run::<i64>(&["DEL", &expired.list_key(list)]);
+    }
+    drain(&server, "rrr-arbiter");
+    for taskset in [&taskset, &expired] {
+        assert_eq!(taskset.status().as_deref(), Some("failed"));
+        let reason = taskset.get("fail_reason").unwrap();
+        assert!(reason.contains("no tasks"), "{reason}");
+    }
+    assert!(server.list("rrrspec:active_taskset").is_empty());
+}

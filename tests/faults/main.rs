@@ -8,4 +8,5 @@ mod double_counts;
 mod false_green;
 mod leaks;
 mod lost_messages;
+mod sick_workers;
 mod stuck;

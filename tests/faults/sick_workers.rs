@@ -1,0 +1,81 @@
+//! Machines that cannot run what they are given.
+
+use crate::harness::*;
+
+#[test]
+fn l9_a_taskset_that_one_worker_cannot_set_up_is_run_by_another() {
+    let (server, sick, well) = (Server::new(), Suite::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    well.file("ready", "").file("a.sh", "");
+    let _sick = fleet.worker("a-sick", 1, sick.path());
+    let _well = fleet.worker("b-well", 1, well.path());
+    let setup = ["--setup", "test -e ready", "--max-workers", "1"];
+    let done = submit_tool(&server, &well, ["a.sh"], &setup, &["sh", "{}"]).run();
+    assert_eq!(done.expect_code(0).receipt()["succeeded"], 1);
+}
+
+#[test]
+fn l9_a_taskset_fails_on_setup_when_no_worker_is_left_that_might_do_better() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let _workers = ["a", "b", "c"].map(|id| fleet.worker(id, 1, suite.path()));
+    let setup = ["--setup", "echo started >>setups; false"];
+    let done = submit_tool(&server, &suite, ["x"], &setup, &["true"]).run();
+    let receipt = done.expect_code(1).receipt();
+    let reason = receipt["fail_reason"].as_str().unwrap();
+    assert!(
+        reason.contains("setup_command failed (exit code 1)"),
+        "{reason}"
+    );
+    assert!(
+        suite.lines("setups").len() >= 2,
+        "one worker's word is not enough"
+    );
+}
+
+#[test]
+fn l9_a_worker_whose_setups_keep_failing_is_given_no_more_work_until_it_comes_back() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let worker = fleet.worker("w", 1, suite.path());
+    for _ in 0..3 {
+        let setup = ["--setup", "echo started >>setups; false"];
+        let done = submit_tool(&server, &suite, ["x"], &setup, &["true"]).run();
+        done.expect_code(1);
+    }
+    worker.wait_for_stderr(PATIENCE, |line| line.contains("trying again in 30 s"));
+    let benched = eventually(PATIENCE, "the worker to be benched", || {
+        server.hget("rrrspec:worker:w", "benched")
+    });
+    assert!(benched.contains("3 tasksets in a row"), "{benched}");
+    let waiting = hand::taskset(&server, "t", &["x"]).submitted();
+    drain(&server, "rrr-dispatch");
+    assert_eq!(waiting.status(), None, "it was given to a benched worker");
+    // A new process of the same name is another worker: somebody may have mended the machine.
+    worker.term();
+    worker.wait(PATIENCE).expect_code(0);
+    let _mended = fleet.worker("w", 1, suite.path());
+    eventually(PATIENCE, "the taskset to be run", || {
+        (waiting.status()? == "succeeded").then_some(())
+    });
+}
+
+#[test]
+fn a_worker_that_was_to_run_one_taskset_says_by_its_code_that_it_could_not() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let taskset = hand::taskset(&server, "t", &["x"])
+        .set("setup_command", "exit 7")
+        .submitted();
+    let worker = fleet_of_none(&server, &suite).args(["--once", "--taskset", &taskset.key]);
+    let done = worker.run().expect_code(1);
+    assert!(done.stderr.contains("exit code 7"), "{}", done.stderr);
+}
+
+fn fleet_of_none(server: &Server, suite: &Suite) -> Tool {
+    Fleet::plan(server)
+        .arbiters(0)
+        .dispatchers(0)
+        .without_persister()
+        .start()
+        .worker_tool("w", 1, suite.path())
+}
