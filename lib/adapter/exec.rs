@@ -1,7 +1,7 @@
 //! The adapter for any command: run once for each task, its exit code is the verdict.
 
 use super::{Adapter, CAPTURE, GRACE, Made, Order, error_result};
-use crate::child::{End, Exit, Limits, Outcome, Supervisor, Watch};
+use crate::child::{End, Exit, Leftovers, Limits, Outcome, Supervisor, Watch};
 use crate::{cli, trial};
 use std::ffi::OsString;
 use std::process::Command;
@@ -98,6 +98,7 @@ impl Adapter for Exec {
             hard: order.hard,
             grace: GRACE,
             capture: CAPTURE,
+            leftovers: Leftovers::Kill,
         };
         let mut command = self.command_for(&order.job.spec_file);
         match self.supervisor.run(&mut command, &limits, watch) {

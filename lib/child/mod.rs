@@ -7,4 +7,4 @@ pub mod reap;
 pub mod supervise;
 
 pub use capture::Captured;
-pub use supervise::{End, Exit, Limits, Outcome, Supervisor, Watch};
+pub use supervise::{End, Exit, Leftovers, Limits, Outcome, Supervisor, Watch};

@@ -54,6 +54,14 @@ fn kill_tree(root: Pid, killed: &mut HashSet<i32>) {
     }
 }
 
+/// The children of this process now.
+pub fn children() -> Vec<u32> {
+    children_of(rustix::process::getpid())
+        .into_iter()
+        .map(|pid| pid.as_raw_nonzero().get() as u32)
+        .collect()
+}
+
 /// Kills and reaps every child but those in `keep`; returns how many processes were still alive.
 pub fn sweep(keep: &[u32]) -> usize {
     if keep.is_empty() && !has_children() {

@@ -22,6 +22,17 @@ pub struct Limits {
     pub grace: Duration,
     /// Bytes kept of each of stdout and stderr.
     pub capture: usize,
+    /// What becomes of processes that the child leaves behind.
+    pub leftovers: Leftovers,
+}
+
+/// What becomes of processes that a child leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leftovers {
+    /// They are killed before the run counts as done.
+    Kill,
+    /// They live on as our own children, for the caller to end.
+    Keep,
 }
 
 /// What a supervisor hears from elsewhere while the child runs.
@@ -153,10 +164,15 @@ impl Supervisor {
         };
         let duration = began.elapsed();
         // Whatever it wrote is in the pipes by now; who else holds them is not waited for.
-        let group_left = kill_process_group(group, Signal::KILL).is_ok();
+        let keep = end == End::Exited && limits.leftovers == Leftovers::Keep;
+        let group_left = !keep && kill_process_group(group, Signal::KILL).is_ok();
         stdout.drain(&mut self.buffer, true);
         stderr.drain(&mut self.buffer, true);
-        let leftovers = reap::sweep(&[]).max(usize::from(group_left));
+        let leftovers = if keep {
+            0
+        } else {
+            reap::sweep(&[]).max(usize::from(group_left))
+        };
         Ok(Outcome {
             exit: match (status.code(), status.signal()) {
                 (Some(code), _) => Exit::Code(code),

@@ -135,3 +135,19 @@ fn any_name_that_a_file_can_have_arrives_as_it_is() {
         assert_eq!(ran, wanted);
     }
 }
+
+#[test]
+fn what_setup_starts_serves_the_tests_and_ends_with_the_taskset() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let worker = fleet.worker("w", 2, suite.path());
+    suite.many(6, "kill -0 $(cat daemon) || exit 1; sleep 0.02");
+    let setup = "setsid sleep 1000 >/dev/null 2>&1 & echo $! >daemon";
+    let done = submit(&server, &suite, &["--setup", setup, "--max-trials", "1"]).wait(PATIENCE);
+    assert_eq!(done.expect_code(0).receipt()["succeeded"], 6);
+    let daemon = suite.lines("daemon").remove(0);
+    eventually(PATIENCE, "the end of the daemon", || {
+        (!std::path::Path::new(&format!("/proc/{daemon}")).exists()).then_some(())
+    });
+    assert!(worker.is_running());
+}

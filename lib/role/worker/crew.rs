@@ -22,6 +22,7 @@ impl Worker {
         command: &str,
         folder: &Path,
     ) -> anyhow::Result<()> {
+        let setup_left = reap::children();
         let mut slots: Vec<Slot> = (0..self.card.slaves).map(Slot::new).collect();
         let mut leaving: Option<Instant> = None;
         loop {
@@ -41,10 +42,9 @@ impl Worker {
             {
                 let reason = format!("slave command '{command}' does not work: {epitaph}");
                 slots.iter_mut().for_each(Slot::dismiss);
-                sweep(&slots);
                 return Err(CannotRun(reason).into());
             }
-            sweep(&slots);
+            sweep(&slots, &setup_left);
             if must_leave {
                 if slots.iter().all(|slot| slot.pid().is_none()) {
                     return Ok(());
@@ -111,8 +111,9 @@ impl Worker {
 }
 
 /// Kills what dead slaves left: as the subreaper, this process gets their tests as children.
-fn sweep(slots: &[Slot]) {
-    let keep: Vec<u32> = slots.iter().filter_map(Slot::pid).collect();
+fn sweep(slots: &[Slot], setup_left: &[u32]) {
+    let mut keep: Vec<u32> = slots.iter().filter_map(Slot::pid).collect();
+    keep.extend(setup_left);
     reap::sweep(&keep);
 }
 

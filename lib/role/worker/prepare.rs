@@ -4,7 +4,7 @@ use super::pulse::Leaving;
 use super::slot::last_line;
 use super::{CannotRun, Worker};
 use crate::adapter::GRACE;
-use crate::child::{End, Exit, Limits};
+use crate::child::{End, Exit, Leftovers, Limits};
 use crate::key::{self, TasksetKey};
 use crate::role::slave::secrets;
 use crate::taskset::Record;
@@ -67,7 +67,8 @@ impl Worker {
         Ok(folder)
     }
 
-    /// Runs the setup command from a file, so that nothing in it can read the rest of it (F5).
+    /// Runs the setup command from a file, so that nothing in it can read the rest of it (F5). What
+    /// it leaves in the background, a database say, lives until the worker leaves the taskset.
     pub(super) fn setup(
         &mut self,
         taskset: &TasksetKey,
@@ -107,6 +108,7 @@ impl Worker {
             hard: PREPARE_LIMIT + Duration::from_secs(30),
             grace: GRACE,
             capture: worker_log::LOG_LIMIT / 2,
+            leftovers: Leftovers::Keep,
         };
         let mut watch = Leaving(self.pulse.clone());
         let outcome = self
