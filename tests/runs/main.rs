@@ -6,5 +6,6 @@ mod harness;
 mod bad_input;
 mod local;
 mod protocol;
+mod retries;
 mod scale;
 mod verdicts;
