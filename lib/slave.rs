@@ -6,7 +6,7 @@
 use crate::key::{self, SlaveKey, TasksetKey, TrialKey};
 use crate::store::{HEARTBEAT_TTL, Store, rows, script::Answer, script::Script};
 use crate::trial::Result as TrialResult;
-use crate::{lua, time};
+use crate::{example, lua, time};
 
 /// How a slave ended; none at all means that it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +141,7 @@ pub fn finish(
     } else {
         String::new()
     };
+    let examples = (!result.examples.is_empty()).then(|| example::bounded_json(&result.examples));
     let answer: Answer = store.call(|c, attempt| {
         let mut call = FINISH.key(taskset);
         call.key(slave)
@@ -171,6 +172,12 @@ pub fn finish(
         }
         if let Some(why) = &result.stopped {
             call.arg("stopped").arg(why);
+        }
+        if let Some((json, left_out)) = &examples {
+            call.arg("examples").arg(json);
+            if left_out + result.examples_cut > 0 {
+                call.arg("examples_cut").arg(left_out + result.examples_cut);
+            }
         }
         call.invoke(c)
     })?;

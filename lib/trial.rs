@@ -1,5 +1,7 @@
 //! Trials: one execution of a task by a slave.
 
+use crate::example::Example;
+
 use crate::key::TrialKey;
 use crate::schedule::Running;
 use crate::store::{Store, rows};
@@ -54,6 +56,48 @@ pub struct Result {
     pub signal: Option<i32>,
     /// Why it was stopped from outside, if it was: then it says nothing about the test.
     pub stopped: Option<String>,
+    /// The examples that its runner told of; empty when it told of none.
+    pub examples: Vec<Example>,
+    /// How many more examples there were than the runner told of.
+    pub examples_cut: u64,
+}
+
+impl Result {
+    /// A result that only says that the test could not be run as it should.
+    pub fn error(message: impl Into<Vec<u8>>) -> Self {
+        Self {
+            status: Status::Error,
+            stdout: Vec::new(),
+            stderr: message.into(),
+            passed: 0,
+            pending: 0,
+            failed: 0,
+            duration_ms: 0,
+            exit_code: None,
+            signal: None,
+            stopped: None,
+            examples: Vec::new(),
+            examples_cut: 0,
+        }
+    }
+
+    /// Sets the status when nothing is known of single examples: the trial counts as one.
+    pub fn set_status_alone(&mut self, status: Status) {
+        let count = |wanted| u64::from(status == wanted);
+        self.status = status;
+        self.passed = count(Status::Passed);
+        self.pending = count(Status::Pending);
+        self.failed = count(Status::Failed);
+    }
+
+    /// Adds a line of ours to what the test wrote on stderr.
+    pub fn note(&mut self, note: impl std::fmt::Display) {
+        if self.stderr.last().is_some_and(|last| *last != b'\n') {
+            self.stderr.push(b'\n');
+        }
+        self.stderr
+            .extend_from_slice(format!("rrr: {note}\n").as_bytes());
+    }
 }
 
 /// Those of `trials` that have not finished, with what is known of their tasks; their `age` is not

@@ -1,7 +1,9 @@
-//! The adapter for any command: run once for each task, its exit code is the verdict.
+//! The adapter for any command: run once for each task. Its exit code is the verdict, and a report
+//! that it writes fills in the counts.
 
-use super::{Adapter, CAPTURE, GRACE, Made, Order, error_result};
+use super::{Adapter, CAPTURE, GRACE, Made, Order, Place, report};
 use crate::child::{End, Exit, Leftovers, Limits, Outcome, Supervisor, Watch};
+use crate::report::Source;
 use crate::{cli, trial};
 use std::ffi::OsString;
 use std::process::Command;
@@ -9,36 +11,49 @@ use std::process::Command;
 /// Runs a command for each task.
 pub struct Exec {
     supervisor: Supervisor,
+    place: Place,
     command: Vec<String>,
     pending_code: i32,
+    report: Option<Source>,
     secrets: Vec<OsString>,
 }
 
 impl Exec {
-    /// Runs `command`, with `{}` for the spec file, or the spec file behind it. `pending_code` is the
-    /// exit code that means pending; the variables `secrets` are kept from it.
+    /// Runs `command`, with `{}` for the spec file, or the spec file behind it, and `{report}` for the
+    /// file of its report. `pending_code` is the exit code that means pending; the variables `secrets`
+    /// are kept from it.
     ///
     /// Errors: there is no such command, said here at once and not once a task.
     pub fn new(
+        place: Place,
         command: Vec<String>,
         pending_code: i32,
+        report: Option<Source>,
         secrets: Vec<OsString>,
     ) -> anyhow::Result<Self> {
-        check_command(command.first().map_or("", String::as_str))?;
+        let Some(program) = command.first() else {
+            return Err(cli::usage("nothing says how to run a spec file")
+                .hint("end with '-- CMD', for example: -- sh {}")
+                .into());
+        };
+        check_command(program)?;
         Ok(Self {
             supervisor: Supervisor::new()?,
+            place,
             command,
             pending_code,
+            report,
             secrets,
         })
     }
 
-    fn command_for(&self, spec_file: &str) -> Command {
+    fn command_for(&self, order: &Order, report: &str) -> Command {
+        let spec_file = order.job.spec_file.as_str();
         let has_place = self.command.iter().any(|word| word.contains("{}"));
         let mut words = self
             .command
             .iter()
-            .map(|word| word.replace("{}", spec_file));
+            .map(|word| fill(word, spec_file, report));
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
         if !has_place {
@@ -47,11 +62,12 @@ impl Exec {
         for name in &self.secrets {
             command.env_remove(name);
         }
+        command.envs(self.place.variables());
+        command.envs(Place::variables_of(order));
         command
     }
 
     fn result(&self, outcome: Outcome) -> trial::Result {
-        let mut stderr = outcome.stderr.bytes;
         let (status, stopped) = match (&outcome.end, outcome.exit) {
             (End::SoftTimeout | End::HardTimeout, _) => (trial::Status::Timeout, None),
             (End::Stopped(why), _) => (trial::Status::Error, Some(why.clone())),
@@ -62,32 +78,46 @@ impl Exec {
             (End::Exited, Exit::Code(_)) => (trial::Status::Failed, None),
             (End::Exited, Exit::Signal(_)) => (trial::Status::Error, None),
         };
+        let mut result = trial::Result::error(outcome.stderr.bytes);
+        result.set_status_alone(status);
+        result.stdout = outcome.stdout.bytes;
+        result.duration_ms = outcome.duration.as_millis() as u64;
+        result.stopped = stopped;
+        match outcome.exit {
+            Exit::Code(code) => result.exit_code = Some(code),
+            Exit::Signal(signal) => result.signal = Some(signal),
+        }
         if outcome.leftovers > 0 {
-            let note = format!(
-                "rrr: killed {} process(es) that the test left behind\n",
+            result.note(format_args!(
+                "killed {} process(es) that the test left behind",
                 outcome.leftovers
-            );
-            stderr.extend_from_slice(note.as_bytes());
+            ));
         }
-        let count = |wanted| u64::from(status == wanted);
-        trial::Result {
-            status,
-            passed: count(trial::Status::Passed),
-            pending: count(trial::Status::Pending),
-            failed: count(trial::Status::Failed),
-            stdout: outcome.stdout.bytes,
-            stderr,
-            duration_ms: outcome.duration.as_millis() as u64,
-            exit_code: match outcome.exit {
-                Exit::Code(code) => Some(code),
-                Exit::Signal(_) => None,
-            },
-            signal: match outcome.exit {
-                Exit::Code(_) => None,
-                Exit::Signal(signal) => Some(signal),
-            },
-            stopped,
+        result
+    }
+}
+
+fn fill(word: &str, spec_file: &str, report: &str) -> String {
+    if word.contains('{') {
+        // In one go, because a spec file's name may itself hold a `{report}`.
+        let mut filled = String::new();
+        let mut rest = word;
+        while let Some(at) = rest.find('{') {
+            filled.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let (value, length) = if rest.starts_with("{}") {
+                (spec_file, 2)
+            } else if rest.starts_with("{report}") {
+                (report, 8)
+            } else {
+                ("{", 1)
+            };
+            filled.push_str(value);
+            rest = &rest[length..];
         }
+        filled + rest
+    } else {
+        word.to_owned()
     }
 }
 
@@ -100,39 +130,52 @@ impl Adapter for Exec {
             capture: CAPTURE,
             leftovers: Leftovers::Kill,
         };
-        let mut command = self.command_for(&order.job.spec_file);
-        match self.supervisor.run(&mut command, &limits, watch) {
-            Ok(outcome) => Made {
-                hard_timeout: outcome.end == End::HardTimeout,
-                result: self.result(outcome),
-            },
+        let place = report::Place::new(self.report.as_ref(), &self.place, &order.job.spec_file);
+        place.clear();
+        let mut command = self.command_for(order, &place.path.to_string_lossy());
+        let made = match self.supervisor.run(&mut command, &limits, watch) {
+            Ok(outcome) => {
+                let whole = outcome.stdout.dropped == 0;
+                let hard_timeout = outcome.end == End::HardTimeout;
+                let mut result = self.result(outcome);
+                if let Some(source) = &self.report {
+                    place.fill(source, whole, &mut result);
+                }
+                Made {
+                    result,
+                    hard_timeout,
+                }
+            }
             Err(error) => {
                 let program = command.get_program().to_string_lossy();
                 Made {
-                    result: error_result(format!("rrr: cannot run '{program}': {error}\n")),
+                    result: trial::Result::error(format!("rrr: cannot run '{program}': {error}\n")),
                     hard_timeout: false,
                 }
             }
-        }
+        };
+        self.place.clean();
+        made
     }
 }
 
 /// Says at the start, and once, that no task can be run.
 fn check_command(program: &str) -> anyhow::Result<()> {
-    if program.contains("{}") {
-        return Ok(());
-    }
-    let found = if program.contains('/') {
-        std::path::Path::new(program).exists()
-    } else {
-        std::env::var_os("PATH").is_some_and(|path| {
-            std::env::split_paths(&path).any(|folder| folder.join(program).exists())
-        })
-    };
-    if found {
+    if program.contains("{}") || super::find(program).is_some() {
         return Ok(());
     }
     Err(cli::usage(format!("command not found: '{program}'"))
         .hint("install it on this worker, or name it by its path")
         .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_filled_once_and_nothing_else_is_touched() {
+        assert_eq!(fill("{}:{report}", "a{report}", "r{}"), "a{report}:r{}");
+        assert_eq!(fill("{x} {", "a", "r"), "{x} {");
+    }
 }

@@ -1,12 +1,16 @@
 //! How tasks are run: an adapter makes one trial under limits and says what came of it.
 
 mod exec;
+mod place;
+mod report;
 
 pub use exec::Exec;
+pub use place::Place;
 
 use crate::child::Watch;
 use crate::slave::Job;
 use crate::trial;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A trial to be made, and the time it has.
@@ -36,18 +40,12 @@ const CAPTURE: usize = 4 << 20;
 /// Time a test has to end after it was asked to.
 pub const GRACE: Duration = Duration::from_secs(2);
 
-/// A result that only says that no test could be run.
-fn error_result(message: String) -> trial::Result {
-    trial::Result {
-        status: trial::Status::Error,
-        stdout: Vec::new(),
-        stderr: message.into_bytes(),
-        passed: 0,
-        pending: 0,
-        failed: 0,
-        duration_ms: 0,
-        exit_code: None,
-        signal: None,
-        stopped: None,
+/// Where a program is, by its path or on PATH.
+fn find(program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(|path| path.exists());
     }
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
 }

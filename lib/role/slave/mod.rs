@@ -4,10 +4,11 @@
 
 mod pulse;
 
-use crate::adapter::{Adapter, Exec, Made, Order};
+use crate::adapter::{Adapter, Exec, Made, Order, Place};
 use crate::event::{self, Event};
 use crate::exit;
 use crate::key::{SlaveKey, TasksetKey, WorkerKey};
+use crate::report;
 use crate::slave::{self, Job, Next, Status};
 use crate::store::Store;
 use crate::taskset::Record;
@@ -32,6 +33,10 @@ pub struct Options {
     /// Exit code of CMD that means pending
     #[arg(long, value_name = "CODE", default_value_t = 77)]
     pending_code: i32,
+    /// Fill in the counts from a report: junit, tap, rspec-json, libtest-json, go-json or auto, from
+    /// PATH ({} is the spec file); CMD's {report} is its path
+    #[arg(long, value_name = "FORMAT[:PATH]")]
+    report: Option<report::Source>,
     /// The worker that this slave belongs to [default: the host name]
     #[arg(long, value_name = "ID", env = "RRR_WORKER_ID")]
     worker_id: Option<String>,
@@ -53,10 +58,14 @@ const PATIENCE: u32 = 3;
 pub fn run(options: Options) -> anyhow::Result<u8> {
     // A test runs as the same user: without this it could read our environment (FAULTS S8).
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let place = Place::new(options.taskset.id())
+        .map_err(|error| cli::usage(format!("cannot make a temporary folder: {error}")))?;
     let adapter: Box<dyn Adapter> = match options.adapter {
         AdapterName::Exec => Box::new(Exec::new(
+            place,
             options.command.clone(),
             options.pending_code,
+            options.report.clone(),
             secrets(),
         )?),
     };

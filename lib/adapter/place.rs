@@ -1,0 +1,108 @@
+//! What a trial finds around it: a folder of its own, and the variables that tell it where it is.
+
+use super::Order;
+use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
+use std::ffi::OsString;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// A slave's temporary folder, gone with the slave.
+pub struct Place {
+    folder: tempfile::TempDir,
+    /// Kept open, because it is looked into after each trial.
+    tmp: OwnedFd,
+    run_id: String,
+    slot: OsString,
+}
+
+impl Place {
+    /// Makes one for a slave of the run `run_id`.
+    pub fn new(run_id: &str) -> std::io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("rrr-slave-").tempdir()?;
+        let tmp = folder.path().join("tmp");
+        std::fs::create_dir(&tmp)?;
+        Ok(Self {
+            tmp: rustix::fs::open(
+                &tmp,
+                OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?,
+            folder,
+            run_id: run_id.to_owned(),
+            slot: std::env::var_os("SLAVE_NUMBER").unwrap_or_else(|| "0".into()),
+        })
+    }
+
+    /// Where a file of the slave may be kept.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where a report is looked for when no path was given.
+    pub fn report(&self) -> PathBuf {
+        self.folder.path().join("report.xml")
+    }
+
+    /// The variables that are the same for all trials of the slave.
+    pub fn variables(&self) -> Vec<(&'static str, OsString)> {
+        vec![
+            ("RRR_RUN_ID", self.run_id.clone().into()),
+            ("RRR_SLOT", self.slot.clone()),
+            ("TEST_TMPDIR", self.folder.path().join("tmp").into()),
+            ("XML_OUTPUT_FILE", self.report().into()),
+        ]
+    }
+
+    /// The variables of one trial.
+    pub fn variables_of(order: &Order) -> [(&'static str, String); 2] {
+        [
+            ("RRR_ATTEMPT", order.job.attempt.to_string()),
+            ("TEST_TIMEOUT", order.soft.as_secs().to_string()),
+        ]
+    }
+
+    /// Removes what a trial left in TEST_TMPDIR: two system calls when there is nothing.
+    pub fn clean(&mut self) {
+        let mut buffer = [MaybeUninit::uninit(); 2048];
+        if rustix::fs::seek(&self.tmp, SeekFrom::Start(0)).is_err() {
+            return;
+        }
+        let mut names = Vec::new();
+        let mut entries = RawDir::new(&self.tmp, &mut buffer);
+        while let Some(Ok(entry)) = entries.next() {
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(name.to_owned());
+            }
+        }
+        for name in names {
+            use std::os::unix::ffi::OsStringExt;
+            let path = self
+                .folder
+                .path()
+                .join("tmp")
+                .join(OsString::from_vec(name));
+            if std::fs::remove_file(&path).is_err() {
+                let _ = std::fs::remove_dir_all(&path);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_trial_left_is_gone_before_the_next() {
+        let mut place = Place::new("run").unwrap();
+        let tmp = place.path().join("tmp");
+        for _ in 0..2 {
+            std::fs::create_dir_all(tmp.join("a/b")).unwrap();
+            (0..300).for_each(|n| std::fs::write(tmp.join(format!("file {n}")), "").unwrap());
+            place.clean();
+            assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+        }
+    }
+}

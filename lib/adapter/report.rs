@@ -1,0 +1,114 @@
+//! A report beside a command: where it is, and what it changes about the trial's result.
+
+use crate::example::Status;
+use crate::report::{self, Format, Source};
+use crate::trial;
+use std::io::Read;
+use std::path::PathBuf;
+
+/// Largest report that is read, in bytes.
+const LARGEST: u64 = 32 << 20;
+
+/// Where the report of one trial is written, if it is a file.
+pub struct Place {
+    pub path: PathBuf,
+    in_use: bool,
+}
+
+impl Place {
+    /// By the path that was asked for, with `{}` for the spec file, or in the slave's own folder.
+    pub fn new(source: Option<&Source>, place: &super::Place, spec_file: &str) -> Self {
+        let path = source.and_then(|source| source.path.as_deref());
+        Self {
+            path: match path {
+                Some(path) => path.replace("{}", spec_file).into(),
+                None => place.report(),
+            },
+            in_use: source.is_some(),
+        }
+    }
+
+    /// Removes what an earlier trial wrote: it must not stand for this one.
+    pub fn clear(&self) {
+        if self.in_use {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
+    /// Reads the report into the result. `whole`: nothing of stdout is missing.
+    ///
+    /// A report can make a result worse and give it counts; only the exit code can make it good.
+    pub fn fill(&self, source: &Source, whole: bool, result: &mut trial::Result) {
+        let report = self
+            .read(source, whole, &result.stdout)
+            .and_then(|bytes| report::parse(source.format, &bytes));
+        let ended_by_itself = matches!(
+            result.status,
+            trial::Status::Passed | trial::Status::Pending | trial::Status::Failed
+        );
+        let report = match report {
+            Ok(report) => report,
+            Err(why) => {
+                result.note(format_args!("the report cannot be used: {why}"));
+                if ended_by_itself && result.status != trial::Status::Failed {
+                    result.set_status_alone(trial::Status::Error);
+                }
+                return;
+            }
+        };
+        for error in &report.outside {
+            result.note(format_args!("error outside of examples: {}", error.trim()));
+        }
+        let verdict = report.verdict();
+        let (claimed, pending) = (result.status, trial::Status::Pending);
+        let status = match (claimed, verdict) {
+            (trial::Status::Timeout | trial::Status::Error, _) => claimed,
+            (trial::Status::Pending, None) => pending,
+            (_, None) => {
+                result.note("the report names no test: nothing was tested");
+                trial::Status::Error
+            }
+            (trial::Status::Passed, Some(verdict)) => verdict,
+            (trial::Status::Pending, Some(trial::Status::Passed)) => pending,
+            (trial::Status::Pending, Some(verdict)) => verdict,
+            (trial::Status::Failed, Some(verdict)) => {
+                if verdict == trial::Status::Passed || verdict == pending {
+                    result.note("the command failed, though its report tells of no failure");
+                }
+                if verdict == trial::Status::Error {
+                    verdict
+                } else {
+                    claimed
+                }
+            }
+        };
+        result.status = status;
+        result.passed = report.count(Status::Passed);
+        result.pending = report.count(Status::Pending);
+        result.failed = report.count(Status::Failed) + report.count(Status::Error);
+        result.examples = report.examples;
+    }
+
+    fn read(&self, source: &Source, whole: bool, stdout: &[u8]) -> Result<Vec<u8>, String> {
+        let from_file = source.path.is_some()
+            || source.format == Format::Junit
+            || source.format != Format::Tap && self.path.exists();
+        if !from_file {
+            return if whole {
+                Ok(stdout.to_vec())
+            } else {
+                Err("it was on stdout, of which a part was dropped: write it to a file".into())
+            };
+        }
+        let name = self.path.display();
+        let file = std::fs::File::open(&self.path).map_err(|error| format!("'{name}': {error}"))?;
+        let mut bytes = Vec::new();
+        file.take(LARGEST + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| format!("'{name}': {error}"))?;
+        if bytes.len() as u64 > LARGEST {
+            return Err(format!("'{name}' has more than {LARGEST} bytes"));
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,78 @@
+//! What runners tell of tests, and what tests do to their runners, through real roles.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod reports;
+
+use harness::*;
+use std::collections::HashMap;
+
+/// A suite, and the system that runs it.
+struct House {
+    server: Server,
+    suite: Suite,
+    _fleet: Fleet,
+    _worker: Running,
+}
+
+impl House {
+    /// With one worker of so many slaves.
+    fn new(slaves: usize) -> Self {
+        let (server, suite) = (Server::new(), Suite::new());
+        let fleet = Fleet::plan(&server).without_persister().start();
+        let worker = fleet.worker("w", slaves, suite.path());
+        Self {
+            server,
+            suite,
+            _fleet: fleet,
+            _worker: worker,
+        }
+    }
+
+    /// Runs all files of the suite with this slave command, each once unless `args` say otherwise.
+    fn run(&self, slave: &str, args: &[&str]) -> Ran<'_> {
+        let done = Tool::new(&self.server, "rrr-submit")
+            .args(["--no-rsync", "--follow", "--max-trials", "1"])
+            .args(["--slave", slave])
+            .args(args)
+            .args(self.suite.files())
+            .dir(self.suite.path())
+            .run();
+        Ran { house: self, done }
+    }
+}
+
+/// A taskset that has ended.
+struct Ran<'a> {
+    house: &'a House,
+    done: Finished,
+}
+
+impl Ran<'_> {
+    /// The fields of the last trial of a file.
+    fn trial(&self, file: &str) -> HashMap<String, String> {
+        let receipt = self.done.receipt();
+        let taskset = receipt["taskset"].as_str().unwrap();
+        let trials = format!("{taskset}:task:{file}:trial");
+        let key: String = self.house.server.run(&["LINDEX", &trials, "-1"]);
+        self.house.server.run(&["HGETALL", &key])
+    }
+
+    /// `status passed pending failed` of the last trial of a file.
+    fn verdict(&self, file: &str) -> String {
+        let trial = self.trial(file);
+        ["status", "passed", "pending", "failed"]
+            .map(|field| trial.get(field).cloned().unwrap_or_default())
+            .join(" ")
+    }
+
+    /// The examples of the last trial of a file.
+    fn examples(&self, file: &str) -> Vec<serde_json::Value> {
+        let trial = self.trial(file);
+        let Some(json) = trial.get("examples") else {
+            return Vec::new();
+        };
+        serde_json::from_str(json).unwrap()
+    }
+}

@@ -1,0 +1,114 @@
+//! Reports of commands: they fill in the counts, and never turn a failure into a pass.
+
+use crate::House;
+
+#[test]
+fn tap_on_stdout_gives_counts_examples_and_verdicts() {
+    let house = House::new(2);
+    house
+        .suite
+        .file("mixed", "echo '1..3'; echo 'ok 1 - a'; echo 'not ok 2 - b'; echo '# why'; echo 'ok 3 - c # SKIP d'; exit 1")
+        .file("good", "echo 'ok 1 - a'; echo 'ok 2 - b'; echo '1..2'")
+        .file("skipped", "echo '1..0 # SKIP no database'")
+        .file("lies", "echo '1..1'; echo 'not ok 1 - b'; exit 0")
+        .file("late", "echo '1..1'; echo 'ok 1 - b'; exit 3");
+    let ran = house.run("rrr-slave --report tap -- sh {}", &[]);
+    assert_eq!(ran.verdict("mixed"), "failed 1 1 1");
+    assert_eq!(ran.verdict("good"), "passed 2 0 0");
+    assert_eq!(ran.verdict("skipped"), "pending 0 1 0");
+    assert_eq!(ran.verdict("lies"), "failed 0 0 1");
+    assert_eq!(ran.verdict("late"), "failed 1 0 0");
+    let bad = &ran.examples("mixed")[1];
+    assert_eq!(bad["name"], "b");
+    assert_eq!(bad["status"], "failed");
+    assert_eq!(bad["message"], "why\n");
+}
+
+#[test]
+fn a_missing_broken_stale_or_empty_report_is_said_and_never_a_pass() {
+    let house = House::new(1);
+    let good = r#"<testsuite><testcase name="a"/></testsuite>"#;
+    house
+        .suite
+        .file("1-writes", &format!("echo '{good}' > \"$1\""))
+        .file("2-writes-none", "exit 0")
+        .file("3-cut-short", "echo '<testsuite><testcase name=' > \"$1\"")
+        .file("4-of-nothing", "echo '<testsuites/>' > \"$1\"")
+        .file(
+            "5-by-variable",
+            &format!("echo '{good}' > \"$XML_OUTPUT_FILE\""),
+        );
+    let ran = house.run("rrr-slave --report junit -- sh {} {report}", &[]);
+    assert_eq!(ran.verdict("1-writes"), "passed 1 0 0");
+    assert_eq!(ran.verdict("5-by-variable"), "passed 1 0 0");
+    for (file, says) in [
+        ("2-writes-none", "cannot be used"),
+        ("3-cut-short", "cannot be used"),
+        ("4-of-nothing", "names no test"),
+    ] {
+        assert!(ran.verdict(file).starts_with("error "), "{file}");
+        assert!(ran.trial(file)["stderr"].contains(says), "{file}");
+    }
+    // Each would have passed by what an earlier trial had written.
+    let path = "rrr-slave --report junit:out/{}.xml -- sh {} {report}";
+    std::fs::create_dir(house.suite.path().join("out")).unwrap();
+    std::fs::write(house.suite.path().join("out/2-writes-none.xml"), good).unwrap();
+    let ran = house.run(path, &[]);
+    assert_eq!(ran.verdict("1-writes"), "passed 1 0 0");
+    assert!(ran.verdict("2-writes-none").starts_with("error "));
+}
+
+#[test]
+fn auto_knows_the_format_by_its_look() {
+    let house = House::new(2);
+    house
+        .suite
+        .file("tap", "echo 'TAP version 14'; echo '1..1'; echo 'ok 1'")
+        .file("junit", "echo '<testsuite><testcase name=\"a\"/><testcase name=\"b\"/></testsuite>' > \"$1\"")
+        .file("rspec", "echo '{\"examples\":[],\"summary\":{\"example_count\":0,\"failure_count\":0}}'")
+        .file("go", "echo '{\"Action\":\"pass\",\"Package\":\"p\",\"Test\":\"T\"}'")
+        .file("rust", "echo '{\"type\":\"suite\",\"event\":\"started\",\"test_count\":1}'; echo '{\"type\":\"test\",\"event\":\"ok\",\"name\":\"t\"}'; echo '{\"type\":\"suite\",\"event\":\"ok\"}'")
+        .file("prose", "echo all is well");
+    let ran = house.run("rrr-slave --report auto -- sh {} {report}", &[]);
+    assert_eq!(ran.verdict("tap"), "passed 1 0 0");
+    assert_eq!(ran.verdict("junit"), "passed 2 0 0");
+    assert_eq!(ran.verdict("go"), "passed 1 0 0");
+    assert_eq!(ran.verdict("rust"), "passed 1 0 0");
+    assert!(ran.verdict("rspec").starts_with("error "));
+    assert!(ran.verdict("prose").starts_with("error "));
+}
+
+#[test]
+fn a_killed_command_is_an_error_whatever_its_report_says() {
+    let house = House::new(1);
+    house
+        .suite
+        .file("dies", "echo '1..1'; echo 'ok 1 - a'; kill -SEGV $$");
+    let ran = house.run("rrr-slave --report tap -- sh {}", &[]);
+    assert_eq!(ran.verdict("dies"), "error 1 0 0");
+}
+
+#[test]
+fn a_test_knows_its_place_and_gets_a_clean_folder() {
+    let house = House::new(1);
+    let text = "test -z \"$(ls -A \"$TEST_TMPDIR\")\" && touch \"$TEST_TMPDIR/x\" && echo \"$RRR_RUN_ID $RRR_SLOT $RRR_ATTEMPT $TEST_TIMEOUT\"";
+    house.suite.file("a", text).file("b", text);
+    let ran = house.run("rrr-slave -- sh {}", &["--unknown-spec-timeout", "77"]);
+    let receipt = ran.done.receipt();
+    let run_id = receipt["taskset"].as_str().unwrap();
+    let run_id = run_id.strip_prefix("rrrspec:taskset:").unwrap();
+    for file in ["a", "b"] {
+        let trial = ran.trial(file);
+        assert_eq!(trial["stdout"], format!("{run_id} 0 1 77\n"), "{trial:?}");
+    }
+}
+
+#[test]
+fn an_unknown_format_is_refused_and_names_the_known_ones() {
+    let house = House::new(1);
+    house.suite.file("a", "");
+    let ran = house.run("rrr-slave --report xunit -- sh {}", &[]);
+    let receipt = ran.done.expect_code(1).receipt();
+    let reason = receipt["fail_reason"].as_str().unwrap();
+    assert!(reason.contains("slave command"), "{reason}");
+}
