@@ -92,11 +92,15 @@ impl Result {
 
     /// Adds a line of ours to what the test wrote on stderr.
     pub fn note(&mut self, note: impl std::fmt::Display) {
-        if self.stderr.last().is_some_and(|last| *last != b'\n') {
+        self.append(format!("rrr: {note}\n").as_bytes());
+    }
+
+    /// Adds whole lines to what the test wrote on stderr.
+    pub fn append(&mut self, lines: &[u8]) {
+        if !lines.is_empty() && self.stderr.last().is_some_and(|last| *last != b'\n') {
             self.stderr.push(b'\n');
         }
-        self.stderr
-            .extend_from_slice(format!("rrr: {note}\n").as_bytes());
+        self.stderr.extend_from_slice(lines);
     }
 }
 

@@ -1,11 +1,17 @@
 //! How tasks are run: an adapter makes one trial under limits and says what came of it.
 
+mod choice;
 mod exec;
 mod place;
 mod report;
+mod resident;
+mod serve;
+mod wire;
 
+pub use choice::Choice;
 pub use exec::Exec;
 pub use place::Place;
+pub use serve::Serve;
 
 use crate::child::Watch;
 use crate::slave::Job;
@@ -31,8 +37,23 @@ pub struct Made {
 
 /// Makes trials, one at a time.
 pub trait Adapter {
+    /// Makes it ready for a trial.
+    ///
+    /// Errors: it cannot be, on this machine and now.
+    fn prepare(&mut self, _watch: &mut dyn Watch) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Whether the next trial needs no preparation.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// Makes one. `watch` may end it early.
     fn run(&mut self, order: &Order, watch: &mut dyn Watch) -> Made;
+
+    /// Ends it: there will be no more trials. It has so long for what it wants to do last.
+    fn end(&mut self, _patience: Duration) {}
 }
 
 /// Bytes kept of each of a trial's outputs.

@@ -4,6 +4,7 @@
 mod harness;
 
 mod reports;
+mod serve;
 
 use harness::*;
 use std::collections::HashMap;
@@ -13,7 +14,7 @@ struct House {
     server: Server,
     suite: Suite,
     _fleet: Fleet,
-    _worker: Running,
+    worker: Running,
 }
 
 impl House {
@@ -26,7 +27,7 @@ impl House {
             server,
             suite,
             _fleet: fleet,
-            _worker: worker,
+            worker,
         }
     }
 

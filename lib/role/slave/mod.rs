@@ -4,11 +4,10 @@
 
 mod pulse;
 
-use crate::adapter::{Adapter, Exec, Made, Order, Place};
+use crate::adapter::{self, Adapter, Made, Order, Place};
 use crate::event::{self, Event};
 use crate::exit;
 use crate::key::{SlaveKey, TasksetKey, WorkerKey};
-use crate::report;
 use crate::slave::{self, Job, Next, Status};
 use crate::store::Store;
 use crate::taskset::Record;
@@ -27,28 +26,11 @@ pub struct Options {
     /// The taskset to work for
     #[arg(long, value_name = "KEY", env = "RRRSPEC_TASKSET_KEY")]
     taskset: TasksetKey,
-    /// How tasks are run
-    #[arg(long, value_enum, default_value_t = AdapterName::Exec)]
-    adapter: AdapterName,
-    /// Exit code of CMD that means pending
-    #[arg(long, value_name = "CODE", default_value_t = 77)]
-    pending_code: i32,
-    /// Fill in the counts from a report: junit, tap, rspec-json, libtest-json, go-json or auto, from
-    /// PATH ({} is the spec file); CMD's {report} is its path
-    #[arg(long, value_name = "FORMAT[:PATH]")]
-    report: Option<report::Source>,
     /// The worker that this slave belongs to [default: the host name]
     #[arg(long, value_name = "ID", env = "RRR_WORKER_ID")]
     worker_id: Option<String>,
-    /// Command for each task; {} is its spec file, appended when there is no {}
-    #[arg(last = true, required = true, value_name = "CMD")]
-    command: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum AdapterName {
-    /// Run CMD once for each task
-    Exec,
+    #[command(flatten)]
+    adapter: adapter::Choice,
 }
 
 /// How often a slave lets others have a task it has tried before.
@@ -60,15 +42,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let place = Place::new(options.taskset.id())
         .map_err(|error| cli::usage(format!("cannot make a temporary folder: {error}")))?;
-    let adapter: Box<dyn Adapter> = match options.adapter {
-        AdapterName::Exec => Box::new(Exec::new(
-            place,
-            options.command.clone(),
-            options.pending_code,
-            options.report.clone(),
-            secrets(),
-        )?),
-    };
+    let adapter = options.adapter.adapter(place, secrets())?;
     let mut store = options.redis.connect_quickly()?;
     let taskset = options.taskset.clone();
     let Some(record) = Record::load(&mut store, &taskset)? else {
@@ -90,6 +64,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         least_sec: record.number("least_timeout_sec").unwrap_or(30),
     };
     let (status, code) = slave.work()?;
+    slave.adapter.end(slave.pulse.patience());
     slave::exit(&mut slave.store, &taskset, &key, status)?;
     Ok(code)
 }
@@ -136,16 +111,33 @@ struct Slave {
 }
 
 impl Slave {
+    /// Takes a task once one can be tried.
+    fn prepare_and_reserve(&mut self) -> anyhow::Result<Next> {
+        let mut listener = Listener {
+            pulse: self.pulse.clone(),
+            task: None,
+        };
+        if let Err(error) = self.adapter.prepare(&mut listener) {
+            if self.pulse.must_end() {
+                return Ok(Next::Over("ended while the runner started".into()));
+            }
+            return Err(error);
+        }
+        slave::reserve(&mut self.store, &self.taskset, &self.key, true, true)
+    }
+
     /// Works until there is no more to do; returns how it ended.
     fn work(&mut self) -> anyhow::Result<(Status, u8)> {
-        let mut next = slave::reserve(&mut self.store, &self.taskset, &self.key, true, true)?;
+        let mut next = self.prepare_and_reserve()?;
         let mut skips = 0;
         loop {
             match next {
                 Next::Run(job) => {
                     skips = 0;
                     let made = self.make_trial(&job);
-                    let more = !made.hard_timeout && !self.pulse.must_end();
+                    let ending = made.hard_timeout || self.pulse.must_end();
+                    // With a broken runner no task is taken that then could not be tried.
+                    let more = !ending && self.adapter.is_ready();
                     let (counted, after) = slave::finish(
                         &mut self.store,
                         &self.taskset,
@@ -158,7 +150,10 @@ impl Slave {
                     if made.hard_timeout {
                         return Ok((Status::TimeoutExit, exit::HARD_TIMEOUT));
                     }
-                    next = after;
+                    next = match after {
+                        Next::Empty if !more && !ending => self.prepare_and_reserve()?,
+                        after => after,
+                    };
                 }
                 Next::Skip => {
                     skips += 1;

@@ -1,6 +1,7 @@
 //! The slave's second thread: sends the heartbeat, and listens for news (a verdict by another slave,
 //! the end of the taskset), so that no test can keep either from happening.
 
+use crate::adapter::GRACE;
 use crate::child::Watch;
 use crate::key::{SlaveKey, TaskKey, TasksetKey};
 use crate::slave::{self, Wake};
@@ -12,11 +13,15 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// Time for what a runner does at its end, like hooks after the suite: less than the worker gives.
+const LAST_HOOKS: Duration = Duration::from_secs(8);
+
 /// What the pulse has heard.
 #[derive(Default)]
 struct News {
     work: u64,
-    over: bool,
+    /// The status with which the taskset ended, if it has.
+    over: Option<String>,
     fenced: bool,
     orphaned: bool,
     verdicts: HashSet<String>,
@@ -88,7 +93,7 @@ impl Pulse {
                         Wake::Stop(task) => {
                             news.verdicts.insert(task);
                         }
-                        Wake::Over(_) => news.over = true,
+                        Wake::Over(status) => news.over = Some(status),
                     }
                 }
             });
@@ -102,7 +107,18 @@ impl Pulse {
     /// Whether the slave should not take another task.
     pub fn must_end(&self) -> bool {
         let news = self.news.lock().expect("no panic while noting news");
-        stop::requested() || news.over || news.fenced || news.orphaned
+        stop::requested() || news.over.is_some() || news.fenced || news.orphaned
+    }
+
+    /// How long what ends now may take: somebody waits, if it is not the suite's own end.
+    pub fn patience(&self) -> Duration {
+        let news = self.news.lock().expect("no panic while noting news");
+        let whole = matches!(news.over.as_deref(), None | Some("succeeded" | "failed"));
+        if whole && !stop::requested() && !news.fenced && !news.orphaned {
+            LAST_HOOKS
+        } else {
+            GRACE
+        }
     }
 
     /// Waits until something was queued; true when the slave should rather end.
@@ -150,7 +166,7 @@ impl Watch for Listener {
         let news = self.pulse.news.lock().expect("no panic while noting news");
         let why = if news.fenced {
             "the slave was declared dead"
-        } else if news.over {
+        } else if news.over.is_some() {
             "the taskset is over"
         } else if (self.task.as_ref()).is_some_and(|task| news.verdicts.contains(task.as_str())) {
             "another copy of the task was faster"

@@ -1,0 +1,253 @@
+//! The runner protocol: what a runner says decides, and nothing it does stops the slave.
+
+use crate::House;
+use crate::harness::*;
+
+/// A runner in Python whose spec files are Python, run in its own process. `answer(status, …)`
+/// answers; `say(line)` says anything at all.
+const RUNNER: &str = r#"
+import json, os, signal, sys, time
+orders, answers = os.fdopen(3), os.fdopen(4, "w")
+def say(line):
+    answers.write(line + "\n"); answers.flush()
+hello = json.loads(orders.readline())
+assert 1 in hello["versions"]
+say(json.dumps({"type": "hello", "version": 1}))
+with open("starts", "a") as starts:
+    starts.write("start\n")
+for line in orders:
+    order = json.loads(line)
+    def answer(status, **more):
+        sys.stdout.flush()
+        say(json.dumps({"type": "result", "trial": order["trial"], "status": status, **more}))
+    exec(open(order["spec_file"]).read())
+print("after the suite", file=sys.stderr)
+with open("ends", "a") as ends:
+    ends.write("end\n")
+"#;
+
+const SLAVE: &str = "rrr-slave --adapter serve -- python3 runner.py";
+
+fn house(slaves: usize) -> House {
+    let house = House::new(slaves);
+    std::fs::write(house.suite.path().join("runner.py"), RUNNER).unwrap();
+    house
+}
+
+#[test]
+fn one_runner_runs_many_files_and_leaves_by_itself() {
+    let house = house(1);
+    house
+        .suite
+        .file("1.py", "print('one'); answer('passed', passed=3, pending=1)")
+        .file("2.py", "print('two', file=sys.stderr); answer('failed', failed=1, passed=1, examples=[{'id': 'x', 'name': 'y', 'status': 'failed', 'message': 'no'}])")
+        .file("3.py", "answer('pending')")
+        .file("4.py", "answer('error', message='cannot be loaded')")
+        .file("5.py", "answer('passed')");
+    let ran = house.run(SLAVE, &[]);
+    assert_eq!(ran.verdict("1.py"), "passed 3 1 0");
+    assert_eq!(ran.verdict("2.py"), "failed 1 0 1");
+    assert_eq!(ran.verdict("3.py"), "pending 0 1 0");
+    assert_eq!(ran.verdict("4.py"), "error 0 0 0");
+    assert_eq!(ran.verdict("5.py"), "passed 1 0 0");
+    assert_eq!(ran.trial("1.py")["stdout"], "one\n");
+    assert_eq!(ran.trial("2.py")["stdout"], "");
+    assert_eq!(ran.trial("2.py")["stderr"], "two\n");
+    assert_eq!(ran.trial("4.py")["stderr"], "rrr: cannot be loaded\n");
+    assert_eq!(ran.examples("2.py")[0]["message"], "no");
+    assert_eq!(house.suite.lines("starts").len(), 1);
+    eventually(PATIENCE, "the runner's end", || {
+        (house.suite.lines("ends").len() == 1).then_some(())
+    });
+}
+
+#[test]
+fn output_belongs_to_the_trial_that_printed_it() {
+    let house = house(1);
+    for n in 0..40 {
+        let text = format!("os.write(1, b'{n}\\n' * 9000); os.write(2, b'{n}'); answer('passed')");
+        house.suite.file(&format!("{n}.py"), &text);
+    }
+    let ran = house.run(SLAVE, &[]);
+    for n in 0..40 {
+        let trial = ran.trial(&format!("{n}.py"));
+        assert!(trial["stdout"] == format!("{n}\n").repeat(9000), "{n}");
+        assert_eq!(trial["stderr"], n.to_string());
+    }
+}
+
+#[test]
+fn a_runner_that_dies_lies_or_babbles_is_an_error_and_started_again() {
+    let house = house(1);
+    let cases = [
+        ("1-exits.py", "os._exit(3)", "exit code 3"),
+        (
+            "2-segfaults.py",
+            "os.kill(os.getpid(), signal.SIGSEGV)",
+            "signal 11",
+        ),
+        ("3-babbles.py", "say('hello')", "nonsense: 'hello'"),
+        ("4-binary.py", "os.write(4, b'\\xff\\x00\\n')", "nonsense"),
+        (
+            "5-other-trial.py",
+            "say('{\"type\":\"result\",\"trial\":\"x\",\"status\":\"passed\"}')",
+            "another trial",
+        ),
+        (
+            "6-contradicts.py",
+            "answer('passed', failed=1)",
+            "contradicts itself",
+        ),
+        (
+            "7-twice.py",
+            "os.write(4, (json.dumps({'type': 'result', 'trial': order['trial'], 'status': 'passed'}) + '\\n').encode() * 2)",
+            "more than it was asked",
+        ),
+        ("8-no-such-status.py", "answer('green')", "no such status"),
+        (
+            "9-endless.py",
+            "[os.write(4, b'x' * 65536) for _ in iter(int, 1)]",
+            "without an end",
+        ),
+    ];
+    for (file, text, _) in cases {
+        house.suite.file(file, text);
+    }
+    house.suite.file("a-good.py", "answer('passed')");
+    let ran = house.run(SLAVE, &[]);
+    for (file, _, says) in cases {
+        let trial = ran.trial(file);
+        assert_eq!(trial["status"], "error", "{file} {trial:?}");
+        assert!(trial["stderr"].contains(says), "{file} {trial:?}");
+    }
+    assert_eq!(ran.verdict("a-good.py"), "passed 1 0 0");
+    assert_eq!(house.suite.lines("starts").len(), cases.len() + 1);
+}
+
+#[test]
+fn l3_a_runner_that_hangs_is_a_timeout_and_started_again() {
+    let house = house(1);
+    house
+        .suite
+        .file("1-hangs.py", "time.sleep(600)")
+        .file(
+            "2-ignores-term.py",
+            "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)",
+        )
+        .file("3-good.py", "answer('passed')");
+    let files = house.suite.path().join("files");
+    let lines = ["1-hangs.py", "2-ignores-term.py"]
+        .map(|file| format!("{{\"spec_file\":\"{file}\",\"estimate_sec\":0}}\n"));
+    std::fs::write(&files, lines.concat()).unwrap();
+    // An estimate of nothing makes the least timeout the soft and the hard one.
+    let done = Tool::new(&house.server, "rrr-submit")
+        .args([
+            "--no-rsync",
+            "--follow",
+            "--max-trials",
+            "1",
+            "--least-timeout",
+            "1",
+        ])
+        .args(["--slave", SLAVE, "--files-from", "files", "3-good.py"])
+        .dir(house.suite.path())
+        .run();
+    let ran = crate::Ran {
+        house: &house,
+        done,
+    };
+    for file in ["1-hangs.py", "2-ignores-term.py"] {
+        assert!(
+            ran.verdict(file).starts_with("timeout "),
+            "{:?}",
+            ran.trial(file)
+        );
+    }
+    assert_eq!(ran.verdict("3-good.py"), "passed 1 0 0");
+}
+
+#[test]
+fn i10_a_daemon_that_a_test_orphans_is_gone_before_the_next_test() {
+    let house = house(1);
+    let daemon = "import subprocess\nsubprocess.run(['sh', '-c', 'setsid sleep 600 & echo $! > pid; setsid sleep 600 &'])\nanswer('passed')";
+    let look = "pid = open('pid').read().strip()\nanswer('failed' if os.path.exists('/proc/' + pid) else 'passed')";
+    house.suite.file("1.py", daemon).file("2.py", look);
+    let ran = house.run(SLAVE, &[]);
+    assert_eq!(ran.verdict("1.py"), "passed 1 0 0");
+    let said = &ran.trial("1.py")["stderr"];
+    assert!(said.contains("killed 2 process(es)"), "{said}");
+    assert_eq!(ran.verdict("2.py"), "passed 1 0 0");
+    let family = house.worker.family();
+    assert!(
+        !family
+            .iter()
+            .any(|member| member.command.contains("sleep 600")),
+        "{family:?}"
+    );
+}
+
+#[test]
+fn a_cancel_ends_the_runner_and_all_below_it() {
+    let house = house(2);
+    house
+        .suite
+        .file(
+            "1.py",
+            "import subprocess\nopen('began', 'a').write('1')\nsubprocess.run(['sleep', '600'])",
+        )
+        .file("2.py", "open('began', 'a').write('2')\ntime.sleep(600)");
+    let submit = Tool::new(&house.server, "rrr-submit")
+        .args(["--no-rsync", "--follow", "--slave", SLAVE])
+        .args(house.suite.files())
+        .dir(house.suite.path())
+        .spawn();
+    eventually(PATIENCE, "both tests", || {
+        (house.suite.lines("began").concat().len() == 2).then_some(())
+    });
+    Tool::new(&house.server, "rrr-cancel").arg("--all").run();
+    submit.wait(PATIENCE).expect_code(3);
+    eventually(PATIENCE, "the runners' end", || {
+        let family = house.worker.family();
+        let alive = |word: &str| family.iter().any(|member| member.command.contains(word));
+        (!alive("python3") && !alive("sleep 600")).then_some(())
+    });
+}
+
+#[test]
+fn a_runner_that_cannot_start_fails_the_taskset_and_burns_no_trial() {
+    for (runner, says) in [
+        ("no-such-runner", "no-such-runner"),
+        ("false", "exit code 1"),
+        ("sh -c 'echo nonsense >&4; sleep 60'", "did not say hello"),
+        (
+            "sh -c 'echo \"{\\\"type\\\":\\\"hello\\\",\\\"version\\\":9}\" >&4; sleep 60'",
+            "version 9",
+        ),
+    ] {
+        let house = house(1);
+        house.suite.file("a.py", "answer('passed')");
+        let ran = house.run(&format!("rrr-slave --adapter serve -- {runner}"), &[]);
+        let receipt = ran.done.receipt();
+        let reason = receipt["fail_reason"].as_str().unwrap_or_default();
+        assert!(reason.contains(says), "{runner}: {receipt}");
+        assert_eq!(receipt["failed"], 0, "{receipt}");
+    }
+}
+
+#[test]
+fn the_runner_of_the_manual_page_works() {
+    let page = include_str!("../../man/rrr-runner.7");
+    let (_, behind) = page.split_once("IN TEN LINES\n.nf\n").unwrap();
+    let (program, _) = behind.split_once(".fi\n").unwrap();
+    assert_eq!(program.lines().count(), 10);
+    let house = House::new(1);
+    std::fs::write(house.suite.path().join("runner.py"), program).unwrap();
+    house
+        .suite
+        .file("good.sh", "echo $RRR_ATTEMPT; exit 0")
+        .file("bad.sh", "exit 1");
+    let ran = house.run(SLAVE, &[]);
+    assert_eq!(ran.verdict("good.sh"), "passed 1 0 0");
+    assert_eq!(ran.verdict("bad.sh"), "failed 0 0 1");
+    assert_eq!(ran.trial("good.sh")["stdout"], "1\n");
+}
