@@ -6,6 +6,7 @@
 
 use crate::key::{self, TaskKey, TasksetKey, TrialKey};
 use crate::lua;
+use crate::stop;
 use crate::store::{Store, script::Script};
 
 /// A message in the arbiter's queue.
@@ -48,7 +49,11 @@ pub fn peek(
     count: usize,
     wait: f64,
 ) -> anyhow::Result<Vec<Vec<u8>>> {
-    store.call(|c, _| {
+    store.call(|c, attempt| {
+        // The signal that asks to stop breaks the wait: do not begin it again.
+        if attempt > 0 && stop::requested() {
+            return Ok(Vec::new());
+        }
         let (_, messages): (redis::Value, Vec<Vec<u8>>) = redis::pipe()
             .cmd("BLMOVE")
             .arg(queue)

@@ -70,6 +70,7 @@ pub fn register(store: &mut Store, card: &Card) -> anyhow::Result<Option<String>
                 .arg(&card.worker_type)
                 .arg(card.slaves)
                 .arg(VERSION)
+                .arg(time::now())
                 .invoke(c)
         })?;
         if holder.is_empty() {

@@ -1,13 +1,21 @@
 -- worker_register: a worker takes its id.
 -- Guarantees that two living workers never share an id (C9). A predecessor whose process the
--- caller knows to be gone is replaced at once.
+-- caller knows to be gone is replaced at once, and the worker log that it left open is closed, so
+-- that nobody waits for its end.
 -- KEYS 1 worker, 2 heartbeat, 3 worker set, 4 dispatcher_queue
 -- ARGV 1 instance, 2 the instance known to be gone ('' for none), 3 heartbeat seconds,
---      4 worker_type, 5 slaves, 6 version
+--      4 worker_type, 5 slaves, 6 version, 7 now
 -- returns '' when registered, else the instance that holds the id
 local holder = redis.call('HGET', KEYS[1], 'instance') or 'unknown'
 if redis.call('EXISTS', KEYS[2]) == 1 and holder ~= ARGV[1] and holder ~= ARGV[2] then
   return holder
+end
+local on_hand = redis.call('HGET', KEYS[1], 'taskset') or ''
+for _, log in ipairs(redis.call('LRANGE', on_hand .. ':worker_log', 0, -1)) do
+  local f = redis.call('HMGET', log, 'worker', 'finished_at')
+  if f[1] == KEYS[1] and not f[2] then
+    redis.call('HSET', log, 'finished_at', ARGV[7])
+  end
 end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'worker_type', ARGV[4], 'slaves', ARGV[5], 'version', ARGV[6], 'instance', ARGV[1])

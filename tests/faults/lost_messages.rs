@@ -66,3 +66,43 @@ fn q4_the_queue_of_a_dead_worker_goes_with_it() {
     });
     assert!(server.list("rrrspec:worker:dead:worker_queue").is_empty());
 }
+
+/// Lets an arbiter die at every command while it handles `message`, which must have its effect.
+fn survives_every_death(message: &str, crash: Crash, status: &str) {
+    let server = Server::new();
+    for number in 1.. {
+        server.run::<()>(&["FLUSHALL"]);
+        let taskset = hand::taskset(&server, "t", &["a"]).running();
+        server.tell_arbiter(message);
+        let proxy = Proxy::start(&server);
+        proxy.crash_at(number, crash);
+        Tool::new(&proxy, "rrr-arbiter").arg("--drain").run();
+        drain(&server, "rrr-arbiter");
+        let point = format!("'{message}', command {number}, {crash:?}");
+        assert_eq!(taskset.status().as_deref(), Some(status), "{point}");
+        let list = |name| server.list(name);
+        assert_eq!(list("rrrspec:persister_queue"), [&*taskset.key], "{point}");
+        assert!(list("rrrspec:arbiter_queue").is_empty(), "{point}");
+        assert!(list("rrrspec:active_taskset").is_empty(), "{point}");
+        if proxy.crashes() == 0 {
+            assert!(number > 5, "only {number} commands were seen");
+            return;
+        }
+    }
+}
+
+#[test]
+fn q1_no_cancel_and_no_fail_is_lost_when_the_arbiter_dies_at_any_command() {
+    let messages = [
+        ("cancel\trrrspec:taskset:t", "cancelled"),
+        ("cancel", "cancelled"),
+        ("fail\trrrspec:taskset:t", "failed"),
+    ];
+    std::thread::scope(|scope| {
+        for (message, status) in messages {
+            for crash in [Crash::Before, Crash::After] {
+                scope.spawn(move || survives_every_death(message, crash, status));
+            }
+        }
+    });
+}

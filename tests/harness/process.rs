@@ -125,6 +125,13 @@ impl Running {
         self.handle.ended().is_none()
     }
 
+    /// Whether a signal has ended it.
+    pub fn was_killed(&self) -> bool {
+        self.handle
+            .ended()
+            .is_some_and(|end| end.signal().is_some())
+    }
+
     /// Waits for its end; panics with all it wrote when `bound` is over.
     #[track_caller]
     pub fn wait(&self, bound: Duration) -> Finished {

@@ -1,0 +1,406 @@
+//! The crash-point sweep: whatever instruction a role dies at, nothing is lost or counted twice.
+//!
+//! A small taskset runs with one role's connections through the proxy. For every k, in a run of
+//! its own, the process that sends the k-th command is killed: before the server has seen the
+//! command, and after the server has applied it and before anybody has seen the reply. It is
+//! started again, and the taskset must end with the right verdict, the right counts, one record,
+//! and no key left behind. A sweep ends with the first k that no command reached, so that it
+//! covers all of them, those of a role's start and of its clean end too. Pairs of crashes are
+//! sampled: `RRR_SEED=N` repeats a sample.
+
+mod harness;
+use harness::*;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+/// What is put behind the proxy. A slave is started again by its worker, everybody else by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Submit,
+    Dispatch,
+    Arbiter,
+    Worker,
+    Slave,
+    Persist,
+}
+
+const ROLES: [Role; 6] = [
+    Role::Submit,
+    Role::Dispatch,
+    Role::Arbiter,
+    Role::Worker,
+    Role::Slave,
+    Role::Persist,
+];
+
+/// A point at which a role dies.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    role: Role,
+    number: u64,
+    crash: Crash,
+}
+
+/// A system that runs one small suite, one of its roles behind a proxy.
+struct Bench {
+    server: Server,
+    proxy: Proxy,
+    suite: Suite,
+    records: Suite,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let server = Server::new();
+        let suite = Suite::new();
+        suite
+            .file("pass.sh", "exit 0")
+            .file("fail.sh", "exit 1")
+            .file("pend.sh", "exit 77")
+            .file("flaky.sh", "[ -e seen ] && exit 0; touch seen; exit 1");
+        Self {
+            proxy: Proxy::start(&server),
+            server,
+            suite,
+            records: Suite::new(),
+        }
+    }
+
+    fn tool(&self, role: Role, through_proxy: bool) -> Tool {
+        let url = |proxied| match proxied {
+            true => self.proxy.url(),
+            false => self.server.url(),
+        };
+        let new = |name: &str| Tool::new(&url(through_proxy), name);
+        match role {
+            Role::Dispatch => new("rrr-dispatch"),
+            Role::Arbiter => new("rrr-arbiter"),
+            Role::Persist => new("rrr-persist").arg("--log-dir").arg(self.records.path()),
+            Role::Worker => new("rrr-worker")
+                .args(["--worker-id", "w", "--slaves", "2", "--in-place"])
+                .arg(self.suite.path()),
+            Role::Submit | Role::Slave => {
+                let redis = url(through_proxy && role == Role::Slave);
+                let slave = format!("rrr-slave --redis {redis} -- sh {{}}");
+                Tool::new(&url(through_proxy && role == Role::Submit), "rrr-submit")
+                    .args(["--no-rsync", "--follow", "--slave", &slave])
+                    .args(self.suite.files())
+                    .dir(self.suite.path())
+            }
+        }
+    }
+
+    /// Whether everybody is done with everything that was handed over.
+    fn is_done(&self) -> bool {
+        let empty = |queue| self.server.run::<u64>(&["EXISTS", queue]) == 0;
+        let queues = [
+            "rrrspec:active_taskset",
+            "rrrspec:arbiter_queue",
+            "rrrspec:persister_queue",
+        ];
+        queues.into_iter().all(empty)
+            && self.server.hget("rrrspec:worker:w", "taskset").is_none()
+            && !self.tasksets().is_empty()
+    }
+
+    /// The tasksets that have ended.
+    fn tasksets(&self) -> Vec<String> {
+        let keys: Vec<String> = self
+            .server
+            .run(&["KEYS", "rrrspec:taskset:????????-*:tasks"]);
+        let keys = keys.iter().filter_map(|key| key.strip_suffix(":tasks"));
+        let ended = keys.filter(|key| self.server.hget(key, "finished_at").is_some());
+        ended.map(str::to_owned).collect()
+    }
+
+    /// What is wrong with how it ended.
+    fn violations(&self) -> Vec<String> {
+        let keys = self.server.dump_keys();
+        let mut wrong = Vec::new();
+        let mut check = |good: bool, what: String| {
+            if !good {
+                wrong.push(what);
+            }
+        };
+        for (name, key) in &keys {
+            check(
+                key.ttl.is_some() || may_stay(name),
+                format!("'{name}' never expires"),
+            );
+        }
+        let dead = keys.keys().filter(|name| name.ends_with(":dead"));
+        dead.for_each(|name| check(false, format!("{name}: {}", keys[name])));
+        let tasksets = self.tasksets();
+        for taskset in &tasksets {
+            let fields = &keys[taskset].value;
+            let counts = [&fields["succeeded_count"], &fields["failed_count"]];
+            check(fields["status"] == "failed", format!("{taskset}: {fields}"));
+            check(counts == ["3", "1"], format!("{taskset}: {fields}"));
+            check(
+                !keys.contains_key(&format!("{taskset}:tasks_left")),
+                "tasks left".into(),
+            );
+            check(
+                !keys.contains_key(&format!("{taskset}:task_queue")),
+                "tasks queued".into(),
+            );
+            for (file, wanted) in VERDICTS {
+                let task = format!("{taskset}:task:{file}");
+                let status = &keys[&task].value["status"];
+                check(status == wanted, format!("{file}: {status}"));
+                let trials = keys[&format!("{task}:trial")].value.as_array().unwrap();
+                // Three tries, and one that was stopped with its worker.
+                check(
+                    trials.len() <= 4,
+                    format!("{file}: {} trials", trials.len()),
+                );
+                for trial in trials {
+                    let trial = &keys[trial.as_str().unwrap()];
+                    check(trial.value["status"] != Value::Null, format!("{trial}"));
+                }
+            }
+            let entries = keys[&format!("{taskset}:events")].value.as_array().unwrap();
+            let events = entries
+                .iter()
+                .flat_map(|entry| entry.as_object().unwrap().values());
+            let parse = |text: &Value| serde_json::from_str(text.as_str().unwrap()).unwrap();
+            let events: Vec<Value> = events.map(parse).collect();
+            let count = |name: &str| events.iter().filter(|e| e["event"] == name).count();
+            let finals = (count("task_finished"), count("taskset_finished"));
+            check(finals == (4, 1), format!("finals: {finals:?}"));
+        }
+        let files = std::fs::read_dir(self.records.path()).unwrap().flatten();
+        let mut records = BTreeSet::new();
+        for file in files {
+            let text = std::fs::read_to_string(file.path()).unwrap();
+            let record: Value = serde_json::from_str(&text).unwrap_or(json!(text));
+            let statuses: BTreeSet<(&str, &str)> = record["tasks"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|task| Some((task["spec_file"].as_str()?, task["status"].as_str()?)))
+                .collect();
+            check(
+                statuses == BTreeSet::from(VERDICTS),
+                format!("record: {text}"),
+            );
+            records.insert(record["key"].as_str().unwrap_or_default().to_owned());
+        }
+        let ended: BTreeSet<String> = tasksets.into_iter().collect();
+        check(
+            records == ended,
+            format!("records: {records:?}, tasksets: {ended:?}"),
+        );
+        wrong
+    }
+}
+
+/// What each file of the suite must end with.
+const VERDICTS: [(&str, &str); 4] = [
+    ("pass.sh", "passed"),
+    ("fail.sh", "failed"),
+    ("pend.sh", "pending"),
+    ("flaky.sh", "passed"),
+];
+
+/// Keys that may stand without a time to live: rrr-protocol(7) names them.
+fn may_stay(key: &str) -> bool {
+    let name = key.strip_prefix("rrrspec:").unwrap_or(key);
+    let fixed = ["dispatcher_queue", "worker"].contains(&name);
+    fixed || name.starts_with("estimate_")
+}
+
+/// Runs the suite, with crashes of one role; whether it got to all of them, and what is wrong.
+fn run(points: &[Point]) -> (bool, Vec<String>) {
+    let bench = Bench::new();
+    let role = points[0].role;
+    for point in points {
+        bench.proxy.crash_at(point.number, point.crash);
+    }
+    let daemons = [Role::Arbiter, Role::Dispatch, Role::Persist, Role::Worker];
+    let start = |daemon| (daemon, bench.tool(daemon, daemon == role).spawn());
+    let mut running: Vec<(Role, Running)> = daemons.map(start).into();
+    let mut submitter = match role {
+        Role::Submit | Role::Slave => bench.tool(role, true).spawn(),
+        _ => bench.tool(Role::Submit, false).spawn(),
+    };
+    let done = wait::within(PATIENCE, || {
+        for (daemon, process) in &mut running {
+            if !process.is_running() {
+                // The second crash, if there is one, is to hit it again.
+                let again = bench.proxy.crashes() < points.len();
+                *process = bench.tool(*daemon, again).spawn();
+            }
+        }
+        if role == Role::Submit && submitter.was_killed() {
+            submitter = bench
+                .tool(Role::Submit, bench.proxy.crashes() < points.len())
+                .spawn();
+        }
+        (!submitter.is_running() && bench.is_done()).then_some(())
+    });
+    let mut wrong = Vec::new();
+    if done.is_none() {
+        wrong.push(format!(
+            "it has not ended: {:#?}",
+            dump::lines(&bench.server.dump_keys())
+        ));
+    }
+    // A clean end is a part of the sweep; that of the others is not waited for.
+    running.retain(|(daemon, _)| *daemon == role);
+    running.iter().for_each(|(_, process)| process.term());
+    for (daemon, process) in &running {
+        let end = process.wait(PATIENCE);
+        if end.code != Some(0) && !(*daemon == role && end.signal == Some(9)) {
+            wrong.push(format!("{daemon:?}: {end:#?}"));
+        }
+    }
+    if done.is_some() {
+        let end = submitter.wait(PATIENCE);
+        if end.code != Some(1) {
+            wrong.push(format!("the submitter: {end:#?}"));
+        }
+        wrong.extend(bench.violations());
+    }
+    if !wrong.is_empty() {
+        let seen = bench.proxy.transcript();
+        let at = |point: &Point| seen.get(point.number as usize - 1).cloned();
+        let at: Vec<_> = points.iter().map(at).collect();
+        wrong.insert(0, format!("{points:?}: {at:?}"));
+    }
+    (bench.proxy.crashes() == points.len(), wrong)
+}
+
+/// Runs at once for each side of a sweep: they mostly wait.
+const AT_ONCE: usize = 3;
+
+/// Kills `role` at every command, both sides, and reports every violation.
+fn sweep(role: Role) {
+    let began = Instant::now();
+    let swept = |crash| {
+        let next = AtomicU64::new(1);
+        let end = AtomicU64::new(u64::MAX);
+        let worker = || {
+            let mut violations = Vec::new();
+            loop {
+                let number = next.fetch_add(1, SeqCst);
+                if number >= end.load(SeqCst) {
+                    return violations;
+                }
+                let (reached, wrong) = run(&[Point {
+                    role,
+                    number,
+                    crash,
+                }]);
+                violations.extend(wrong);
+                if !reached {
+                    end.fetch_min(number, SeqCst);
+                }
+            }
+        };
+        let violations = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(worker)).collect();
+            let all = workers
+                .into_iter()
+                .flat_map(|worker| worker.join().unwrap());
+            all.collect::<Vec<_>>()
+        });
+        (end.into_inner() - 1, violations)
+    };
+    let [before, after] = std::thread::scope(|scope| {
+        let sides = [Crash::Before, Crash::After].map(|crash| scope.spawn(move || swept(crash)));
+        sides.map(|side| side.join().unwrap())
+    });
+    let seconds = began.elapsed().as_secs();
+    println!(
+        "{role:?}: {} points before, {} after, in {seconds} s",
+        before.0, after.0
+    );
+    for (points, violations) in [before, after] {
+        assert!(points > 5, "only {points} commands were seen");
+        assert!(
+            violations.is_empty(),
+            "{role:?}:\n{}",
+            violations.join("\n")
+        );
+    }
+}
+
+#[test]
+fn a_submitter_may_die_at_any_command() {
+    sweep(Role::Submit);
+}
+
+#[test]
+fn a_dispatcher_may_die_at_any_command() {
+    sweep(Role::Dispatch);
+}
+
+#[test]
+fn an_arbiter_may_die_at_any_command() {
+    sweep(Role::Arbiter);
+}
+
+#[test]
+fn a_worker_may_die_at_any_command() {
+    sweep(Role::Worker);
+}
+
+#[test]
+fn a_slave_may_die_at_any_command() {
+    sweep(Role::Slave);
+}
+
+#[test]
+fn a_persister_may_die_at_any_command() {
+    sweep(Role::Persist);
+}
+
+#[test]
+fn a_role_may_die_twice() {
+    let given = std::env::var("RRR_SEED").ok();
+    let seed = given.map_or_else(|| fastrand::u64(..), |text| text.parse().expect("a number"));
+    println!("RRR_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut crash = |role, from| Point {
+        role,
+        number: random.u64(from + 1..from + 40),
+        crash: if random.bool() {
+            Crash::Before
+        } else {
+            Crash::After
+        },
+    };
+    let pairs: Vec<[Point; 2]> = ROLES
+        .into_iter()
+        .flat_map(|role| [role; 10])
+        .map(|role| {
+            let first = crash(role, 0);
+            [first, crash(role, first.number)]
+        })
+        .collect();
+    let next = AtomicU64::new(0);
+    let worker = || {
+        let mut outcomes = Vec::new();
+        while let Some(pair) = pairs.get(next.fetch_add(1, SeqCst) as usize) {
+            outcomes.push(run(pair));
+        }
+        outcomes
+    };
+    let outcomes = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..2 * AT_ONCE).map(|_| scope.spawn(worker)).collect();
+        let all = workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap());
+        all.collect::<Vec<_>>()
+    });
+    let reached = outcomes.iter().filter(|outcome| outcome.0).count();
+    println!("{reached} of {} pairs were reached", outcomes.len());
+    let violations: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.1).collect();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+    assert!(reached > 0, "no pair was reached");
+}
