@@ -1,6 +1,6 @@
 //! The flags of rrr-slave that say how tasks are run.
 
-use super::{Adapter, Exec, Place, Serve};
+use super::{Adapter, Exec, Place, Serve, pytest, rspec};
 use crate::{cli, report};
 use std::ffi::OsString;
 use std::process::Command;
@@ -19,10 +19,25 @@ pub struct Choice {
     /// PATH ({} is the spec file); CMD's {report} is its path
     #[arg(long, value_name = "FORMAT[:PATH]")]
     report: Option<report::Source>,
+    /// Load FILE once, before all spec files [default: spec/rails_helper.rb or spec/spec_helper.rb,
+    /// the topmost conftest.py files]
+    #[arg(long, value_name = "FILE")]
+    preload: Vec<String>,
+    /// Where a spec file runs: in a fork of its own, or (none) in the runner [default: fork]
+    #[arg(long, value_enum)]
+    isolation: Option<Isolation>,
+    /// Ruby or Python to use, with its arguments [default: that of the project: bundle exec ruby if
+    /// there is a Gemfile; the Python of a virtual environment, or that of the pytest on PATH]
+    #[arg(long, value_name = "CMD")]
+    interpreter: Option<String>,
+    /// Most private memory of a test process, in MiB; allocations beyond it fail
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
+    memory_max: Option<u64>,
     /// Seconds a runner has to start
     #[arg(long, value_name = "SEC", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     boot_timeout: u64,
-    /// Command for each task; {} is its spec file, appended when there is no {}
+    /// Command for each task ({} is its spec file, appended when there is no {}), or the runner; for
+    /// rspec and pytest, options of theirs
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
 }
@@ -34,6 +49,17 @@ enum Name {
     Exec,
     /// Start CMD once; it speaks the runner protocol, see rrr-runner(7)
     Serve,
+    /// Load RSpec and the suite's helpers once
+    Rspec,
+    /// Load pytest and the suite's conftest files once
+    Pytest,
+}
+
+/// Where a spec file runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Isolation {
+    Fork,
+    None,
 }
 
 impl Choice {
@@ -50,31 +76,79 @@ impl Choice {
                 cli::usage("--report is for --adapter exec: a runner counts by itself").into(),
             );
         }
-        let boot = Duration::from_secs(self.boot_timeout);
-        Ok(match self.adapter {
-            Name::Exec => Box::new(Exec::new(
+        let bundled = matches!(self.adapter, Name::Rspec | Name::Pytest);
+        if !bundled
+            && (self.isolation.is_some() || self.interpreter.is_some() || !self.preload.is_empty())
+        {
+            return Err(cli::usage(
+                "--preload, --isolation and --interpreter are for --adapter rspec and pytest",
+            )
+            .into());
+        }
+        let memory = self.memory_max.map(|mib| mib << 20);
+        if self.adapter == Name::Exec {
+            return Ok(Box::new(Exec::new(
                 place,
                 self.command.clone(),
                 self.pending_code,
                 self.report.clone(),
+                memory,
                 secrets,
-            )?),
-            Name::Serve => {
-                let Some((program, words)) = self.command.split_first() else {
-                    return Err(cli::usage("no runner is named")
-                        .hint("end with '-- CMD', a program that speaks rrr-runner(7)")
-                        .into());
-                };
-                let (program, words) = (program.clone(), words.to_vec());
-                Box::new(Serve::new(place, boot, move |_| {
-                    let mut command = Command::new(&program);
-                    command.args(&words);
-                    for name in &secrets {
-                        command.env_remove(name);
-                    }
-                    command
-                })?)
+            )?));
+        }
+        let words = match self.adapter {
+            Name::Rspec => {
+                self.bundled(rspec::interpreter, "rrr_rspec.rb", rspec::RUNNER, &place)?
             }
-        })
+            Name::Pytest => {
+                self.bundled(pytest::interpreter, "rrr_pytest.py", pytest::RUNNER, &place)?
+            }
+            _ if self.command.is_empty() => {
+                return Err(cli::usage("no runner is named")
+                    .hint("end with '-- CMD', a program that speaks rrr-runner(7)")
+                    .into());
+            }
+            _ => self.command.clone(),
+        };
+        let start = move || {
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..]);
+            for name in &secrets {
+                command.env_remove(name);
+            }
+            command
+        };
+        let boot = Duration::from_secs(self.boot_timeout);
+        Ok(Box::new(Serve::new(place, boot, memory, start)?))
+    }
+
+    /// The command of a runner that comes with this program, written to the slave's folder.
+    fn bundled(
+        &self,
+        find: fn() -> Vec<String>,
+        name: &str,
+        text: &str,
+        place: &Place,
+    ) -> anyhow::Result<Vec<String>> {
+        let mut words = match &self.interpreter {
+            Some(command) => shlex::split(command)
+                .filter(|words| !words.is_empty())
+                .ok_or_else(|| cli::usage(format!("--interpreter '{command}': not a command")))?,
+            None => find(),
+        };
+        let script = place.path().join(name);
+        std::fs::write(&script, text)?;
+        words.push(script.to_string_lossy().into_owned());
+        words.push(match self.isolation {
+            Some(Isolation::Fork) | None => "fork".into(),
+            Some(Isolation::None) => "none".into(),
+        });
+        for file in &self.preload {
+            words.push("--preload".into());
+            words.push(file.clone());
+        }
+        words.push("--".into());
+        words.extend(self.command.iter().cloned());
+        Ok(words)
     }
 }

@@ -5,7 +5,9 @@ use super::{Adapter, CAPTURE, GRACE, Made, Order, Place, report};
 use crate::child::{End, Exit, Leftovers, Limits, Outcome, Supervisor, Watch};
 use crate::report::Source;
 use crate::{cli, trial};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Runs a command for each task.
@@ -15,13 +17,14 @@ pub struct Exec {
     command: Vec<String>,
     pending_code: i32,
     report: Option<Source>,
+    memory: Option<u64>,
     secrets: Vec<OsString>,
 }
 
 impl Exec {
     /// Runs `command`, with `{}` for the spec file, or the spec file behind it, and `{report}` for the
     /// file of its report. `pending_code` is the exit code that means pending; the variables `secrets`
-    /// are kept from it.
+    /// are kept from it, and it may have `memory` bytes of its own.
     ///
     /// Errors: there is no such command, said here at once and not once a task.
     pub fn new(
@@ -29,6 +32,7 @@ impl Exec {
         command: Vec<String>,
         pending_code: i32,
         report: Option<Source>,
+        memory: Option<u64>,
         secrets: Vec<OsString>,
     ) -> anyhow::Result<Self> {
         let Some(program) = command.first() else {
@@ -43,6 +47,7 @@ impl Exec {
             command,
             pending_code,
             report,
+            memory,
             secrets,
         })
     }
@@ -64,6 +69,16 @@ impl Exec {
         }
         command.envs(self.place.variables());
         command.envs(Place::variables_of(order));
+        if let Some(bytes) = self.memory {
+            let limit = Rlimit {
+                current: Some(bytes),
+                maximum: Some(bytes),
+            };
+            // SAFETY: setrlimit is async-signal-safe, and nothing else happens between fork and exec.
+            unsafe {
+                command.pre_exec(move || Ok(setrlimit(Resource::Data, limit)?));
+            }
+        }
         command
     }
 

@@ -3,8 +3,10 @@
 mod choice;
 mod exec;
 mod place;
+mod pytest;
 mod report;
 mod resident;
+mod rspec;
 mod serve;
 mod wire;
 

@@ -6,7 +6,9 @@ use crate::child::capture::{Capture, Captured};
 use crate::child::{Exit, Watch, reap};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, Signal, kill_process_group, pidfd_open, prlimit,
+};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -93,6 +95,16 @@ impl Resident {
             strays: Strays::open()?,
             buffer: vec![0; CHUNK],
         })
+    }
+
+    /// Limits the private memory of it and of what it starts from now on.
+    pub fn limit_memory(&self, bytes: u64) -> io::Result<()> {
+        let limit = Rlimit {
+            current: Some(bytes),
+            maximum: Some(bytes),
+        };
+        prlimit(Some(self.group), Resource::Data, limit)?;
+        Ok(())
     }
 
     /// Writes a line to it. It reads each before it is sent the next, so one always has room.

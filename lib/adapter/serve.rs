@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 pub struct Serve {
     place: Place,
     /// How the runner is started.
-    command: Box<dyn Fn(&Place) -> Command>,
+    command: Box<dyn Fn() -> Command>,
     boot: Duration,
+    memory: Option<u64>,
     runner: Option<Runner>,
 }
 
@@ -25,29 +26,35 @@ struct Runner {
 }
 
 impl Serve {
-    /// A runner that `command` gives, and that has `boot` to say hello each time it is started.
+    /// A runner that `command` gives, and that has `boot` to say hello each time it is started. It and
+    /// each process below it may have `memory` bytes of their own.
     pub fn new(
         place: Place,
         boot: Duration,
-        command: impl Fn(&Place) -> Command + 'static,
+        memory: Option<u64>,
+        command: impl Fn() -> Command + 'static,
     ) -> anyhow::Result<Self> {
         crate::child::reap::become_subreaper()?;
         Ok(Self {
             place,
             command: Box::new(command),
             boot,
+            memory,
             runner: None,
         })
     }
 
     fn start(&mut self, watch: &mut dyn Watch) -> anyhow::Result<()> {
-        let mut command = (self.command)(&self.place);
+        let mut command = (self.command)();
         command.envs(self.place.variables());
         let program = command.get_program().to_string_lossy().into_owned();
         let mut process = Resident::start(&mut command).map_err(|error| {
             cli::usage(format!("cannot run '{program}': {error}"))
                 .hint("install it on this worker, or name it by its path")
         })?;
+        if let Some(bytes) = self.memory {
+            process.limit_memory(bytes)?;
+        }
         let hello = serde_json::to_string(&wire::Order::Hello { versions: VERSIONS })?;
         let said = process
             .say(&hello)

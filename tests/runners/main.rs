@@ -3,7 +3,9 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod pytest;
 mod reports;
+mod rspec;
 mod serve;
 
 use harness::*;

@@ -124,6 +124,8 @@ impl Slot {
         taskset: &TasksetKey,
         status: ExitStatus,
     ) -> anyhow::Result<()> {
+        // It may have said its last words since we looked.
+        self.read_stderr(store, taskset)?;
         let key = self.find_key(store, taskset)?;
         self.flush_log(store, taskset)?;
         self.child = None;

@@ -1,0 +1,265 @@
+//! pytest, loaded once: what its own command would say of a file, and nothing that a file does to its
+//! process harms the next.
+
+use crate::House;
+use crate::harness::*;
+
+const FORK: &str = "rrr-slave --adapter pytest";
+const NONE: &str = "rrr-slave --adapter pytest --isolation none";
+
+#[test]
+fn tests_are_counted_as_pytest_counts_them() {
+    let house = House::new(1);
+    house
+        .suite
+        .file(
+            "test_a.py",
+            "import pytest\ndef test_passes():\n    pass\ndef test_fails():\n    print('seen')\n    assert 1 == 2\n@pytest.mark.skip(reason='not now')\ndef test_skips(): pass\n@pytest.mark.xfail(reason='known')\ndef test_xfails(): assert 0\n@pytest.mark.xfail\ndef test_xpasses(): pass\n@pytest.mark.parametrize('n', [1, 2])\ndef test_many(n): pass\n",
+        )
+        .file("test_b.py", "class TestB:\n    def test_b(self): pass\n")
+        .file("test_c.py", "import pytest\npytest.skip('no module', allow_module_level=True)\n")
+        .file("test_d.py", "def test_d(): pass\nraise RuntimeError('outside')\n")
+        .file("test_e.py", "# no tests\n")
+        .file(
+            "test_f.py",
+            "import pytest\n@pytest.fixture\ndef bad(): raise RuntimeError('no set-up')\n@pytest.fixture\ndef late():\n    yield\n    raise RuntimeError('no tear-down')\ndef test_1(bad): pass\ndef test_2(late): pass\n",
+        )
+        .file("test_g.py", "import unittest\nclass T(unittest.TestCase):\n    def test_1(self): self.assertTrue(True)\n    @unittest.skip('x')\n    def test_2(self): pass\n")
+        .file("test_h.py", "import pytest\ndef test_h(): pytest.exit('enough')\n")
+        .file("test_a.py::test_many[2]", "");
+    std::fs::remove_file(house.suite.path().join("test_a.py::test_many[2]")).unwrap();
+    for slave in [FORK, NONE] {
+        let ran = house.run(slave, &[]);
+        for (file, verdict) in [
+            ("test_a.py", "failed 4 2 1"),
+            ("test_b.py", "passed 1 0 0"),
+            ("test_c.py", "pending 0 1 0"),
+            ("test_d.py", "error 0 0 0"),
+            ("test_e.py", "error 0 0 0"),
+            ("test_f.py", "failed 0 0 2"),
+            ("test_g.py", "passed 1 1 0"),
+            ("test_a.py::test_many[2]", "passed 1 0 0"),
+        ] {
+            assert_eq!(ran.verdict(file), verdict, "{slave} {:?}", ran.trial(file));
+        }
+        assert!(ran.verdict("test_h.py").starts_with("error"), "{slave}");
+        let trial = ran.trial("test_a.py");
+        assert!(trial["stdout"].contains("assert 1 == 2"), "{trial:?}");
+        assert!(trial["stdout"].contains("seen"), "{trial:?}");
+        assert!(
+            trial["stdout"].contains("1 failed, 3 passed, 1 skipped, 1 xfailed, 1 xpassed"),
+            "{trial:?}"
+        );
+        let examples = ran.examples("test_a.py");
+        assert_eq!(examples.len(), 7);
+        let bad = &examples[1];
+        assert_eq!(bad["id"], "test_a.py::test_fails");
+        assert_eq!(
+            (bad["file"].as_str(), bad["line"].as_u64()),
+            (Some("test_a.py"), Some(4))
+        );
+        assert!(
+            bad["message"].as_str().unwrap().contains("assert 1 == 2"),
+            "{bad}"
+        );
+        assert!(examples[2]["message"].as_str().unwrap().contains("not now"));
+        let examples = ran.examples("test_d.py");
+        let outside = examples
+            .first()
+            .unwrap_or_else(|| panic!("{slave} {:?}", ran.trial("test_d.py")));
+        assert!(
+            outside["message"].as_str().unwrap().contains("outside"),
+            "{outside}"
+        );
+    }
+}
+
+#[test]
+fn conftest_and_plugins_are_loaded_once_and_sessions_end() {
+    let house = House::new(1);
+    std::fs::create_dir(house.suite.path().join("tests")).unwrap();
+    std::fs::write(
+        house.suite.path().join("tests/conftest.py"),
+        "import pytest\ndef trace(word):\n    with open('trace', 'a') as f: f.write(word + '\\n')\ntrace('load')\ndef pytest_addoption(parser): parser.addoption('--ours', default='no')\n@pytest.fixture(scope='session')\ndef shared(request):\n    trace('up')\n    yield request.config.getoption('--ours')\n    trace('down')\n",
+    )
+    .unwrap();
+    for n in 0..3 {
+        house.suite.file(
+            &format!("tests/test_{n}.py"),
+            "from conftest import trace\ndef test_x(shared):\n    assert shared == 'yes'\n    trace('run')\n",
+        );
+    }
+    for (slave, expected) in [
+        (FORK, "load up run down up run down up run down"),
+        (NONE, "load up run run run down"),
+    ] {
+        let ran = house.run(&format!("{slave} -- --ours yes"), &[]);
+        assert_eq!(
+            ran.done.receipt()["succeeded"],
+            3,
+            "{:?}",
+            ran.trial("tests/test_0.py")
+        );
+        let trace = eventually(PATIENCE, "the end of the session", || {
+            let lines = house.suite.lines("trace");
+            (lines.last()? == "down").then_some(lines)
+        });
+        assert_eq!(trace.join(" "), expected, "{slave}");
+        std::fs::remove_file(house.suite.path().join("trace")).unwrap();
+    }
+}
+
+#[test]
+fn a_conftest_that_does_not_load_stops_everything_and_is_told() {
+    let house = House::new(1);
+    std::fs::write(
+        house.suite.path().join("conftest.py"),
+        "import no_such_module\n",
+    )
+    .unwrap();
+    house.suite.file("test_a.py", "def test_a(): pass\n");
+    let ran = house.run(FORK, &[]);
+    let receipt = ran.done.expect_code(1).receipt();
+    let reason = receipt["fail_reason"].as_str().unwrap();
+    assert!(reason.contains("does not start"), "{reason}");
+}
+
+#[test]
+fn deselected_files_are_pending_and_variables_reach_the_tests() {
+    let house = House::new(2);
+    house
+        .suite
+        .file("test_a.py", "def test_slow(): pass\ndef test_fast(): pass\n")
+        .file("test_b.py", "def test_fast(): pass\n")
+        .file(
+            "test_c.py",
+            "import os\ndef test_slow():\n    env = os.environ\n    assert env['PYTEST_XDIST_WORKER'] == 'gw' + env['SLAVE_NUMBER']\n    assert env['PYTEST_XDIST_WORKER_COUNT'] == '2'\n    assert env['RRR_ATTEMPT'] == '1' and not os.listdir(env['TEST_TMPDIR'])\n    assert 'RRR_REDIS_URL' not in env\n",
+        );
+    for slave in [FORK, NONE] {
+        let ran = house.run(&format!("{slave} -- -k slow"), &[]);
+        assert_eq!(ran.verdict("test_a.py"), "passed 1 0 0", "{slave}");
+        assert_eq!(ran.verdict("test_b.py"), "pending 0 0 0", "{slave}");
+        assert_eq!(
+            ran.verdict("test_c.py"),
+            "passed 1 0 0",
+            "{slave} {:?}",
+            ran.trial("test_c.py")
+        );
+    }
+}
+
+#[test]
+fn abuse_in_a_fork_costs_its_own_file_only() {
+    let house = House::new(1);
+    let abuses = [
+        (
+            "1_exit",
+            "os._exit(0)",
+            "ended early (exit code 0), in test",
+        ),
+        ("2_segfault", "ctypes.string_at(0)", "signal 11), in test"),
+        (
+            "3_kill",
+            "os.kill(os.getpid(), 9); time.sleep(60)",
+            "signal 9",
+        ),
+        ("4_babbles", "os.write(4, b'nonsense\\n')", ""),
+        (
+            "5_memory",
+            "x = [b'x' * 10_000_000 for _ in iter(int, 1)]",
+            "",
+        ),
+        ("6_forks_on", "os.fork()", "passed"),
+        ("7_sys_exit", "sys.exit(0)", ""),
+    ];
+    for (name, code, _) in abuses {
+        let text = format!(
+            "import ctypes, os, sys, time\ndef test_fine(): pass\ndef test_abuse():\n    {code}\n"
+        );
+        house.suite.file(&format!("test_{name}.py"), &text);
+        house
+            .suite
+            .file(&format!("test_{name}_good.py"), "def test_x(): pass\n");
+    }
+    std::fs::write(
+        house.suite.path().join("conftest.py"),
+        "open('loads', 'a').write('x\\n')",
+    )
+    .unwrap();
+    let ran = house.run("rrr-slave --adapter pytest --memory-max 400", &[]);
+    for (name, _, says) in abuses {
+        let file = format!("test_{name}.py");
+        let trial = ran.trial(&file);
+        match says {
+            "passed" => assert_eq!(ran.verdict(&file), "passed 2 0 0", "{trial:?}"),
+            // A Python exception: an ordinary failure.
+            "" => assert_eq!(ran.verdict(&file), "failed 1 0 1", "{trial:?}"),
+            _ => {
+                assert_eq!(ran.verdict(&file), "error 1 0 0", "{trial:?}");
+                assert!(trial["stderr"].contains(says), "{trial:?}");
+            }
+        }
+        assert_eq!(ran.verdict(&format!("test_{name}_good.py")), "passed 1 0 0");
+    }
+    assert_eq!(
+        house.suite.lines("loads").len(),
+        1,
+        "the runner outlived them all"
+    );
+}
+
+#[test]
+fn hangs_and_daemons_of_a_fork_end_with_its_trial() {
+    let house = House::new(1);
+    let files = [
+        ("test_1_sleeps.py", "time.sleep(600)"),
+        (
+            "test_2_ignores.py",
+            "signal.signal(15, signal.SIG_IGN); time.sleep(600)",
+        ),
+        // One step of the interpreter: it hears no signal and lets nobody else run.
+        (
+            "test_3_holds.py",
+            "signal.signal(15, lambda *a: None); pow(3, 10**9)",
+        ),
+        (
+            "test_4_daemon.py",
+            "subprocess.run(['sh', '-c', 'setsid sleep 601 & sleep 602 &'])",
+        ),
+        ("test_5_good.py", "pass"),
+    ];
+    let mut list = String::new();
+    for (file, code) in files {
+        let text = format!("import signal, subprocess, time\ndef test_x():\n    {code}\n");
+        std::fs::write(house.suite.path().join(file), text).unwrap();
+        list.push_str(&format!(
+            "{{\"spec_file\":\"{file}\",\"estimate_sec\":0}}\n"
+        ));
+    }
+    std::fs::write(house.suite.path().join("list"), list).unwrap();
+    std::fs::write(
+        house.suite.path().join("conftest.py"),
+        "open('loads', 'a').write('x\\n')",
+    )
+    .unwrap();
+    let ran = house.run(FORK, &["--files-from", "list", "--least-timeout", "2"]);
+    for (file, _) in &files[..3] {
+        let trial = ran.trial(file);
+        assert_eq!(trial["status"], "timeout", "{file} {trial:?}");
+        assert!(trial["stderr"].contains("::test_x'"), "{file} {trial:?}");
+    }
+    assert_eq!(ran.verdict("test_4_daemon.py"), "passed 1 0 0");
+    assert_eq!(ran.verdict("test_5_good.py"), "passed 1 0 0");
+    assert_eq!(
+        house.suite.lines("loads").len(),
+        1,
+        "the runner outlived them all"
+    );
+    eventually(PATIENCE, "the end of all Python", || {
+        let family = house.worker.family();
+        let left = |member: &family::Member| {
+            member.command.contains("rrr_pytest.py") || member.command.contains("sleep 60")
+        };
+        (!family.iter().any(left)).then_some(())
+    });
+}

@@ -1,0 +1,273 @@
+//! RSpec, loaded once: what its own command would say of a file, and nothing that a file does to its
+//! process harms the next.
+
+use crate::House;
+use crate::harness::*;
+
+const FORK: &str = "rrr-slave --adapter rspec";
+const NONE: &str = "rrr-slave --adapter rspec --isolation none";
+
+#[test]
+fn examples_are_counted_as_rspec_counts_them() {
+    let house = House::new(1);
+    house
+        .suite
+        .file(
+            "spec/a_spec.rb",
+            "RSpec.describe 'A' do\n  it('adds') { expect(1 + 1).to eq 2 }\n  it('waits')\n  it('fails') { puts 'seen'; expect(1).to eq 2 }\n  it('is pending') { pending 'later'; raise 'x' }\n  xit('is skipped') { raise 'x' }\nend",
+        )
+        .file("spec/b_spec.rb", "RSpec.describe('B') { it('passes') { warn 'on stderr' } }")
+        .file("spec/c_spec.rb", "RSpec.describe('C') { it('waits') }")
+        .file("spec/d_spec.rb", "RSpec.describe('D') { it('is fine') { } }\nraise 'outside'")
+        .file("spec/e_spec.rb", "RSpec.describe('E') { it('is fine') { }; after(:context) { raise 'too late' } }")
+        .file("spec/f_spec.rb", "RSpec.describe('F') { before(:context) { raise 'x' }; it('a') {}; it('b') {} }")
+        .file("spec/g_spec.rb", "syntax error(")
+        .file("spec/h_spec.rb", "# no examples");
+    for slave in [FORK, NONE] {
+        let ran = house.run(slave, &[]);
+        let verdict = |file: &str| ran.verdict(&format!("spec/{file}_spec.rb"));
+        assert_eq!(verdict("a"), "failed 1 3 1", "{slave}");
+        assert_eq!(verdict("b"), "passed 1 0 0", "{slave}");
+        assert_eq!(verdict("c"), "pending 0 1 0", "{slave}");
+        assert_eq!(verdict("d"), "error 0 0 0", "{slave}");
+        assert_eq!(verdict("e"), "error 1 0 0", "{slave}");
+        assert_eq!(verdict("f"), "failed 0 0 2", "{slave}");
+        assert_eq!(verdict("g"), "error 0 0 0", "{slave}");
+        assert_eq!(verdict("h"), "pending 0 0 0", "{slave}");
+        assert!(ran.trial("spec/b_spec.rb")["stderr"].starts_with("on stderr\n"));
+        let trial = ran.trial("spec/a_spec.rb");
+        assert!(trial["stdout"].contains("seen"), "{trial:?}");
+        assert!(
+            trial["stdout"].contains("5 examples, 1 failure, 3 pending"),
+            "{trial:?}"
+        );
+        let examples = ran.examples("spec/a_spec.rb");
+        assert_eq!(examples.len(), 5);
+        let bad = examples.iter().find(|e| e["status"] == "failed").unwrap();
+        assert_eq!(bad["id"], "spec/a_spec.rb[1:3]");
+        assert_eq!(bad["name"], "A fails");
+        assert_eq!(
+            (bad["file"].as_str(), bad["line"].as_u64()),
+            (Some("spec/a_spec.rb"), Some(4))
+        );
+        assert!(
+            bad["message"].as_str().unwrap().contains("expected: 2"),
+            "{bad}"
+        );
+        let outside = &ran.examples("spec/d_spec.rb")[0];
+        assert!(
+            outside["message"].as_str().unwrap().contains("outside"),
+            "{outside}"
+        );
+    }
+}
+
+#[test]
+fn helpers_and_suite_hooks_run_once_a_runner_and_the_last_ones_really_run() {
+    let house = House::new(1);
+    std::fs::create_dir(house.suite.path().join("spec")).unwrap();
+    std::fs::write(
+        house.suite.path().join("spec/spec_helper.rb"),
+        "def trace(word) = File.write('trace', \"#{word}\\n\", mode: 'a')\ntrace 'load'\nRSpec.configure { |c| c.before(:suite) { trace 'before' }; c.after(:suite) { trace 'after' } }",
+    )
+    .unwrap();
+    for n in 0..4 {
+        let text = "require 'spec_helper'\nRSpec.configure { |c| c.after(:suite) { trace 'own' } } if __FILE__.include?('2')\nRSpec.describe('x') { it('y') { trace 'run' } }";
+        house.suite.file(&format!("spec/{n}_spec.rb"), text);
+    }
+    for (slave, expected) in [
+        (FORK, "load before run run run own run after"),
+        (NONE, "load before run run run run own after"),
+    ] {
+        let ran = house.run(slave, &[]);
+        assert_eq!(ran.done.receipt()["succeeded"], 4);
+        let trace = eventually(PATIENCE, "the hooks after the suite", || {
+            let lines = house.suite.lines("trace");
+            (lines.last()? == "after").then_some(lines)
+        });
+        assert_eq!(trace.join(" "), expected, "{slave}");
+        std::fs::remove_file(house.suite.path().join("trace")).unwrap();
+    }
+}
+
+#[test]
+fn a_failing_hook_before_the_suite_stops_everything_and_is_told() {
+    let house = House::new(1);
+    std::fs::create_dir(house.suite.path().join("spec")).unwrap();
+    std::fs::write(
+        house.suite.path().join("spec/rails_helper.rb"),
+        "RSpec.configure { |c| c.before(:suite) { raise 'no database' } }",
+    )
+    .unwrap();
+    house
+        .suite
+        .file("spec/a_spec.rb", "RSpec.describe('x') { it('y') { } }");
+    let ran = house.run(FORK, &[]);
+    let receipt = ran.done.expect_code(1).receipt();
+    let reason = receipt["fail_reason"].as_str().unwrap();
+    assert!(reason.contains("exit code 1"), "{reason}");
+}
+
+#[test]
+fn options_tags_and_ids_select_examples() {
+    let house = House::new(1);
+    std::fs::write(
+        house.suite.path().join(".rspec"),
+        "--format documentation\n--require ./extra\n",
+    )
+    .unwrap();
+    std::fs::write(house.suite.path().join("extra.rb"), "EXTRA = 1").unwrap();
+    let text = "RSpec.describe('A') { it('one', :slow) { EXTRA }; it('two') { EXTRA }; it('three') { EXTRA } }";
+    house.suite.file("a_spec.rb[1:2]", "");
+    house.suite.file("a_spec.rb", text);
+    house
+        .suite
+        .file("fast_spec.rb", "RSpec.describe('F') { it('one') { } }");
+    for isolation in ["fork", "none"] {
+        let slave = format!("rrr-slave --adapter rspec --isolation {isolation} -- --tag slow");
+        let ran = house.run(&slave, &[]);
+        assert_eq!(ran.verdict("a_spec.rb[1:2]"), "passed 1 0 0", "{isolation}");
+        assert_eq!(ran.verdict("a_spec.rb"), "passed 1 0 0", "{isolation}");
+        assert_eq!(ran.verdict("fast_spec.rb"), "pending 0 0 0", "{isolation}");
+        let trial = ran.trial("fast_spec.rb");
+        assert!(
+            trial["stderr"].contains("no example of it is selected"),
+            "{trial:?}"
+        );
+        let trial = ran.trial("a_spec.rb[1:2]");
+        assert!(
+            trial["stdout"].contains("A\n  two\n"),
+            "documentation format: {trial:?}"
+        );
+    }
+}
+
+#[test]
+fn forks_share_nothing_and_variables_reach_them() {
+    let house = House::new(1);
+    let text = "RSpec.describe('x') { it('y') { expect(defined?($seen)).to be_nil; $seen = 1; expect(ENV['RRR_ATTEMPT']).to eq '1'; expect(ENV.key?('RRR_REDIS_URL')).to be false; expect(ENV.key?('TEST_ENV_NUMBER')).to be true } }";
+    house.suite.file("1_spec.rb", text).file("2_spec.rb", text);
+    let ran = house.run(FORK, &[]);
+    assert_eq!(ran.verdict("1_spec.rb"), "passed 1 0 0");
+    assert_eq!(ran.verdict("2_spec.rb"), "passed 1 0 0");
+}
+
+/// What files do to their process, and what their trial must then be.
+const ABUSES: &[(&str, &str, &str)] = &[
+    (
+        "1-exit",
+        "exit! 0",
+        "ended early (exit code 0), in example 'x abuses'",
+    ),
+    (
+        "2-segfault",
+        "Process.kill(:SEGV, $$); sleep",
+        "signal 6), in example 'x abuses'",
+    ),
+    ("3-calls-exit", "exit 0", "called exit (0)"),
+    ("4-kill", "Process.kill(:KILL, $$); sleep", "signal 9"),
+    (
+        "5-memory",
+        "a = []; loop { a << 'x' * 10_000_000 }",
+        "NoMemoryError",
+    ),
+    ("6-forks-on", "fork; 1", ""),
+    (
+        "7-babbles",
+        "IO.for_fd(4, 'w', autoclose: false).write(\"nonsense\\n\") rescue 1",
+        "",
+    ),
+];
+
+#[test]
+fn abuse_in_a_fork_costs_its_own_file_only() {
+    let house = House::new(1);
+    for (name, code, _) in ABUSES {
+        let text =
+            format!("RSpec.describe('x') {{ it('is fine') {{ }}; it('abuses') {{ {code} }} }}");
+        house.suite.file(&format!("{name}_spec.rb"), &text);
+        house.suite.file(
+            &format!("{name}_good_spec.rb"),
+            "RSpec.describe('x') { it('y') { } }",
+        );
+    }
+    std::fs::create_dir(house.suite.path().join("spec")).unwrap();
+    std::fs::write(
+        house.suite.path().join("spec/spec_helper.rb"),
+        "File.write('loads', \"x\\n\", mode: 'a')",
+    )
+    .unwrap();
+    let ran = house.run("rrr-slave --adapter rspec --memory-max 400", &[]);
+    for (name, _, says) in ABUSES {
+        let file = format!("{name}_spec.rb");
+        let trial = ran.trial(&file);
+        if says.is_empty() {
+            assert_eq!(ran.verdict(&file), "passed 2 0 0", "{trial:?}");
+        } else {
+            assert_eq!(trial["status"], "error", "{name} {trial:?}");
+            assert_eq!(trial["passed"], "1", "{name} {trial:?}");
+            assert!(trial["stderr"].contains(says), "{name} {trial:?}");
+        }
+        assert_eq!(ran.verdict(&format!("{name}_good_spec.rb")), "passed 1 0 0");
+    }
+    assert_eq!(
+        house.suite.lines("loads").len(),
+        1,
+        "the runner outlived them all"
+    );
+}
+
+#[test]
+fn hangs_and_daemons_of_a_fork_end_with_its_trial() {
+    let house = House::new(1);
+    // Integer('9' * n) does not let go of the GVL, and so hears no signal.
+    let hold = "n = Integer('9' * 6_000_000); n * n; n.to_s.size while true";
+    let files = [
+        ("1-sleeps_spec.rb", "sleep"),
+        ("2-ignores_spec.rb", "trap('TERM', 'IGNORE'); sleep"),
+        ("3-holds_spec.rb", hold),
+        (
+            "4-daemon_spec.rb",
+            "pid = spawn('sleep 600'); spawn('setsid sleep 601'); fork { Process.daemon(true, true); sleep 602 }; sleep 0.05",
+        ),
+        ("5-good_spec.rb", "1"),
+    ];
+    let mut list = String::new();
+    for (file, code) in files {
+        let text = format!("RSpec.describe('x') {{ it('y') {{ {code} }} }}");
+        std::fs::write(house.suite.path().join(file), text).unwrap();
+        list.push_str(&format!(
+            "{{\"spec_file\":\"{file}\",\"estimate_sec\":0}}\n"
+        ));
+    }
+    std::fs::write(house.suite.path().join("list"), list).unwrap();
+    std::fs::create_dir(house.suite.path().join("spec")).unwrap();
+    std::fs::write(
+        house.suite.path().join("spec/spec_helper.rb"),
+        "File.write('loads', \"x\\n\", mode: 'a')",
+    )
+    .unwrap();
+    let ran = house.run(FORK, &["--files-from", "list", "--least-timeout", "2"]);
+    for file in ["1-sleeps_spec.rb", "2-ignores_spec.rb", "3-holds_spec.rb"] {
+        let trial = ran.trial(file);
+        assert_eq!(trial["status"], "timeout", "{file} {trial:?}");
+        assert!(
+            trial["stderr"].contains("in example 'x y'"),
+            "{file} {trial:?}"
+        );
+    }
+    assert_eq!(ran.verdict("4-daemon_spec.rb"), "passed 1 0 0");
+    assert_eq!(ran.verdict("5-good_spec.rb"), "passed 1 0 0");
+    assert_eq!(
+        house.suite.lines("loads").len(),
+        1,
+        "the runner outlived them all"
+    );
+    eventually(PATIENCE, "the end of all Ruby", || {
+        let family = house.worker.family();
+        let left = |member: &family::Member| {
+            member.command.contains("rrr_rspec.rb") || member.command.contains("sleep 60")
+        };
+        (!family.iter().any(left)).then_some(())
+    });
+}
