@@ -21,6 +21,7 @@ for i = 1, count do
   if refusal then
     redis.call('RPUSH', KEYS[4], cjson.encode({ message = ARGV[at], reason = refusal, time = NOW }))
     redis.call('LTRIM', KEYS[4], -1000, -1)
+    redis.call('EXPIRE', KEYS[4], KEY_TTL)
   end
 end
 if taken > 0 then

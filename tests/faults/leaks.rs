@@ -2,26 +2,6 @@
 
 use crate::harness::*;
 
-/// Keys that may stand without a time to live: rrr-protocol(7) names them.
-fn may_stay(key: &str) -> bool {
-    let name = key.strip_prefix("rrrspec:").unwrap_or(key);
-    let fixed = [
-        "arbiter_queue",
-        "dispatcher_queue",
-        "persister_queue",
-        "active_taskset",
-    ];
-    let fixed = fixed.contains(&name) || ["rsync_info", "worker"].contains(&name);
-    fixed || name.starts_with("estimate_") || name.ends_with("_queue:dead")
-}
-
-/// The keys that would never go by themselves.
-fn immortal(server: &Server) -> Vec<String> {
-    let keys = server.dump_keys().into_iter();
-    let immortal = keys.filter(|(name, key)| key.ttl.is_none() && !may_stay(name));
-    immortal.map(|(name, _)| name).collect()
-}
-
 #[test]
 fn k1_a_message_for_an_expired_taskset_brings_no_key_back() {
     let server = Server::new();
@@ -73,7 +53,7 @@ fn k2_late_messages_after_expiry_bring_no_key_back() {
         .run()
         .expect_code(0);
     assert_eq!(of_the_taskset(), Vec::<String>::new());
-    assert_eq!(immortal(&server), Vec::<String>::new());
+    assert_eq!(dump::immortal(&server.dump_keys()), [""; 0]);
 }
 
 #[test]
@@ -115,10 +95,14 @@ fn k4_a_submitter_that_dies_at_any_command_leaves_no_key_for_ever() {
                 // Handed over: it is whole.
                 let tasks = server.list(&format!("{taskset}:tasks_left"));
                 assert_eq!(tasks.len(), 2, "command {number}, {crash:?}");
-                assert_eq!(immortal(&server), [taskset.as_str()]);
+                assert_eq!(dump::immortal(&server.dump_keys()), [taskset]);
                 break;
             }
-            assert_eq!(immortal(&server), Vec::<String>::new(), "command {number}");
+            assert_eq!(
+                dump::immortal(&server.dump_keys()),
+                [""; 0],
+                "command {number}"
+            );
             assert!(proxy.crashes() == 1 && number < 100, "{number} {crash:?}");
         }
     }

@@ -52,6 +52,25 @@ pub fn lines(keys: &Keys) -> Vec<String> {
     keys.iter().map(line).collect()
 }
 
+/// The names of those that would never go by themselves and are not meant to stay: rrr-protocol(7)
+/// names the few that are, and the taskset's own hash, which stays until it is persisted.
+pub fn immortal(keys: &Keys) -> Vec<&str> {
+    const FIXED: [&str; 6] = [
+        "rrrspec:rsync_info",
+        "rrrspec:arbiter_queue",
+        "rrrspec:dispatcher_queue",
+        "rrrspec:persister_queue",
+        "rrrspec:active_taskset",
+        "rrrspec:worker",
+    ];
+    let stays = |name: &&str| FIXED.contains(name) || name.starts_with("rrrspec:estimate_");
+    let without_ttl = keys.iter().filter(|(_, key)| key.ttl.is_none());
+    without_ttl
+        .map(|(name, _)| name.as_str())
+        .filter(|name| !stays(name))
+        .collect()
+}
+
 fn content(conn: &mut Connection, kind: &str, name: &[u8]) -> Option<Value> {
     let all: [&[u8]; 3] = [name, b"0", b"-1"];
     let value = match kind {

@@ -6,6 +6,7 @@ mod harness;
 mod bad_input;
 mod local;
 mod protocol;
+mod protocol_page;
 mod retries;
 mod scale;
 mod verdicts;
