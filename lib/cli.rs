@@ -2,6 +2,7 @@
 
 use crate::exit::{self, Failure, failure};
 use crate::store::Store;
+use crate::{config, flags};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 /// How to reach Redis.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Redis {
-    /// Redis to use: redis://, rediss:// or unix:// [default: $REDIS_URL, redis://127.0.0.1:6379]
+    /// redis://, rediss:// or unix:// [$REDIS_URL, or redis://127.0.0.1:6379]
     #[arg(
         long = "redis",
         value_name = "URL",
@@ -21,7 +22,7 @@ pub struct Redis {
     #[arg(
         long = "redis-password-file",
         value_name = "FILE",
-        env = "RRR_REDIS_PASSWORD_FILE"
+        hide_short_help = true
     )]
     password_file: Option<PathBuf>,
 }
@@ -83,29 +84,42 @@ impl Redis {
     }
 }
 
-/// Parses the flags of `tool`, runs it, and maps what comes of it to an exit code.
+/// Runs a tool: parses its command line, and maps what comes of it to an exit code.
 pub fn main<O: clap::Parser>(tool: &'static str, run: fn(O) -> anyhow::Result<u8>) -> ExitCode {
-    let options = match O::try_parse() {
-        Ok(options) => options,
-        Err(error) => {
-            let code = if error.use_stderr() {
-                exit::USAGE
-            } else {
-                exit::OK
-            };
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
+    conclude(
+        tool,
+        flags::parse(|_, _| Ok(None)).and_then(|o| start(run, o)),
+    )
+}
+
+/// The same for a tool that takes the project file's settings too.
+pub fn main_with_file<O: clap::Parser>(
+    tool: &'static str,
+    run: fn(O) -> anyhow::Result<u8>,
+) -> ExitCode {
+    conclude(tool, flags::parse(config::load).and_then(|o| start(run, o)))
+}
+
+/// Does `run`, unless the options were all that was wanted.
+fn start<O>(run: fn(O) -> anyhow::Result<u8>, options: Option<O>) -> anyhow::Result<u8> {
+    let Some(options) = options else {
+        return Ok(exit::OK);
     };
-    let code = crate::stop::listen()
-        .context("cannot listen for signals")
-        .and_then(|()| run(options))
-        .unwrap_or_else(
-            |error| match error.downcast_ref::<crate::store::Stopped>() {
-                Some(_) => crate::stop::signal_code(),
-                None => exit::report(tool, &error),
-            },
-        );
+    crate::stop::listen().context("cannot listen for signals")?;
+    run(options)
+}
+
+fn conclude(tool: &str, outcome: anyhow::Result<u8>) -> ExitCode {
+    let code = outcome.unwrap_or_else(|error| {
+        if let Some(error) = error.downcast_ref::<clap::Error>() {
+            let _ = error.print();
+            exit::USAGE
+        } else if error.downcast_ref::<crate::store::Stopped>().is_some() {
+            crate::stop::signal_code()
+        } else {
+            exit::report(tool, &error)
+        }
+    });
     ExitCode::from(code)
 }
 

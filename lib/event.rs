@@ -93,13 +93,22 @@ pub fn print(taskset: &str, json: &str) {
     }
 }
 
+/// This moment by the clock of the events, Redis' own (milliseconds since 1970).
+pub fn clock_ms(connection: &mut redis::Connection) -> redis::RedisResult<i64> {
+    let (seconds, micros): (i64, i64) = redis::cmd("TIME").query(connection)?;
+    Ok(seconds * 1000 + micros / 1000)
+}
+
 /// One entry of the stream: when it was written, and what it tells.
 pub struct Entry {
     pub unix_ms: i64,
     pub events: Vec<Event>,
 }
 
-/// Reads what follows the entry `after` (`0-0` for all), waiting at most `wait_ms` for more; moves
+/// Before the first entry of a stream.
+pub const START: &str = "0-0";
+
+/// Reads what follows the entry `after` ([`START`] for all), waiting at most `wait_ms` for more; moves
 /// `after` on.
 pub fn read(
     connection: &mut redis::Connection,

@@ -1,6 +1,8 @@
-//! Data on stdout, a line at a time. When its reader has gone, the tool is asked to stop.
+//! Data on stdout, a line at a time; lists as tables when a person reads them. When its reader has gone, the tool is asked to stop.
 
-use std::io::{ErrorKind, Write};
+use crate::plain;
+use serde_json::{Map, Value};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
@@ -26,4 +28,80 @@ pub fn line(text: &str) {
 /// Whether the reader of stdout has gone.
 pub fn is_closed() -> bool {
     CLOSED.load(Ordering::Relaxed)
+}
+
+/// One row of a list: a JSON object for programs, a line of a table for people.
+#[derive(Default)]
+pub struct Row {
+    fields: Map<String, Value>,
+    /// Told in other words to people.
+    table: Map<String, Value>,
+}
+
+impl Row {
+    /// A row without anything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a field.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.fields.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a column of the table that programs get in another field.
+    pub fn only_in_table(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.table.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn cell(&self, column: &str) -> String {
+        let text = match self.table.get(column).or_else(|| self.fields.get(column)) {
+            None | Some(Value::Null) => "-".to_owned(),
+            Some(Value::String(text)) if text.is_empty() => "-".to_owned(),
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Array(items)) => {
+                let words = items.iter().map(|item| match item {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                });
+                words.collect::<Vec<_>>().join(" ")
+            }
+            Some(other) => other.to_string(),
+        };
+        plain::one_line(&text)
+    }
+}
+
+/// Prints rows: on a terminal as a table of these columns, otherwise as JSON lines. The last column
+/// is as wide as it wants to be.
+pub fn rows(columns: &[&str], rows: Vec<Row>) {
+    if !std::io::stdout().is_terminal() {
+        rows.iter()
+            .for_each(|row| line(&Value::Object(row.fields.clone()).to_string()));
+        return;
+    }
+    let titles: Vec<String> = columns
+        .iter()
+        .map(|name| name.to_uppercase().replace('_', " "))
+        .collect();
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| columns.iter().map(|column| row.cell(column)).collect())
+        .collect();
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|place| {
+            let all = std::iter::once(&titles).chain(&cells);
+            all.map(|row| console::measure_text_width(&row[place]))
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    for row in std::iter::once(&titles).chain(&cells) {
+        let padded = row.iter().zip(&widths).map(|(cell, width)| {
+            console::pad_str(cell, *width, console::Alignment::Left, None).into_owned()
+        });
+        line(padded.collect::<Vec<_>>().join("  ").trim_end());
+    }
 }

@@ -70,6 +70,24 @@ pub fn peek(
     })
 }
 
+/// How many messages stand in `queue`.
+pub fn length(store: &mut Store, queue: &str) -> anyhow::Result<u64> {
+    store.call(|c, _| redis::cmd("LLEN").arg(queue).query(c))
+}
+
+/// The messages of `queue` that were refused, oldest first: JSON objects with the reason.
+pub fn dead(store: &mut Store, queue: &str) -> anyhow::Result<Vec<String>> {
+    let all: Vec<Vec<u8>> = store.call(|c, _| {
+        redis::cmd("LRANGE")
+            .arg(key::dead(queue))
+            .arg(0)
+            .arg(-1)
+            .query(c)
+    })?;
+    let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+    Ok(all.iter().map(text).collect())
+}
+
 static POP: Script = lua!("pop");
 
 /// Takes `messages` off the head of `queue`, as far as they still stand there.

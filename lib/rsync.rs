@@ -97,6 +97,18 @@ fn split(options: &str) -> anyhow::Result<Vec<String>> {
     })
 }
 
+/// Refuses options that may not come from `place`: whoever writes there must not run a program here.
+pub fn check_options(options: &str, place: &str) -> anyhow::Result<()> {
+    if let Some(bad) = split(options)?.iter().find(|option| !is_allowed(option)) {
+        return Err(crate::cli::usage(format!(
+            "{place} names the option '{bad}', which may not come from there"
+        ))
+        .hint("pass it by --rsync-options on this machine, if it is meant")
+        .into());
+    }
+    Ok(())
+}
+
 /// The remote by flags, completed from the cluster's `rsync_info`; `None` when nobody names a path.
 pub fn remote(
     store: &mut Store,
@@ -109,21 +121,22 @@ pub fn remote(
     let options = match (options, known("rsync_options")) {
         (Some(options), _) => split(options)?,
         (None, Some(options)) => {
-            let options = split(options)?;
-            if let Some(bad) = options.iter().find(|option| !is_allowed(option)) {
-                return Err(crate::cli::usage(format!(
-                    "rsync_info in Redis names the option '{bad}', which may not come from there"
-                ))
-                .hint("pass it by --rsync-options on this machine, if it is meant")
-                .into());
-            }
-            options
+            check_options(options, "rsync_info in Redis")?;
+            split(options)?
         }
         (None, None) => vec!["--archive".into(), "--delete".into()],
     };
     let path = path
         .map(str::to_owned)
         .or_else(|| known("rsync_remote_path").cloned());
+    // ssh would take such a host name for an option, and options of ssh run programs.
+    if let Some(path) = path.as_ref().filter(|path| path.starts_with('-')) {
+        return Err(
+            crate::cli::usage(format!("the rsync path '{path}' begins with '-'"))
+                .hint("write ./ before the name of a folder")
+                .into(),
+        );
+    }
     Ok(path
         .filter(|path| !path.is_empty())
         .map(|path| Remote { path, options }))

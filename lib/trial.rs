@@ -141,3 +141,61 @@ pub fn unfinished(
     }
     Ok(running)
 }
+
+/// What a person wants to know of a trial that did not pass.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    pub stdout: String,
+    pub stderr: String,
+    pub examples: Vec<Example>,
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+}
+
+/// Most bytes of an output that are fetched to show its last lines.
+const GLANCE: usize = 256 << 10;
+
+/// Looks at a finished trial; an output longer than a glance is left where it is.
+pub fn outcome(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Outcome> {
+    type Fields = (Option<Vec<u8>>, Option<String>, Option<String>);
+    let ((out_length, err_length), (examples, exit_code, signal)): ((usize, usize), Fields) = store
+        .call(|c, _| {
+            let mut pipe = redis::pipe();
+            pipe.cmd("HSTRLEN").arg(trial).arg("stdout");
+            pipe.cmd("HSTRLEN").arg(trial).arg("stderr");
+            pipe.cmd("HMGET")
+                .arg(trial)
+                .arg(&["examples", "exit_code", "signal"]);
+            let (out, err, fields): (usize, usize, Fields) = pipe.query(c)?;
+            Ok(((out, err), fields))
+        })?;
+    let mut text = |field: &str, length: usize| -> anyhow::Result<String> {
+        if length > GLANCE {
+            return Ok(format!("({length} bytes of {field})"));
+        }
+        let bytes: Option<Vec<u8>> =
+            store.call(|c, _| redis::cmd("HGET").arg(trial).arg(field).query(c))?;
+        Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
+    };
+    let number = |field: Option<String>| field.and_then(|text| text.parse().ok());
+    Ok(Outcome {
+        stdout: text("stdout", out_length)?,
+        stderr: text("stderr", err_length)?,
+        examples: serde_json::from_slice(&examples.unwrap_or_default()).unwrap_or_default(),
+        exit_code: number(exit_code),
+        signal: number(signal),
+    })
+}
+
+/// When a trial that has not finished began, in the protocol's format ('' if that is not known);
+/// `None` for one that has.
+pub fn running_since(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Option<String>> {
+    let (started, status): (Option<String>, Option<String>) = store.call(|c, _| {
+        redis::cmd("HMGET")
+            .arg(trial)
+            .arg(&["started_at", "status"])
+            .query(c)
+    })?;
+    let finished = status.is_some_and(|status| !status.is_empty());
+    Ok((!finished).then(|| started.unwrap_or_default()))
+}

@@ -3,7 +3,7 @@
 //! Written by rrr-worker; `worker_queue` by rrr-dispatch, which also evicts the dead.
 
 use crate::key::{self, TasksetKey, WorkerKey};
-use crate::store::{HEARTBEAT_TTL, Store, script::Answer, script::Script};
+use crate::store::{HEARTBEAT_TTL, Store, rows, script::Answer, script::Script};
 use crate::{lua, time};
 
 /// What a worker tells about itself.
@@ -221,6 +221,62 @@ pub fn all(store: &mut Store) -> anyhow::Result<Vec<(WorkerKey, bool)>> {
         pipe.query(c)
     })?;
     Ok(keys.into_iter().zip(alive).collect())
+}
+
+/// A worker as it looks from outside.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub key: WorkerKey,
+    pub alive: bool,
+    /// Milliseconds since its last heartbeat, if it has one.
+    pub beat_ms: Option<u64>,
+    pub worker_type: Option<String>,
+    pub slaves: Option<u64>,
+    pub version: Option<String>,
+    /// The key of the taskset it works for.
+    pub taskset: Option<String>,
+    /// Tasksets given to it that it has not taken yet.
+    pub queued: u64,
+}
+
+/// Looks at all workers on the books, by name: one round trip for each 500.
+pub fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
+    type Facts = (i64, [Option<String>; 4], u64);
+    let mut keys: Vec<WorkerKey> = all(store)?.into_iter().map(|(key, _)| key).collect();
+    keys.sort();
+    let mut seen = Vec::new();
+    for chunk in keys.chunks(500) {
+        let facts: Vec<Facts> = store.call(|c, _| {
+            let mut pipe = redis::pipe();
+            for key in chunk {
+                pipe.cmd("PTTL").arg(key.heartbeat());
+                pipe.cmd("HMGET")
+                    .arg(key)
+                    .arg(&["worker_type", "slaves", "version", "taskset"]);
+                pipe.cmd("LLEN").arg(key.queue());
+            }
+            rows(pipe.query(c)?, 3)
+        })?;
+        for (key, (left_ms, fields, queued)) in chunk.iter().zip(facts) {
+            let [worker_type, slaves, version, taskset] =
+                fields.map(|field| field.filter(|text| !text.is_empty()));
+            let life = HEARTBEAT_TTL * 1000;
+            seen.push(Seen {
+                key: key.clone(),
+                // -1 is a heartbeat that never ends, -2 none at all.
+                alive: left_ms != -2,
+                beat_ms: u64::try_from(left_ms)
+                    .ok()
+                    .map(|left| life.saturating_sub(left)),
+                worker_type,
+                slaves: slaves.and_then(|text| text.parse().ok()),
+                version,
+                taskset,
+                queued,
+            });
+        }
+    }
+    Ok(seen)
 }
 
 #[cfg(test)]

@@ -3,10 +3,13 @@
 pub mod arbiter;
 pub mod cancel;
 pub mod dispatch;
+pub mod list;
 pub mod local;
 pub mod persist;
 pub mod plugin;
 pub mod record;
 pub mod slave;
 pub mod submit;
+pub mod wait;
+pub mod watch;
 pub mod worker;

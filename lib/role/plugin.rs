@@ -36,6 +36,28 @@ fn list() -> Vec<String> {
     names
 }
 
+/// The command line, for its help, its page and its completions; it is not parsed by clap, since
+/// everything behind the tool's name is the tool's.
+pub fn command() -> clap::Command {
+    clap::Command::new("rrr")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Runs the tools of rrr: 'rrr submit' is rrr-submit")
+        .arg(
+            clap::Arg::new("list")
+                .long("list")
+                .action(clap::ArgAction::SetTrue)
+                .help("List the tools that are installed"),
+        )
+        .arg(
+            clap::Arg::new("tool")
+                .value_name("TOOL")
+                .help("Tool to run, with its arguments")
+                .num_args(1..)
+                .trailing_var_arg(true)
+                .allow_hyphen_values(true),
+        )
+}
+
 /// Runs the tool that the first argument names with the rest of them.
 pub fn main() -> ExitCode {
     let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
@@ -57,9 +79,7 @@ pub fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         "-h" | "--help" => {
-            println!(
-                "usage: rrr TOOL [ARGUMENT...]\n       rrr --list\n\nRuns rrr-TOOL, found on PATH."
-            );
+            let _ = crate::help::print(command(), first == "--help");
             return ExitCode::SUCCESS;
         }
         _ => {}
@@ -74,7 +94,11 @@ pub fn main() -> ExitCode {
         .map(|f| f.join(&program))
         .find(|p| p.is_file())
     else {
-        eprintln!("rrr: there is no tool '{first}'\nhint: rrr --list shows the tools");
+        let tools = list();
+        let likeness = |tool: &&String| (strsim::jaro_winkler(tool, &first) * 1000.0) as u32;
+        let nearest = tools.iter().max_by_key(likeness);
+        let nearest = nearest.map_or(String::new(), |tool| format!("the nearest is '{tool}'; "));
+        eprintln!("rrr: there is no tool '{first}'\nhint: {nearest}rrr --list shows them all");
         return ExitCode::from(crate::exit::USAGE);
     };
     let error = Command::new(&path).args(&arguments[1..]).exec();

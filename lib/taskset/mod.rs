@@ -110,13 +110,17 @@ impl Record {
 
 /// The tasksets that are submitted and not finished, oldest first; what is no key is left out.
 pub fn active(store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
-    let keys: Vec<Vec<u8>> = store.call(|c, _| {
-        redis::cmd("LRANGE")
-            .arg(key::active_taskset())
-            .arg(0)
-            .arg(-1)
-            .query(c)
-    })?;
+    listed(store, &key::active_taskset())
+}
+
+/// The tasksets that are finished and wait to be persisted, oldest first.
+pub fn unpersisted(store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
+    listed(store, &key::persister_queue())
+}
+
+fn listed(store: &mut Store, list: &str) -> anyhow::Result<Vec<TasksetKey>> {
+    let keys: Vec<Vec<u8>> =
+        store.call(|c, _| redis::cmd("LRANGE").arg(list).arg(0).arg(-1).query(c))?;
     Ok(keys
         .iter()
         .filter_map(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok())
@@ -135,15 +139,19 @@ pub fn slaves(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<Sla
     Ok(keys.iter().filter_map(|text| text.parse().ok()).collect())
 }
 
+/// All tasks, in the order of submission; what is no key is left out.
+pub fn tasks(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<TaskKey>> {
+    task_list(store, &taskset.tasks())
+}
+
 /// The tasks without a final status; what is no key is left out.
 pub fn tasks_left(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<TaskKey>> {
-    let keys: Vec<String> = store.call(|c, _| {
-        redis::cmd("LRANGE")
-            .arg(taskset.tasks_left())
-            .arg(0)
-            .arg(-1)
-            .query(c)
-    })?;
+    task_list(store, &taskset.tasks_left())
+}
+
+fn task_list(store: &mut Store, list: &str) -> anyhow::Result<Vec<TaskKey>> {
+    let keys: Vec<String> =
+        store.call(|c, _| redis::cmd("LRANGE").arg(list).arg(0).arg(-1).query(c))?;
     Ok(keys.iter().filter_map(|text| text.parse().ok()).collect())
 }
 

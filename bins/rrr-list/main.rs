@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    rrr::cli::main("rrr-list", rrr::role::list::run)
+}

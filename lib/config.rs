@@ -1,0 +1,355 @@
+//! The project file `.rrr.toml` in the packaging folder: the submitter's flags under their own names.
+//!
+//! ```toml
+//! command = ["bundle", "exec", "rspec", "{}"]
+//! setup = "bundle install"
+//! max-trials = 2
+//! ```
+//!
+//! It is data (FAULTS S7): it changes the defaults of flags, so that the command line and the
+//! environment overrule it, and nothing in it runs on the machine that submits.
+
+use crate::cli::usage;
+use crate::{flags, out, role, store};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, Id};
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use toml::Value;
+
+/// The file's name.
+pub const NAME: &str = ".rrr.toml";
+
+/// The words after `--`, which are no flag but have a name here.
+const COMMAND: &str = "command";
+
+/// Flags that are not for the file, and why.
+const REFUSED: &[(&str, &str)] = &[
+    ("packaging-dir", "the file stands in that folder"),
+    (
+        "redis-password-file",
+        "a file that others write must not choose which of yours is read",
+    ),
+    ("print-config", "it asks about the file"),
+    ("rerun-failed", "it names one run"),
+    ("taskset", "it names one run"),
+];
+
+/// Options of rsync in the file are held to the same list as those that stand in Redis (FAULTS S3).
+const RSYNC_OPTIONS: &str = "rsync-options";
+
+/// A project file whose keys and values have been checked.
+pub struct File {
+    path: PathBuf,
+    settings: Vec<(Id, Vec<OsString>)>,
+}
+
+/// Reads the file of the packaging folder that `matches` names; `None` when there is none.
+pub fn load(command: &Command, matches: &ArgMatches) -> anyhow::Result<Option<File>> {
+    let folder: &PathBuf = matches.get_one("packaging_dir").expect("it has a default");
+    let path = folder.join(NAME);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(usage(format!("cannot read '{}': {error}", path.display())).into());
+        }
+    };
+    let known = [
+        flags::command::<role::submit::Options>(),
+        flags::command::<role::local::Options>(),
+    ];
+    let settings = read(&text, &path, command, &known)?;
+    let file = File { path, settings };
+    file.check_secrets(command, matches)?;
+    Ok(Some(file))
+}
+
+/// What the text sets of `command`; the keys may be those of any command in `known`.
+fn read(
+    text: &str,
+    path: &Path,
+    command: &Command,
+    known: &[Command],
+) -> anyhow::Result<Vec<(Id, Vec<OsString>)>> {
+    let place = path.display();
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        usage(format!(
+            "'{place}' is not TOML: {}",
+            error.to_string().trim_end()
+        ))
+    })?;
+    let mut settings = Vec::new();
+    for (key, value) in &table {
+        if let Some((_, why)) = REFUSED.iter().find(|(name, _)| name == key) {
+            return Err(
+                usage(format!("'{place}': '{key}' cannot stand here: {why}"))
+                    .hint(format!("take the line out, and pass --{key}"))
+                    .into(),
+            );
+        }
+        if !known.iter().any(|command| find(command, key).is_some()) {
+            return Err(unknown(key, path, known).into());
+        }
+        let words = words(value).ok_or_else(|| {
+            usage(format!(
+                "'{place}': '{key}' must be a string, a number, true or false"
+            ))
+            .hint("only 'command' is a list: command = [\"sh\", \"{}\"]")
+        })?;
+        if key == RSYNC_OPTIONS {
+            crate::rsync::check_options(&words.join(" "), &format!("'{place}'"))?;
+        }
+        if let Some(arg) = find(command, key) {
+            check(command, arg, key, value, &words)
+                .map_err(|why| usage(format!("'{place}': {why}")))?;
+            let words = words.into_iter().map(OsString::from).collect();
+            settings.push((arg.get_id().clone(), words));
+        }
+    }
+    Ok(settings)
+}
+
+fn find<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
+    command
+        .get_arguments()
+        .find(|arg| arg.get_long() == Some(key) || (key == COMMAND && arg.get_id() == COMMAND))
+}
+
+/// A value as the words it would be on a command line.
+fn words(value: &Value) -> Option<Vec<String>> {
+    Some(match value {
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned))
+            .collect::<Option<_>>()?,
+        Value::String(text) => vec![text.clone()],
+        Value::Integer(number) => vec![number.to_string()],
+        Value::Float(number) => vec![number.to_string()],
+        Value::Boolean(answer) => vec![answer.to_string()],
+        Value::Datetime(_) | Value::Table(_) => return None,
+    })
+}
+
+/// Has the parser look at a value as if it stood on the command line.
+fn check(
+    command: &Command,
+    arg: &Arg,
+    key: &str,
+    value: &Value,
+    words: &[String],
+) -> Result<(), String> {
+    let is_flag = matches!(arg.get_action(), ArgAction::SetTrue);
+    let arguments: Vec<String> = match value {
+        Value::Boolean(_) if is_flag => return Ok(()),
+        _ if is_flag => return Err(format!("'{key}' must be true or false")),
+        Value::Array(_) if arg.get_id() != COMMAND => {
+            return Err(format!("'{key}' cannot be a list"));
+        }
+        Value::Array(_) => [vec!["--".to_owned()], words.to_vec()].concat(),
+        _ if arg.get_id() == COMMAND => return Err(format!("'{key}' must be a list of words")),
+        _ => vec![format!("--{key}={}", words.concat())],
+    };
+    let name = command.get_name().to_owned();
+    let bare = command
+        .clone()
+        .mut_args(|arg| arg.env(None::<&'static str>));
+    bare.try_get_matches_from([vec![name], arguments].concat())
+        .map(|_| ())
+        .map_err(|error| {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            first.trim_start_matches("error: ").to_owned()
+        })
+}
+
+/// Refuses a key that nobody knows, naming the nearest that somebody does.
+fn unknown(key: &str, path: &Path, known: &[Command]) -> crate::exit::Failure {
+    let mut names: Vec<&str> = known
+        .iter()
+        .flat_map(|command| command.get_arguments())
+        .filter_map(Arg::get_long)
+        .filter(|name| !REFUSED.iter().any(|(refused, _)| refused == name))
+        .collect();
+    names.push(COMMAND);
+    let likeness = |name: &str| strsim::jaro_winkler(&key.replace('_', "-"), name);
+    let nearest = names
+        .into_iter()
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+        .unwrap_or(COMMAND);
+    usage(format!(
+        "'{}': there is no setting '{}'",
+        path.display(),
+        key.escape_debug()
+    ))
+    .hint(format!("the nearest is '{nearest}'; --help lists them all"))
+}
+
+impl File {
+    /// Makes the file's settings the defaults of the flags that neither the command line nor the
+    /// environment sets or excludes.
+    pub fn apply(&self, command: Command, matches: &ArgMatches) -> Command {
+        let places = [ValueSource::CommandLine, ValueSource::EnvVariable];
+        let given = flags::given(matches, &places);
+        let excluded = |id: &Id| {
+            given
+                .iter()
+                .any(|other| other != id && flags::exclude(&command, id, other))
+        };
+        let settings: Vec<_> = self
+            .settings
+            .iter()
+            .filter(|(id, _)| !excluded(id))
+            .collect();
+        let mut command = command.clone();
+        for (id, words) in settings {
+            command = command.mut_arg(id.clone(), |arg| arg.default_values(words.clone()));
+        }
+        command
+    }
+
+    /// A password that the user named is for a Redis that the user named.
+    fn check_secrets(&self, command: &Command, matches: &ArgMatches) -> anyhow::Result<()> {
+        let places = [ValueSource::CommandLine, ValueSource::EnvVariable];
+        let given = flags::given(matches, &places);
+        let has = |name: &str| {
+            given
+                .iter()
+                .any(|id| find(command, name).is_some_and(|a| a.get_id() == id))
+        };
+        if has("redis-password-file") && !has("redis") && self.sets(command, "redis") {
+            return Err(usage(format!(
+                "'{}' chooses the Redis that would get the password you named",
+                self.path.display()
+            ))
+            .hint("pass --redis URL as well")
+            .into());
+        }
+        Ok(())
+    }
+
+    fn sets(&self, command: &Command, name: &str) -> bool {
+        let id = find(command, name).map(Arg::get_id);
+        self.settings.iter().any(|(set, _)| Some(set) == id)
+    }
+}
+
+/// Prints every setting, its value and where it came from.
+pub fn print(command: &Command, matches: &ArgMatches, file: Option<&File>) {
+    let rows = command
+        .get_arguments()
+        .filter(|arg| {
+            !["help", "version", "print_config", "files"].contains(&arg.get_id().as_str())
+        })
+        .map(|arg| row(arg, matches, file))
+        .collect();
+    out::rows(&["flag", "value", "from"], rows);
+}
+
+fn row(arg: &Arg, matches: &ArgMatches, file: Option<&File>) -> out::Row {
+    let id = arg.get_id().as_str();
+    let words: Vec<String> = matches
+        .get_raw(id)
+        .into_iter()
+        .flatten()
+        .map(|word| word.to_string_lossy().into_owned())
+        .map(|word| {
+            if id == "url" {
+                store::shown(&word)
+            } else {
+                word
+            }
+        })
+        .collect();
+    let from = match matches.value_source(id) {
+        Some(ValueSource::CommandLine) => "command line".to_owned(),
+        Some(ValueSource::EnvVariable) => format!(
+            "environment: {}",
+            arg.get_env().unwrap_or_default().to_string_lossy()
+        ),
+        Some(_) => match file {
+            Some(file) if file.settings.iter().any(|(set, _)| set == arg.get_id()) => {
+                file.path.display().to_string()
+            }
+            _ => "default".to_owned(),
+        },
+        None => "not set".to_owned(),
+    };
+    let value = match (words.as_slice(), id) {
+        ([], _) => serde_json::Value::Null,
+        (words, COMMAND) => words.into(),
+        ([word], _) => word.as_str().into(),
+        (words, _) => words.into(),
+    };
+    out::Row::new()
+        .with("flag", arg.get_long().unwrap_or(id))
+        .with("value", value)
+        .with("from", from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> anyhow::Result<Vec<(Id, Vec<OsString>)>> {
+        let known = [
+            flags::command::<role::submit::Options>(),
+            flags::command::<role::local::Options>(),
+        ];
+        read(text, Path::new(NAME), &known[0], &known)
+    }
+
+    fn refusal(text: &str) -> String {
+        let error = settings(text).expect_err(text);
+        let failure = error.downcast_ref::<crate::exit::Failure>().unwrap();
+        format!("{failure}\n{}", failure.hint.clone().unwrap_or_default())
+    }
+
+    #[test]
+    fn flags_stand_in_the_file_under_their_own_names() {
+        let text = "max-trials = 5\nno-rsync = true\ncommand = ['sh', '{}']\njobs = 3\n";
+        let settings = settings(text).unwrap();
+        let ids: Vec<&str> = settings.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(ids.len(), 3, "jobs is not rrr-submit's: {ids:?}");
+        for id in ["max_trials", "no_rsync", "command"] {
+            assert!(ids.contains(&id), "{ids:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_name() {
+        for (wrong, nearest) in [
+            ("max-trial", "max-trials"),
+            ("max_workers", "max-workers"),
+            ("commands", "command"),
+            ("worker", "worker-type"),
+            ("job", "jobs"),
+        ] {
+            let said = refusal(&format!("{wrong} = 1"));
+            assert!(said.contains(&format!("'{wrong}'")), "{said}");
+            assert!(said.contains(&format!("nearest is '{nearest}'")), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_the_flag_would_refuse_is_refused() {
+        assert!(refusal("max-trials = 0").contains("max-trials"));
+        assert!(
+            refusal("max-trials = [1]").contains("cannot be a list")
+                || refusal("max-trials = [1]").contains("must be")
+        );
+        assert!(refusal("no-rsync = 'yes'").contains("true or false"));
+        assert!(refusal("command = 'sh {}'").contains("list of words"));
+        assert!(refusal("max-trials = ").contains("not TOML"));
+    }
+
+    #[test]
+    fn nothing_in_the_file_runs_a_program_or_chooses_a_secret() {
+        assert!(refusal("rsync-options = \"-e 'sh -c evil'\"").contains("-e"));
+        assert!(refusal("rsync-options = '--rsh=evil'").contains("--rsh"));
+        assert!(refusal("redis-password-file = '/etc/shadow'").contains("cannot stand here"));
+    }
+}

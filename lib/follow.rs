@@ -1,0 +1,209 @@
+//! Follows a taskset to its end by its events, which are read from the first, so that whoever
+//! attaches late or twice sees the same.
+
+use crate::event::{self, Event};
+use crate::key::{self, TasksetKey};
+use crate::store::Store;
+use crate::taskset::{self, Progress, Record, Status};
+use crate::{cli, exit, out, queue, stop, worker};
+use std::time::{Duration, Instant};
+
+/// Who looks at the events.
+pub trait Sink {
+    /// One event, and when it was written (milliseconds since 1970, by Redis' clock).
+    fn event(&mut self, store: &mut Store, unix_ms: i64, event: &Event) -> anyhow::Result<()>;
+
+    /// Time has passed; called every [`TICK`] or sooner.
+    fn tick(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// What the taskset waits for, when nothing happens; `None` when something does again.
+    fn waiting(&mut self, what: Option<&str>) {
+        if let Some(what) = what {
+            self.say(what);
+        }
+    }
+
+    /// Something that the follower has to say.
+    fn say(&mut self, what: &str) {
+        eprintln!("{what}");
+    }
+}
+
+/// What Ctrl-C (and SIGTERM) means to the taskset; the second one always ends the following.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnInterrupt {
+    /// It is ours: cancel it.
+    Cancel,
+    /// We only watch: leave it alone.
+    Leave,
+}
+
+/// What is followed.
+pub struct Follow<'a> {
+    pub taskset: &'a TasksetKey,
+    /// Give up after this time (exit code 124).
+    pub limit: Option<Duration>,
+    pub on_interrupt: OnInterrupt,
+}
+
+/// Longest time without a call of the sink.
+pub const TICK: Duration = Duration::from_millis(200);
+/// How long nothing may happen before it is asked what is waited for, and asked again.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// Shows each event to `sink` until the taskset ends; returns the exit code of its verdict.
+pub fn to_the_end(store: &mut Store, follow: &Follow, sink: &mut dyn Sink) -> anyhow::Result<u8> {
+    let began = Instant::now();
+    let mut after = event::START.to_owned();
+    let mut cancelled = false;
+    let mut quiet_since = Instant::now();
+    let mut waits = None;
+    loop {
+        if out::is_closed() {
+            return Ok(exit::PIPE_CLOSED);
+        }
+        let leave = follow.on_interrupt == OnInterrupt::Leave;
+        if stop::count() >= 2 || (stop::requested() && leave) {
+            return Ok(stop::signal_code());
+        }
+        if stop::requested() && !cancelled {
+            sink.say(&format!(
+                "cancelling '{}' (again to leave it)",
+                follow.taskset
+            ));
+            taskset::request_cancel(store, Some(follow.taskset))?;
+            cancelled = true;
+        }
+        let left = follow
+            .limit
+            .map(|limit| limit.saturating_sub(began.elapsed()));
+        if left == Some(Duration::ZERO) {
+            return Err(not_ended(store, follow).into());
+        }
+        let wait = left
+            .map_or(TICK, |left| left.min(TICK))
+            .max(Duration::from_millis(1));
+        let entries = store
+            .call(|c, _| event::read(c, follow.taskset, &mut after, wait.as_millis() as usize))?;
+        sink.tick()?;
+        if !entries.is_empty() {
+            quiet_since = Instant::now();
+            if waits.take().is_some() {
+                sink.waiting(None);
+            }
+        }
+        for entry in &entries {
+            for event in &entry.events {
+                sink.event(store, entry.unix_ms, event)?;
+                if let Event::TasksetFinished { status, .. } = event {
+                    return Ok(verdict(Status::parse(status).unwrap_or(Status::Failed)));
+                }
+            }
+        }
+        if !entries.is_empty() {
+            continue;
+        }
+        let record = load(store, follow.taskset)?;
+        if let Some(status) = record.status().filter(|status| status.is_final()) {
+            // Finished by somebody who writes no events, and none is on its way.
+            let late = store.call(|c, _| event::read(c, follow.taskset, &mut after.clone(), 1))?;
+            if late.is_empty() {
+                let left = Progress::load(store, follow.taskset)?.left as u64;
+                let receipt = receipt(&record, status, left);
+                sink.event(store, crate::time::unix_ms(), &receipt)?;
+                return Ok(verdict(status));
+            }
+        } else if quiet_since.elapsed() > QUIET {
+            quiet_since = Instant::now();
+            let now = standing(store, follow.taskset, &record)?;
+            if now != waits {
+                sink.waiting(now.as_deref());
+                waits = now;
+            }
+        }
+    }
+}
+
+/// The taskset's hash; without one there is nothing to follow.
+pub fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Record> {
+    Record::load(store, taskset)?.ok_or_else(|| {
+        cli::usage(format!("there is no taskset '{taskset}' in Redis"))
+            .hint("rrr-list tasksets shows those that are; rrr-show KEY reads a persisted one")
+            .into()
+    })
+}
+
+fn verdict(status: Status) -> u8 {
+    if out::is_closed() {
+        exit::PIPE_CLOSED
+    } else {
+        status.exit_code()
+    }
+}
+
+/// The receipt of a taskset whose finisher wrote none.
+fn receipt(record: &Record, status: Status, left: u64) -> Event {
+    let count = |field| record.number(field).unwrap_or(0);
+    let (succeeded, failed) = (count("succeeded_count"), count("failed_count"));
+    Event::TasksetFinished {
+        status: status.as_str().to_owned(),
+        tasks: succeeded + failed + left,
+        succeeded,
+        failed,
+        flaky: count("flaky_count"),
+        fail_reason: record.get("fail_reason").map(str::to_owned),
+    }
+}
+
+fn not_ended(store: &mut Store, follow: &Follow) -> exit::Failure {
+    let taskset = follow.taskset;
+    let seconds = follow.limit.unwrap_or_default().as_secs();
+    let why = Record::load(store, taskset)
+        .ok()
+        .flatten()
+        .and_then(|record| standing(store, taskset, &record).ok().flatten());
+    let hint = format!("it goes on: rrr-watch {taskset}, or rrr-cancel {taskset}");
+    let message = format!("'{taskset}' has not ended within {seconds} s");
+    exit::failure(
+        exit::TIMED_OUT,
+        why.map_or(message.clone(), |why| format!("{message}: {why}")),
+    )
+    .hint(hint)
+}
+
+/// Names what an open taskset waits for, if it is something else than its own tests.
+fn standing(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    record: &Record,
+) -> anyhow::Result<Option<String>> {
+    let wanted = record.get("worker_type").unwrap_or("default");
+    let workers = worker::survey(store)?;
+    let alive: Vec<_> = workers
+        .iter()
+        .filter(|worker| worker.alive && worker.worker_type.as_deref() == Some(wanted))
+        .collect();
+    let idle = alive
+        .iter()
+        .filter(|worker| worker.taskset.is_none())
+        .count();
+    let ours = alive
+        .iter()
+        .any(|worker| worker.taskset.as_deref() == Some(taskset.as_str()));
+    if ours {
+        let messages = queue::length(store, &key::arbiter_queue())?;
+        return Ok((messages > 0)
+            .then(|| format!("waiting for rrr-arbiter ({messages} messages in its queue)")));
+    }
+    Ok(Some(match (alive.len(), idle) {
+        (0, _) => format!("waiting for a worker of type '{wanted}' (0 alive)"),
+        (alive, 0) => format!("waiting for a worker of type '{wanted}' ({alive} alive, all busy)"),
+        (_, idle) => {
+            format!(
+                "waiting for rrr-dispatch to give it to a worker of type '{wanted}' ({idle} idle)"
+            )
+        }
+    }))
+}

@@ -1,0 +1,165 @@
+//! `-h` and `--help`: a flag a line in two columns, so that each tool's help fits on a screen.
+//!
+//! `-h` leaves out the rarer flags (those that are hidden from clap's short help); the manual page
+//! says more than both.
+
+use clap::{Arg, Command};
+use console::measure_text_width;
+
+/// Columns where the terminal does not say how many it has, and most that are used.
+const COLUMNS: usize = 80;
+const MOST_COLUMNS: usize = 100;
+
+/// Prints the help of `command` on stdout.
+pub fn print(command: Command, long: bool) -> std::io::Result<()> {
+    let columns = console::Term::stdout().size_checked();
+    let width = columns.map_or(COLUMNS, |(_, columns)| {
+        usize::from(columns).min(MOST_COLUMNS)
+    });
+    let text = text(&command, long, width);
+    command.override_help(text).print_help()
+}
+
+/// The help text: no line is longer than `width`, as far as words allow.
+pub fn text(command: &Command, long: bool, width: usize) -> String {
+    let name = command.get_name();
+    let about = command
+        .get_about()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let mut command = command.clone();
+    let usage = command.render_usage().to_string();
+    let mut lines = wrap(&about, width);
+    lines.push(String::new());
+    lines.extend(wrap(&usage, width));
+    lines.push(String::new());
+    let shown: Vec<&Arg> = command
+        .get_arguments()
+        .filter(|arg| !arg.is_hide_set() && (long || !arg.is_hide_short_help_set()))
+        .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
+        .collect();
+    let column = shown
+        .iter()
+        .map(|arg| measure_text_width(&term(arg)))
+        .max()
+        .unwrap_or(0)
+        + 2;
+    for arg in &shown {
+        let term = term(arg);
+        let room = width.saturating_sub(column).max(20);
+        for (number, line) in wrap(&description(arg), room).iter().enumerate() {
+            let left = if number == 0 {
+                bold(&term)
+            } else {
+                String::new()
+            };
+            let gap = column
+                - if number == 0 {
+                    measure_text_width(&term)
+                } else {
+                    0
+                };
+            lines.push(format!("{left}{}{line}", " ".repeat(gap)));
+        }
+    }
+    lines.push(String::new());
+    let rarer = command.get_arguments().any(Arg::is_hide_short_help_set);
+    let more = match (long, rarer) {
+        (false, true) => format!("All flags: {name} --help. Everything: man {name}"),
+        _ => format!(
+            "--some-flag is also the variable RRR_SOME_FLAG. -h is short help, -V the version. More: man {name}"
+        ),
+    };
+    lines.extend(wrap(&more, width));
+    lines.join("\n") + "\n"
+}
+
+fn bold(text: &str) -> String {
+    // Stripped again where stdout wants no colours.
+    console::Style::new()
+        .bold()
+        .force_styling(true)
+        .apply_to(text)
+        .to_string()
+}
+
+/// `  -j, --jobs N` or `  FILE...`
+fn term(arg: &Arg) -> String {
+    let values = arg.get_value_names().unwrap_or_default();
+    let values = values
+        .iter()
+        .map(|name| name.as_str())
+        .collect::<Vec<_>>()
+        .join(" ");
+    let many = if arg
+        .get_num_args()
+        .is_some_and(|range| range.max_values() > 1)
+    {
+        "..."
+    } else {
+        ""
+    };
+    let flag = match (arg.get_short(), arg.get_long()) {
+        (Some(short), Some(long)) => format!("-{short}, --{long}"),
+        (None, Some(long)) => format!("    --{long}"),
+        (Some(short), None) => format!("-{short}"),
+        (None, None) => return format!("  {values}{many}"),
+    };
+    if arg.get_action().takes_values() {
+        format!("  {flag} {values}{many}")
+    } else {
+        format!("  {flag}")
+    }
+}
+
+/// What the argument is for, its values and its default.
+fn description(arg: &Arg) -> String {
+    let mut text = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let values: Vec<String> = arg
+        .get_possible_values()
+        .iter()
+        .map(|value| value.get_name().to_owned())
+        .collect();
+    if arg.get_action().takes_values() && !values.is_empty() {
+        text += &format!(" [{}]", values.join("|"));
+    }
+    let default = arg.get_default_values().join(std::ffi::OsStr::new(" "));
+    if arg.get_action().takes_values() && !arg.is_hide_default_value_set() && !default.is_empty() {
+        text += &format!(" [{}]", default.to_string_lossy());
+    }
+    text
+}
+
+/// Breaks a text between words.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.last_mut().expect("there is one");
+        let space = usize::from(!last.is_empty());
+        if space == 1 && measure_text_width(last) + space + measure_text_width(word) > width {
+            lines.push(word.to_owned());
+        } else {
+            last.push_str(&" ".repeat(space));
+            last.push_str(word);
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{flags, role};
+
+    #[test]
+    fn the_short_help_is_shorter_and_both_keep_to_the_width() {
+        let command = flags::command::<role::submit::Options>();
+        let (short, long) = (text(&command, false, 80), text(&command, true, 80));
+        assert!(short.lines().count() < long.lines().count());
+        for line in short.lines().chain(long.lines()) {
+            assert!(measure_text_width(line) <= 80, "{line}");
+        }
+        assert!(long.contains("--unknown-spec-timeout SEC"), "{long}");
+        assert!(!short.contains("--unknown-spec-timeout"), "{short}");
+    }
+}

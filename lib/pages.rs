@@ -1,0 +1,271 @@
+//! What each tool's manual page says besides its flags: its exit codes and examples.
+//!
+//! tests/pages.rs makes the pages in man/ and the completions in scripts/completions/ from this and
+//! from the flags' own definitions, and checks that every example parses.
+
+use crate::{exit, flags, role};
+use clap::Command;
+
+/// One tool's page.
+pub struct Page {
+    pub command: Command,
+    /// A few paragraphs after the one-line description.
+    pub more: &'static [&'static str],
+    pub exit_codes: &'static [u8],
+    /// What an example does, and its command line.
+    pub examples: &'static [(&'static str, &'static str)],
+}
+
+/// Codes that every tool may end with.
+const COMMON: &[u8] = &[exit::OK, exit::USAGE, exit::UNAVAILABLE, exit::INTERNAL];
+
+/// What an exit code means.
+pub fn meaning(code: u8) -> &'static str {
+    match code {
+        exit::OK => "done, or the taskset succeeded",
+        exit::FAILED => "the taskset failed",
+        exit::USAGE => "bad usage, configuration or input; nothing was done",
+        exit::CANCELLED => "the taskset was cancelled",
+        exit::NOTHING => "there was nothing to run",
+        exit::HARD_TIMEOUT => "a test had to be killed at its hard timeout",
+        exit::UNAVAILABLE => "Redis cannot be reached",
+        exit::TIMED_OUT => "the time given for waiting is over",
+        _ => "something inside went wrong",
+    }
+}
+
+impl Page {
+    /// The tool's name.
+    pub fn name(&self) -> &str {
+        self.command.get_name()
+    }
+
+    /// All its exit codes, in order.
+    pub fn codes(&self) -> Vec<u8> {
+        let mut codes = [COMMON, self.exit_codes].concat();
+        codes.sort_unstable();
+        codes.dedup();
+        codes
+    }
+}
+
+/// The page of every tool, by name.
+pub fn all() -> Vec<Page> {
+    vec![
+        Page {
+            command: role::plugin::command(),
+            more: &[
+                "`rrr TOOL` runs rrr-TOOL, found on PATH or beside this program; so does `cargo rrr TOOL`. \
+                     Any program called rrr-NAME is found like that.",
+            ],
+            exit_codes: &[],
+            examples: &[
+                ("The tools that are installed:", "rrr --list"),
+                (
+                    "The same as rrr-submit:",
+                    "rrr submit --follow spec/a_spec.rb -- rspec {}",
+                ),
+            ],
+        },
+        Page {
+            command: flags::command::<role::arbiter::Options>(),
+            more: &[
+                "Judges the trials that slaves report, puts back what was lost, and ends tasksets. \
+                     Any number of them may run: each message is applied once.",
+            ],
+            exit_codes: &[],
+            examples: &[
+                ("A daemon:", "rrr-arbiter --redis redis://db:6379"),
+                (
+                    "Give a second slave to a task as soon as one is idle:",
+                    "rrr-arbiter --speculate-after 0",
+                ),
+            ],
+        },
+        Page {
+            command: flags::command::<role::cancel::Options>(),
+            more: &[
+                "A cancelled taskset ends with the status 'cancelled'; its running tests are stopped.",
+            ],
+            exit_codes: &[exit::NOTHING],
+            examples: &[
+                ("One:", "rrr-cancel \"$KEY\""),
+                (
+                    "Whatever runs under my name:",
+                    "rrr-cancel --rsync-name alice",
+                ),
+                ("Everything:", "rrr-cancel --all"),
+            ],
+        },
+        Page {
+            command: flags::command::<role::dispatch::Options>(),
+            more: &[
+                "Gives each active taskset to idle workers of its type, up to --max-workers of its \
+                     submitter, first come first served. Any number of them may run.",
+            ],
+            exit_codes: &[],
+            examples: &[("A daemon:", "rrr-dispatch --redis redis://db:6379")],
+        },
+        Page {
+            command: flags::command::<role::list::Options>(),
+            more: &[
+                "On a terminal it is a table of the main columns, elsewhere JSON lines with every field. \
+                     'tasksets' are those that are open or not persisted yet; 'queues' tells what was refused \
+                     in each and why.",
+            ],
+            exit_codes: &[],
+            examples: &[
+                ("A table:", "rrr-list tasksets"),
+                (
+                    "Tests that run now:",
+                    "rrr-list workers | jq -r '.running[].spec_file'",
+                ),
+                (
+                    "Messages that were refused:",
+                    "rrr-list queues | jq -c '.dead_messages[]'",
+                ),
+            ],
+        },
+        Page {
+            command: flags::command::<role::local::Options>(),
+            more: &[
+                "Starts a redis-server (or valkey-server) of its own on a Unix socket in a temporary folder, \
+                 the roles and a worker; all of it goes away with the run. A role that dies is started again.",
+                "The first Ctrl-C cancels the run and waits for its end; the second leaves at once.",
+                OUTPUT,
+            ],
+            exit_codes: VERDICTS,
+            examples: &[
+                (
+                    "Shell tests, four at a time:",
+                    "rrr-local -j4 tests/*.sh -- sh {}",
+                ),
+                ("RSpec:", "rrr-local spec/*_spec.rb -- bundle exec rspec {}"),
+                (
+                    "Files that failed, as they fail:",
+                    "rrr-local tests/*.sh -- sh {} | jq -r 'select(.status==\"failed\" and .event==\"task_finished\").spec_file'",
+                ),
+            ],
+        },
+        Page {
+            command: flags::command::<role::persist::Options>(),
+            more: &[
+                "Makes the record of each finished taskset durable, learns how long its files take, and then \
+                     lets its keys in Redis expire.",
+            ],
+            exit_codes: &[],
+            examples: &[
+                ("A daemon:", "rrr-persist --log-dir /var/log/rrr"),
+                ("From cron:", "rrr-persist --drain --log-dir /var/log/rrr"),
+            ],
+        },
+        Page {
+            command: flags::command::<role::slave::Options>(),
+            more: &[
+                "Takes tasks one after the other and makes a trial of each. rrr-worker starts it by the \
+                     taskset's slave command.",
+            ],
+            exit_codes: &[exit::HARD_TIMEOUT],
+            examples: &[
+                (
+                    "As a slave command:",
+                    "rrr-submit --slave 'rrr-slave --pending-code 78 -- sh {}' a.sh",
+                ),
+                (
+                    "Count examples by a JUnit report:",
+                    "rrr-submit --slave 'rrr-slave --report junit -- pytest --junit-xml={report} {}' test_a.py",
+                ),
+            ],
+        },
+        Page {
+            command: flags::command::<role::submit::Options>(),
+            more: &[
+                "Sends the packaging folder up with rsync, writes a taskset with one task for each spec file, \
+                 and hands it over. Prints one JSON event (the taskset's submission), its key alone with \
+                 --key-only, or everything until its end with --follow.",
+                OUTPUT,
+                "With --follow the first Ctrl-C cancels the taskset and waits for its end; the second leaves.",
+                "A line of --files-from that begins with { is a JSON task: {\"spec_file\": \"a.rb\", \
+                 \"estimate_sec\": 3}.",
+                "The file .rrr.toml in the packaging folder sets defaults of these flags under their own \
+                 names, and 'command', a list of words; the command line and the environment overrule it. It \
+                 is data: an rsync option that runs a program is refused there.",
+            ],
+            exit_codes: VERDICTS,
+            examples: &[
+                (
+                    "Run a suite and watch it:",
+                    "rrr-submit --follow spec/*_spec.rb -- bundle exec rspec {}",
+                ),
+                (
+                    "Every file that git knows:",
+                    "git ls-files -z '*_test.py' | rrr-submit -0 --files-from - --follow -- pytest {}",
+                ),
+                (
+                    "Leave, and come back later:",
+                    "KEY=$(rrr-submit --key-only a_spec.rb -- rspec {}); rrr-watch \"$KEY\"",
+                ),
+                ("What settings hold, and why:", "rrr-submit --print-config"),
+            ],
+        },
+        Page {
+            command: flags::command::<role::wait::Options>(),
+            more: &["Says nothing but what is waited for, when nothing happens for some seconds."],
+            exit_codes: VERDICTS,
+            examples: &[(
+                "For ten minutes at most:",
+                "rrr-wait --timeout 600 \"$KEY\" && echo passed",
+            )],
+        },
+        Page {
+            command: flags::command::<role::watch::Options>(),
+            more: &[
+                "Shows everything from the taskset's first event on, whenever it is started, also twice. Ctrl-C \
+                 only ends the watching.",
+                OUTPUT,
+            ],
+            exit_codes: VERDICTS,
+            examples: &[
+                ("On a terminal:", "rrr-watch \"$KEY\""),
+                (
+                    "Verdicts as they come:",
+                    "rrr-watch \"$KEY\" | jq -c 'select(.event==\"task_finished\")'",
+                ),
+                (
+                    "In the log of a CI job:",
+                    "rrr-watch --output plain \"$KEY\"",
+                ),
+            ],
+        },
+        Page {
+            command: flags::command::<role::worker::Options>(),
+            more: &[
+                "Takes tasksets of its type one at a time, brings their tree here, runs their setup script \
+                     and keeps slaves alive in number. Nothing that a test starts survives it.",
+            ],
+            exit_codes: &[],
+            examples: &[
+                (
+                    "A machine of a cluster:",
+                    "rrr-worker --slaves 4 --rsync-remote-path files:/srv/rrr",
+                ),
+                (
+                    "One of several CI jobs, in its own checkout:",
+                    "rrr-worker --once --in-place . --taskset \"$KEY\"",
+                ),
+            ],
+        },
+    ]
+}
+
+const VERDICTS: &[u8] = &[
+    exit::FAILED,
+    exit::CANCELLED,
+    exit::NOTHING,
+    exit::TIMED_OUT,
+];
+
+const OUTPUT: &str = "On a terminal stderr shows a live picture of the run (a plain line a second where TERM is dumb), \
+     and stdout nothing. On a pipe stdout gets the events, one JSON object a line, written as they happen, and \
+     stderr nothing but problems. Into a file goes the same, while a terminal on stderr shows the picture. \
+     --output json, live or plain chooses for itself; plain is for the log of a CI job.";

@@ -1,0 +1,113 @@
+//! Text for people: what others wrote made harmless, cut to a width, and times as they are spoken.
+
+use console::{measure_text_width, truncate_str};
+
+/// The text with its control characters made visible, so that what a test printed cannot move the
+/// cursor, set a title or answer for the user (FAULTS S9). Line feeds and tabs stay.
+pub fn harmless(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => safe.push(c),
+            // A carriage return before the end of a line would hide the line.
+            '\r' => safe.push('␍'),
+            '\0'..='\u{1f}' => safe.push(char::from_u32(0x2400 + c as u32).unwrap_or('?')),
+            '\u{7f}' => safe.push('␡'),
+            // C1 controls are escapes of their own; the others turn the direction of writing.
+            '\u{80}'..='\u{9f}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => safe.push_str(&c.escape_unicode().to_string()),
+            _ => safe.push(c),
+        }
+    }
+    safe.replace("␍\n", "\n")
+}
+
+/// The same on one line.
+pub fn one_line(text: &str) -> String {
+    harmless(text).replace(['\n', '\t'], " ")
+}
+
+/// The text, cut to `width` columns; what may hold escapes of ours stays whole.
+pub fn cut(text: &str, width: usize) -> String {
+    truncate_str(text, width, "…").into_owned()
+}
+
+/// A file's name, cut at its front, where it differs least.
+pub fn cut_front(name: &str, width: usize) -> String {
+    if measure_text_width(name) <= width {
+        return name.to_owned();
+    }
+    let mut rest = name;
+    while measure_text_width(rest) + 1 > width {
+        let mut chars = rest.chars();
+        if chars.next().is_none() {
+            break;
+        }
+        rest = chars.as_str();
+    }
+    format!("…{rest}")
+}
+
+/// A duration: `850ms`, `4.2s`, `4m30s`, `2h05m`.
+pub fn duration(ms: u64) -> String {
+    match ms {
+        0..1000 => format!("{ms}ms"),
+        1000..60_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
+        60_000..3_600_000 => format!("{}m{:02}s", ms / 60_000, ms / 1000 % 60),
+        _ => format!("{}h{:02}m", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+/// A duration without parts of seconds, for clocks that tick.
+pub fn clock(ms: u64) -> String {
+    match ms {
+        0..60_000 => format!("{}s", ms / 1000),
+        _ => duration(ms),
+    }
+}
+
+/// A word of a command line as a shell wants it.
+pub fn shell_word(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| harmless(word), |quoted| quoted.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_control_character_of_a_test_reaches_the_terminal() {
+        let all: String = (0..=0x2fff).filter_map(char::from_u32).collect();
+        let safe = harmless(&all);
+        let kept = |c: char| c == '\n' || c == '\t' || !c.is_control();
+        assert!(safe.chars().all(kept), "{safe:?}");
+        assert_eq!(harmless("a\x1b[2Jb\r\nc\rd"), "a␛[2Jb\nc␍d");
+        assert!(!one_line("a\nb\tc").contains(['\n', '\t']));
+    }
+
+    #[test]
+    fn durations_are_written_as_they_are_spoken() {
+        let spoken = [
+            (850, "850ms"),
+            (4250, "4.2s"),
+            (270_000, "4m30s"),
+            (7_500_000, "2h05m"),
+        ];
+        for (ms, text) in spoken {
+            assert_eq!(duration(ms), text);
+        }
+        assert_eq!(clock(4250), "4s");
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_loses_its_front() {
+        assert_eq!(
+            cut_front("spec/models/user_spec.rb", 15),
+            "…/user_spec.rb".replace("…/", "…s/")
+        );
+        assert_eq!(cut_front("a.rb", 15), "a.rb");
+    }
+}

@@ -1,0 +1,211 @@
+//! rrr-list: what is there: tasksets, workers, queues. JSON lines, or a table on a terminal.
+
+use crate::key::{self, TasksetKey};
+use crate::out::{self, Row};
+use crate::plain::clock;
+use crate::slave::{self, Seen};
+use crate::store::Store;
+use crate::taskset::{self, Progress, Record};
+use crate::{cli, exit, queue, trial, worker};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Lists tasksets, workers or queues: JSON lines, or a table on a terminal
+#[derive(clap::Parser)]
+#[command(name = "rrr-list", version)]
+pub struct Options {
+    /// What to list
+    #[arg(value_name = "WHAT", value_enum)]
+    what: What,
+    #[command(flatten)]
+    redis: cli::Redis,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum What {
+    Tasksets,
+    Workers,
+    Queues,
+}
+
+/// Runs the tool.
+pub fn run(options: Options) -> anyhow::Result<u8> {
+    let mut store = options.redis.connect()?;
+    store.set_patience(Duration::from_secs(10));
+    match options.what {
+        What::Tasksets => tasksets(&mut store)?,
+        What::Workers => workers(&mut store)?,
+        What::Queues => queues(&mut store)?,
+    }
+    Ok(if out::is_closed() {
+        exit::PIPE_CLOSED
+    } else {
+        exit::OK
+    })
+}
+
+/// Tasksets that are open, and those that are finished and not persisted yet.
+fn tasksets(store: &mut Store) -> anyhow::Result<()> {
+    let mut keys = taskset::active(store)?;
+    for key in taskset::unpersisted(store)? {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    let mut rows = Vec::new();
+    for key in &keys {
+        let Some(record) = Record::load(store, key)? else {
+            continue;
+        };
+        let progress = Progress::load(store, key)?;
+        let count = |field| record.number(field).unwrap_or(0);
+        let (succeeded, failed) = (count("succeeded_count"), count("failed_count"));
+        rows.push(
+            Row::new()
+                .with("taskset", key.as_str())
+                .with("status", record.get("status").unwrap_or("waiting"))
+                .with("tasks", succeeded + failed + progress.left as u64)
+                .with("succeeded", succeeded)
+                .with("failed", failed)
+                .with("left", progress.left)
+                .with("queued", progress.queued)
+                .with("worker_type", record.get("worker_type"))
+                .with("rsync_name", record.get("rsync_name"))
+                .with("taskset_class", record.get("taskset_class"))
+                .with("created_at", record.get("created_at"))
+                .with("finished_at", record.get("finished_at"))
+                .with("fail_reason", record.get("fail_reason")),
+        );
+    }
+    let columns = [
+        "status",
+        "tasks",
+        "succeeded",
+        "failed",
+        "left",
+        "rsync_name",
+        "created_at",
+        "taskset",
+    ];
+    out::rows(&columns, rows);
+    Ok(())
+}
+
+/// Workers on the books: what they are, what their slaves run and since when, and how they are.
+fn workers(store: &mut Store) -> anyhow::Result<()> {
+    let mut running: HashMap<TasksetKey, Vec<Run>> = HashMap::new();
+    let mut rows = Vec::new();
+    for seen in worker::survey(store)? {
+        let taskset: Option<TasksetKey> = seen.taskset.as_ref().and_then(|key| key.parse().ok());
+        if let Some(taskset) = &taskset
+            && !running.contains_key(taskset)
+        {
+            running.insert(taskset.clone(), runs(store, taskset)?);
+        }
+        let own: Vec<&Run> = taskset
+            .and_then(|taskset| running.get(&taskset))
+            .into_iter()
+            .flatten()
+            .filter(|run| run.worker == seen.key)
+            .collect();
+        let told: Vec<Value> = own
+            .iter()
+            .map(|run| json!({"slave": run.slave, "spec_file": run.spec_file, "since": run.since}))
+            .collect();
+        let files: Vec<&str> = own.iter().map(|run| run.spec_file.as_str()).collect();
+        rows.push(
+            Row::new()
+                .with("worker", seen.key.id())
+                .with("worker_type", seen.worker_type)
+                .with("alive", seen.alive)
+                .with("slaves", seen.slaves)
+                .with("taskset", seen.taskset)
+                .with("running", told)
+                .with("queued", seen.queued)
+                .with("last_heartbeat_ms", seen.beat_ms)
+                .with("version", seen.version)
+                .only_in_table(
+                    "heartbeat",
+                    seen.beat_ms.map(|ms| format!("{} ago", clock(ms))),
+                )
+                .only_in_table("runs", files.join(" ")),
+        );
+    }
+    let columns = [
+        "worker",
+        "worker_type",
+        "alive",
+        "slaves",
+        "heartbeat",
+        "taskset",
+        "runs",
+    ];
+    out::rows(&columns, rows);
+    Ok(())
+}
+
+/// A trial that a slave makes now.
+struct Run {
+    worker: key::WorkerKey,
+    slave: String,
+    spec_file: String,
+    since: Option<String>,
+}
+
+fn runs(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<Run>> {
+    let slaves = taskset::slaves(store, taskset)?;
+    let seen = slave::look(store, &slaves)?;
+    let mut runs = Vec::new();
+    for (slave, seen) in slaves.iter().zip(seen) {
+        let Seen::Alive(Some(trial)) = seen else {
+            continue;
+        };
+        if let Some(since) = trial::running_since(store, &trial)? {
+            runs.push(Run {
+                worker: slave.worker(),
+                slave: slave.to_string(),
+                spec_file: trial.task().spec_file().to_owned(),
+                since: Some(since).filter(|text| !text.is_empty()),
+            });
+        }
+    }
+    Ok(runs)
+}
+
+/// Queues: how long they are, and what was refused in them and why.
+fn queues(store: &mut Store) -> anyhow::Result<()> {
+    let mut names = vec![
+        key::arbiter_queue(),
+        key::dispatcher_queue(),
+        key::persister_queue(),
+    ];
+    names.extend(
+        worker::survey(store)?
+            .iter()
+            .map(|worker| worker.key.queue()),
+    );
+    names.extend(taskset::active(store)?.iter().map(TasksetKey::task_queue));
+    let mut rows = Vec::new();
+    for name in names {
+        let dead = queue::dead(store, &name)?;
+        let parsed = dead
+            .iter()
+            .map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())))
+            .collect::<Vec<Value>>();
+        let last = parsed
+            .last()
+            .and_then(|last| last["reason"].as_str())
+            .map(str::to_owned);
+        rows.push(
+            Row::new()
+                .with("queue", name.as_str())
+                .with("length", queue::length(store, &name)?)
+                .with("dead", parsed.len())
+                .with("dead_messages", parsed)
+                .only_in_table("last_reason", last),
+        );
+    }
+    out::rows(&["length", "dead", "queue", "last_reason"], rows);
+    Ok(())
+}

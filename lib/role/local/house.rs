@@ -1,0 +1,192 @@
+//! The processes of one run on this machine: started, mended, and ended with it whatever happens.
+
+use crate::cli;
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// How often a role that keeps dying is started again before the run is given up.
+const MOST_RESTARTS: u32 = 20;
+
+struct Role {
+    name: String,
+    command: Command,
+    child: Child,
+}
+
+/// Redis first, then the roles.
+pub struct House {
+    roles: Vec<Role>,
+    restarts: u32,
+    /// Where the roles' stderr goes, so that it does not write across a live picture.
+    stderr: PipeWriter,
+    said: Receiver<String>,
+}
+
+fn read_lines(pipe: PipeReader, lines: &Sender<String>) {
+    for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+        if lines
+            .send(String::from_utf8_lossy(&line).into_owned())
+            .is_err()
+        {
+            break;
+        }
+    }
+}
+
+impl House {
+    /// A house without anybody in it.
+    pub fn new() -> anyhow::Result<Self> {
+        let (reader, stderr) = std::io::pipe()?;
+        let (sender, said) = channel();
+        std::thread::Builder::new()
+            .name("roles".into())
+            .spawn(move || read_lines(reader, &sender))?;
+        Ok(Self {
+            roles: Vec::new(),
+            restarts: 0,
+            stderr,
+            said,
+        })
+    }
+
+    /// What the processes have said on stderr since the last call.
+    pub fn said(&self) -> Vec<String> {
+        self.said.try_iter().collect()
+    }
+
+    /// Starts a process that dies with this one.
+    pub fn start(&mut self, mut command: Command) -> anyhow::Result<()> {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(self.stderr.try_clone()?)
+            .process_group(0);
+        // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec. If
+        // this process is killed, so are its children.
+        unsafe {
+            command.pre_exec(|| {
+                rustix::process::set_parent_process_death_signal(Some(
+                    rustix::process::Signal::TERM,
+                ))?;
+                Ok(())
+            });
+        }
+        let name = Path::new(command.get_program()).file_name();
+        let name = name.unwrap_or_default().to_string_lossy().into_owned();
+        let child = command.spawn()?;
+        self.roles.push(Role {
+            name,
+            command,
+            child,
+        });
+        Ok(())
+    }
+
+    /// Starts again those roles that have died, and returns their names.
+    ///
+    /// Errors: Redis has died, and with it the run; a role dies again and again.
+    pub fn mend(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut mended = Vec::new();
+        for (place, role) in self.roles.iter_mut().enumerate() {
+            let Some(status) = role.child.try_wait()? else {
+                continue;
+            };
+            let name = &role.name;
+            if place == 0 {
+                anyhow::bail!("{name} has ended ({status}) in the middle of the run");
+            }
+            self.restarts += 1;
+            if self.restarts > MOST_RESTARTS {
+                anyhow::bail!("{name} ends again and again ({status})");
+            }
+            role.child = role.command.spawn()?;
+            mended.push(format!(
+                "{name} has ended ({status}), and was started again"
+            ));
+        }
+        Ok(mended)
+    }
+
+    /// Starts a Redis of the run's own, whose socket and files are in `folder`; returns its URL.
+    pub fn start_redis(&mut self, folder: &Path) -> anyhow::Result<String> {
+        let socket = folder.join("redis.sock");
+        for server in ["redis-server", "valkey-server"] {
+            let mut command = Command::new(server);
+            command
+                .args([
+                    "--port",
+                    "0",
+                    "--save",
+                    "",
+                    "--appendonly",
+                    "no",
+                    "--maxmemory-policy",
+                    "noeviction",
+                ])
+                .args([
+                    "--loglevel",
+                    "warning",
+                    "--unixsocketperm",
+                    "700",
+                    "--unixsocket",
+                ])
+                .arg(&socket)
+                .arg("--dir")
+                .arg(folder);
+            match self.start(command) {
+                Ok(()) => {
+                    let began = Instant::now();
+                    while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+                        if began.elapsed() > Duration::from_secs(10) {
+                            anyhow::bail!("{server} did not start within 10 s");
+                        }
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                    return Ok(format!("unix://{}", socket.display()));
+                }
+                Err(error) => {
+                    let missing = error
+                        .downcast_ref::<std::io::Error>()
+                        .is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+                    if !missing {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Err(
+            cli::usage("neither redis-server nor valkey-server is installed")
+                .hint("apt-get install redis-server")
+                .into(),
+        )
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        // Roles first, so that they need not miss their Redis; it goes last.
+        let Some((redis, roles)) = self.roles.split_first_mut() else {
+            return;
+        };
+        for role in &mut *roles {
+            let pid = rustix::process::Pid::from_child(&role.child);
+            if let Ok(None) = role.child.try_wait() {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            }
+        }
+        let deadline = Instant::now() + Duration::from_secs(5);
+        for role in roles {
+            while Instant::now() < deadline && matches!(role.child.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let _ = role.child.kill();
+            let _ = role.child.wait();
+        }
+        let _ = redis.child.kill();
+        let _ = redis.child.wait();
+    }
+}

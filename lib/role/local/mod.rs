@@ -1,0 +1,129 @@
+//! rrr-local: everything on this machine, over a Redis of its own that goes away with it.
+
+mod house;
+
+use super::submit::{self, Suite};
+use crate::event::Event;
+use crate::follow::{self, Follow, OnInterrupt, Sink};
+use crate::key::TasksetKey;
+use crate::store::Store;
+use crate::{cli, exit, stop, view};
+use house::House;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Runs a suite on this machine, with no service to set up
+#[derive(clap::Parser)]
+#[command(name = "rrr-local", version)]
+pub struct Options {
+    /// Slaves to run at once [number of processors]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    #[command(flatten)]
+    suite: Suite,
+    /// Give up after this time (exit 124)
+    #[arg(long, value_name = "SEC", hide_short_help = true)]
+    timeout: Option<u64>,
+    #[command(flatten)]
+    view: view::Choice,
+    /// Folder of the suite, with its .rrr.toml
+    #[arg(long, value_name = "D", default_value = ".")]
+    packaging_dir: PathBuf,
+}
+
+/// Runs the tool.
+pub fn run(options: Options) -> anyhow::Result<u8> {
+    let tasks = options.suite.tasks(Some(&options.packaging_dir))?;
+    let request = options.suite.request("local")?;
+    let folder = tempfile::Builder::new().prefix("rrr-local-").tempdir()?;
+    let mut house = House::new()?;
+    let url = house.start_redis(folder.path())?;
+    let mut store = cli::Redis::at(url.clone()).connect()?;
+    store.set_patience(Duration::from_secs(2));
+    house.start(role("rrr-arbiter", &url)?)?;
+    house.start(role("rrr-dispatch", &url)?)?;
+    house.start(worker(&options, &url)?)?;
+    let taskset = TasksetKey::fresh();
+    submit::submit(&mut store, &taskset, &request, tasks, false)?;
+    let follow = Follow {
+        taskset: &taskset,
+        limit: options.timeout.map(Duration::from_secs),
+        on_interrupt: OnInterrupt::Cancel,
+    };
+    let mut sink = Mending {
+        house: &mut house,
+        view: view::open(&mut store, &taskset, &options.view, false)?,
+    };
+    let outcome = follow::to_the_end(&mut store, &follow, &mut sink);
+    drop(sink);
+    house.said().iter().for_each(|line| eprintln!("{line}"));
+    let code = outcome.map_err(nothing_goes_on)?;
+    Ok(if stop::requested() && code == exit::OK {
+        stop::signal_code()
+    } else {
+        code
+    })
+}
+
+/// Time is up: other than elsewhere, nobody can watch the rest.
+fn nothing_goes_on(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<exit::Failure>() {
+        Ok(failure) if failure.code == exit::TIMED_OUT => {
+            exit::failure(failure.code, failure.message).into()
+        }
+        Ok(failure) => failure.into(),
+        Err(error) => error,
+    }
+}
+
+/// A role of ours that uses the private Redis, and takes nothing from the environment that was
+/// meant for this tool.
+fn role(name: &str, url: &str) -> anyhow::Result<Command> {
+    let here = std::env::current_exe()?;
+    let mut command = Command::new(here.parent().unwrap_or(Path::new("")).join(name));
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("RRR_") {
+            command.env_remove(variable);
+        }
+    }
+    command.env("RRR_REDIS_URL", url);
+    Ok(command)
+}
+
+fn worker(options: &Options, url: &str) -> anyhow::Result<Command> {
+    let mut worker = role("rrr-worker", url)?;
+    worker.arg("--in-place").arg(&options.packaging_dir);
+    worker.arg("--worker-type").arg(&options.suite.worker_type);
+    if let Some(jobs) = options.jobs {
+        worker.arg("--slaves").arg(jobs.to_string());
+    }
+    Ok(worker)
+}
+
+/// Shows the run, and looks after the processes that make it.
+struct Mending<'a> {
+    house: &'a mut House,
+    view: Box<dyn Sink>,
+}
+
+impl Sink for Mending<'_> {
+    fn event(&mut self, store: &mut Store, unix_ms: i64, event: &Event) -> anyhow::Result<()> {
+        self.view.event(store, unix_ms, event)
+    }
+
+    fn tick(&mut self) -> anyhow::Result<()> {
+        for line in self.house.said().into_iter().chain(self.house.mend()?) {
+            self.view.say(&line);
+        }
+        self.view.tick()
+    }
+
+    fn waiting(&mut self, what: Option<&str>) {
+        self.view.waiting(what);
+    }
+
+    fn say(&mut self, what: &str) {
+        self.view.say(what);
+    }
+}

@@ -1,0 +1,163 @@
+//! rrr-submit: sends the tree up, writes a taskset, hands it over, and may follow it to its end.
+
+mod suite;
+mod tree;
+
+pub use suite::{Suite, Task};
+
+use crate::follow::{self, Follow, OnInterrupt};
+use crate::key::{self, TasksetKey};
+use crate::store::Store;
+use crate::taskset::{self, Record, Request};
+use crate::{cli, event, exit, out, schedule, view};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Submits a suite: one taskset with one task for each spec file
+#[derive(clap::Parser)]
+#[command(name = "rrr-submit", version)]
+pub struct Options {
+    #[command(flatten)]
+    suite: Suite,
+    /// Watch it to its end, and exit by its verdict
+    #[arg(long)]
+    follow: bool,
+    /// Give up following after this time (exit 124)
+    #[arg(long, value_name = "SEC", hide_short_help = true)]
+    timeout: Option<u64>,
+    #[command(flatten)]
+    view: view::Choice,
+    /// Print the taskset's key alone
+    #[arg(long, conflicts_with = "follow")]
+    key_only: bool,
+    /// Use this key, which must be new
+    #[arg(long, value_name = "KEY", hide_short_help = true)]
+    taskset: Option<TasksetKey>,
+    /// Folder to send, with its .rrr.toml
+    #[arg(long, value_name = "D", default_value = ".")]
+    packaging_dir: PathBuf,
+    /// Name of the tree at its target [$USER]
+    #[arg(long, value_name = "N")]
+    rsync_name: Option<String>,
+    /// Where the tree goes [rsync_info in Redis]
+    #[arg(long, value_name = "P")]
+    rsync_remote_path: Option<String>,
+    /// Options of rsync [rsync_info in Redis]
+    #[arg(
+        long,
+        value_name = "S",
+        allow_hyphen_values = true,
+        hide_short_help = true
+    )]
+    rsync_options: Option<String>,
+    /// Do not send the tree: the workers have it
+    #[arg(long)]
+    no_rsync: bool,
+    #[command(flatten)]
+    redis: cli::Redis,
+}
+
+impl Options {
+    /// The name of the tree, checked.
+    fn rsync_name(&self) -> anyhow::Result<String> {
+        let user = || std::env::var("USER").ok().filter(|user| !user.is_empty());
+        let name = self.rsync_name.clone().or_else(user);
+        let name = name.unwrap_or_else(|| "rrr".to_owned());
+        match key::rsync_name_error(&name) {
+            None => Ok(name),
+            Some(wrong) => Err(cli::usage(format!(
+                "rsync name '{}': {wrong}",
+                name.escape_debug()
+            ))
+            .hint("pass --rsync-name NAME")
+            .into()),
+        }
+    }
+
+    /// The key of the new taskset.
+    fn new_taskset(&self, store: &mut Store) -> anyhow::Result<TasksetKey> {
+        let Some(taskset) = &self.taskset else {
+            return Ok(TasksetKey::fresh());
+        };
+        if Record::load(store, taskset)?.is_some() {
+            return Err(
+                cli::usage(format!("there is a taskset '{taskset}' already"))
+                    .hint("each run needs a key of its own; without --taskset it gets one")
+                    .into(),
+            );
+        }
+        Ok(taskset.clone())
+    }
+}
+
+/// Runs the tool.
+pub fn run(options: Options) -> anyhow::Result<u8> {
+    let folder = &options.packaging_dir;
+    let rsync_name = options.rsync_name()?;
+    let request = options.suite.request(&rsync_name)?;
+    if !options.no_rsync && !folder.is_dir() {
+        let missing = format!("there is no packaging folder '{}'", folder.display());
+        return Err(cli::usage(missing)
+            .hint("pass --packaging-dir, or --no-rsync when the workers have the tree")
+            .into());
+    }
+    let tasks = options
+        .suite
+        .tasks((!options.no_rsync).then_some(folder.as_path()))?;
+    let mut store = options.redis.connect()?;
+    store.set_patience(Duration::from_secs(10));
+    let taskset = options.new_taskset(&mut store)?;
+    if !options.no_rsync {
+        let sent = tree::send(&mut store, &options, &taskset, &rsync_name);
+        if sent.is_err() {
+            taskset::unlock_rsync_name(&mut store, &taskset, &rsync_name)?;
+        }
+        sent?;
+    }
+    submit(&mut store, &taskset, &request, tasks, !options.no_rsync)?;
+    if options.follow {
+        let follow = Follow {
+            taskset: &taskset,
+            limit: options.timeout.map(Duration::from_secs),
+            on_interrupt: OnInterrupt::Cancel,
+        };
+        let mut sink = view::open(&mut store, &taskset, &options.view, true)?;
+        return follow::to_the_end(&mut store, &follow, sink.as_mut());
+    }
+    if options.key_only {
+        out::line(taskset.as_str());
+    } else {
+        announce(&mut store, &taskset)?;
+    }
+    Ok(exit::OK)
+}
+
+/// Prints the event of the submission.
+fn announce(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+    let mut after = event::START.to_owned();
+    let entries = store.call(|c, _| event::read(c, taskset, &mut after, 1))?;
+    let first = entries
+        .iter()
+        .find_map(|entry| Some((entry.unix_ms, entry.events.first()?)));
+    if let Some((unix_ms, event)) = first {
+        out::line(&event::line(unix_ms, taskset.as_str(), event));
+    }
+    Ok(())
+}
+
+/// Completes the estimates, orders the tasks, writes the taskset and hands it over.
+pub fn submit(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    request: &Request,
+    mut tasks: Vec<Task>,
+    locked: bool,
+) -> anyhow::Result<()> {
+    let known = taskset::estimates(store, &request.taskset_class)?;
+    for (file, estimate) in &mut tasks {
+        *estimate = estimate.or_else(|| known.get(file.as_str()).copied());
+    }
+    schedule::order(&mut tasks);
+    taskset::stage(store, taskset, request, &tasks)?;
+    taskset::activate(store, taskset, &request.rsync_name, tasks.len(), locked)
+}

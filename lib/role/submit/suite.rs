@@ -1,0 +1,187 @@
+//! What to run, and how: the flags that rrr-submit and rrr-local share, and the list of tasks.
+
+use crate::taskset::Request;
+use crate::{cli, exit, key};
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// What to run, and how: the flags that rrr-submit and rrr-local share.
+#[derive(Clone, clap::Args)]
+pub struct Suite {
+    /// Spec files, relative to the packaging folder
+    #[arg(value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Command for each spec file; {} is the file (short for --slave 'rrr-slave -- CMD')
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+    /// Read spec files from F, a name or a JSON task a line; - is stdin
+    #[arg(long, value_name = "F")]
+    pub files_from: Option<PathBuf>,
+    /// Names of --files-from end with NUL
+    #[arg(short = '0', long, hide_short_help = true)]
+    pub null: bool,
+    /// Script that each worker runs before its slaves
+    #[arg(
+        long,
+        value_name = "CMD",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub setup: String,
+    /// Shell command that starts a slave
+    #[arg(long, value_name = "CMD", conflicts_with = "command")]
+    pub slave: Option<String>,
+    /// Most trials of a task
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_trials: u32,
+    /// Type of the workers to run on
+    #[arg(
+        long,
+        value_name = "T",
+        default_value = "default",
+        hide_short_help = true
+    )]
+    pub worker_type: String,
+    /// Most workers at once
+    #[arg(long, value_name = "N", default_value_t = 10, hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_workers: u32,
+    /// Whose timings to use, and to add to
+    #[arg(
+        long,
+        value_name = "C",
+        default_value = "default",
+        hide_short_help = true
+    )]
+    pub taskset_class: String,
+    /// Time for a spec file without an estimate
+    #[arg(long, value_name = "SEC", default_value_t = 300, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub unknown_spec_timeout: u64,
+    /// Least time for a spec file
+    #[arg(long, value_name = "SEC", default_value_t = 30, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub least_timeout: u64,
+    /// Print each setting and its source, and exit
+    #[arg(long, hide_short_help = true)]
+    pub print_config: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JsonTask {
+    spec_file: String,
+    estimate_sec: Option<u64>,
+}
+
+/// A task to submit: its spec file, and its estimate in seconds if one is known.
+pub type Task = (String, Option<u64>);
+
+impl Suite {
+    /// The command that starts a slave.
+    pub fn slave_command(&self) -> anyhow::Result<String> {
+        match (&self.slave, self.command.is_empty()) {
+            (Some(slave), _) => Ok(slave.clone()),
+            (None, false) => {
+                let words = shlex::try_join(self.command.iter().map(String::as_str))
+                    .map_err(|_| cli::usage("the command has a NUL byte"))?;
+                Ok(format!("rrr-slave -- {words}"))
+            }
+            (None, true) => Err(cli::usage("nothing says how to run a spec file")
+                .hint("end with '-- CMD', for example: -- sh {}")
+                .into()),
+        }
+    }
+
+    /// Reads and checks the list of tasks. Files named as arguments must exist below `folder`, if
+    /// one is given.
+    pub fn tasks(&self, folder: Option<&Path>) -> anyhow::Result<Vec<Task>> {
+        let mut tasks: Vec<Task> = Vec::new();
+        for file in &self.files {
+            let path = file.split("::").next().unwrap_or(file);
+            if let Some(folder) = folder
+                && !folder.join(path).exists()
+                && !folder.join(path.split('[').next().unwrap_or(path)).exists()
+            {
+                return Err(cli::usage(format!(
+                    "there is no spec file '{file}' in '{}'",
+                    folder.display()
+                ))
+                .hint("name files relative to the packaging folder (--packaging-dir)")
+                .into());
+            }
+            tasks.push((file.clone(), None));
+        }
+        if let Some(from) = &self.files_from {
+            self.read_list(from, &mut tasks)?;
+        }
+        let mut seen = HashSet::new();
+        for (file, _) in &tasks {
+            if let Some(wrong) = key::spec_file_error(file) {
+                let shown: String = file.escape_debug().take(200).collect();
+                return Err(cli::usage(format!("spec file '{shown}': {wrong}")).into());
+            }
+        }
+        tasks.retain(|(file, _)| seen.insert(file.clone()));
+        if tasks.is_empty() {
+            return Err(exit::failure(
+                exit::NOTHING,
+                "there is nothing to run: no spec file was named",
+            )
+            .hint("name spec files, or pass --files-from FILE")
+            .into());
+        }
+        Ok(tasks)
+    }
+
+    fn read_list(&self, from: &Path, tasks: &mut Vec<Task>) -> anyhow::Result<()> {
+        let mut bytes = Vec::new();
+        let read = if from.as_os_str() == "-" {
+            std::io::stdin().read_to_end(&mut bytes).map(|_| ())
+        } else {
+            std::fs::read(from).map(|content| bytes = content)
+        };
+        read.map_err(|error| {
+            cli::usage(format!(
+                "cannot read the list '{}': {error}",
+                from.display()
+            ))
+        })?;
+        let end = if self.null { 0 } else { b'\n' };
+        for (number, line) in bytes.split(|byte| *byte == end).enumerate() {
+            let place = || format!("'{}', entry {}", from.display(), number + 1);
+            let line = std::str::from_utf8(line)
+                .map_err(|_| cli::usage(format!("{}: not valid UTF-8", place())))?;
+            let line = if self.null {
+                line
+            } else {
+                line.trim_end_matches('\r')
+            };
+            if line.is_empty() {
+                continue;
+            }
+            if line.starts_with('{') && !self.null {
+                let task: JsonTask = serde_json::from_str(line)
+                    .map_err(|error| cli::usage(format!("{}: bad JSON task: {error}", place())))?;
+                tasks.push((task.spec_file, task.estimate_sec));
+            } else {
+                tasks.push((line.to_owned(), None));
+            }
+        }
+        Ok(())
+    }
+
+    /// What it asks for, under this rsync name.
+    pub fn request(&self, rsync_name: &str) -> anyhow::Result<Request> {
+        Ok(Request {
+            rsync_name: rsync_name.to_owned(),
+            setup_command: self.setup.clone(),
+            slave_command: self.slave_command()?,
+            worker_type: self.worker_type.clone(),
+            max_workers: self.max_workers,
+            max_trials: self.max_trials,
+            taskset_class: self.taskset_class.clone(),
+            unknown_spec_timeout_sec: self.unknown_spec_timeout,
+            least_timeout_sec: self.least_timeout,
+        })
+    }
+}

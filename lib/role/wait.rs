@@ -1,0 +1,44 @@
+//! rrr-wait: waits for a taskset's end without a word.
+
+use crate::cli;
+use crate::event::Event;
+use crate::follow::{self, Follow, OnInterrupt, Sink};
+use crate::key::TasksetKey;
+use crate::store::Store;
+use std::time::Duration;
+
+/// Waits until a taskset ends, and exits by its verdict
+#[derive(clap::Parser)]
+#[command(name = "rrr-wait", version)]
+pub struct Options {
+    /// The taskset to wait for
+    #[arg(value_name = "KEY")]
+    taskset: TasksetKey,
+    /// Give up after SEC seconds (exit code 124); the taskset goes on
+    #[arg(long, value_name = "SEC")]
+    timeout: Option<u64>,
+    #[command(flatten)]
+    redis: cli::Redis,
+}
+
+/// Shows nothing but what is waited for.
+struct Silent;
+
+impl Sink for Silent {
+    fn event(&mut self, _: &mut Store, _: i64, _: &Event) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs the tool.
+pub fn run(options: Options) -> anyhow::Result<u8> {
+    let mut store = options.redis.connect()?;
+    store.set_patience(Duration::from_secs(10));
+    follow::load(&mut store, &options.taskset)?;
+    let follow = Follow {
+        taskset: &options.taskset,
+        limit: options.timeout.map(Duration::from_secs),
+        on_interrupt: OnInterrupt::Leave,
+    };
+    follow::to_the_end(&mut store, &follow, &mut Silent)
+}

@@ -1,0 +1,36 @@
+//! rrr-watch: shows a taskset that somebody else submitted, from its first event to its last.
+
+use crate::follow::{self, Follow, OnInterrupt};
+use crate::key::TasksetKey;
+use crate::{cli, view};
+use std::time::Duration;
+
+/// Watches a taskset until it ends, and exits by its verdict
+#[derive(clap::Parser)]
+#[command(name = "rrr-watch", version)]
+pub struct Options {
+    /// The taskset to watch
+    #[arg(value_name = "KEY")]
+    taskset: TasksetKey,
+    /// Give up after SEC seconds (exit code 124); the taskset goes on
+    #[arg(long, value_name = "SEC")]
+    timeout: Option<u64>,
+    #[command(flatten)]
+    view: view::Choice,
+    #[command(flatten)]
+    redis: cli::Redis,
+}
+
+/// Runs the tool.
+pub fn run(options: Options) -> anyhow::Result<u8> {
+    let mut store = options.redis.connect()?;
+    store.set_patience(Duration::from_secs(10));
+    follow::load(&mut store, &options.taskset)?;
+    let follow = Follow {
+        taskset: &options.taskset,
+        limit: options.timeout.map(Duration::from_secs),
+        on_interrupt: OnInterrupt::Leave,
+    };
+    let mut sink = view::open(&mut store, &options.taskset, &options.view, true)?;
+    follow::to_the_end(&mut store, &follow, sink.as_mut())
+}

@@ -1,0 +1,18 @@
+complete -c rrr-slave -l redis -d 'redis://, rediss:// or unix:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
+complete -c rrr-slave -l redis-password-file -d 'File with the password of Redis' -r -F
+complete -c rrr-slave -l taskset -d 'The taskset to work for' -r
+complete -c rrr-slave -l worker-id -d 'The worker that this slave belongs to [default: the host name]' -r
+complete -c rrr-slave -l adapter -d 'How tasks are run' -r -f -a "exec\t'Run CMD once for each task'
+serve\t'Start CMD once; it speaks the runner protocol, see rrr-runner(7)'
+rspec\t'Load RSpec and the suite\'s helpers once'
+pytest\t'Load pytest and the suite\'s conftest files once'"
+complete -c rrr-slave -l pending-code -d 'Exit code of CMD that means pending' -r
+complete -c rrr-slave -l report -d 'Fill in the counts from a report: junit, tap, rspec-json, libtest-json, go-json or auto, from PATH ({} is the spec file); CMD\'s {report} is its path' -r
+complete -c rrr-slave -l preload -d 'Load FILE once, before all spec files [default: spec/rails_helper.rb or spec/spec_helper.rb, the topmost conftest.py files]' -r
+complete -c rrr-slave -l isolation -d 'Where a spec file runs: in a fork of its own, or (none) in the runner [default: fork]' -r -f -a "fork\t''
+none\t''"
+complete -c rrr-slave -l interpreter -d 'Ruby or Python to use, with its arguments [default: that of the project: bundle exec ruby if there is a Gemfile; the Python of a virtual environment, or that of the pytest on PATH]' -r
+complete -c rrr-slave -l memory-max -d 'Most private memory of a test process, in MiB; allocations beyond it fail' -r
+complete -c rrr-slave -l boot-timeout -d 'Seconds a runner has to start' -r
+complete -c rrr-slave -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rrr-slave -s V -l version -d 'Print version'

@@ -1,0 +1,5 @@
+complete -c rrr-wait -l timeout -d 'Give up after SEC seconds (exit code 124); the taskset goes on' -r
+complete -c rrr-wait -l redis -d 'redis://, rediss:// or unix:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
+complete -c rrr-wait -l redis-password-file -d 'File with the password of Redis' -r -F
+complete -c rrr-wait -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rrr-wait -s V -l version -d 'Print version'

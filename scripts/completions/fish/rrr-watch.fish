@@ -1,0 +1,9 @@
+complete -c rrr-watch -l timeout -d 'Give up after SEC seconds (exit code 124); the taskset goes on' -r
+complete -c rrr-watch -l output -d 'What to show; auto is live on a terminal, else json' -r -f -a "auto\t''
+json\t''
+live\t''
+plain\t''"
+complete -c rrr-watch -l redis -d 'redis://, rediss:// or unix:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
+complete -c rrr-watch -l redis-password-file -d 'File with the password of Redis' -r -F
+complete -c rrr-watch -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rrr-watch -s V -l version -d 'Print version'

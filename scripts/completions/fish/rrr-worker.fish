@@ -1,0 +1,13 @@
+complete -c rrr-worker -l redis -d 'redis://, rediss:// or unix:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
+complete -c rrr-worker -l redis-password-file -d 'File with the password of Redis' -r -F
+complete -c rrr-worker -l worker-id -d 'Name of this worker [default: the host name]' -r
+complete -c rrr-worker -l worker-type -d 'Take tasksets of this type only' -r
+complete -c rrr-worker -l slaves -d 'Slaves to run at once [default: the number of processors]' -r
+complete -c rrr-worker -l working-dir -d 'Folder below which trees are kept' -r -F
+complete -c rrr-worker -l in-place -d 'The tree is here already: no rsync' -r -F
+complete -c rrr-worker -l rsync-remote-path -d 'Where trees come from [default: rsync_info in Redis]' -r
+complete -c rrr-worker -l rsync-options -d 'Options of rsync [default: rsync_info in Redis, or --archive --delete]' -r
+complete -c rrr-worker -l taskset -d 'Run this taskset without waiting for the dispatcher, then exit' -r
+complete -c rrr-worker -l once -d 'Run one taskset, then exit'
+complete -c rrr-worker -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rrr-worker -s V -l version -d 'Print version'

@@ -1,0 +1,255 @@
+//! The manual pages and completions are those of the flags.
+//!
+//! `RRR_UPDATE=1 cargo test --test pages` writes them anew.
+
+use clap_complete::Shell;
+use rrr::pages::{self, Page};
+use rrr::{exit, flags, help};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The manual page of a tool, in roff.
+fn manual(page: &Page) -> String {
+    let usage = page.command.clone().render_usage().to_string();
+    let command = page
+        .command
+        .clone()
+        .mut_args(|arg| arg.hide_short_help(false))
+        .override_usage(usage.trim_start_matches("Usage: ").to_owned());
+    let man = clap_mangen::Man::new(command)
+        .date("")
+        .source("rrr")
+        .manual("rrr");
+    let mut text = Vec::new();
+    man.render_title(&mut text).unwrap();
+    man.render_name_section(&mut text).unwrap();
+    man.render_synopsis_section(&mut text).unwrap();
+    man.render_description_section(&mut text).unwrap();
+    for paragraph in page.more {
+        writeln!(bytes(&mut text), ".PP\n{}", roff(paragraph)).unwrap();
+    }
+    man.render_options_section(&mut text).unwrap();
+    let mut text = String::from_utf8(text).unwrap();
+    text += ".SH ENVIRONMENT\n";
+    text += "Each flag \\fB\\-\\-some\\-flag\\fR is also the variable \\fBRRR_SOME_FLAG\\fR";
+    for (long, variable) in exceptions(page) {
+        write!(
+            text,
+            "; \\fB\\-\\-{}\\fR is \\fB{variable}\\fR",
+            roff(&long)
+        )
+        .unwrap();
+    }
+    text += ". The command line overrules it; an empty one counts as not set.\n";
+    text += "\\fBNO_COLOR\\fR, \\fBCLICOLOR_FORCE\\fR and \\fBTERM=dumb\\fR are honoured.\n";
+    text += ".SH EXIT STATUS\n";
+    for code in page.codes() {
+        writeln!(text, ".TP\n\\fB{code}\\fR\n{}", roff(pages::meaning(code))).unwrap();
+    }
+    text += ".TP\n\\fB128+n\\fR\nended by signal n; 141 when the reader of stdout went away\n";
+    text += ".SH EXAMPLES\n";
+    for (what, command) in page.examples {
+        writeln!(
+            text,
+            ".PP\n{}\n.PP\n.RS 4\n.nf\n{}\n.fi\n.RE",
+            roff(what),
+            roff(command)
+        )
+        .unwrap();
+    }
+    text += ".SH SEE ALSO\n\\fBrrr\\fR(7), \\fBrrr\\-protocol\\fR(7)\n";
+    text
+}
+
+/// The flags whose variable has another name than the rule says.
+fn exceptions(page: &Page) -> Vec<(String, String)> {
+    let named = page.command.get_arguments().filter_map(|arg| {
+        let variable = arg.get_env()?.to_str()?.to_owned();
+        Some((arg.get_long()?.to_owned(), variable))
+    });
+    let rule = |long: &str| format!("RRR_{}", long.to_uppercase().replace('-', "_"));
+    named
+        .filter(|(long, variable)| *variable != rule(long))
+        .collect()
+}
+
+/// Lets `write!` append to bytes.
+fn bytes(text: &mut Vec<u8>) -> impl Write + '_ {
+    struct Bytes<'a>(&'a mut Vec<u8>);
+    impl Write for Bytes<'_> {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0.extend_from_slice(text.as_bytes());
+            Ok(())
+        }
+    }
+    Bytes(text)
+}
+
+/// Plain text for roff: nothing in it is a request or an escape.
+fn roff(text: &str) -> String {
+    let text = text
+        .replace('\\', "\\e")
+        .replace('-', "\\-")
+        .replace('\'', "\\(aq");
+    match text.starts_with('.') {
+        true => format!("\\&{text}"),
+        false => text,
+    }
+}
+
+fn completion(page: &Page, shell: Shell) -> String {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut page.command.clone(), page.name(), &mut text);
+    String::from_utf8(text).unwrap()
+}
+
+/// Every generated file and what shall stand in it.
+fn generated() -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    for page in pages::all() {
+        let name = page.name().to_owned();
+        files.push((format!("man/{name}.1"), manual(&page)));
+        for (shell, file) in [
+            (Shell::Bash, format!("bash/{name}")),
+            (Shell::Zsh, format!("zsh/_{name}")),
+            (Shell::Fish, format!("fish/{name}.fish")),
+        ] {
+            files.push((
+                format!("scripts/completions/{file}"),
+                completion(&page, shell),
+            ));
+        }
+    }
+    files
+        .into_iter()
+        .map(|(path, text)| (root().join(path), text))
+        .collect()
+}
+
+#[test]
+fn pages_and_completions_are_those_of_the_flags() {
+    let update = std::env::var_os("RRR_UPDATE").is_some();
+    let mut stale = Vec::new();
+    for (path, wanted) in generated() {
+        if std::fs::read_to_string(&path).is_ok_and(|found| found == wanted) {
+            continue;
+        }
+        if update {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &wanted).unwrap();
+        } else {
+            stale.push(path);
+        }
+    }
+    assert!(
+        stale.is_empty(),
+        "run RRR_UPDATE=1 cargo test --test pages, for {stale:?}"
+    );
+}
+
+#[test]
+fn every_tool_has_a_page_and_every_page_a_tool() {
+    let tools: BTreeSet<String> = std::fs::read_dir(root().join("bins"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "cargo-rrr")
+        .collect();
+    let paged: BTreeSet<String> = pages::all()
+        .iter()
+        .map(|page| page.name().to_owned())
+        .collect();
+    assert_eq!(tools, paged);
+    for kind in [
+        "man",
+        "scripts/completions/bash",
+        "scripts/completions/zsh",
+        "scripts/completions/fish",
+    ] {
+        for entry in std::fs::read_dir(root().join(kind)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let tool = name.trim_start_matches('_').trim_end_matches(".fish");
+            let tool = tool.strip_suffix(".1").unwrap_or(tool);
+            assert!(
+                name.ends_with(".7") || tools.contains(tool),
+                "{kind}/{name} is of no tool"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_example_parses() {
+    let pages = pages::all();
+    for page in &pages {
+        assert!(!page.examples.is_empty(), "{} has no example", page.name());
+        for (_, example) in page.examples {
+            let words = shlex::split(example).unwrap_or_else(|| panic!("{example}"));
+            let ours = |word: &String| pages.iter().any(|page| page.name() == word.as_str());
+            let from = words.iter().position(ours);
+            let from =
+                from.or_else(|| words.iter().position(|word| word.ends_with("$(rrr-submit")));
+            let from = from.unwrap_or_else(|| panic!("no tool of ours in: {example}"));
+            let tool = words[from].rsplit('(').next().unwrap();
+            let command = &pages
+                .iter()
+                .find(|page| page.name() == tool)
+                .unwrap()
+                .command;
+            let ends = |word: &&String| !["|", "&&", ";"].contains(&word.as_str());
+            let words: Vec<String> = words[from..]
+                .iter()
+                .take_while(ends)
+                .map(|word| word.replace("$KEY", "rrrspec:taskset:k"))
+                .collect();
+            let parsed = command.clone().try_get_matches_from(words);
+            assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+        }
+    }
+}
+
+#[test]
+fn every_flag_has_a_variable() {
+    for page in pages::all().iter().filter(|page| page.name() != "rrr") {
+        for arg in page
+            .command
+            .get_arguments()
+            .filter(|arg| arg.get_long().is_some())
+        {
+            assert!(arg.get_env().is_some(), "{}: {arg}", page.name());
+        }
+    }
+}
+
+#[test]
+fn help_fits_on_a_screen_and_short_help_is_shorter() {
+    for page in pages::all() {
+        let lines = |long| help::text(&page.command, long, 80).lines().count();
+        assert!(lines(true) <= 40, "{}: {} lines", page.name(), lines(true));
+        assert!(lines(false) <= lines(true), "{}", page.name());
+        assert!(page.command.get_about().is_some(), "{}", page.name());
+    }
+    let submit = flags::command::<rrr::role::submit::Options>();
+    assert!(help::text(&submit, false, 80).lines().count() <= 25);
+}
+
+#[test]
+fn every_documented_exit_code_has_a_meaning_of_its_own() {
+    let all = [
+        exit::OK,
+        exit::FAILED,
+        exit::USAGE,
+        exit::CANCELLED,
+        exit::NOTHING,
+        exit::HARD_TIMEOUT,
+        exit::UNAVAILABLE,
+        exit::INTERNAL,
+        exit::TIMED_OUT,
+    ];
+    let meanings: BTreeSet<&str> = all.iter().map(|code| pages::meaning(*code)).collect();
+    assert_eq!(meanings.len(), all.len());
+}
