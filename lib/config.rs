@@ -194,10 +194,11 @@ impl File {
     pub fn apply(&self, command: Command, matches: &ArgMatches) -> Command {
         let places = [ValueSource::CommandLine, ValueSource::EnvVariable];
         let given = flags::given(matches, &places);
+        let built = flags::built(&command);
         let excluded = |id: &Id| {
             given
                 .iter()
-                .any(|other| other != id && flags::exclude(&command, id, other))
+                .any(|other| other != id && flags::exclude(&built, id, other))
         };
         let settings: Vec<_> = self
             .settings

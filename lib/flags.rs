@@ -49,7 +49,8 @@ pub fn parse<O: clap::Parser>(load: Load) -> anyhow::Result<Option<O>> {
     let matches = match command.clone().try_get_matches_from(&arguments) {
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             let long = before_rest(&arguments).any(|word| word == "--help");
-            crate::help::print(command, long)?;
+            // A reader that has seen enough is no error.
+            let _ = crate::help::print(command, long);
             return Ok(None);
         }
         Err(error) if !error.use_stderr() => {
@@ -93,6 +94,7 @@ fn settled(command: &Command, arguments: &[OsString]) -> Command {
         Ok(said) => given(said, &[ValueSource::CommandLine]),
         Err(_) => Vec::new(),
     };
+    let built = built(command);
     let silent: Vec<Id> = command
         .get_arguments()
         .filter(|arg| {
@@ -101,7 +103,7 @@ fn settled(command: &Command, arguments: &[OsString]) -> Command {
                 .and_then(std::env::var_os)
                 .is_some_and(|value| value.is_empty());
             let id = arg.get_id();
-            empty || (!given.contains(id) && given.iter().any(|other| exclude(command, id, other)))
+            empty || (!given.contains(id) && given.iter().any(|other| exclude(&built, id, other)))
         })
         .map(|arg| arg.get_id().clone())
         .collect();
@@ -126,7 +128,14 @@ pub fn given(matches: &ArgMatches, places: &[ValueSource]) -> Vec<Id> {
     matches.ids().filter(from).cloned().collect()
 }
 
-/// Whether two settings cannot both stand.
+/// The command with what it derives from its definition: only then does a group know its members.
+pub fn built(command: &Command) -> Command {
+    let mut command = command.clone();
+    command.build();
+    command
+}
+
+/// Whether two settings of a [`built`] command cannot both stand.
 pub fn exclude(command: &Command, one: &Id, other: &Id) -> bool {
     let find = |id: &Id| command.get_arguments().find(|arg| arg.get_id() == id);
     let says = |one: &Id, other: &Id| {

@@ -1,6 +1,7 @@
 //! The run as a picture at the foot of the terminal: a bar, the counts, and what each slave runs
 //! now. What is worth keeping scrolls away above it; the picture itself leaves no trace.
 
+use super::canvas::Canvas;
 use super::json::Json;
 use super::progress::{Progress, Running};
 use super::tell;
@@ -9,19 +10,19 @@ use crate::follow::Sink;
 use crate::plain::{clock, cut, cut_front, one_line};
 use crate::store::Store;
 use crate::time;
-use console::{Style, Term, measure_text_width};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::{Style, measure_text_width};
+use std::time::{Duration, Instant};
 
 /// Most slaves that are shown, however tall the terminal is.
 const MOST_SLAVES: usize = 24;
-/// Times a second that the picture is drawn at most.
-const RATE: u8 = 10;
+/// Least time between two pictures.
+const PAUSE: Duration = Duration::from_millis(100);
 
 pub struct Live {
     progress: Progress,
     json: Option<Json>,
-    bar: ProgressBar,
-    term: Term,
+    canvas: Canvas,
+    drawn_at: Option<Instant>,
     waiting: Option<String>,
     /// Redis' clock minus ours, once known: events carry the time of the former.
     ahead_ms: Option<i64>,
@@ -29,26 +30,22 @@ pub struct Live {
 
 impl Live {
     pub fn new(progress: Progress, json: Option<Json>) -> Self {
-        let target = ProgressDrawTarget::stderr_with_hz(RATE);
-        let style = ProgressStyle::with_template("{msg}").expect("a template");
-        let bar = ProgressBar::with_draw_target(None, target).with_style(style);
         Self {
             progress,
             json,
-            bar,
-            term: Term::stderr(),
+            canvas: Canvas::new(),
+            drawn_at: None,
             waiting: None,
             ahead_ms: None,
         }
     }
 
-    fn draw(&self) {
-        let (height, width) = self.term.size();
+    fn draw(&mut self) {
+        let (height, width) = self.canvas.size();
         let now = time::unix_ms() + self.ahead_ms.unwrap_or(0);
-        let waiting = self.waiting.as_deref();
-        let lines = frame(&self.progress, waiting, now, width.into(), height.into());
-        self.bar.set_message(lines.join("\n"));
-        self.bar.tick();
+        let lines = frame(&self.progress, self.waiting.as_deref(), now, width, height);
+        self.canvas.draw(lines);
+        self.drawn_at = Some(Instant::now());
     }
 }
 
@@ -66,18 +63,16 @@ impl Sink for Live {
         };
         let lines = tell::note(store, &self.progress, &note)?;
         if self.progress.ended.is_some() {
-            self.bar.finish_and_clear();
-            for line in lines {
-                eprintln!("{line}");
-            }
-        } else {
-            self.bar.println(lines.join("\n"));
+            self.canvas.clear();
         }
+        self.canvas.print(&lines);
         Ok(())
     }
 
     fn tick(&mut self) -> anyhow::Result<()> {
-        self.draw();
+        if self.drawn_at.is_none_or(|at| at.elapsed() >= PAUSE) {
+            self.draw();
+        }
         Ok(())
     }
 
@@ -87,14 +82,7 @@ impl Sink for Live {
     }
 
     fn say(&mut self, what: &str) {
-        self.bar.println(what);
-    }
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        // However the following ends, the terminal is left clean.
-        self.bar.finish_and_clear();
+        self.canvas.print(&[what.to_owned()]);
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`progress`] folds the events into what is known, [`left`] guesses the time left, [`summary`]
 //! tells the end; [`json`], [`plain`] and [`live`] show it.
 
+mod canvas;
 mod json;
 pub mod left;
 mod live;

@@ -1,0 +1,10 @@
+//! What people and scripts see: a real terminal, a pipe, a file, a list, a setting.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+mod terminal;
+
+mod live;
+mod pipes;
+mod settings;
+mod waits;

@@ -1,0 +1,163 @@
+//! Output for programs: JSON lines as things happen, and quiet when nobody reads any more.
+
+use crate::harness::*;
+
+const GO: &str = "until [ -e go ]; do sleep 0.02; done";
+
+#[test]
+fn a_pipe_gets_each_event_as_it_happens_and_nothing_else() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.file("fast.sh", "").file("slow.sh", GO);
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("box", 2, suite.path());
+    let script = "rrr-submit --no-rsync --follow fast.sh slow.sh -- sh {} | jq -c --unbuffered 'select(.event==\"task_finished\")'";
+    let path = bin("rrr-submit").parent().unwrap().display().to_string();
+    let shell = Tool::program(&server, "sh")
+        .args(["-c", script])
+        .env("PATH", format!("{path}:{}", std::env::var("PATH").unwrap()))
+        .dir(suite.path())
+        .spawn();
+    // The slow file still runs, and has to be told to end: so the line was not held back.
+    shell.wait_for_line(PATIENCE, |line| line.contains("fast.sh"));
+    std::fs::write(suite.path().join("go"), "").unwrap();
+    let done = shell.wait(PATIENCE).expect_code(0);
+    assert_eq!(done.events_named("task_finished").len(), 2);
+    assert_eq!(done.stderr, "", "a pipe sees the events, and nothing else");
+}
+
+#[test]
+fn a_file_gets_the_events_too() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.file("a.sh", "");
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("box", 1, suite.path());
+    let path = bin("rrr-submit").display().to_string();
+    let script = format!("{path} --no-rsync --follow a.sh -- sh {{}} >events");
+    Tool::program(&server, "sh")
+        .args(["-c", &script])
+        .dir(suite.path())
+        .run()
+        .expect_code(0);
+    let last = suite.lines("events").pop().unwrap();
+    assert!(last.contains("taskset_finished"), "{last}");
+}
+
+#[test]
+fn plain_output_is_for_logs() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.file("a.sh", "echo why; exit 3");
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("box", 1, suite.path());
+    let args = ["--output", "plain", "--max-trials", "1"];
+    let done = submit(&server, &suite, &args).wait(PATIENCE).expect_code(1);
+    assert_eq!(done.stdout, "");
+    for wanted in [
+        "FAIL   a.sh (exit 3",
+        "    why\n",
+        "failed: 1 task = 0 passed + 1 failed",
+    ] {
+        assert!(
+            done.stderr.contains(wanted),
+            "no '{wanted}' in\n{}",
+            done.stderr
+        );
+    }
+    assert!(
+        !done.stderr.contains('\x1b'),
+        "no colour without a terminal"
+    );
+}
+
+#[test]
+fn colours_can_be_forced_into_a_log() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.file("a.sh", "");
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("box", 1, suite.path());
+    let tool = submit_tool(
+        &server,
+        &suite,
+        ["a.sh"],
+        &["--output", "plain"],
+        &["sh", "{}"],
+    );
+    let done = tool.env("CLICOLOR_FORCE", "1").run().expect_code(0);
+    assert!(done.stderr.contains("\x1b[32m"), "{:?}", done.stderr);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.file("a.sh", "");
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let _worker = fleet.worker("box", 1, suite.path());
+    let done = submit(&server, &suite, &[]).wait(PATIENCE).expect_code(0);
+    let key = done.events()[0]["taskset"].as_str().unwrap().to_owned();
+    let calls: &[&[&str]] = &[
+        &["rrr-list", "tasksets"],
+        &["rrr-list", "workers"],
+        &["rrr-list", "queues"],
+        &["rrr-watch", &key],
+        &[
+            "rrr-submit",
+            "--no-rsync",
+            "--follow",
+            "a.sh",
+            "--",
+            "sh",
+            "{}",
+        ],
+        &["rrr-submit", "--no-rsync", "a.sh", "--", "sh", "{}"],
+        &["rrr-submit", "--print-config"],
+        &["rrr-local", "a.sh", "--", "sh", "{}"],
+        &["rrr-submit", "--help"],
+        &["rrr-list", "--version"],
+        &["rrr", "--list"],
+        &["rrr", "--help"],
+    ];
+    for call in calls {
+        let tool = Tool::new(&server, call[0])
+            .args(&call[1..])
+            .dir(suite.path());
+        let done = tool.spawn_with_stdout_closed().wait(PATIENCE);
+        let code = done.code;
+        assert!(
+            code == Some(141) || code == Some(0),
+            "{call:?} ended with {code:?}"
+        );
+        assert_eq!(done.stderr, "", "{call:?}");
+    }
+}
+
+#[test]
+fn lists_are_json_lines_with_what_is_there() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.file("slow.sh", GO).file("queued.sh", "");
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("box", 1, suite.path());
+    let submit = submit(&server, &suite, &[]);
+    submit.wait_for_event("trial_started", PATIENCE);
+    server.run::<i64>(&["RPUSH", "rrrspec:arbiter_queue", "bogus"]);
+    let list = |what: &str| {
+        Tool::new(&server, "rrr-list")
+            .arg(what)
+            .run()
+            .expect_code(0)
+            .events()
+    };
+    let tasksets = list("tasksets");
+    assert_eq!(tasksets[0]["status"], "running");
+    assert_eq!(tasksets[0]["tasks"], 2);
+    let workers = list("workers");
+    assert_eq!(workers[0]["worker"], "box");
+    assert_eq!(workers[0]["alive"], true);
+    assert_eq!(workers[0]["running"][0]["spec_file"], "slow.sh");
+    assert!(workers[0]["running"][0]["since"].is_string());
+    assert!(workers[0]["last_heartbeat_ms"].as_u64().unwrap() <= 15_000);
+    let refused = eventually(PATIENCE, "the arbiter refuses nonsense", || {
+        list("queues").into_iter().find(|queue| queue["dead"] == 1)
+    });
+    assert_eq!(refused["dead_messages"][0]["message"], "bogus");
+    std::fs::write(suite.path().join("go"), "").unwrap();
+    submit.wait(PATIENCE).expect_code(0);
+}

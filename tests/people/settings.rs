@@ -1,0 +1,154 @@
+//! Settings: the command line overrules the environment, which overrules .rrr.toml.
+
+use crate::harness::*;
+use serde_json::Value;
+
+fn settings(suite: &Suite, args: &[&str], env: &[(&str, &str)]) -> Vec<Value> {
+    let mut tool = Tool::new("unused", "rrr-submit")
+        .arg("--print-config")
+        .args(args);
+    for (name, value) in env {
+        tool = tool.env(name, value);
+    }
+    tool.dir(suite.path()).run().expect_code(0).events()
+}
+
+fn value_and_source(settings: &[Value], flag: &str) -> (String, String) {
+    let row = settings
+        .iter()
+        .find(|row| row["flag"] == flag)
+        .unwrap_or_else(|| panic!("no {flag}"));
+    let text = |field: &str| match &row[field] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    (text("value"), text("from"))
+}
+
+#[test]
+fn the_command_line_overrules_the_environment_and_that_the_file() {
+    let suite = Suite::new();
+    suite.file(
+        ".rrr.toml",
+        "max-trials = 7\nmax-workers = 8\nno-rsync = true\n",
+    );
+    let env = [("RRR_MAX_TRIALS", "5"), ("RRR_SETUP", "")];
+    let seen = |args: &[&str], flag| value_and_source(&settings(&suite, args, &env), flag);
+    let pair = |value: &str, from: &str| (value.to_owned(), from.to_owned());
+    assert_eq!(
+        seen(&["--max-trials", "3"], "max-trials"),
+        pair("3", "command line")
+    );
+    assert_eq!(
+        seen(&[], "max-trials"),
+        pair("5", "environment: RRR_MAX_TRIALS")
+    );
+    assert_eq!(seen(&[], "max-workers"), pair("8", "./.rrr.toml"));
+    assert_eq!(seen(&[], "no-rsync"), pair("true", "./.rrr.toml"));
+    assert_eq!(seen(&[], "least-timeout"), pair("30", "default"));
+    assert_eq!(
+        seen(&[], "setup"),
+        pair("", "default"),
+        "an empty variable is none"
+    );
+    assert_eq!(seen(&[], "slave"), pair("null", "not set"));
+}
+
+#[test]
+fn the_nearer_of_two_settings_that_exclude_each_other_wins() {
+    let suite = Suite::new();
+    suite.file(".rrr.toml", "slave = 'file'\n").file("a.sh", "");
+    let env = [("RRR_SLAVE", "environment")];
+    let rows = settings(&suite, &["a.sh", "--", "sh", "{}"], &env);
+    assert_eq!(value_and_source(&rows, "slave").1, "not set");
+    assert_eq!(value_and_source(&rows, "command").0, r#"["sh","{}"]"#);
+    let rows = settings(&suite, &[], &env);
+    assert_eq!(value_and_source(&rows, "slave").0, "environment");
+    suite.file(".rrr.toml", "command = ['sh', '{}']\n");
+    let rows = settings(&suite, &[], &env);
+    assert_eq!(value_and_source(&rows, "command").0, "null");
+}
+
+#[test]
+fn a_wrong_project_file_is_refused_with_the_way_to_mend_it() {
+    for (text, wanted) in [
+        (
+            "max-trial = 2",
+            "'./.rrr.toml': there is no setting 'max-trial'\nhint: the nearest is 'max-trials'",
+        ),
+        (
+            "max-trials = 0",
+            "'./.rrr.toml': invalid value '0' for '--max-trials <N>'",
+        ),
+        ("max-trials =", "'./.rrr.toml' is not TOML"),
+        (
+            "rsync-options = '--rsh=sh'",
+            "'./.rrr.toml' names the option '--rsh=sh'",
+        ),
+        ("packaging-dir = '/'", "'packaging-dir' cannot stand here"),
+    ] {
+        let suite = Suite::new();
+        suite.file(".rrr.toml", text).file("a.sh", "");
+        for tool in ["rrr-submit", "rrr-local"] {
+            let args = ["a.sh", "--", "sh", "{}"];
+            let done = Tool::new("unused", tool)
+                .args(args)
+                .dir(suite.path())
+                .run()
+                .expect_code(2);
+            assert!(done.stderr.contains(wanted), "{tool}: {}", done.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_suite_with_a_project_file_needs_no_flags() {
+    let suite = Suite::new();
+    suite.file(
+        ".rrr.toml",
+        "command = ['sh', '{}']\nmax-trials = 1\njobs = 1\nno-rsync = true\n",
+    );
+    suite.file("a.sh", "echo ran >>ran");
+    let done = Tool::new("unused", "rrr-local")
+        .arg("a.sh")
+        .dir(suite.path())
+        .run()
+        .expect_code(0);
+    assert_eq!(done.events_named("taskset_finished")[0]["succeeded"], 1);
+    assert_eq!(suite.lines("ran"), ["ran"]);
+}
+
+#[test]
+fn a_project_file_does_not_choose_who_gets_a_password() {
+    let suite = Suite::new();
+    suite
+        .file(".rrr.toml", "redis = 'redis://elsewhere'")
+        .file("a.sh", "");
+    let done = Tool::new("unused", "rrr-submit")
+        .env_remove("RRR_REDIS_URL")
+        .env("RRR_REDIS_PASSWORD_FILE", "/etc/hostname")
+        .args(["a.sh", "--", "sh", "{}"])
+        .dir(suite.path())
+        .run()
+        .expect_code(2);
+    assert!(
+        done.stderr.contains("would get the password"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn a_variable_never_widens_what_is_cancelled() {
+    let server = Server::new();
+    let done = Tool::new(&server, "rrr-cancel")
+        .env("RRR_RSYNC_NAME", "alice")
+        .arg("rrrspec:taskset:x")
+        .run()
+        .expect_code(2);
+    assert!(
+        done.stderr.contains("there is no taskset"),
+        "{}",
+        done.stderr
+    );
+}

@@ -1,0 +1,105 @@
+//! rrr-wait: the verdict as an exit code, in bounded time.
+
+use crate::harness::*;
+
+fn key_of(server: &Server, suite: &Suite, test: &str) -> String {
+    let done = Tool::new(server, "rrr-submit")
+        .args(["--no-rsync", "--key-only", "--max-trials", "1"])
+        .args(suite.files())
+        .args(["--", "sh", "-c", test])
+        .dir(suite.path())
+        .run()
+        .expect_code(0);
+    done.stdout.trim().to_owned()
+}
+
+#[test]
+fn waiting_ends_with_the_verdict() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.file("a.sh", "");
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let _worker = fleet.worker("box", 1, suite.path());
+    for (test, code) in [("true", 0), ("false", 1)] {
+        let key = key_of(&server, &suite, test);
+        let wait = || {
+            Tool::new(&server, "rrr-wait")
+                .arg(&key)
+                .run()
+                .expect_code(code)
+        };
+        for done in [wait(), wait()] {
+            assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("", ""));
+        }
+    }
+}
+
+#[test]
+fn waiting_is_bounded_and_says_what_for() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.file("a.sh", "");
+    let _fleet = Fleet::start(&server);
+    let key = key_of(&server, &suite, "true");
+    let args = ["--timeout", "1", key.as_str()];
+    let done = Tool::new(&server, "rrr-wait")
+        .args(args)
+        .run()
+        .expect_code(124);
+    let wanted = "waiting for a worker of type 'default' (0 alive)";
+    assert!(done.stderr.contains(wanted), "{}", done.stderr);
+    assert!(done.stderr.contains("hint: it goes on"), "{}", done.stderr);
+    let wait = Tool::new(&server, "rrr-wait").arg(&key).spawn();
+    wait.wait_for_stderr(PATIENCE, |text| text.contains(wanted));
+    Tool::new(&server, "rrr-cancel")
+        .arg(&key)
+        .run()
+        .expect_code(0);
+    wait.wait(PATIENCE).expect_code(3);
+}
+
+#[test]
+fn ctrl_c_ends_the_waiting_and_not_the_taskset() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.file("a.sh", "");
+    let key = key_of(&server, &suite, "true");
+    for tool in ["rrr-wait", "rrr-watch"] {
+        let wait = Tool::new(&server, tool).arg(&key).spawn();
+        wait.wait_for_stderr(PATIENCE, |text| text.contains("waiting for"));
+        wait.int();
+        wait.wait(PATIENCE).expect_code(130);
+    }
+    let open = Tool::new(&server, "rrr-list")
+        .arg("tasksets")
+        .run()
+        .events();
+    assert_eq!(open[0]["taskset"], key.as_str());
+    assert_eq!(open[0]["status"], "waiting");
+    assert_eq!(
+        server.run::<i64>(&["LLEN", "rrrspec:arbiter_queue"]),
+        0,
+        "no cancel"
+    );
+}
+
+#[test]
+fn a_taskset_that_is_not_there_is_refused_with_a_hint() {
+    let server = Server::new();
+    for tool in ["rrr-wait", "rrr-watch"] {
+        let done = Tool::new(&server, tool)
+            .arg("rrrspec:taskset:x")
+            .run()
+            .expect_code(2);
+        assert!(
+            done.stderr
+                .contains("there is no taskset 'rrrspec:taskset:x'"),
+            "{}",
+            done.stderr
+        );
+        assert!(done.stderr.contains("hint: "), "{}", done.stderr);
+        let done = Tool::new(&server, tool).arg("x").run().expect_code(2);
+        assert!(
+            done.stderr.contains("'x' is not a taskset key"),
+            "{}",
+            done.stderr
+        );
+    }
+}
