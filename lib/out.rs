@@ -9,13 +9,16 @@ static CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Writes one line at once, so that lines of several processes do not mix.
 pub fn line(text: &str) {
+    bytes(format!("{text}\n").as_bytes());
+}
+
+/// Writes these bytes at once.
+pub fn bytes(bytes: &[u8]) {
     if CLOSED.load(Ordering::Relaxed) {
         return;
     }
     let mut stdout = std::io::stdout().lock();
-    let written = stdout
-        .write_all(format!("{text}\n").as_bytes())
-        .and_then(|()| stdout.flush());
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     if let Err(error) = written {
         CLOSED.store(true, Ordering::Relaxed);
         if error.kind() != ErrorKind::BrokenPipe {

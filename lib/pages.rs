@@ -160,6 +160,38 @@ pub fn all() -> Vec<Page> {
             ],
         },
         Page {
+            command: flags::command::<role::show::Options>(),
+            more: &[
+                "text is for a person: failures with the end of their output, flaky and slow files, the receipt. \
+                 json is the whole record; jsonl one object for each task. junit has a suite for each spec file and \
+                 a case for each example, as GitLab, Jenkins and Buildkite read it. tap is version 14. markdown is \
+                 for a pull request. github prints at most ten annotations of a kind, and appends the whole story \
+                 to the file $GITHUB_STEP_SUMMARY, within its limit of 1 MiB.",
+                "--task and --trial print what the trial printed, each stream to the one of its name; terminal \
+                 escapes are made visible unless --raw is given. With --format json they print its record.",
+            ],
+            exit_codes: &[],
+            examples: &[
+                ("What went wrong:", "rrr-show \"$KEY\""),
+                (
+                    "A report for the CI server:",
+                    "rrr-show \"$KEY\" --format junit --file junit.xml",
+                ),
+                (
+                    "The slowest files:",
+                    "rrr-show \"$KEY\" --format jsonl | jq -s -r 'sort_by(-.duration_ms)[:5][] | \"\\(.duration_ms) \\(.spec_file)\"'",
+                ),
+                (
+                    "Flaky files:",
+                    "rrr-show \"$KEY\" --format jsonl | jq -r 'select(.flaky).spec_file'",
+                ),
+                (
+                    "All that a file printed, colours too:",
+                    "rrr-show \"$KEY\" --task spec/a_spec.rb --raw",
+                ),
+            ],
+        },
+        Page {
             command: flags::command::<role::slave::Options>(),
             more: &[
                 "Takes tasks one after the other and makes a trial of each. rrr-worker starts it by the \

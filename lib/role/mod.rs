@@ -7,7 +7,7 @@ pub mod list;
 pub mod local;
 pub mod persist;
 pub mod plugin;
-pub mod record;
+pub mod show;
 pub mod slave;
 pub mod submit;
 pub mod wait;

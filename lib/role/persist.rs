@@ -4,11 +4,11 @@
 //! The order is what keeps promise 3: the record is durable, then noted as such, then the keys
 //! expire, and only then the message goes.
 
-use super::record;
 use crate::key::{self, TasksetKey};
-use crate::store::{Store, script::Script};
+use crate::record::{self, Document};
+use crate::store::Store;
 use crate::taskset::Record;
-use crate::{cli, exit, lua, out, queue, stop, time};
+use crate::{cli, estimate, exit, out, queue, stop, time};
 use anyhow::Context;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -28,15 +28,8 @@ pub struct Options {
     log_dir: Option<PathBuf>,
 }
 
-/// Seconds that a hash stands between its record being durable and its other keys expiring.
-const MARKED: u64 = 86_400;
-/// Seconds that keys stand after everything is done.
-const EXPIRY: u64 = 60;
 /// Seconds that slaves and workers get to finish their logs.
 const STRAGGLERS: i64 = 10;
-
-static MARK: Script = lua!("mark_persisted");
-static PERSISTED: Script = lua!("persisted");
 
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
@@ -98,22 +91,16 @@ fn persist(
     }
     let finished = state.get("finished_at").and_then(time::parse);
     let age = finished.map_or(i64::MAX, |at| time::unix_ms() / 1000 - at.timestamp());
-    let document = record::gather(store, taskset)?;
-    let open_logs = document.json["worker_logs"]
-        .as_array()
-        .is_some_and(|logs| logs.iter().any(|log| log.get("finished_at").is_none()));
-    if open_logs && age < STRAGGLERS {
+    if age < STRAGGLERS && record::open_worker_logs(store, taskset)? > 0 {
         return Ok(false);
     }
-    let marked: i64 = store.call(|c, _| redis::cmd("TTL").arg(taskset).query(c))?;
-    if marked < 0 {
-        let path = write(folder, taskset, &document.json)?;
-        learn(
-            store,
-            state.get("taskset_class").unwrap_or("default"),
-            &document,
-        )?;
-        store.call(|c, _| MARK.key(taskset).arg(MARKED).invoke::<()>(c))?;
+    if !record::is_marked(store, taskset)? {
+        let Some(document) = record::gather(store, taskset)? else {
+            return Ok(false);
+        };
+        let path = write(folder, &document)?;
+        estimate::learn(store, &document)?;
+        record::mark(store, taskset)?;
         out::line(
             &serde_json::json!({
                 "time": time::rfc3339(time::unix_ms()),
@@ -124,35 +111,20 @@ fn persist(
             .to_string(),
         );
     }
-    for chunk in document.keys.chunks(1000) {
-        store.call(|c, _| {
-            let mut pipe = redis::pipe();
-            for key in chunk {
-                pipe.cmd("EXPIRE").arg(key).arg(EXPIRY).ignore();
-            }
-            pipe.query::<()>(c)
-        })?;
-    }
-    store.call(|c, _| {
-        PERSISTED
-            .key(taskset)
-            .key(&queue)
-            .arg(message)
-            .arg(EXPIRY)
-            .invoke::<i64>(c)
-    })?;
+    record::expire(store, taskset)?;
+    record::release(store, taskset, message)?;
     Ok(true)
 }
 
 /// Writes the document under a name that no key can choose (FAULTS S5), whole or not at all.
-fn write(folder: &Path, taskset: &TasksetKey, json: &serde_json::Value) -> anyhow::Result<PathBuf> {
-    let name = uuid::Uuid::parse_str(taskset.id()).unwrap_or_else(|_| {
-        uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, taskset.as_str().as_bytes())
+fn write(folder: &Path, document: &Document) -> anyhow::Result<PathBuf> {
+    let name = uuid::Uuid::parse_str(document.key.id()).unwrap_or_else(|_| {
+        uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, document.key.as_str().as_bytes())
     });
     let path = folder.join(format!("{name}.json"));
     let problem = || format!("cannot write '{}'", path.display());
     let mut file = tempfile::NamedTempFile::new_in(folder).with_context(problem)?;
-    serde_json::to_writer(std::io::BufWriter::new(&mut file), json)
+    serde_json::to_writer(std::io::BufWriter::new(&mut file), document)
         .map_err(std::io::Error::from)
         .with_context(problem)?;
     file.write_all(b"\n").with_context(problem)?;
@@ -164,38 +136,4 @@ fn write(folder: &Path, taskset: &TasksetKey, json: &serde_json::Value) -> anyho
         .and_then(|dir| dir.sync_all())
         .with_context(problem)?;
     Ok(path)
-}
-
-/// Mixes what each file took into its estimate, half old and half new.
-fn learn(store: &mut Store, class: &str, document: &record::Document) -> anyhow::Result<()> {
-    let files: Vec<(&String, &u64)> = document.durations_ms.iter().collect();
-    for chunk in files.chunks(500) {
-        let old: Vec<Option<u64>> = store.call(|c, _| {
-            let mut command = redis::cmd("HMGET");
-            command.arg(key::estimate_ms(class));
-            for (file, _) in chunk {
-                command.arg(file.as_str());
-            }
-            command.query(c)
-        })?;
-        store.call(|c, _| {
-            let mut pipe = redis::pipe();
-            for ((file, new), old) in chunk.iter().zip(&old) {
-                let ms = old.map_or(**new, |old| (old + **new) / 2);
-                let sec = ms.div_ceil(1000).max(1);
-                pipe.cmd("HSET")
-                    .arg(key::estimate_ms(class))
-                    .arg(file.as_str())
-                    .arg(ms)
-                    .ignore();
-                pipe.cmd("HSET")
-                    .arg(key::estimate_sec(class))
-                    .arg(file.as_str())
-                    .arg(sec)
-                    .ignore();
-            }
-            pipe.query::<()>(c)
-        })?;
-    }
-    Ok(())
 }

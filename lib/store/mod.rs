@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 
 /// Seconds that our keys live unless a taskset is persisted before: nothing leaks for ever.
 pub const KEY_TTL: u64 = 14 * 24 * 3600;
+/// Seconds a heartbeat stands; it is renewed every [`BEAT`].
+pub const HEARTBEAT_TTL: u64 = 15;
+/// Time between heartbeats: a third of their life, so that two may be missed.
+pub const BEAT: Duration = Duration::from_secs(HEARTBEAT_TTL / 3);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than any blocking command of ours: a silent peer is a dead one (campaign 5).
@@ -33,8 +37,6 @@ pub struct Store {
     connection: Option<Connection>,
     url: String,
     patience: Option<Duration>,
-    /// How long an answer may take until the connection is taken for dead.
-    answer: Duration,
 }
 
 /// The URL without its password, for messages.
@@ -93,15 +95,6 @@ pub fn rows<T: redis::FromRedisValue>(
     Ok(rows)
 }
 
-/// The error in words: that of a time-out would be "resource temporarily unavailable".
-fn why(error: &RedisError) -> String {
-    if error.is_timeout() {
-        "it does not answer".to_owned()
-    } else {
-        error.to_string()
-    }
-}
-
 impl Store {
     /// Connects to the Redis of `url`; fails at once (exit code 69) when it does not answer.
     pub fn connect(url: &str, password: Option<String>) -> anyhow::Result<Self> {
@@ -124,7 +117,6 @@ impl Store {
             connection: None,
             url: shown(url),
             patience: None,
-            answer: ANSWER_TIMEOUT,
         };
         match store.open() {
             Ok(connection) => store.connection = Some(connection),
@@ -135,8 +127,8 @@ impl Store {
 
     fn open(&self) -> redis::RedisResult<Connection> {
         let connection = self.client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
-        connection.set_read_timeout(Some(self.answer))?;
-        connection.set_write_timeout(Some(self.answer))?;
+        connection.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        connection.set_write_timeout(Some(ANSWER_TIMEOUT))?;
         Ok(connection)
     }
 
@@ -148,7 +140,7 @@ impl Store {
         };
         failure(
             exit::UNAVAILABLE,
-            format!("cannot connect to '{}': {}", self.url, why(error)),
+            format!("cannot connect to '{}': {error}", self.url),
         )
         .hint(hint)
     }
@@ -158,15 +150,13 @@ impl Store {
         self.patience = Some(patience);
     }
 
-    /// A second connection to the same Redis, made when first used, and given up when an answer
-    /// takes longer than `answer`.
-    pub fn sibling(&self, answer: Duration) -> Self {
+    /// A second connection to the same Redis, made when first used.
+    pub fn sibling(&self) -> Self {
         Self {
             client: self.client.clone(),
             connection: None,
             url: self.url.clone(),
             patience: self.patience,
-            answer,
         }
     }
 
@@ -209,11 +199,7 @@ impl Store {
             let since = *lost.get_or_insert_with(Instant::now);
             // The first break is often just a closed idle connection: say nothing yet.
             if attempt == 1 {
-                eprintln!(
-                    "lost Redis at '{}' ({}): waiting for it",
-                    self.url,
-                    why(&error)
-                );
+                eprintln!("lost Redis at '{}' ({error}): waiting for it", self.url);
             }
             if self
                 .patience

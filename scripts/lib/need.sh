@@ -40,6 +40,8 @@ have() {
         # Valkey is the same server under another name; the tools look for both.
         redis-server) type -P redis-server >/dev/null || type -P valkey-server >/dev/null ;;
         redis-cli) type -P redis-cli >/dev/null || type -P valkey-cli >/dev/null ;;
+        # A module that Debian's own Python loads, not one of another Python on PATH.
+        junitparser) /usr/bin/python3 -c 'import junitparser' 2>/dev/null ;;
         *) type -P "$1" >/dev/null ;;
     esac
 }
@@ -48,11 +50,13 @@ have() {
 package_of() {
     case $1 in
         cc) echo build-essential ;; # the crate `ring` and the linker of rustc
+        junitparser) echo python3-junitparser ;;
         pytest) echo python3-pytest ;;
         redis-cli) echo redis-tools ;;
         rspec) echo ruby-rspec ;;
         pgrep | ps) echo procps ;;
         flock | setsid) echo util-linux ;;
+        xmllint) echo libxml2-utils ;;
         *) echo "$1" ;;
     esac
 }

@@ -35,8 +35,7 @@
 //! - [`hand`]: tasksets, trials and workers written by PROTOCOL.txt alone;
 //! - [`proxy`] (with [`link`](mod@link) and [`resp`]): a man in the middle that counts commands,
 //!   kills at the k-th one, delays, cuts and swallows;
-//! - [`commandstats`]: what the server itself counted;
-//! - [`invariants`]: what must hold for a taskset that has ended; [`random`]: seeds that are printed.
+//! - [`commandstats`]: what the server itself counted.
 //!
 //! Every process started here dies with the test: when its value is dropped, and, should the test
 //! process be killed, by the kernel's parent death signal.
@@ -48,12 +47,10 @@ pub mod family;
 pub mod fleet;
 pub mod hand;
 pub mod handle;
-pub mod invariants;
 pub mod link;
 pub mod output;
 pub mod process;
 pub mod proxy;
-pub mod random;
 pub mod resp;
 pub mod server;
 pub mod tool;

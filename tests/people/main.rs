@@ -7,4 +7,5 @@ mod terminal;
 mod live;
 mod pipes;
 mod settings;
+mod show;
 mod waits;

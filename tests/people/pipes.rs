@@ -98,6 +98,10 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         &["rrr-list", "workers"],
         &["rrr-list", "queues"],
         &["rrr-watch", &key],
+        &["rrr-show", &key],
+        &["rrr-show", &key, "--format", "json"],
+        &["rrr-show", &key, "--format", "junit"],
+        &["rrr-show", &key, "--task", "a.sh"],
         &[
             "rrr-submit",
             "--no-rsync",

@@ -15,7 +15,7 @@ fn a_taskset_by_the_protocol_alone_is_run_judged_and_persisted() {
         serde_json::from_str::<serde_json::Value>(&text).ok()
     });
     assert_eq!(record["taskset"]["status"], "succeeded");
-    assert_eq!(record["taskset"]["succeeded_count"], "3");
+    assert_eq!(record["taskset"]["succeeded_count"], 3);
     assert_eq!(record["tasks"].as_array().unwrap().len(), 3);
     assert_eq!(record["tasks"][0]["trials"][0]["status"], "passed");
     eventually(PATIENCE, "all keys of the taskset expire", || {

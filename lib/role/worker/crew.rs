@@ -3,7 +3,6 @@
 use super::slot::Slot;
 use super::{CannotRun, Worker};
 use crate::child::reap;
-use crate::heartbeat::Heartbeat;
 use crate::key::TasksetKey;
 use crate::stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -94,10 +93,6 @@ impl Worker {
             .env("RRR_WORKER_ID", self.card.key.id())
             .env("RRR_SLAVE_NONCE", &nonce)
             .env("RRR_SUPERVISED", "1")
-            .env(
-                Heartbeat::VARIABLE,
-                self.card.heartbeat.ttl_sec().to_string(),
-            )
             .env("RRRSPEC_TASKSET_KEY", taskset.as_str())
             .env("RRRSPEC_WORKING_DIR", folder)
             .env("NUM_SLAVES", self.card.slaves.to_string())

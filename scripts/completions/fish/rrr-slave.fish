@@ -2,7 +2,6 @@ complete -c rrr-slave -l redis -d 'redis://, rediss:// or unix:// [$REDIS_URL, o
 complete -c rrr-slave -l redis-password-file -d 'File with the password of Redis' -r -F
 complete -c rrr-slave -l taskset -d 'The taskset to work for' -r
 complete -c rrr-slave -l worker-id -d 'The worker that this slave belongs to [default: the host name]' -r
-complete -c rrr-slave -l heartbeat -d 'Seconds of silence after which this worker or slave is taken for dead' -r
 complete -c rrr-slave -l adapter -d 'How tasks are run' -r -f -a "exec\t'Run CMD once for each task'
 serve\t'Start CMD once; it speaks the runner protocol, see rrr-runner(7)'
 rspec\t'Load RSpec and the suite\'s helpers once'

@@ -1,0 +1,94 @@
+//! The end of a record in Redis: it is marked as durable somewhere else, its keys expire, and only
+//! then the message that asked for it goes.
+
+use crate::key::{self, SlaveKey, TasksetKey};
+use crate::lua;
+use crate::store::{Store, script::Script};
+
+/// Seconds that a hash stands between its record being durable and its other keys expiring.
+const MARKED: u64 = 86_400;
+/// Seconds that keys stand after everything is done.
+const EXPIRY: u64 = 60;
+/// Tasks in one call of the script: a few milliseconds of Redis' time.
+const TASKS: usize = 200;
+
+/// Whether the record was noted as durable.
+pub fn is_marked(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool> {
+    let ttl: i64 = store.call(|c, _| redis::cmd("TTL").arg(taskset).query(c))?;
+    Ok(ttl >= 0)
+}
+
+static MARK: Script = lua!("mark_persisted");
+
+/// Notes that the record is durable: from now on nobody adds to the taskset.
+pub fn mark(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+    store.call(|c, _| MARK.key(taskset).arg(MARKED).invoke::<()>(c))
+}
+
+static EXPIRE_TASKS: Script = lua!("expire_tasks");
+
+/// Lets every key of a marked taskset expire, but its hash.
+pub fn expire(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+    let list = |store: &mut Store, key: &str| -> anyhow::Result<Vec<Vec<u8>>> {
+        store.call(|c, _| redis::cmd("LRANGE").arg(key).arg(0).arg(-1).query(c))
+    };
+    for chunk in list(store, &taskset.tasks())?.chunks(TASKS) {
+        store.call(|c, _| {
+            let mut call = EXPIRE_TASKS.arg(EXPIRY);
+            for task in chunk {
+                call.key(task.as_slice());
+            }
+            call.invoke::<()>(c)
+        })?;
+    }
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    for slave in list(store, &taskset.slaves())? {
+        let parsed = std::str::from_utf8(&slave).ok().map(str::parse::<SlaveKey>);
+        if let Some(Ok(slave)) = parsed {
+            let own = [slave.log(), slave.trials(), slave.heartbeat()];
+            keys.extend(own.map(String::into_bytes));
+        }
+        keys.push(slave);
+    }
+    for log in list(store, &taskset.worker_logs())? {
+        keys.push([log.as_slice(), b":log"].concat());
+        keys.push(log);
+    }
+    // The lists last: a persister that is killed in between finds everything again.
+    let lists = [
+        taskset.log(),
+        taskset.task_queue(),
+        taskset.tasks_left(),
+        taskset.events(),
+        taskset.wake(),
+        taskset.slaves(),
+        taskset.worker_logs(),
+        taskset.tasks(),
+    ];
+    keys.extend(lists.map(String::into_bytes));
+    for chunk in keys.chunks(1000) {
+        store.call(|c, _| {
+            let mut pipe = redis::pipe();
+            for key in chunk {
+                pipe.cmd("EXPIRE").arg(key).arg(EXPIRY).ignore();
+            }
+            pipe.query::<()>(c)
+        })?;
+    }
+    Ok(())
+}
+
+static PERSISTED: Script = lua!("persisted");
+
+/// Lets the hash expire too, and pops `message`.
+pub fn release(store: &mut Store, taskset: &TasksetKey, message: &[u8]) -> anyhow::Result<()> {
+    store.call(|c, _| {
+        PERSISTED
+            .key(taskset)
+            .key(key::persister_queue())
+            .arg(message)
+            .arg(EXPIRY)
+            .invoke::<i64>(c)
+    })?;
+    Ok(())
+}

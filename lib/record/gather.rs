@@ -1,0 +1,222 @@
+//! Reading a record out of Redis, in batches of bounded size.
+
+use super::fields::{Bytes, Hash};
+use super::{Document, Slave, Task, Taskset, Trial, WorkerLog};
+use crate::example::Example;
+use crate::key::{SlaveKey, TaskKey, TasksetKey, TrialKey};
+use crate::store::Store;
+use redis::{FromRedisValue, Pipeline};
+
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Tasks that are looked at in one round trip.
+const TASKS: usize = 500;
+/// Bytes of output that are fetched in one round trip, unless one task has more.
+const BYTES: u64 = 2 << 20;
+/// What a trial costs beside its output.
+const TRIAL: u64 = 512;
+
+/// A piece of a record. They come in this order, the last three any number of times.
+pub enum Part {
+    Taskset(Box<Taskset>, Bytes),
+    Tasks(Vec<Task>),
+    Slave(Slave),
+    WorkerLog(WorkerLog),
+}
+
+fn pipe<T: FromRedisValue>(
+    store: &mut Store,
+    fill: impl Fn(&mut Pipeline),
+) -> anyhow::Result<Vec<T>> {
+    let mut pipe = redis::pipe();
+    fill(&mut pipe);
+    if pipe.is_empty() {
+        return Ok(Vec::new());
+    }
+    store.call(|c, _| pipe.query(c))
+}
+
+/// A list whose entries are all keys of one kind; what is none is left out.
+fn list<K: std::str::FromStr>(store: &mut Store, key: &str) -> anyhow::Result<Vec<K>> {
+    let entries: Vec<Vec<u8>> =
+        store.call(|c, _| redis::cmd("LRANGE").arg(key).arg(0).arg(-1).query(c))?;
+    Ok(keys(&entries))
+}
+
+fn keys<K: std::str::FromStr>(entries: &[Vec<u8>]) -> Vec<K> {
+    let parse = |bytes: &Vec<u8>| std::str::from_utf8(bytes).ok()?.parse().ok();
+    entries.iter().filter_map(parse).collect()
+}
+
+/// A hash and a string.
+fn with_log(store: &mut Store, hash: &str, log: &str) -> anyhow::Result<(Hash, Bytes)> {
+    let (pairs, log): (Pairs, Option<Vec<u8>>) = store.call(|c, _| {
+        redis::pipe()
+            .cmd("HGETALL")
+            .arg(hash)
+            .cmd("GET")
+            .arg(log)
+            .query(c)
+    })?;
+    Ok((Hash::new(pairs), Bytes(log.unwrap_or_default())))
+}
+
+/// Shows `visit` the record piece by piece; false when Redis has no such taskset. Never more than
+/// a few megabytes are in memory, unless a single task or log has more.
+pub fn parts(
+    store: &mut Store,
+    key: &TasksetKey,
+    mut visit: impl FnMut(Part) -> anyhow::Result<()>,
+) -> anyhow::Result<bool> {
+    let (hash, log) = with_log(store, key.as_str(), &key.log())?;
+    if hash.0.is_empty() {
+        return Ok(false);
+    }
+    visit(Part::Taskset(Box::new(Taskset::read(hash)), log))?;
+    let tasks: Vec<TaskKey> = list(store, &key.tasks())?;
+    for chunk in tasks.chunks(TASKS) {
+        for_tasks(store, chunk, &mut visit)?;
+    }
+    for slave in list::<SlaveKey>(store, &key.slaves())? {
+        let (hash, log) = with_log(store, slave.as_str(), &slave.log())?;
+        visit(Part::Slave(Slave::read(hash, slave, log)))?;
+    }
+    for name in worker_logs(store, key)? {
+        let (hash, log) = with_log(store, &name, &format!("{name}:log"))?;
+        visit(Part::WorkerLog(WorkerLog::read(hash, name, log)))?;
+    }
+    Ok(true)
+}
+
+/// Readers take whatever key stands in the list, as long as it is text.
+fn worker_logs(store: &mut Store, key: &TasksetKey) -> anyhow::Result<Vec<String>> {
+    let names: Vec<String> = list(store, &key.worker_logs())?;
+    Ok(names
+        .into_iter()
+        .filter(|name| !name.contains(char::is_control))
+        .collect())
+}
+
+/// How many workers have not finished their logs.
+pub fn open_worker_logs(store: &mut Store, key: &TasksetKey) -> anyhow::Result<usize> {
+    let names = worker_logs(store, key)?;
+    let finished: Vec<Option<Vec<u8>>> = pipe(store, |pipe| {
+        for name in &names {
+            pipe.cmd("HGET").arg(name).arg("finished_at");
+        }
+    })?;
+    let is_open = |at: &&Option<Vec<u8>>| at.as_ref().is_none_or(Vec::is_empty);
+    Ok(finished.iter().filter(is_open).count())
+}
+
+/// Shows `visit` these tasks, in groups whose output is not too much.
+fn for_tasks(
+    store: &mut Store,
+    tasks: &[TaskKey],
+    visit: &mut impl FnMut(Part) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let (hashes, lists): (Vec<Pairs>, Vec<Vec<Vec<u8>>>) = {
+        let hashes = pipe(store, |pipe| {
+            for task in tasks {
+                pipe.cmd("HGETALL").arg(task);
+            }
+        })?;
+        let lists = pipe(store, |pipe| {
+            for task in tasks {
+                pipe.cmd("LRANGE").arg(task.trials()).arg(0).arg(-1);
+            }
+        })?;
+        (hashes, lists)
+    };
+    let mut of_task: Vec<(TaskKey, Hash, Vec<TrialKey>)> = Vec::with_capacity(tasks.len());
+    for ((task, pairs), trials) in tasks.iter().zip(hashes).zip(&lists) {
+        of_task.push((task.clone(), Hash::new(pairs), keys(trials)));
+    }
+    let lengths: Vec<u64> = pipe(store, |pipe| {
+        for trial in of_task.iter().flat_map(|(_, _, trials)| trials) {
+            for field in ["stdout", "stderr", "examples"] {
+                pipe.cmd("HSTRLEN").arg(trial).arg(field);
+            }
+        }
+    })?;
+    let mut lengths = lengths.chunks(3);
+    let mut group = Vec::new();
+    let mut bytes = 0;
+    for task in of_task {
+        let more: u64 = lengths
+            .by_ref()
+            .take(task.2.len())
+            .map(|trial| trial.iter().sum::<u64>() + TRIAL)
+            .sum();
+        if bytes + more > BYTES && !group.is_empty() {
+            visit(Part::Tasks(fetch(store, std::mem::take(&mut group))?))?;
+            bytes = 0;
+        }
+        bytes += more;
+        group.push(task);
+    }
+    if !group.is_empty() {
+        visit(Part::Tasks(fetch(store, group)?))?;
+    }
+    Ok(())
+}
+
+fn fetch(
+    store: &mut Store,
+    tasks: Vec<(TaskKey, Hash, Vec<TrialKey>)>,
+) -> anyhow::Result<Vec<Task>> {
+    let hashes: Vec<Pairs> = pipe(store, |pipe| {
+        for trial in tasks.iter().flat_map(|(_, _, trials)| trials) {
+            pipe.cmd("HGETALL").arg(trial);
+        }
+    })?;
+    let mut hashes = hashes.into_iter();
+    Ok(tasks
+        .into_iter()
+        .map(|(key, hash, trials)| {
+            let trials = trials
+                .into_iter()
+                .zip(hashes.by_ref())
+                .map(|(key, pairs)| trial(key, pairs))
+                .collect();
+            Task::read(hash, key, trials)
+        })
+        .collect())
+}
+
+fn trial(key: TrialKey, pairs: Pairs) -> Trial {
+    let mut hash = Hash::new(pairs);
+    let (stdout, stderr) = (hash.bytes("stdout"), hash.bytes("stderr"));
+    // An array that we cannot read stays as it is, among the other fields.
+    let examples = hash
+        .0
+        .get("examples")
+        .and_then(|json| serde_json::from_slice::<Vec<Example>>(&json.0).ok());
+    if examples.is_some() {
+        hash.0.remove("examples");
+    }
+    Trial::read(hash, key, stdout, stderr, examples)
+}
+
+/// The whole record of `key`; `None` when Redis has no such taskset.
+pub fn gather(store: &mut Store, key: &TasksetKey) -> anyhow::Result<Option<Document>> {
+    let mut found = None;
+    let (mut tasks, mut slaves, mut worker_logs) = (Vec::new(), Vec::new(), Vec::new());
+    parts(store, key, |part| {
+        match part {
+            Part::Taskset(taskset, log) => found = Some((*taskset, log)),
+            Part::Tasks(more) => tasks.extend(more),
+            Part::Slave(slave) => slaves.push(slave),
+            Part::WorkerLog(log) => worker_logs.push(log),
+        }
+        Ok(())
+    })?;
+    Ok(found.map(|(taskset, log)| Document {
+        key: key.clone(),
+        taskset,
+        log,
+        tasks,
+        slaves,
+        worker_logs,
+    }))
+}

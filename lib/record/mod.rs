@@ -1,0 +1,228 @@
+//! The record of a taskset: everything that is known of it, whether Redis has it still or the
+//! database.
+//!
+//! Written whole by [`gather`] (from Redis) and by the database; read by rrr-persist and by every
+//! human format. As JSON it is the document that `rrr-show` prints: numbers are numbers, `nil` is
+//! an absent member, times are as the protocol writes them, and output that is not UTF-8 stands
+//! once more, exact, under its name with `_base64` behind it.
+
+mod expire;
+pub(crate) mod fields;
+mod gather;
+
+pub use expire::{expire, is_marked, mark, release};
+pub use fields::{Bytes, Field, Other, Value};
+pub use gather::{Part, gather, open_worker_logs, parts};
+
+use crate::example::Example;
+use crate::key::{SlaveKey, TaskKey, TasksetKey, TrialKey};
+use crate::{task, taskset, trial};
+use fields::entity;
+use serde::{Deserialize, Serialize};
+
+/// A taskset with all that belongs to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    pub key: TasksetKey,
+    pub taskset: Taskset,
+    #[serde(flatten, with = "fields::log")]
+    pub log: Bytes,
+    pub tasks: Vec<Task>,
+    pub slaves: Vec<Slave>,
+    pub worker_logs: Vec<WorkerLog>,
+}
+
+entity! {
+    /// The hash of a taskset.
+    Taskset {}
+    columns {
+        rsync_name: String,
+        setup_command: String,
+        slave_command: String,
+        worker_type: String,
+        max_workers: i64,
+        max_trials: i64,
+        taskset_class: String,
+        unknown_spec_timeout_sec: i64,
+        least_timeout_sec: i64,
+        created_at: String,
+        status: String,
+        finished_at: String,
+        succeeded_count: i64,
+        failed_count: i64,
+        flaky_count: i64,
+        fail_reason: String,
+    }
+}
+
+entity! {
+    /// A task with its trials, oldest first.
+    Task {
+        key: TaskKey,
+        trials: Vec<Trial>,
+    }
+    columns {
+        spec_file: String,
+        status: String,
+        estimate_sec: i64,
+    }
+}
+
+entity! {
+    /// One execution of a task.
+    Trial {
+        key: TrialKey,
+        /// What the spec file printed, byte by byte.
+        #[serde(flatten, with = "fields::stdout")]
+        stdout: Bytes,
+        /// What it printed as errors, byte by byte.
+        #[serde(flatten, with = "fields::stderr")]
+        stderr: Bytes,
+        /// Its single tests, when its runner tells of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        examples: Option<Vec<Example>>,
+    }
+    columns {
+        slave: String,
+        started_at: String,
+        finished_at: String,
+        status: String,
+        passed: i64,
+        pending: i64,
+        failed: i64,
+        duration_ms: i64,
+        exit_code: i64,
+        signal: i64,
+        late_status: String,
+        /// Why it was stopped from outside, if it was.
+        stopped: String,
+    }
+}
+
+entity! {
+    /// A process that made trials.
+    Slave {
+        key: SlaveKey,
+        #[serde(flatten, with = "fields::log")]
+        log: Bytes,
+    }
+    columns {
+        status: String,
+    }
+}
+
+entity! {
+    /// What a worker did in one stay with the taskset, and when.
+    WorkerLog {
+        key: String,
+        #[serde(flatten, with = "fields::log")]
+        log: Bytes,
+    }
+    columns {
+        worker: String,
+        started_at: String,
+        rsync_finished_at: String,
+        setup_finished_at: String,
+        finished_at: String,
+    }
+}
+
+impl Taskset {
+    /// Where it stands.
+    pub fn status(&self) -> Option<taskset::Status> {
+        self.status.as_deref().and_then(taskset::Status::parse)
+    }
+
+    /// The class whose estimates it uses and teaches.
+    pub fn class(&self) -> &str {
+        self.taskset_class.as_deref().unwrap_or("default")
+    }
+}
+
+impl Task {
+    /// Its spec file: the field, or what the key says.
+    pub fn spec_file(&self) -> &str {
+        let field = self.spec_file.as_deref();
+        field.unwrap_or_else(|| self.key.spec_file())
+    }
+
+    /// Its final status; none while it is still to be done.
+    pub fn status(&self) -> Option<task::Status> {
+        self.status.as_deref().and_then(task::Status::parse)
+    }
+}
+
+impl Trial {
+    /// How it ended; none while it has not.
+    pub fn status(&self) -> Option<trial::Status> {
+        self.status.as_deref().and_then(trial::Status::parse)
+    }
+
+    /// Whether it counts as a pass.
+    pub fn is_good(&self) -> bool {
+        matches!(
+            self.status(),
+            Some(trial::Status::Passed | trial::Status::Pending)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fields::Hash;
+
+    fn hash(pairs: &[(&str, &[u8])]) -> Hash {
+        let pair = |(k, v): &(&str, &[u8])| (k.as_bytes().to_vec(), v.to_vec());
+        Hash::new(pairs.iter().map(pair).collect())
+    }
+
+    fn trial(pairs: &[(&str, &[u8])]) -> Trial {
+        let key = "rrrspec:taskset:a:task:b:trial:c".parse().unwrap();
+        let mut hash = hash(pairs);
+        let (stdout, stderr) = (hash.bytes("stdout"), hash.bytes("stderr"));
+        Trial::read(hash, key, stdout, stderr, None)
+    }
+
+    #[test]
+    fn json_gives_every_byte_back() {
+        let trial = trial(&[
+            ("status", b"passed"),
+            ("stdout", b"a\xff\x00\x1b[1m"),
+            ("stderr", "ü".as_bytes()),
+            ("duration_ms", b"17"),
+            ("passed", b"007"),
+            ("pending", b""),
+            ("strange", b"\xfe"),
+            ("judged", b"1"),
+        ]);
+        assert_eq!(trial.duration_ms, Some(17));
+        assert_eq!(trial.passed, None, "a number must print as it was read");
+        let json = serde_json::to_value(&trial).unwrap();
+        assert_eq!(json["stderr"], "ü");
+        assert_eq!(json["stdout"], "a\u{fffd}\0\u{1b}[1m");
+        assert_eq!(json["stdout_base64"], "Yf8AG1sxbQ==");
+        assert_eq!(
+            (&json["passed_raw"], &json["judged"]),
+            (&"007".into(), &"1".into())
+        );
+        assert!(json.get("pending").is_none(), "'' is nil");
+        let text = serde_json::to_string(&trial).unwrap();
+        assert_eq!(serde_json::from_str::<Trial>(&text).unwrap(), trial);
+    }
+
+    #[test]
+    fn columns_give_every_field_back() {
+        let trial = trial(&[("status", b"weird"), ("exit_code", b"-1"), ("signal", b"x")]);
+        let back = Trial::from_values(
+            &mut trial.values().into_iter(),
+            trial.other.clone(),
+            trial.key.clone(),
+            Bytes::default(),
+            Bytes::default(),
+            None,
+        );
+        assert_eq!(back, trial);
+        assert_eq!(Trial::COLUMNS.len(), trial.values().len());
+    }
+}

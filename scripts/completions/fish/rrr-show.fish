@@ -1,0 +1,17 @@
+complete -c rrr-show -l format -d 'In this form [text]' -r -f -a "text\t''
+json\t''
+jsonl\t''
+junit\t''
+tap\t''
+markdown\t''
+github\t''"
+complete -c rrr-show -l file -d 'Write to this file, whole or not at all' -r -F
+complete -c rrr-show -l task -d 'Print what this spec file\'s last trial printed' -r
+complete -c rrr-show -l trial -d 'Print what this trial printed' -r
+complete -c rrr-show -l document -d 'Read the document that rrr-persist wrote to FILE' -r -F
+complete -c rrr-show -l redis -d 'redis://, rediss:// or unix:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
+complete -c rrr-show -l redis-password-file -d 'File with the password of Redis' -r -F
+complete -c rrr-show -l log -d 'Print the logs of the taskset, its workers and slaves'
+complete -c rrr-show -l raw -d 'Leave terminal escapes as they are'
+complete -c rrr-show -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rrr-show -s V -l version -d 'Print version'
