@@ -237,6 +237,10 @@ pub fn all() -> Vec<Page> {
                     "Leave, and come back later:",
                     "KEY=$(rrr-submit --key-only a_spec.rb -- rspec {}); rrr-watch \"$KEY\"",
                 ),
+                (
+                    "Again, only what failed:",
+                    "rrr-submit --follow --rerun-failed \"$KEY\"",
+                ),
                 ("What settings hold, and why:", "rrr-submit --print-config"),
             ],
         },

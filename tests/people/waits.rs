@@ -1,4 +1,4 @@
-//! rrr-wait: the verdict as an exit code, in bounded time.
+//! rrr-wait: the verdict as an exit code, in bounded time; and what failed, run again.
 
 use crate::harness::*;
 
@@ -102,4 +102,78 @@ fn a_taskset_that_is_not_there_is_refused_with_a_hint() {
             done.stderr
         );
     }
+}
+
+#[test]
+fn only_what_did_not_pass_is_submitted_again_as_it_was() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite
+        .file("good.sh", "echo good >>ran")
+        .file("bad.sh", "echo bad >>ran; [ -e mended ]");
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let _worker = fleet.worker("box", 1, suite.path());
+    let args = [
+        "--max-trials",
+        "1",
+        "--setup",
+        "echo setup >>ran",
+        "--taskset-class",
+        "c",
+    ];
+    let first = submit(&server, &suite, &args).wait(PATIENCE).expect_code(1);
+    let key = |done: &Finished| done.events()[0]["taskset"].as_str().unwrap().to_owned();
+    suite.file("mended", "").file("ran", "");
+    let again = |earlier: &str, more: &[&str]| {
+        Tool::new(&server, "rrr-submit")
+            .args(["--no-rsync", "--follow", "--rerun-failed", earlier])
+            .args(more)
+            // What else is set is for other runs.
+            .env("RRR_MAX_TRIALS", "9")
+            .dir(suite.path())
+            .run()
+    };
+    let second = again(&key(&first), &[]).expect_code(0);
+    assert_eq!(suite.lines("ran"), ["setup", "bad"]);
+    let hash = |field: &str| server.run::<String>(&["HGET", &key(&second), field]);
+    assert_eq!(
+        (hash("max_trials"), hash("taskset_class")),
+        ("1".into(), "c".into())
+    );
+    let third = again(&key(&second), &[]).expect_code(4);
+    assert!(
+        third.stderr.contains("nothing to run again"),
+        "{}",
+        third.stderr
+    );
+    let fourth = again(&key(&first), &["good.sh"]).expect_code(2);
+    assert!(
+        fourth.stderr.contains("cannot be used with"),
+        "{}",
+        fourth.stderr
+    );
+}
+
+#[test]
+fn a_taskset_may_be_named_before_it_is_submitted_but_only_once() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.file("a.sh", "");
+    let submit = |code| {
+        Tool::new(&server, "rrr-submit")
+            .args([
+                "--no-rsync",
+                "--key-only",
+                "--taskset",
+                "rrrspec:taskset:build-17",
+            ])
+            .args(["a.sh", "--", "sh", "{}"])
+            .dir(suite.path())
+            .run()
+            .expect_code(code)
+    };
+    assert_eq!(submit(0).stdout, "rrrspec:taskset:build-17\n");
+    let second = submit(2).stderr;
+    assert!(
+        second.contains("there is a taskset 'rrrspec:taskset:build-17' already"),
+        "{second}"
+    );
 }

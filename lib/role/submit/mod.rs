@@ -1,5 +1,6 @@
 //! rrr-submit: sends the tree up, writes a taskset, hands it over, and may follow it to its end.
 
+mod rerun;
 mod suite;
 mod tree;
 
@@ -19,6 +20,16 @@ use std::time::Duration;
 pub struct Options {
     #[command(flatten)]
     suite: Suite,
+    /// Submit again what did not pass in the taskset KEY, as it was
+    #[arg(
+        long,
+        value_name = "KEY",
+        conflicts_with_all = [
+            "files", "command", "files_from", "null", "setup", "slave", "max_trials", "worker_type",
+            "max_workers", "taskset_class", "unknown_spec_timeout", "least_timeout",
+        ]
+    )]
+    rerun_failed: Option<TasksetKey>,
     /// Watch it to its end, and exit by its verdict
     #[arg(long)]
     follow: bool,
@@ -74,6 +85,13 @@ impl Options {
         }
     }
 
+    /// What the command line asks for, and the tasks that it names.
+    fn named(&self, rsync_name: &str) -> anyhow::Result<(Request, Vec<Task>)> {
+        let request = self.suite.request(rsync_name)?;
+        let folder = (!self.no_rsync).then_some(self.packaging_dir.as_path());
+        Ok((request, self.suite.tasks(folder)?))
+    }
+
     /// The key of the new taskset.
     fn new_taskset(&self, store: &mut Store) -> anyhow::Result<TasksetKey> {
         let Some(taskset) = &self.taskset else {
@@ -94,18 +112,22 @@ impl Options {
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let folder = &options.packaging_dir;
     let rsync_name = options.rsync_name()?;
-    let request = options.suite.request(&rsync_name)?;
+    let named = match options.rerun_failed {
+        None => Some(options.named(&rsync_name)?),
+        Some(_) => None,
+    };
     if !options.no_rsync && !folder.is_dir() {
         let missing = format!("there is no packaging folder '{}'", folder.display());
         return Err(cli::usage(missing)
             .hint("pass --packaging-dir, or --no-rsync when the workers have the tree")
             .into());
     }
-    let tasks = options
-        .suite
-        .tasks((!options.no_rsync).then_some(folder.as_path()))?;
     let mut store = options.redis.connect()?;
     store.set_patience(Duration::from_secs(10));
+    let (request, tasks) = match (named, &options.rerun_failed) {
+        (None, Some(earlier)) => rerun::of(&mut store, earlier, &rsync_name)?,
+        (named, _) => named.expect("nothing else names tasks"),
+    };
     let taskset = options.new_taskset(&mut store)?;
     if !options.no_rsync {
         let sent = tree::send(&mut store, &options, &taskset, &rsync_name);

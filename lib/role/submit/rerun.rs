@@ -1,0 +1,76 @@
+//! What a finished run left undone, as a new submission under the same settings.
+
+use super::Task;
+use crate::key::TasksetKey;
+use crate::record::{self, Taskset};
+use crate::store::Store;
+use crate::taskset::Request;
+use crate::{cli, exit, key, task};
+
+/// What `earlier` asked for, and those of its tasks that did not pass.
+pub fn of(
+    store: &mut Store,
+    earlier: &TasksetKey,
+    rsync_name: &str,
+) -> anyhow::Result<(Request, Vec<Task>)> {
+    let document = record::gather(store, earlier)?.ok_or_else(|| {
+        cli::usage(format!("there is no taskset '{earlier}' in Redis"))
+            .hint("name its files instead, or submit the suite anew")
+    })?;
+    let open = document
+        .taskset
+        .status()
+        .is_none_or(|status| !status.is_final());
+    if open {
+        return Err(cli::usage(format!("'{earlier}' has not ended"))
+            .hint(format!("wait for it: rrr-wait {earlier}"))
+            .into());
+    }
+    let passed = |task: &record::Task| {
+        matches!(
+            task.status(),
+            Some(task::Status::Passed | task::Status::Pending)
+        )
+    };
+    let tasks: Vec<Task> = document
+        .tasks
+        .iter()
+        .filter(|task| !passed(task))
+        .map(|task| {
+            let estimate = task.estimate_sec.and_then(|sec| u64::try_from(sec).ok());
+            (task.spec_file().to_owned(), estimate)
+        })
+        .collect();
+    let wrong = |(file, _): &Task| Some(format!("'{file}': {}", key::spec_file_error(file)?));
+    if let Some(wrong) = tasks.iter().find_map(wrong) {
+        return Err(cli::usage(format!("'{earlier}' has the spec file {wrong}")).into());
+    }
+    if tasks.is_empty() {
+        let message = format!("no task of '{earlier}' failed: there is nothing to run again");
+        return Err(exit::failure(exit::NOTHING, message).into());
+    }
+    Ok((request(&document.taskset, rsync_name), tasks))
+}
+
+fn request(taskset: &Taskset, rsync_name: &str) -> Request {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let count = |field: Option<i64>, default| {
+        field
+            .and_then(|number| u32::try_from(number).ok())
+            .unwrap_or(default)
+    };
+    Request {
+        rsync_name: rsync_name.to_owned(),
+        setup_command: text(&taskset.setup_command),
+        slave_command: text(&taskset.slave_command),
+        worker_type: taskset
+            .worker_type
+            .clone()
+            .unwrap_or_else(|| "default".into()),
+        max_workers: count(taskset.max_workers, 10),
+        max_trials: count(taskset.max_trials, 3),
+        taskset_class: taskset.class().to_owned(),
+        unknown_spec_timeout_sec: count(taskset.unknown_spec_timeout_sec, 300).into(),
+        least_timeout_sec: count(taskset.least_timeout_sec, 30).into(),
+    }
+}
