@@ -6,6 +6,7 @@ mod terminal;
 
 mod live;
 mod pipes;
+mod recipes;
 mod settings;
 mod show;
 mod waits;

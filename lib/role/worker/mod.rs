@@ -73,6 +73,11 @@ pub struct Options {
 const IDLE: f64 = 0.25;
 /// Tasksets in a row that cannot be prepared until the worker takes itself off the list (L9).
 const FAILURES_IN_A_ROW: u32 = 3;
+/// How long a taskset that was named on the command line may take to appear: its submitter may be
+/// another job that has not come that far.
+const NAMED_PATIENCE: Duration = Duration::from_secs(60);
+/// What the script `accept` says of a taskset that Redis does not have.
+const GONE: &str = "gone";
 
 /// How long a worker sits out after so many failures: 30 s, then twice as long each time, up to
 /// 16 min.
@@ -156,6 +161,7 @@ impl Worker {
     /// Takes tasksets until it is asked to stop; returns the exit code.
     fn work(&mut self) -> anyhow::Result<u8> {
         let queue = self.card.key.queue();
+        let (began, named) = (Instant::now(), self.options.taskset.is_some());
         while !stop::requested() {
             let (message, parsed) = match self.options.taskset.clone() {
                 Some(taskset) => (Vec::new(), Ok(taskset)),
@@ -184,6 +190,12 @@ impl Worker {
                     if self.failures >= FAILURES_IN_A_ROW {
                         self.sit_out()?;
                     }
+                }
+                Accepted::Over(status)
+                    if status == GONE && named && began.elapsed() < NAMED_PATIENCE =>
+                {
+                    stop::sleep(Duration::from_millis(100));
+                    continue;
                 }
                 Accepted::Over(status) => eprintln!("rrr-worker: '{taskset}' is over ({status})"),
                 Accepted::NotNow => {
