@@ -2,15 +2,16 @@
 
 use crate::exit::{self, Failure, failure};
 use crate::store::Store;
+use crate::store::address::{self, Address, Tls};
 use crate::{config, flags};
 use anyhow::Context;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 /// How to reach Redis.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Redis {
-    /// redis://, rediss:// or unix:// [$REDIS_URL, or redis://127.0.0.1:6379]
+    /// redis://, rediss://, unix:// or redis+sentinel:// [$REDIS_URL, or redis://127.0.0.1:6379]
     #[arg(
         long = "redis",
         value_name = "URL",
@@ -25,6 +26,31 @@ pub struct Redis {
         hide_short_help = true
     )]
     password_file: Option<PathBuf>,
+    // What few need stands in the manual page only: --help fits on a screen.
+    /// Authorities that may sign the certificate of Redis, in PEM [default: the system's]
+    #[arg(
+        long = "redis-ca",
+        value_name = "FILE",
+        hide_short_help = true,
+        hide_long_help = true
+    )]
+    ca: Option<PathBuf>,
+    /// Certificate to show to Redis, in PEM
+    #[arg(
+        long = "redis-cert",
+        value_name = "FILE",
+        hide_short_help = true,
+        hide_long_help = true
+    )]
+    cert: Option<PathBuf>,
+    /// Key of that certificate, in PEM
+    #[arg(
+        long = "redis-key",
+        value_name = "FILE",
+        hide_short_help = true,
+        hide_long_help = true
+    )]
+    key: Option<PathBuf>,
 }
 
 impl Redis {
@@ -32,7 +58,7 @@ impl Redis {
     pub fn at(url: String) -> Self {
         Self {
             url: Some(url),
-            password_file: None,
+            ..Self::default()
         }
     }
 
@@ -49,9 +75,29 @@ impl Redis {
             .unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned())
     }
 
-    /// The file with the password, if any.
-    pub fn password_file(&self) -> Option<&PathBuf> {
-        self.password_file.as_ref()
+    /// Tells a process that `command` starts to use the same Redis, wherever it starts.
+    pub fn pass_on(&self, command: &mut Command) {
+        command.env("RRR_REDIS_URL", self.url());
+        for (name, file) in [
+            ("RRR_REDIS_PASSWORD_FILE", &self.password_file),
+            ("RRR_REDIS_CA", &self.ca),
+            ("RRR_REDIS_CERT", &self.cert),
+            ("RRR_REDIS_KEY", &self.key),
+        ] {
+            match file {
+                Some(file) => command.env(name, address::absolute(file)),
+                None => command.env_remove(name),
+            };
+        }
+    }
+
+    fn address(&self) -> anyhow::Result<Address> {
+        let tls = Tls {
+            ca: self.ca.clone(),
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+        };
+        Ok(Address::parse(&self.url(), self.password()?, tls)?)
     }
 
     /// The password in the file, if one was named.
@@ -73,14 +119,14 @@ impl Redis {
 
     /// Connects, and checks that this Redis keeps what it is given.
     pub fn connect(&self) -> anyhow::Result<Store> {
-        let mut store = Store::connect(&self.url(), self.password()?)?;
+        let mut store = Store::connect(self.address()?)?;
         store.check_server()?;
         Ok(store)
     }
 
     /// Connects without a look at the server: for processes that are started often.
     pub fn connect_quickly(&self) -> anyhow::Result<Store> {
-        Store::connect(&self.url(), self.password()?)
+        Store::connect(self.address()?)
     }
 }
 

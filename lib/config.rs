@@ -259,7 +259,7 @@ fn row(arg: &Arg, matches: &ArgMatches, file: Option<&File>) -> out::Row {
         .map(|word| word.to_string_lossy().into_owned())
         .map(|word| {
             if id == "url" {
-                store::shown(&word)
+                store::address::shown(&word)
             } else {
                 word
             }

@@ -35,7 +35,14 @@ pub fn text(command: &Command, long: bool, width: usize) -> String {
     lines.push(String::new());
     let shown: Vec<&Arg> = command
         .get_arguments()
-        .filter(|arg| !arg.is_hide_set() && (long || !arg.is_hide_short_help_set()))
+        .filter(|arg| {
+            !arg.is_hide_set()
+                && if long {
+                    !arg.is_hide_long_help_set()
+                } else {
+                    !arg.is_hide_short_help_set()
+                }
+        })
         .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
         .collect();
     let column = shown

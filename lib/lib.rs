@@ -24,6 +24,7 @@ pub mod follow;
 pub mod format;
 pub mod help;
 pub mod key;
+pub mod notify;
 pub mod out;
 pub mod pages;
 pub mod plain;

@@ -158,7 +158,10 @@ impl Supervisor {
             let next = match kill_at {
                 Some(at) if at > now => at - now,
                 Some(_) => Duration::from_millis(20),
-                None => (began + limits.soft).saturating_duration_since(now),
+                // The watch is asked now and then even when nothing happens.
+                None => (began + limits.soft)
+                    .saturating_duration_since(now)
+                    .min(Duration::from_secs(5)),
             };
             self.wait(&mut stdout, &mut stderr, watch, next)?;
         };

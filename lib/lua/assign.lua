@@ -14,7 +14,9 @@ local engaged, idle = 0, {}
 local workers = redis.call('SMEMBERS', KEYS[2])
 table.sort(workers)
 for _, worker in ipairs(workers) do
-  if redis.call('EXISTS', worker .. ':heartbeat') == 1 then
+  -- What is no worker's key is not even looked at: the ACL refuses it, and with it the script (L8).
+  local is_worker = string.sub(worker, 1, #KEYS[2] + 1) == KEYS[2] .. ':'
+  if is_worker and redis.call('EXISTS', worker .. ':heartbeat') == 1 then
     local w = redis.call('HMGET', worker, 'taskset', 'worker_type', 'benched')
     local queue = redis.call('LRANGE', worker .. ':worker_queue', 0, -1)
     local has = w[1] == taskset

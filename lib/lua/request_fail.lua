@@ -24,7 +24,8 @@ end
 if count < tonumber(ARGV[3]) then
   local type = redis.call('HGET', taskset, 'worker_type')
   for _, worker in ipairs(redis.call('SMEMBERS', KEYS[5])) do
-    if not failed[worker] and redis.call('HGET', worker, 'worker_type') == type
+    local is_worker = string.sub(worker, 1, #KEYS[5] + 1) == KEYS[5] .. ':'
+    if is_worker and not failed[worker] and redis.call('HGET', worker, 'worker_type') == type
       and redis.call('EXISTS', worker .. ':heartbeat') == 1 then
       redis.call('RPUSH', KEYS[4], '0')
       return 'passed on'

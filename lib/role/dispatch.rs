@@ -5,7 +5,7 @@
 
 use crate::key::{self, WorkerKey};
 use crate::store::Store;
-use crate::{exit, queue, stop, taskset, worker};
+use crate::{exit, notify, queue, stop, taskset, worker};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
     let mut silent = HashSet::new();
     let mut last_look: Option<Instant> = None;
+    notify::ready("waiting for tasksets");
     while !stop::requested() {
         let wait = if options.drain { 0.001 } else { IDLE };
         let notes = queue::peek(&mut store, &key::dispatcher_queue(), 1000, wait)?;
@@ -38,9 +39,11 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         }
         last_look = Some(Instant::now());
         evict(&mut store, &mut silent)?;
-        for taskset in taskset::active(&mut store)? {
-            taskset::assign(&mut store, &taskset)?;
+        let active = taskset::active(&mut store)?;
+        for taskset in &active {
+            taskset::assign(&mut store, taskset)?;
         }
+        notify::turn(|| format!("{} active tasksets", active.len()));
         queue::pop(&mut store, &key::dispatcher_queue(), &notes)?;
         if options.drain && notes.len() < 1000 {
             break;

@@ -8,7 +8,7 @@ use crate::key::{self, TasksetKey};
 use crate::record::{self, Document};
 use crate::store::Store;
 use crate::taskset::Record;
-use crate::{cli, estimate, exit, out, queue, stop, time};
+use crate::{cli, estimate, exit, notify, out, queue, stop, time};
 use anyhow::Context;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -43,18 +43,21 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
     let queue = key::persister_queue();
     let mut pause = Duration::from_millis(200);
+    notify::ready("waiting for tasksets that have ended");
     while !stop::requested() {
         let wait = if options.drain { 0.001 } else { 1.0 };
         let Some(message) = queue::peek(&mut store, &queue, 1, wait)?.pop() else {
             if options.drain {
                 break;
             }
+            notify::turn(|| "waiting for tasksets that have ended".to_owned());
             continue;
         };
         let Ok(taskset) = String::from_utf8_lossy(&message).parse::<TasksetKey>() else {
             queue::refuse(&mut store, &queue, &message, "it is not a taskset key")?;
             continue;
         };
+        notify::turn(|| format!("persisting {taskset}"));
         match persist(&mut store, &taskset, &message, &folder) {
             Ok(true) => pause = Duration::from_millis(200),
             Ok(false) => {

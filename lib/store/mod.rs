@@ -1,11 +1,13 @@
 //! The connection to Redis: made once, mended when it breaks, and told about once.
 
+pub mod address;
 pub mod script;
 
 use crate::exit::{self, failure};
-use crate::stop;
+use crate::{notify, stop};
+use address::Address;
 use anyhow::anyhow;
-use redis::{Connection, ErrorKind, IntoConnectionInfo, RedisError, ServerErrorKind};
+use redis::{Connection, ErrorKind, RedisError, ServerErrorKind};
 use std::time::{Duration, Instant};
 
 /// Seconds that our keys live unless a taskset is persisted before: nothing leaks for ever.
@@ -33,20 +35,9 @@ impl std::error::Error for Stopped {}
 
 /// A Redis that answers, or will again.
 pub struct Store {
-    client: redis::Client,
+    address: Address,
     connection: Option<Connection>,
-    url: String,
     patience: Option<Duration>,
-}
-
-/// The URL without its password, for messages.
-pub fn shown(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => {
-            format!("{}://{}", &url[..scheme], &url[at + 1..])
-        }
-        _ => url.to_owned(),
-    }
 }
 
 /// Whether trying again later can help.
@@ -96,53 +87,26 @@ pub fn rows<T: redis::FromRedisValue>(
 }
 
 impl Store {
-    /// Connects to the Redis of `url`; fails at once (exit code 69) when it does not answer.
-    pub fn connect(url: &str, password: Option<String>) -> anyhow::Result<Self> {
-        let mut info = url.into_connection_info().map_err(|error| {
-            failure(
-                exit::USAGE,
-                format!("'{}' is not a Redis URL: {error}", shown(url)),
-            )
-            .hint("use redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH")
-        })?;
-        if let Some(password) = password {
-            let settings = info.redis_settings().clone().set_password(password);
-            info = info.set_redis_settings(settings);
-        }
-        let settings = info.redis_settings().clone().set_skip_set_lib_name();
-        info = info.set_redis_settings(settings);
-        let client = redis::Client::open(info)?;
+    /// Connects; fails at once (exit code 69) when Redis does not answer.
+    pub fn connect(address: Address) -> anyhow::Result<Self> {
         let mut store = Self {
-            client,
+            address,
             connection: None,
-            url: shown(url),
             patience: None,
         };
-        match store.open() {
+        match store.address.open() {
             Ok(connection) => store.connection = Some(connection),
             Err(error) => return Err(store.unreachable(&error).into()),
         }
         Ok(store)
     }
 
-    fn open(&self) -> redis::RedisResult<Connection> {
-        let connection = self.client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
-        connection.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-        connection.set_write_timeout(Some(ANSWER_TIMEOUT))?;
-        Ok(connection)
-    }
-
     fn unreachable(&self, error: &RedisError) -> exit::Failure {
-        let hint = if is_forbidden(error) {
-            "check the password: redis://:PASSWORD@HOST, or --redis-password-file"
-        } else {
-            "start redis-server, or pass --redis URL"
-        };
         failure(
             exit::UNAVAILABLE,
-            format!("cannot connect to '{}': {error}", self.url),
+            format!("cannot connect to '{}': {error}", self.address.shown()),
         )
-        .hint(hint)
+        .hint(address::hint(error))
     }
 
     /// Bounds how long [`Store::call`] waits for a Redis that went away; without it, for ever.
@@ -153,9 +117,8 @@ impl Store {
     /// A second connection to the same Redis, made when first used.
     pub fn sibling(&self) -> Self {
         Self {
-            client: self.client.clone(),
+            address: self.address.clone(),
             connection: None,
-            url: self.url.clone(),
             patience: self.patience,
         }
     }
@@ -173,7 +136,7 @@ impl Store {
         loop {
             let result = match self.connection.take() {
                 Some(connection) => Ok(connection),
-                None => self.open(),
+                None => self.address.open(),
             }
             .and_then(|mut connection| {
                 let done = work(&mut connection, attempt)?;
@@ -182,8 +145,9 @@ impl Store {
             });
             let error = match result {
                 Ok(done) => {
+                    notify::answered();
                     if lost.is_some_and(|since| since.elapsed() > Duration::from_secs(1)) {
-                        eprintln!("Redis at '{}' is back", self.url);
+                        eprintln!("Redis at '{}' is back", self.address.shown());
                     }
                     return Ok(done);
                 }
@@ -193,13 +157,16 @@ impl Store {
                 return Err(if is_forbidden(&error) {
                     self.unreachable(&error).into()
                 } else {
-                    anyhow!("Redis at '{}' refused: {error}", self.url)
+                    anyhow!("Redis at '{}' refused: {error}", self.address.shown())
                 });
             }
             let since = *lost.get_or_insert_with(Instant::now);
             // The first break is often just a closed idle connection: say nothing yet.
             if attempt == 1 {
-                eprintln!("lost Redis at '{}' ({error}): waiting for it", self.url);
+                eprintln!(
+                    "lost Redis at '{}' ({error}): waiting for it",
+                    self.address.shown()
+                );
             }
             if self
                 .patience
@@ -246,7 +213,7 @@ impl Store {
                 exit::USAGE,
                 format!(
                     "Redis at '{}' has maxmemory-policy '{policy}' and may drop keys",
-                    self.url
+                    self.address.shown()
                 ),
             )
             .hint("run: redis-cli config set maxmemory-policy noeviction")
@@ -262,7 +229,7 @@ impl Store {
                 exit::USAGE,
                 format!(
                     "Redis at '{}' is version {version}; 6.2 or later is needed",
-                    self.url
+                    self.address.shown()
                 ),
             )
             .into());

@@ -35,6 +35,7 @@
 //! - [`hand`]: tasksets, trials and workers written by PROTOCOL.txt alone;
 //! - [`proxy`] (with [`link`](mod@link) and [`resp`]): a man in the middle that counts commands,
 //!   kills at the k-th one, delays, cuts and swallows;
+//! - [`guise`]: the whole suite again, as the users of an ACL file or over TLS;
 //! - [`commandstats`]: what the server itself counted.
 //!
 //! Every process started here dies with the test: when its value is dropped, and, should the test
@@ -45,6 +46,7 @@ pub mod commandstats;
 pub mod dump;
 pub mod family;
 pub mod fleet;
+pub mod guise;
 pub mod hand;
 pub mod handle;
 pub mod link;

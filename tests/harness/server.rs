@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::guise::{self, Guise};
 use super::handle::die_with_the_test;
 use super::wait::{PATIENCE, eventually};
 
@@ -71,6 +72,7 @@ impl Options {
         let server = Server {
             folder: folder.expect("a temporary folder"),
             port: if self.tcp { free_port() } else { 0 },
+            tls_port: free_port(),
             options: self,
             child: Mutex::new(None),
         };
@@ -92,6 +94,7 @@ pub struct Server {
     options: Options,
     folder: tempfile::TempDir,
     port: u16,
+    tls_port: u16,
     child: Mutex<Option<Child>>,
 }
 
@@ -250,7 +253,7 @@ impl Server {
             .arg(self.folder())
             .arg("--unixsocket")
             .arg(self.socket());
-        for (name, value) in &self.options.settings {
+        for (name, value) in self.guise().iter().chain(&self.options.settings) {
             command.arg(format!("--{name}")).arg(value);
         }
         command
@@ -261,6 +264,19 @@ impl Server {
             .process_group(0);
         die_with_the_test(&mut command);
         command
+    }
+
+    /// What the guise of this run wants; a server with a password has one of its own.
+    fn guise(&self) -> Vec<(String, String)> {
+        match guise::guise() {
+            _ if self.options.password.is_some() => Vec::new(),
+            Guise::Plain => Vec::new(),
+            Guise::Acl => {
+                let users = guise::FOLDER.join("users.acl").display().to_string();
+                vec![("aclfile".to_owned(), users)]
+            }
+            Guise::Tls => guise::tls_settings(&guise::FOLDER, self.tls_port),
+        }
     }
 
     fn signal(&self, signal: Signal) {
@@ -285,7 +301,12 @@ impl Server {
 
 impl Address for Server {
     fn redis_url(&self) -> String {
-        self.url()
+        match guise::guise() {
+            Guise::Tls if self.options.password.is_none() => {
+                format!("rediss://127.0.0.1:{}", self.tls_port)
+            }
+            _ => self.url(),
+        }
     }
 }
 
@@ -294,9 +315,17 @@ impl Drop for Server {
         if std::thread::panicking() {
             eprintln!("--- log of redis-server\n{}", self.log());
         }
+        let refused = match (guise::guise(), self.try_conn()) {
+            (Guise::Acl, Ok(mut conn)) => guise::refusals(&mut conn),
+            _ => Vec::new(),
+        };
         if let Some(mut child) = self.lock().take() {
             let _ = child.kill();
             let _ = child.wait();
+        }
+        if !refused.is_empty() {
+            eprintln!("{}", refused.join("\n"));
+            assert!(std::thread::panicking(), "the users of Redis lack rights");
         }
     }
 }

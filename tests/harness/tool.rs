@@ -52,11 +52,13 @@ impl Tool {
             command.env_remove(name);
         }
         let tag = uuid::Uuid::new_v4().to_string();
-        command.env("RRR_REDIS_URL", redis.redis_url());
+        let url = redis.redis_url();
+        command.env("RRR_REDIS_URL", &url);
         command.env(TAG, &tag);
         command.process_group(0);
         die_with_the_test(&mut command);
         let name = program.file_name().unwrap_or(program.as_os_str());
+        super::guise::dress(&mut command, &name.to_string_lossy(), &url);
         Self {
             name: name.to_string_lossy().into_owned(),
             tag,

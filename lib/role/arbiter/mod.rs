@@ -8,7 +8,7 @@ use crate::key;
 use crate::queue::{self, Message};
 use crate::store::Store;
 use crate::taskset::{self, Status};
-use crate::{exit, stop};
+use crate::{exit, notify, stop};
 use std::time::{Duration, Instant};
 use watch::Watch;
 
@@ -45,6 +45,8 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut watch = Watch::new(options.speculate_after);
     let mut last_tick: Option<Instant> = None;
     let mut ticks = 0;
+    let mut judged = 0;
+    notify::ready("judging");
     while !stop::requested() {
         let wait = match last_tick {
             Some(last) => TICK
@@ -55,8 +57,10 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         };
         let messages = queue::peek(&mut store, &key::arbiter_queue(), BATCH, wait)?;
         handle(&mut store, &messages)?;
+        judged += messages.len();
         if last_tick.is_none_or(|last| last.elapsed() >= TICK) {
             watch.check(&mut store)?;
+            notify::turn(|| format!("judging; {judged} messages so far"));
             last_tick = Some(Instant::now());
             ticks += 1;
         }

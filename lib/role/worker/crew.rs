@@ -4,7 +4,7 @@ use super::slot::Slot;
 use super::{CannotRun, Worker};
 use crate::child::reap;
 use crate::key::TasksetKey;
-use crate::stop;
+use crate::{notify, stop};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -27,6 +27,7 @@ impl Worker {
         let mut leaving: Option<Instant> = None;
         loop {
             stop::drain();
+            notify::turn(|| format!("working for {taskset}"));
             let must_leave = self.must_leave();
             for slot in &mut slots {
                 slot.read_stderr(&mut self.store, taskset)?;
@@ -89,7 +90,6 @@ impl Worker {
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .env("PATH", path)
-            .env("RRR_REDIS_URL", self.options.redis.url())
             .env("RRR_WORKER_ID", self.card.key.id())
             .env("RRR_SLAVE_NONCE", &nonce)
             .env("RRR_SUPERVISED", "1")
@@ -98,12 +98,7 @@ impl Worker {
             .env("NUM_SLAVES", self.card.slaves.to_string())
             .env("SLAVE_NUMBER", slot.number().to_string())
             .env("TEST_ENV_NUMBER", test_env_number);
-        if let Some(file) = self.options.redis.password_file() {
-            shell.env(
-                "RRR_REDIS_PASSWORD_FILE",
-                file.canonicalize().unwrap_or_else(|_| file.clone()),
-            );
-        }
+        self.options.redis.pass_on(&mut shell);
         slot.start(&mut shell, nonce)
             .map_err(|error| CannotRun(format!("cannot run the slave command: {error}")))?;
         Ok(())

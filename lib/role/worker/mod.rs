@@ -13,7 +13,7 @@ use crate::key::{TasksetKey, WorkerKey};
 use crate::store::Store;
 use crate::taskset::{self, Record};
 use crate::worker::{self, Accepted, Card};
-use crate::{cli, exit, queue, stop, worker_log};
+use crate::{cli, exit, notify, queue, stop, worker_log};
 use pulse::Pulse;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -138,7 +138,9 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         options,
         failures: 0,
     };
+    notify::ready("waiting for a taskset");
     let code = worker.work();
+    notify::stopping();
     if worker.pulse.state().replaced {
         eprintln!("rrr-worker: another worker has taken the id '{id}': stopping");
         return Ok(exit::INTERNAL);
@@ -163,6 +165,7 @@ impl Worker {
         let queue = self.card.key.queue();
         let (began, named) = (Instant::now(), self.options.taskset.is_some());
         while !stop::requested() {
+            notify::turn(|| "waiting for a taskset".to_owned());
             let (message, parsed) = match self.options.taskset.clone() {
                 Some(taskset) => (Vec::new(), Ok(taskset)),
                 None => {
@@ -223,7 +226,9 @@ impl Worker {
         let due = Instant::now() + pause;
         while Instant::now() < due && !stop::requested() {
             stop::drain();
-            stop::sleep(due.saturating_duration_since(Instant::now()));
+            notify::turn(|| why.clone());
+            let left = due.saturating_duration_since(Instant::now());
+            stop::sleep(left.min(Duration::from_secs(5)));
         }
         worker::bench(&mut self.store, &self.card, None)
     }

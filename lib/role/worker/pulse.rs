@@ -4,9 +4,9 @@
 use crate::child::Watch;
 use crate::key::TasksetKey;
 use crate::slave::{self, Wake};
-use crate::stop;
 use crate::store::{BEAT, Store};
 use crate::worker::{self, Card};
+use crate::{notify, stop};
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -93,6 +93,7 @@ impl Watch for Leaving {
 
     fn stop(&mut self) -> Option<String> {
         stop::drain();
+        notify::turn(|| "preparing a taskset".to_owned());
         let state = self.0.state();
         (stop::requested() || state.over || state.replaced)
             .then(|| "there is nothing to prepare for".to_owned())

@@ -1,5 +1,8 @@
-complete -c rrr-persist -l redis -d 'redis://, rediss:// or unix:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
+complete -c rrr-persist -l redis -d 'redis://, rediss://, unix:// or redis+sentinel:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
 complete -c rrr-persist -l redis-password-file -d 'File with the password of Redis' -r -F
+complete -c rrr-persist -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F
+complete -c rrr-persist -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
+complete -c rrr-persist -l redis-key -d 'Key of that certificate, in PEM' -r -F
 complete -c rrr-persist -l log-dir -d 'Folder for one JSON document a taskset [default: ~/.local/state/rrr/log]' -r -F
 complete -c rrr-persist -l drain -d 'Handle what is queued, then exit'
 complete -c rrr-persist -s h -l help -d 'Print help (see more with \'--help\')'

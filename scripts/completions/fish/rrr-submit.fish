@@ -18,8 +18,11 @@ complete -c rrr-submit -l packaging-dir -d 'Folder to send, with its .rrr.toml' 
 complete -c rrr-submit -l rsync-name -d 'Name of the tree at its target [$USER]' -r
 complete -c rrr-submit -l rsync-remote-path -d 'Where the tree goes [rsync_info in Redis]' -r
 complete -c rrr-submit -l rsync-options -d 'Options of rsync [rsync_info in Redis]' -r
-complete -c rrr-submit -l redis -d 'redis://, rediss:// or unix:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
+complete -c rrr-submit -l redis -d 'redis://, rediss://, unix:// or redis+sentinel:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
 complete -c rrr-submit -l redis-password-file -d 'File with the password of Redis' -r -F
+complete -c rrr-submit -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F
+complete -c rrr-submit -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
+complete -c rrr-submit -l redis-key -d 'Key of that certificate, in PEM' -r -F
 complete -c rrr-submit -s 0 -l null -d 'Names of --files-from end with NUL'
 complete -c rrr-submit -l print-config -d 'Print each setting and its source, and exit'
 complete -c rrr-submit -l follow -d 'Watch it to its end, and exit by its verdict'
