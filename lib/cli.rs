@@ -158,15 +158,34 @@ fn start<O>(run: fn(O) -> anyhow::Result<u8>, options: Option<O>) -> anyhow::Res
 fn conclude(tool: &str, outcome: anyhow::Result<u8>) -> ExitCode {
     let code = outcome.unwrap_or_else(|error| {
         if let Some(error) = error.downcast_ref::<clap::Error>() {
-            let _ = error.print();
-            exit::USAGE
+            exit::report(tool, &refused(tool, error).into())
         } else if error.downcast_ref::<crate::store::Stopped>().is_some() {
             crate::stop::signal_code()
         } else {
             exit::report(tool, &error)
         }
     });
-    ExitCode::from(code)
+    match crate::out::trouble() {
+        Some(why) => {
+            eprintln!("{tool}: cannot write to stdout: {why}");
+            ExitCode::from(exit::INTERNAL)
+        }
+        None => ExitCode::from(code),
+    }
+}
+
+/// What the parser refuses, in the words of our other refusals.
+fn refused(tool: &str, error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let said = text.lines().take_while(|line| !line.starts_with("Usage: "));
+    let (tips, said): (Vec<&str>, Vec<&str>) = said
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
+        .partition(|line| line.starts_with("tip: "));
+    let said = said.join(" ");
+    let help = format!("{tool} --help shows its flags");
+    let tip = tips.first().map(|tip| tip.trim_start_matches("tip: "));
+    usage(said.trim_start_matches("error: ")).hint(tip.map_or(help, str::to_owned))
 }
 
 /// A refusal of bad input.

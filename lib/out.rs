@@ -3,9 +3,11 @@
 use crate::plain;
 use serde_json::{Map, Value};
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
+static TROUBLE: OnceLock<String> = OnceLock::new();
 
 /// Writes one line at once, so that lines of several processes do not mix.
 pub fn line(text: &str) {
@@ -22,10 +24,16 @@ pub fn bytes(bytes: &[u8]) {
     if let Err(error) = written {
         CLOSED.store(true, Ordering::Relaxed);
         if error.kind() != ErrorKind::BrokenPipe {
-            eprintln!("cannot write to stdout: {error}");
+            let _ = TROUBLE.set(error.to_string());
         }
         crate::stop::request();
     }
+}
+
+/// Why stdout takes no more, if that is not just a reader that has seen enough: the tool did not
+/// do what it was asked for.
+pub fn trouble() -> Option<&'static str> {
+    TROUBLE.get().map(String::as_str)
 }
 
 /// Whether the reader of stdout has gone.

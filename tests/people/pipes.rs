@@ -165,3 +165,28 @@ fn lists_are_json_lines_with_what_is_there() {
     std::fs::write(suite.path().join("go"), "").unwrap();
     submit.wait(PATIENCE).expect_code(0);
 }
+
+#[test]
+fn a_full_disk_is_an_error_that_is_told() {
+    let server = Server::new();
+    for call in [
+        "rrr-list queues",
+        "rrr-submit --print-config",
+        "rrr-local a.sh -- true",
+    ] {
+        let suite = Suite::new();
+        suite.file("a.sh", "");
+        let folder = bin("rrr-list").parent().unwrap().display().to_string();
+        let script = format!("{folder}/{call} >/dev/full");
+        let tool = Tool::program(&server, "sh")
+            .args(["-c", &script])
+            .dir(suite.path());
+        let done = tool.run().expect_code(70);
+        assert!(
+            done.stderr
+                .contains("cannot write to stdout: No space left"),
+            "{call}: {}",
+            done.stderr
+        );
+    }
+}
