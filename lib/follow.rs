@@ -5,7 +5,7 @@ use crate::event::{self, Event};
 use crate::key::{self, TasksetKey};
 use crate::store::Store;
 use crate::taskset::{self, Progress, Record, Status};
-use crate::{cli, exit, out, queue, stop, worker};
+use crate::{cli, exit, out, queue, stop, worker, worker_log};
 use std::time::{Duration, Instant};
 
 /// Who looks at the events.
@@ -193,6 +193,16 @@ fn standing(
         .iter()
         .any(|worker| worker.taskset.as_deref() == Some(taskset.as_str()));
     if ours {
+        // No news is good news once there are slaves: their tests just take their time.
+        if taskset::slaves(store, taskset)?.is_empty() {
+            let preparing = worker_log::preparing(store, taskset)?;
+            let told = preparing.first().map(|one| {
+                let id = one.worker.parse::<key::WorkerKey>();
+                let id = id.map_or_else(|_| one.worker.clone(), |key| key.id().to_owned());
+                format!("waiting for the {} of worker '{id}'", one.step)
+            });
+            return Ok(told);
+        }
         let messages = queue::length(store, &key::arbiter_queue())?;
         return Ok((messages > 0)
             .then(|| format!("waiting for rrr-arbiter ({messages} messages in its queue)")));

@@ -34,3 +34,39 @@ pub fn append(
     })?;
     Ok(())
 }
+
+/// A worker that has joined a taskset and is not done yet with what comes before its slaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preparing {
+    /// The key of the worker.
+    pub worker: String,
+    /// What it does: `rsync` or `setup`.
+    pub step: &'static str,
+}
+
+/// The workers that prepare themselves for the taskset.
+pub fn preparing(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<Preparing>> {
+    const FIELDS: [&str; 4] = [
+        "worker",
+        "rsync_finished_at",
+        "setup_finished_at",
+        "finished_at",
+    ];
+    let list = taskset.worker_logs();
+    let logs: Vec<String> =
+        store.call(|c, _| redis::cmd("LRANGE").arg(&list).arg(0).arg(-1).query(c))?;
+    let mut preparing = Vec::new();
+    for log in logs {
+        let fields: [Option<String>; 4] =
+            store.call(|c, _| redis::cmd("HMGET").arg(&log).arg(&FIELDS).query(c))?;
+        let [worker, rsync, setup, finished] =
+            fields.map(|field| field.filter(|text| !text.is_empty()));
+        if setup.is_none() && finished.is_none() {
+            preparing.push(Preparing {
+                worker: worker.unwrap_or(log),
+                step: if rsync.is_none() { "rsync" } else { "setup" },
+            });
+        }
+    }
+    Ok(preparing)
+}

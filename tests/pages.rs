@@ -110,7 +110,8 @@ fn completion(page: &Page, shell: Shell) -> String {
 
 /// Every generated file and what shall stand in it.
 fn generated() -> Vec<(PathBuf, String)> {
-    let mut files = Vec::new();
+    // The same program under the name by which cargo finds it.
+    let mut files = vec![("man/cargo-rrr.1".to_owned(), ".so man1/rrr.1\n".to_owned())];
     for page in pages::all() {
         let name = page.name().to_owned();
         files.push((format!("man/{name}.1"), manual(&page)));
@@ -175,7 +176,7 @@ fn every_tool_has_a_page_and_every_page_a_tool() {
             let tool = name.trim_start_matches('_').trim_end_matches(".fish");
             let tool = tool.strip_suffix(".1").unwrap_or(tool);
             assert!(
-                name.ends_with(".7") || tools.contains(tool),
+                name == "cargo-rrr.1" || name.ends_with(".7") || tools.contains(tool),
                 "{kind}/{name} is of no tool"
             );
         }

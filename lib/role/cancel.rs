@@ -30,10 +30,15 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     if options.all {
         taskset::request_cancel(&mut store, None)?;
     } else if let Some(taskset) = &options.taskset {
-        if Record::load(&mut store, taskset)?.is_none() {
-            return Err(cli::usage(format!("there is no taskset '{taskset}'")).into());
+        let record = Record::load(&mut store, taskset)?.ok_or_else(|| {
+            cli::usage(format!("there is no taskset '{taskset}'"))
+                .hint("rrr-list tasksets shows those that are")
+        })?;
+        match record.status().filter(|status| status.is_final()) {
+            // It is what was wanted: nothing of it runs.
+            Some(status) => eprintln!("'{taskset}' has ended already ({})", status.as_str()),
+            None => taskset::request_cancel(&mut store, Some(taskset))?,
         }
-        taskset::request_cancel(&mut store, Some(taskset))?;
     } else if let Some(name) = &options.rsync_name {
         let mut found = false;
         for taskset in taskset::active(&mut store)? {
@@ -48,6 +53,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
                 exit::NOTHING,
                 format!("no active taskset has the rsync name '{name}'"),
             )
+            .hint("rrr-list tasksets shows those that are active")
             .into());
         }
     }

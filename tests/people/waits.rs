@@ -177,3 +177,58 @@ fn a_taskset_may_be_named_before_it_is_submitted_but_only_once() {
         "{second}"
     );
 }
+
+#[test]
+fn every_part_that_is_waited_for_is_named() {
+    let suite = Suite::new();
+    suite.file("a.sh", "");
+    let setup = ["--setup", "until [ -e go ]; do sleep 0.02; done"];
+    let go = || std::fs::write(suite.path().join("go"), "").unwrap();
+    let cases: [(usize, usize, &[&str], &str); 3] = [
+        (1, 1, &setup, "waiting for the setup of worker 'box'"),
+        (
+            1,
+            0,
+            &[],
+            "waiting for rrr-dispatch to give it to a worker of type 'default' (1 idle)",
+        ),
+        (0, 1, &[], "waiting for rrr-arbiter ("),
+    ];
+    for (arbiters, dispatchers, args, wanted) in cases {
+        let server = Server::new();
+        let plan = Fleet::plan(&server)
+            .arbiters(arbiters)
+            .dispatchers(dispatchers);
+        let mut fleet = plan.without_persister().start();
+        let _worker = fleet.worker("box", 1, suite.path());
+        let submit = submit(&server, &suite, args);
+        submit.wait_for_stderr(PATIENCE, |text| text.contains(wanted));
+        go();
+        if arbiters == 0 {
+            fleet.start_arbiter();
+        }
+        if dispatchers == 0 {
+            fleet.start_dispatcher();
+        }
+        submit.wait(PATIENCE).expect_code(0);
+    }
+}
+
+#[test]
+fn cancelling_what_has_ended_says_so_and_is_no_error() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.file("a.sh", "");
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let _worker = fleet.worker("box", 1, suite.path());
+    let done = submit(&server, &suite, &[]).wait(PATIENCE).expect_code(0);
+    let key = done.events()[0]["taskset"].as_str().unwrap().to_owned();
+    let done = Tool::new(&server, "rrr-cancel")
+        .arg(&key)
+        .run()
+        .expect_code(0);
+    assert!(
+        done.stderr.contains("has ended already (succeeded)"),
+        "{}",
+        done.stderr
+    );
+}
