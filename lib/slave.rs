@@ -3,8 +3,9 @@
 //! Written by rrr-slave; ended by rrr-worker, which sees it die, or by rrr-arbiter, when its
 //! heartbeat stops.
 
+use crate::heartbeat::Heartbeat;
 use crate::key::{self, SlaveKey, TasksetKey, TrialKey};
-use crate::store::{HEARTBEAT_TTL, Store, rows, script::Answer, script::Script};
+use crate::store::{Store, rows, script::Answer, script::Script};
 use crate::trial::Result as TrialResult;
 use crate::{example, lua, time};
 
@@ -74,12 +75,13 @@ pub fn join(
     store: &mut Store,
     taskset: &TasksetKey,
     slave: &SlaveKey,
+    heartbeat: &Heartbeat,
 ) -> anyhow::Result<Option<String>> {
     let state: String = store.call(|c, _| {
         JOIN.key(taskset)
             .key(slave)
             .key(slave.heartbeat())
-            .arg(HEARTBEAT_TTL)
+            .arg(heartbeat.ttl_sec())
             .invoke(c)
     })?;
     Ok((state != "joined").then_some(state))
@@ -88,11 +90,11 @@ pub fn join(
 static BEAT: Script = lua!("slave_beat");
 
 /// Says that the slave lives; false when it was declared dead.
-pub fn beat(store: &mut Store, slave: &SlaveKey) -> anyhow::Result<bool> {
+pub fn beat(store: &mut Store, slave: &SlaveKey, heartbeat: &Heartbeat) -> anyhow::Result<bool> {
     store.call(|c, _| {
         BEAT.key(slave)
             .key(slave.heartbeat())
-            .arg(HEARTBEAT_TTL)
+            .arg(heartbeat.ttl_sec())
             .invoke(c)
     })
 }
@@ -109,7 +111,7 @@ pub fn reserve(
     announce: bool,
 ) -> anyhow::Result<Next> {
     let trial_id = uuid::Uuid::new_v4().simple().to_string();
-    let answer: Answer = store.call(|c, attempt| {
+    let answer: Answer = store.call(|c, _| {
         RESERVE
             .key(taskset)
             .key(slave)
@@ -118,7 +120,6 @@ pub fn reserve(
             .arg(time::now())
             .arg(u8::from(patient))
             .arg(u8::from(announce))
-            .arg(u8::from(attempt > 0))
             .invoke(c)
     })?;
     next(&answer, 0)
@@ -142,7 +143,7 @@ pub fn finish(
         String::new()
     };
     let examples = (!result.examples.is_empty()).then(|| example::bounded_json(&result.examples));
-    let answer: Answer = store.call(|c, attempt| {
+    let answer: Answer = store.call(|c, _| {
         let mut call = FINISH.key(taskset);
         call.key(slave)
             .key(key::arbiter_queue())
@@ -150,7 +151,6 @@ pub fn finish(
             .key(job.trial.task())
             .arg(&trial_id)
             .arg(time::now())
-            .arg(u8::from(attempt > 0))
             .arg(result.status.as_str())
             .arg(&job.spec_file)
             .arg(result.duration_ms)

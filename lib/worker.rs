@@ -2,8 +2,9 @@
 //!
 //! Written by rrr-worker; `worker_queue` by rrr-dispatch, which also evicts the dead.
 
+use crate::heartbeat::{self, Heartbeat};
 use crate::key::{self, TasksetKey, WorkerKey};
-use crate::store::{HEARTBEAT_TTL, Store, rows, script::Answer, script::Script};
+use crate::store::{Store, rows, script::Answer, script::Script};
 use crate::{lua, time};
 
 /// What a worker tells about itself.
@@ -12,6 +13,7 @@ pub struct Card {
     pub key: WorkerKey,
     pub worker_type: String,
     pub slaves: usize,
+    pub heartbeat: Heartbeat,
     /// Names this very process: see [`instance`].
     pub instance: String,
 }
@@ -66,7 +68,7 @@ pub fn register(store: &mut Store, card: &Card) -> anyhow::Result<Option<String>
                 .key(key::dispatcher_queue())
                 .arg(&card.instance)
                 .arg(&gone)
-                .arg(HEARTBEAT_TTL)
+                .arg(card.heartbeat.ttl_sec())
                 .arg(&card.worker_type)
                 .arg(card.slaves)
                 .arg(VERSION)
@@ -92,7 +94,7 @@ pub fn beat(store: &mut Store, card: &Card) -> anyhow::Result<bool> {
             .key(card.key.heartbeat())
             .key(key::workers())
             .arg(&card.instance)
-            .arg(HEARTBEAT_TTL)
+            .arg(card.heartbeat.ttl_sec())
             .arg(&card.worker_type)
             .arg(card.slaves)
             .arg(VERSION)
@@ -241,7 +243,7 @@ pub struct Seen {
 
 /// Looks at all workers on the books, by name: one round trip for each 500.
 pub fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
-    type Facts = (i64, [Option<String>; 4], u64);
+    type Facts = (i64, [Option<String>; 5], u64);
     let mut keys: Vec<WorkerKey> = all(store)?.into_iter().map(|(key, _)| key).collect();
     keys.sort();
     let mut seen = Vec::new();
@@ -250,17 +252,22 @@ pub fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
             let mut pipe = redis::pipe();
             for key in chunk {
                 pipe.cmd("PTTL").arg(key.heartbeat());
-                pipe.cmd("HMGET")
-                    .arg(key)
-                    .arg(&["worker_type", "slaves", "version", "taskset"]);
+                pipe.cmd("HMGET").arg(key).arg(&[
+                    "worker_type",
+                    "slaves",
+                    "version",
+                    "taskset",
+                    "heartbeat_sec",
+                ]);
                 pipe.cmd("LLEN").arg(key.queue());
             }
             rows(pipe.query(c)?, 3)
         })?;
         for (key, (left_ms, fields, queued)) in chunk.iter().zip(facts) {
-            let [worker_type, slaves, version, taskset] =
+            let [worker_type, slaves, version, taskset, heartbeat_sec] =
                 fields.map(|field| field.filter(|text| !text.is_empty()));
-            let life = HEARTBEAT_TTL * 1000;
+            let life_sec = heartbeat_sec.and_then(|text| text.parse().ok());
+            let life = life_sec.unwrap_or(heartbeat::DEFAULT_SEC) * 1000;
             seen.push(Seen {
                 key: key.clone(),
                 // -1 is a heartbeat that never ends, -2 none at all.

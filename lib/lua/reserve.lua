@@ -3,7 +3,7 @@
 -- never tried again, and that a fenced slave gets nothing.
 -- shared: event reserve
 -- KEYS 1 taskset, 2 slave, 3 arbiter_queue
--- ARGV 1 trial id, 2 now, 3 patient (1/0), 4 announce (1/0), 5 again (1/0)
+-- ARGV 1 trial id, 2 now, 3 patient (1/0), 4 announce (1/0)
 -- returns {'run', trial, spec_file, estimate_sec, attempt} | {'empty'} | {'skip'} | {'over', status} | {'fenced'}
 local taskset, slave = KEYS[1], KEYS[2]
 local state, detail = standing(taskset, slave)
@@ -19,7 +19,6 @@ local answer = reserve({
   now = ARGV[2],
   patient = ARGV[3] == '1',
   announce = ARGV[4] == '1',
-  again = ARGV[5] == '1',
 }, events)
 emit(taskset, events)
 return answer

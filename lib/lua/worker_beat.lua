@@ -8,7 +8,8 @@ if holder and holder ~= ARGV[1] then
   return 0
 end
 if not holder then
-  redis.call('HSET', KEYS[1], 'worker_type', ARGV[3], 'slaves', ARGV[4], 'version', ARGV[5], 'instance', ARGV[1])
+  redis.call('HSET', KEYS[1], 'worker_type', ARGV[3], 'slaves', ARGV[4], 'version', ARGV[5], 'instance', ARGV[1],
+    'heartbeat_sec', ARGV[2])
 end
 redis.call('EXPIRE', KEYS[1], 86400)
 redis.call('SET', KEYS[2], 'alive', 'EX', ARGV[2])

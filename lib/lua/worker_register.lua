@@ -18,7 +18,8 @@ for _, log in ipairs(on_hand and redis.call('LRANGE', on_hand .. ':worker_log', 
   end
 end
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'worker_type', ARGV[4], 'slaves', ARGV[5], 'version', ARGV[6], 'instance', ARGV[1])
+redis.call('HSET', KEYS[1], 'worker_type', ARGV[4], 'slaves', ARGV[5], 'version', ARGV[6], 'instance', ARGV[1],
+  'heartbeat_sec', ARGV[3])
 redis.call('EXPIRE', KEYS[1], 86400)
 redis.call('SET', KEYS[2], 'alive', 'EX', ARGV[3])
 redis.call('SADD', KEYS[3], KEYS[1])

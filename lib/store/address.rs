@@ -3,13 +3,14 @@
 //! The wait for every answer is bounded, those of the login and of a Sentinel too, so connections
 //! are opened bare and log in by a command of ours.
 
-use super::{ANSWER_TIMEOUT, CONNECT_TIMEOUT};
+use super::CONNECT_TIMEOUT;
 use crate::exit::{self, Failure, failure};
 use redis::{
     Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
     RedisConnectionInfo, RedisError, RedisResult, TlsCertificates,
 };
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The files of a TLS connection, in PEM. There is no way not to verify the server.
 #[derive(Clone, Debug, Default)]
@@ -156,14 +157,14 @@ impl Address {
         &self.shown
     }
 
-    /// Opens a connection, logged in.
-    pub fn open(&self) -> RedisResult<Connection> {
+    /// Opens a connection, logged in; an answer on it takes `answer` at most.
+    pub fn open(&self, answer: Duration) -> RedisResult<Connection> {
         match &self.route {
-            Route::Server(addr) => self.dial(addr.clone(), &self.login),
+            Route::Server(addr) => self.dial(addr.clone(), &self.login, answer),
             Route::Sentinels { nodes, master } => {
                 let mut last = RedisError::from(not_now("no Sentinel is named".to_owned()));
                 for node in nodes {
-                    match self.master(node, master) {
+                    match self.master(node, master, answer) {
                         Ok(connection) => return Ok(connection),
                         Err(error) => last = error,
                     }
@@ -175,12 +176,17 @@ impl Address {
 
     /// The connection to the master that this Sentinel names. A master that was deposed meanwhile
     /// says so by its role, and would lose what it is told.
-    fn master(&self, node: &ConnectionAddr, name: &str) -> RedisResult<Connection> {
+    fn master(
+        &self,
+        node: &ConnectionAddr,
+        name: &str,
+        limit: Duration,
+    ) -> RedisResult<Connection> {
         let mut ask = redis::cmd("SENTINEL");
         ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
         let none = RedisConnectionInfo::default();
         let mut answer: RedisResult<Option<(String, u16)>> = self
-            .dial(node.clone(), &none)
+            .dial(node.clone(), &none, limit)
             .and_then(|mut c| ask.query(&mut c));
         // A Sentinel that wants a login gets the same one.
         if answer
@@ -189,7 +195,7 @@ impl Address {
         {
             let login = self.login.clone().set_db(0);
             answer = self
-                .dial(node.clone(), &login)
+                .dial(node.clone(), &login, limit)
                 .and_then(|mut c| ask.query(&mut c));
         }
         let Some((host, port)) = answer? else {
@@ -199,7 +205,7 @@ impl Address {
             ConnectionAddr::TcpTls { .. } => secure(host, port),
             _ => ConnectionAddr::Tcp(host, port),
         };
-        let mut connection = self.dial(addr.clone(), &self.login)?;
+        let mut connection = self.dial(addr.clone(), &self.login, limit)?;
         let role: Vec<redis::Value> = redis::cmd("ROLE").query(&mut connection)?;
         match role
             .into_iter()
@@ -211,7 +217,12 @@ impl Address {
         }
     }
 
-    fn dial(&self, addr: ConnectionAddr, login: &RedisConnectionInfo) -> RedisResult<Connection> {
+    fn dial(
+        &self,
+        addr: ConnectionAddr,
+        login: &RedisConnectionInfo,
+        answer: Duration,
+    ) -> RedisResult<Connection> {
         let bare = RedisConnectionInfo::default().set_skip_set_lib_name();
         let info: ConnectionInfo = addr.into_connection_info()?.set_redis_settings(bare);
         let encrypted = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
@@ -222,8 +233,8 @@ impl Address {
             Client::open(info)?
         };
         let mut connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
-        connection.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-        connection.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+        connection.set_read_timeout(Some(answer))?;
+        connection.set_write_timeout(Some(answer))?;
         if let Some(password) = login.password() {
             let mut auth = redis::cmd("AUTH");
             if let Some(user) = login.username() {

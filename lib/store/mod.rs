@@ -12,10 +12,6 @@ use std::time::{Duration, Instant};
 
 /// Seconds that our keys live unless a taskset is persisted before: nothing leaks for ever.
 pub const KEY_TTL: u64 = 14 * 24 * 3600;
-/// Seconds a heartbeat stands; it is renewed every [`BEAT`].
-pub const HEARTBEAT_TTL: u64 = 15;
-/// Time between heartbeats: a third of their life, so that two may be missed.
-pub const BEAT: Duration = Duration::from_secs(HEARTBEAT_TTL / 3);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than any blocking command of ours: a silent peer is a dead one (campaign 5).
@@ -38,6 +34,8 @@ pub struct Store {
     address: Address,
     connection: Option<Connection>,
     patience: Option<Duration>,
+    /// How long an answer may take until the connection is taken for dead.
+    answer: Duration,
 }
 
 /// Whether trying again later can help.
@@ -86,6 +84,15 @@ pub fn rows<T: redis::FromRedisValue>(
     Ok(rows)
 }
 
+/// The error in words: that of a time-out would be "resource temporarily unavailable".
+fn why(error: &RedisError) -> String {
+    if error.is_timeout() {
+        "it does not answer".to_owned()
+    } else {
+        error.to_string()
+    }
+}
+
 impl Store {
     /// Connects; fails at once (exit code 69) when Redis does not answer.
     pub fn connect(address: Address) -> anyhow::Result<Self> {
@@ -93,8 +100,9 @@ impl Store {
             address,
             connection: None,
             patience: None,
+            answer: ANSWER_TIMEOUT,
         };
-        match store.address.open() {
+        match store.address.open(ANSWER_TIMEOUT) {
             Ok(connection) => store.connection = Some(connection),
             Err(error) => return Err(store.unreachable(&error).into()),
         }
@@ -104,7 +112,11 @@ impl Store {
     fn unreachable(&self, error: &RedisError) -> exit::Failure {
         failure(
             exit::UNAVAILABLE,
-            format!("cannot connect to '{}': {error}", self.address.shown()),
+            format!(
+                "cannot connect to '{}': {}",
+                self.address.shown(),
+                why(error)
+            ),
         )
         .hint(address::hint(error))
     }
@@ -114,12 +126,14 @@ impl Store {
         self.patience = Some(patience);
     }
 
-    /// A second connection to the same Redis, made when first used.
-    pub fn sibling(&self) -> Self {
+    /// A second connection to the same Redis, made when first used, and given up when an answer
+    /// takes longer than `answer`.
+    pub fn sibling(&self, answer: Duration) -> Self {
         Self {
             address: self.address.clone(),
             connection: None,
             patience: self.patience,
+            answer,
         }
     }
 
@@ -136,7 +150,7 @@ impl Store {
         loop {
             let result = match self.connection.take() {
                 Some(connection) => Ok(connection),
-                None => self.address.open(),
+                None => self.address.open(self.answer),
             }
             .and_then(|mut connection| {
                 let done = work(&mut connection, attempt)?;
@@ -164,8 +178,9 @@ impl Store {
             // The first break is often just a closed idle connection: say nothing yet.
             if attempt == 1 {
                 eprintln!(
-                    "lost Redis at '{}' ({error}): waiting for it",
-                    self.address.shown()
+                    "lost Redis at '{}' ({}): waiting for it",
+                    self.address.shown(),
+                    why(&error)
                 );
             }
             if self

@@ -2,6 +2,12 @@
 
 use crate::harness::*;
 
+use rrr::heartbeat::Heartbeat;
+use rrr::slave::{self, Next};
+use rrr::store::Store;
+use rrr::store::address::{Address, Tls};
+use rrr::taskset;
+
 #[test]
 fn q1_work_of_a_killed_worker_is_done_by_another() {
     let (server, suite) = (Server::new(), Suite::new());
@@ -24,6 +30,72 @@ fn q2_a_popped_task_without_a_trial_is_put_back() {
     server.run::<String>(&["LPOP", &taskset.list_key("task_queue")]);
     drain(&server, "rrr-arbiter");
     assert_eq!(taskset.list("task_queue"), ["a"]);
+}
+
+fn connect(server: &Server) -> Store {
+    let address = Address::parse(&server.url(), None, Tls::default());
+    Store::connect(address.expect("a URL")).expect("a connection")
+}
+
+#[test]
+fn q2_a_call_that_comes_twice_takes_no_second_task_and_tells_nothing_twice() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a", "b", "c"]).running();
+    let mut store = connect(&server);
+    let key = taskset.key.parse().unwrap();
+    let slave = "rrrspec:worker:w:slave:1".parse().unwrap();
+    slave::join(&mut store, &key, &slave, &Heartbeat::default()).unwrap();
+    // A network that was held up delivers what the slave has given up and repeated.
+    let mut reserve = || match slave::reserve(&mut store, &key, &slave, true, true).unwrap() {
+        Next::Run(job) => job,
+        other => panic!("{other:?}"),
+    };
+    let (job, again) = (reserve(), reserve());
+    assert_eq!(job.trial, again.trial);
+    assert_eq!(taskset.list("task_queue"), ["b", "c"]);
+    let result = rrr::trial::Result {
+        status: rrr::trial::Status::Passed,
+        ..rrr::trial::Result::error("")
+    };
+    let mut finish = || slave::finish(&mut store, &key, &slave, &job, &result, true).unwrap();
+    let ((recorded, next), (repeated, same)) = (finish(), finish());
+    assert!(recorded && repeated);
+    assert_eq!(format!("{next:?}"), format!("{same:?}"));
+    assert_eq!(taskset.list("task_queue"), ["c"]);
+    let message = format!("trial\t{}", job.trial);
+    assert_eq!(server.list("rrrspec:arbiter_queue"), [message]);
+    let keys = server.dump_keys();
+    let events = invariants::events(&keys, &taskset.key);
+    let finished = events.iter().filter(|e| e["event"] == "trial_finished");
+    assert_eq!(finished.count(), 1);
+}
+
+#[test]
+fn q2_a_submission_that_comes_twice_changes_nothing_once_it_is_handed_over() {
+    let server = Server::new();
+    let mut store = connect(&server);
+    let key = "rrrspec:taskset:t".parse().unwrap();
+    let request = taskset::Request {
+        rsync_name: "me".into(),
+        setup_command: String::new(),
+        slave_command: "true".into(),
+        worker_type: "default".into(),
+        max_workers: 1,
+        max_trials: 1,
+        taskset_class: "default".into(),
+        unknown_spec_timeout_sec: 1,
+        least_timeout_sec: 1,
+    };
+    let tasks: Vec<_> = (0..1200).map(|n| (format!("t{n}"), Some(n))).collect();
+    taskset::stage(&mut store, &key, &request, &tasks).unwrap();
+    taskset::stage(&mut store, &key, &request, &tasks[..1000]).unwrap_err();
+    taskset::activate(&mut store, &key, "me", tasks.len(), false).unwrap();
+    let before = dump::lines(&server.dump_keys());
+    taskset::stage(&mut store, &key, &request, &tasks).unwrap_err();
+    taskset::activate(&mut store, &key, "me", tasks.len(), false).unwrap();
+    assert_eq!(dump::lines(&server.dump_keys()), before);
+    assert_eq!(server.run::<i64>(&["TTL", "rrrspec:taskset:t"]), -1);
+    assert_eq!(server.list("rrrspec:taskset:t:task_queue").len(), 1200);
 }
 
 #[test]

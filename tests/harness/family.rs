@@ -23,6 +23,12 @@ pub struct Member {
 }
 
 impl Member {
+    /// The process of this id.
+    pub fn of(pid: u32) -> Self {
+        let command = command(pid);
+        Self { pid, command }
+    }
+
     /// Whether it runs this program, whatever its folder.
     pub fn is(&self, program: &str) -> bool {
         let first = self.command.split(' ').next().unwrap_or_default();
@@ -59,10 +65,7 @@ pub fn tagged(tag: &str) -> Vec<Member> {
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let mut members: Vec<Member> = pids
         .filter(|pid| has_tag(*pid, tag))
-        .map(|pid| Member {
-            pid,
-            command: command(pid),
-        })
+        .map(Member::of)
         .collect();
     members.sort_by_key(|member| member.pid);
     members

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct Link {
     client: UnixStream,
     server: UnixStream,
     progress: Mutex<Progress>,
+    /// Whether bytes of both directions are thrown away from now on.
+    mute: AtomicBool,
 }
 
 #[derive(Default)]
@@ -65,6 +68,7 @@ impl Link {
             client,
             server,
             progress,
+            mute: AtomicBool::new(false),
         }
     }
 
@@ -72,6 +76,11 @@ impl Link {
     pub fn close(&self) {
         let _ = self.client.shutdown(Shutdown::Both);
         let _ = self.server.shutdown(Shutdown::Both);
+    }
+
+    /// Throws away whatever either side says from now on, and tells neither.
+    pub fn silence(&self) {
+        self.mute.store(true, SeqCst);
     }
 
     /// Whether a reply was thrown away, so that the next would answer the wrong command.
@@ -91,6 +100,9 @@ impl Link {
         let mut chunk = vec![0; 64 * 1024];
         loop {
             let length = read(&self.client, &mut chunk)?;
+            if self.mute.load(SeqCst) {
+                continue;
+            }
             self.count_round_trip(shared, frames.is_empty());
             let delay = shared.control().delay;
             std::thread::sleep(delay);
@@ -130,6 +142,9 @@ impl Link {
         let mut chunk = vec![0; 64 * 1024];
         loop {
             let length = read(&self.server, &mut chunk)?;
+            if self.mute.load(SeqCst) {
+                continue;
+            }
             frames.feed(&chunk[..length]);
             let mut ready = Vec::new();
             let mut replies = 0;

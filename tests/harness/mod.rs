@@ -36,7 +36,8 @@
 //! - [`proxy`] (with [`link`](mod@link) and [`resp`]): a man in the middle that counts commands,
 //!   kills at the k-th one, delays, cuts and swallows;
 //! - [`guise`]: the whole suite again, as the users of an ACL file or over TLS;
-//! - [`commandstats`]: what the server itself counted.
+//! - [`commandstats`]: what the server itself counted;
+//! - [`invariants`]: what must hold for a taskset that has ended; [`random`]: seeds that are printed.
 //!
 //! Every process started here dies with the test: when its value is dropped, and, should the test
 //! process be killed, by the kernel's parent death signal.
@@ -49,10 +50,12 @@ pub mod fleet;
 pub mod guise;
 pub mod hand;
 pub mod handle;
+pub mod invariants;
 pub mod link;
 pub mod output;
 pub mod process;
 pub mod proxy;
+pub mod random;
 pub mod resp;
 pub mod server;
 pub mod tool;

@@ -132,6 +132,15 @@ impl Proxy {
         links.iter().for_each(|link| link.close());
     }
 
+    /// Makes every connection of now half-open for good: nothing arrives any more, on either side,
+    /// and nobody is told. New ones work.
+    pub fn silence(&self) {
+        self.control()
+            .links
+            .values()
+            .for_each(|link| link.silence());
+    }
+
     /// While on, closes each new connection at once.
     pub fn refuse(&self, on: bool) {
         self.control().refuse = on;

@@ -14,21 +14,21 @@ end
 
 -- Takes a task from the queue and creates its trial, in one step (Q2: never popped and untried).
 -- ask: taskset, slave, trial_id, now, patient (may be told to come back for another slave's
--- sake), announce (ask the arbiter for a check when the queue is empty), again (an earlier call
--- with this trial_id may have worked), arbiter_queue. Adds its event to events.
+-- sake), announce (ask the arbiter for a check when the queue is empty), finished (the trial that
+-- the slave has just ended, if any), arbiter_queue. Adds its event to events.
 -- Returns {'run', trial, spec_file, estimate_sec, attempt}, {'empty'} or {'skip'}.
 local function reserve(ask, events)
   local queue = ask.taskset .. ':task_queue'
-  if ask.again then
-    local last = redis.call('LINDEX', ask.slave .. ':trial', -1)
-    local suffix = ':trial:' .. ask.trial_id
-    if last and string.sub(last, -#suffix) == suffix then
-      local f = redis.call('HMGET', last, 'status', 'task')
-      if f[2] and not is_set(f[1]) then
-        local k = redis.call('HMGET', f[2], 'spec_file', 'estimate_sec')
-        local attempt = redis.call('LLEN', f[2] .. ':trial')
-        return { 'run', last, spec_file_of(f[2], k[1]), k[2] or '', attempt }
-      end
+  -- A slave that asks has nothing on hand. If it has a trial that has not ended, it took that by a
+  -- call whose answer was lost, or that was held up and came after its repetition: nobody else
+  -- would make this trial, and while its slave lives nobody would put its task back.
+  local last = redis.call('LINDEX', ask.slave .. ':trial', -1)
+  if last and last ~= ask.finished then
+    local t = redis.call('HMGET', last, 'status', 'task')
+    if t[2] and not is_set(t[1]) then
+      local k = redis.call('HMGET', t[2], 'spec_file', 'estimate_sec')
+      local attempt = redis.call('LLEN', t[2] .. ':trial')
+      return { 'run', last, spec_file_of(t[2], k[1]), k[2] or '', attempt }
     end
   end
   local task, f

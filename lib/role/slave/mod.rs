@@ -7,6 +7,7 @@ mod pulse;
 use crate::adapter::{self, Adapter, Made, Order, Place};
 use crate::event::{self, Event};
 use crate::exit;
+use crate::heartbeat::Heartbeat;
 use crate::key::{SlaveKey, TasksetKey, WorkerKey};
 use crate::slave::{self, Job, Next, Status};
 use crate::store::Store;
@@ -30,6 +31,8 @@ pub struct Options {
     #[arg(long, value_name = "ID", env = "RRR_WORKER_ID")]
     worker_id: Option<String>,
     #[command(flatten)]
+    heartbeat: Heartbeat,
+    #[command(flatten)]
     adapter: adapter::Choice,
 }
 
@@ -49,11 +52,16 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         return Err(cli::usage(format!("there is no taskset '{taskset}'")).into());
     };
     let key = own_key(&options)?;
-    if let Some(status) = slave::join(&mut store, &taskset, &key)? {
+    if let Some(status) = slave::join(&mut store, &taskset, &key, &options.heartbeat)? {
         eprintln!("rrr-slave: '{taskset}' is not running ({status}): nothing to do");
         return Ok(exit::OK);
     }
-    let pulse = Pulse::start(store.sibling(), &taskset, &key)?;
+    let pulse = Pulse::start(
+        store.sibling(options.heartbeat.beat()),
+        &taskset,
+        &key,
+        options.heartbeat.clone(),
+    )?;
     let mut slave = Slave {
         store,
         adapter,

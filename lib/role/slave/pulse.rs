@@ -3,10 +3,11 @@
 
 use crate::adapter::GRACE;
 use crate::child::Watch;
+use crate::heartbeat::Heartbeat;
 use crate::key::{SlaveKey, TaskKey, TasksetKey};
 use crate::slave::{self, Wake};
 use crate::stop;
-use crate::store::{BEAT, Store};
+use crate::store::Store;
 use std::collections::HashSet;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
@@ -34,14 +35,19 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    pub fn start(store: Store, taskset: &TasksetKey, key: &SlaveKey) -> std::io::Result<Arc<Self>> {
+    pub fn start(
+        store: Store,
+        taskset: &TasksetKey,
+        key: &SlaveKey,
+        heartbeat: Heartbeat,
+    ) -> std::io::Result<Arc<Self>> {
         let pulse = Arc::new(Self {
             news: Mutex::default(),
             seen_work: Mutex::default(),
         });
         let (shared, taskset, key) = (pulse.clone(), taskset.clone(), key.clone());
         thread("pulse", move || {
-            shared.beat_and_listen(store, &taskset, &key)
+            shared.beat_and_listen(store, &taskset, &key, &heartbeat)
         })?;
         if std::env::var_os("RRR_SUPERVISED").is_some() {
             let shared = pulse.clone();
@@ -60,20 +66,27 @@ impl Pulse {
         stop::nudge();
     }
 
-    fn beat_and_listen(&self, mut store: Store, taskset: &TasksetKey, key: &SlaveKey) {
+    fn beat_and_listen(
+        &self,
+        mut store: Store,
+        taskset: &TasksetKey,
+        key: &SlaveKey,
+        heartbeat: &Heartbeat,
+    ) {
         let mut after = "0-0".to_owned();
         let mut last_beat = Instant::now();
         loop {
-            if last_beat.elapsed() >= BEAT {
-                match slave::beat(&mut store, key) {
+            if last_beat.elapsed() >= heartbeat.beat() {
+                match slave::beat(&mut store, key, heartbeat) {
                     Ok(true) => last_beat = Instant::now(),
                     Ok(false) => self.note(|news| news.fenced = true),
                     Err(_) => return,
                 }
             }
-            let wait = BEAT
+            let wait = heartbeat
+                .beat()
                 .saturating_sub(last_beat.elapsed())
-                .min(Duration::from_secs(2));
+                .min(heartbeat.listen());
             let Ok(wakes) = slave::wakes(
                 &mut store,
                 taskset,

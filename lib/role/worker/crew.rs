@@ -3,6 +3,7 @@
 use super::slot::Slot;
 use super::{CannotRun, Worker};
 use crate::child::reap;
+use crate::heartbeat::Heartbeat;
 use crate::key::TasksetKey;
 use crate::{notify, stop};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -93,6 +94,10 @@ impl Worker {
             .env("RRR_WORKER_ID", self.card.key.id())
             .env("RRR_SLAVE_NONCE", &nonce)
             .env("RRR_SUPERVISED", "1")
+            .env(
+                Heartbeat::VARIABLE,
+                self.card.heartbeat.ttl_sec().to_string(),
+            )
             .env("RRRSPEC_TASKSET_KEY", taskset.as_str())
             .env("RRRSPEC_WORKING_DIR", folder)
             .env("NUM_SLAVES", self.card.slaves.to_string())

@@ -9,6 +9,7 @@ mod pulse;
 mod slot;
 
 use crate::child::{Supervisor, reap};
+use crate::heartbeat::Heartbeat;
 use crate::key::{TasksetKey, WorkerKey};
 use crate::store::Store;
 use crate::taskset::{self, Record};
@@ -61,6 +62,8 @@ pub struct Options {
         allow_hyphen_values = true
     )]
     rsync_options: Option<String>,
+    #[command(flatten)]
+    heartbeat: Heartbeat,
     /// Run one taskset, then exit
     #[arg(long)]
     once: bool,
@@ -118,6 +121,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         key: WorkerKey::new(&id).map_err(|error| cli::usage(error.to_string()))?,
         worker_type: options.worker_type.clone(),
         slaves,
+        heartbeat: options.heartbeat.clone(),
         instance: worker::instance(),
     };
     let mut store = options.redis.connect()?;
@@ -128,7 +132,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         .hint("pass --worker-id with a name of its own")
         .into());
     }
-    let pulse = Pulse::start(store.sibling(), &card)?;
+    let pulse = Pulse::start(store.sibling(card.heartbeat.beat()), &card)?;
     stop::nudge_on_child_exit()?;
     let mut worker = Worker {
         supervisor: Supervisor::new()?,

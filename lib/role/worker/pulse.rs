@@ -4,7 +4,7 @@
 use crate::child::Watch;
 use crate::key::TasksetKey;
 use crate::slave::{self, Wake};
-use crate::store::{BEAT, Store};
+use crate::store::Store;
 use crate::worker::{self, Card};
 use crate::{notify, stop};
 use std::os::fd::BorrowedFd;
@@ -54,7 +54,7 @@ impl Pulse {
             self.0.lock().expect("no panic while noting news").replaced = true;
             stop::request();
         }
-        let due = Instant::now() + BEAT;
+        let due = Instant::now() + card.heartbeat.beat();
         let mut heard: Option<(TasksetKey, String)> = None;
         while Instant::now() < due {
             let state = self.state();
@@ -68,7 +68,7 @@ impl Pulse {
             };
             let wait = due
                 .saturating_duration_since(Instant::now())
-                .min(Duration::from_secs(2));
+                .min(card.heartbeat.listen());
             let wakes = slave::wakes(store, &taskset, &mut after, wait.as_millis().max(1) as u64)?;
             if wakes.iter().any(|wake| matches!(wake, Wake::Over(_))) {
                 let mut state = self.0.lock().expect("no panic while noting news");

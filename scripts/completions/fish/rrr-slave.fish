@@ -5,6 +5,7 @@ complete -c rrr-slave -l redis-cert -d 'Certificate to show to Redis, in PEM' -r
 complete -c rrr-slave -l redis-key -d 'Key of that certificate, in PEM' -r -F
 complete -c rrr-slave -l taskset -d 'The taskset to work for' -r
 complete -c rrr-slave -l worker-id -d 'The worker that this slave belongs to [default: the host name]' -r
+complete -c rrr-slave -l heartbeat -d 'Seconds of silence that mean death' -r
 complete -c rrr-slave -l adapter -d 'How tasks are run' -r -f -a "exec\t'Run CMD once for each task'
 serve\t'Start CMD once; it speaks the runner protocol, see rrr-runner(7)'
 rspec\t'Load RSpec and the suite\'s helpers once'

@@ -1,0 +1,28 @@
+-- stage_tasks: adds some tasks to a staged taskset.
+-- Guarantees that they are added once, however often the call comes and however late, and that
+-- their keys expire by themselves (K4).
+-- KEYS 1 taskset, 2 tasks, 3 tasks_left, 4 task_queue
+-- ARGV 1 how many tasks stand before these, then for each: key, spec_file, estimate_sec ('' if unknown)
+-- returns how many tasks stand now, or -1 when the taskset is not staged any more
+if redis.call('TTL', KEYS[1]) < 0 then
+  return -1
+end
+local count = redis.call('LLEN', KEYS[2])
+if count ~= tonumber(ARGV[1]) then
+  return count
+end
+local tasks = {}
+for at = 2, #ARGV, 3 do
+  local task, estimate = ARGV[at], ARGV[at + 2]
+  tasks[#tasks + 1] = task
+  redis.call('HSET', task, 'taskset', KEYS[1], 'spec_file', ARGV[at + 1])
+  if estimate ~= '' then
+    redis.call('HSET', task, 'estimate_sec', estimate)
+  end
+  redis.call('EXPIRE', task, KEY_TTL)
+end
+for list = 2, 4 do
+  redis.call('RPUSH', KEYS[list], unpack(tasks))
+  redis.call('EXPIRE', KEYS[list], KEY_TTL)
+end
+return count + #tasks

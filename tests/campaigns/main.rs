@@ -1,0 +1,11 @@
+//! The campaigns: attacks on a running system, each of which must end with the right verdict, the
+//! right counts, and nothing left over.
+//!
+//! What is random begins with a seed that is printed; `RRR_SEED=N` repeats it.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod crash_points;
+mod partition;
+mod stall;

@@ -1,0 +1,127 @@
+//! Campaign 4: processes that stand still (SIGSTOP) and go on (SIGCONT), for less and for more than
+//! their heartbeat lives.
+
+use crate::harness::*;
+
+use std::time::Duration;
+
+const STALLS: usize = 12;
+
+const BEATS: [&str; 2] = ["--heartbeat", "3"];
+
+/// Waits until a heartbeat has run out.
+fn silent(server: &Server, key: &str) {
+    let heartbeat = format!("{key}:heartbeat");
+    eventually(PATIENCE, "the end of a heartbeat", || {
+        (server.run::<u64>(&["EXISTS", &heartbeat]) == 0).then_some(())
+    });
+}
+
+fn slave_of(worker: &Running) -> family::Member {
+    let mut family = worker.family().into_iter();
+    family
+        .find(|member| member.is("rrr-slave"))
+        .expect("a slave")
+}
+
+#[test]
+fn a_slave_that_stalls_longer_than_its_heartbeat_is_fenced() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let stalled = fleet
+        .worker_tool("stalled", 1, suite.path())
+        .args(BEATS)
+        .spawn();
+    suite.file("a.sh", "until [ -e go ]; do sleep 0.05; done");
+    let follower = submit(&server, &suite, &[]);
+    let first = follower.wait_for_event("trial_started", PATIENCE);
+    let slave = slave_of(&stalled);
+    slave.signal(Signal::STOP);
+    silent(&server, first["slave"].as_str().unwrap());
+    let _other = fleet.worker("other", 1, suite.path());
+    follower.wait_for_event_where("trial_started", PATIENCE, |event| event["attempt"] == 2);
+    suite.file("go", "");
+    let receipt = follower.wait(PATIENCE).expect_code(0).receipt();
+    assert_eq!(
+        (&receipt["succeeded"], &receipt["flaky"]),
+        (&1.into(), &1.into())
+    );
+    slave.signal(Signal::CONT);
+    let trial = first["trial"].as_str().unwrap();
+    let late = eventually(PATIENCE, "the late result", || {
+        server.hget(trial, "late_status")
+    });
+    assert_eq!(late, "passed");
+    assert_eq!(server.hget(trial, "status").unwrap(), "error");
+    let wrong = invariants::violations(&server.dump_keys(), receipt["taskset"].as_str().unwrap());
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_worker_that_stalls_longer_than_its_heartbeat_comes_back() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let worker = fleet.worker_tool("w", 1, suite.path()).args(BEATS).spawn();
+    suite.file("a.sh", "until [ -e go ]; do sleep 0.05; done");
+    let follower = submit(&server, &suite, &[]);
+    follower.wait_for_event("trial_started", PATIENCE);
+    worker.stop();
+    silent(&server, "rrrspec:worker:w");
+    eventually(PATIENCE, "it is off the books", || {
+        let books: Vec<String> = server.run(&["SMEMBERS", "rrrspec:worker"]);
+        books.is_empty().then_some(())
+    });
+    // Its slave lives, and goes on.
+    suite.file("go", "");
+    let receipt = follower.wait(PATIENCE).expect_code(0).receipt();
+    assert_eq!(
+        (&receipt["succeeded"], &receipt["flaky"]),
+        (&1.into(), &0.into())
+    );
+    worker.cont();
+    let again = submit_tool(&server, &suite, ["x"], &[], &["true"]).run();
+    assert_eq!(again.expect_code(0).receipt()["succeeded"], 1);
+    worker.term();
+    worker.wait(PATIENCE).expect_code(0);
+}
+
+#[test]
+fn any_process_may_stand_still_for_a_while() {
+    let mut random = random::random();
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server)
+        .arbiters(2)
+        .dispatchers(2)
+        .without_persister()
+        .start();
+    let workers = ["v", "w"].map(|id| fleet.worker_tool(id, 2, suite.path()).args(BEATS).spawn());
+    suite
+        .many(40, "sleep 0.2")
+        .file("wait.sh", "until [ -e go ]; do sleep 0.05; done")
+        .file("flaky.sh", "[ -e seen ] && exit 0; touch seen; exit 1");
+    // A stalled slave loses its trial, so there must be more of them than stalls.
+    let follower = submit(&server, &suite, &["--max-trials", "99"]);
+    follower.wait_for_event("task_finished", PATIENCE);
+    for _ in 0..STALLS {
+        let slaves = workers.iter().flat_map(Running::family);
+        let slaves = slaves.filter(|member| member.is("rrr-slave"));
+        let daemons = fleet.arbiters.iter().chain(&fleet.dispatchers);
+        let mut pids: Vec<u32> = daemons.chain(&workers).map(Running::pid).collect();
+        pids.extend(slaves.map(|slave| slave.pid));
+        let victim = family::Member::of(pids[random.usize(..pids.len())]);
+        victim.signal(Signal::STOP);
+        // From a tenth of a heartbeat to more than it; most stalls are short.
+        let stall = Duration::from_millis(300).mul_f64(1.0 + 12.0 * random.f64().powi(4));
+        wait::within(stall, || (!follower.is_running()).then_some(()));
+        victim.signal(Signal::CONT);
+    }
+    suite.file("go", "");
+    let receipt = follower.wait(PATIENCE).expect_code(0).receipt();
+    assert_eq!(receipt["succeeded"], 42);
+    for worker in &workers {
+        worker.term();
+        worker.wait(PATIENCE).expect_code(0);
+    }
+    let wrong = invariants::violations(&server.dump_keys(), receipt["taskset"].as_str().unwrap());
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
