@@ -7,7 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-const PREFIX: &str = "rrrspec:";
+/// What every key begins with.
+pub const PREFIX: &str = "rrrspec:";
 
 /// Longest spec file name in bytes (FAULTS S6).
 pub const SPEC_FILE_MAX: usize = 1024;
@@ -380,6 +381,39 @@ pub fn rsync_lock(name: &str) -> String {
 /// `list` of the messages of `queue` that could not be understood (ours).
 pub fn dead(queue: &str) -> String {
     format!("{queue}:dead")
+}
+
+/// The taskset that the key `name` is of, whatever stands behind.
+pub fn taskset_of(name: &str) -> Option<TasksetKey> {
+    let rest = name.strip_prefix(PREFIX)?.strip_prefix("taskset:")?;
+    let id = rest.split(':').next()?;
+    format!("{PREFIX}taskset:{id}").parse().ok()
+}
+
+/// The slave that the key `name` is of, whatever stands behind.
+pub fn slave_of(name: &str) -> Option<SlaveKey> {
+    let (worker, rest) = name.split_once(":slave:")?;
+    let pid = rest.split(':').next()?;
+    format!("{worker}:slave:{pid}").parse().ok()
+}
+
+/// Whether the key `name` is meant to stay: the list of all that has no expiry by design.
+pub fn lasts(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix(PREFIX) else {
+        return false;
+    };
+    matches!(
+        rest,
+        "rsync_info"
+            | "arbiter_queue"
+            | "dispatcher_queue"
+            | "persister_queue"
+            | "active_taskset"
+            | "worker"
+            | "arbiter_queue:dead"
+            | "persister_queue:dead"
+    ) || rest.starts_with("estimate_sec:")
+        || rest.starts_with("estimate_ms:")
 }
 
 /// What is wrong with `spec_file` as a task's name, if anything (FAULTS S6).

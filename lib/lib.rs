@@ -22,6 +22,7 @@ pub mod exit;
 pub mod flags;
 pub mod follow;
 pub mod format;
+pub mod fsck;
 pub mod heartbeat;
 pub mod help;
 pub mod key;

@@ -59,7 +59,7 @@ pub trait Adapter {
 }
 
 /// Bytes kept of each of a trial's outputs.
-const CAPTURE: usize = 4 << 20;
+pub const CAPTURE: usize = 4 << 20;
 /// Time a test has to end after it was asked to.
 pub const GRACE: Duration = Duration::from_secs(2);
 

@@ -3,6 +3,7 @@
 pub mod arbiter;
 pub mod cancel;
 pub mod dispatch;
+pub mod fsck;
 pub mod list;
 pub mod local;
 pub mod persist;

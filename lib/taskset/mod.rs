@@ -127,6 +127,14 @@ fn listed(store: &mut Store, list: &str) -> anyhow::Result<Vec<TasksetKey>> {
         .collect())
 }
 
+/// Seconds until the hash expires: -1 never (it is not persisted), -2 it does not exist.
+pub fn expiry(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<i64> {
+    store.call(|c, _| redis::cmd("TTL").arg(taskset).query(c))
+}
+
+/// Trials stopped from outside that a task may have besides its `max_trials` (judge.lua).
+pub const STOPPED_ALLOWANCE: usize = 8;
+
 /// The slaves that ever joined, in order; what is no key is left out.
 pub fn slaves(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<SlaveKey>> {
     let keys: Vec<String> = store.call(|c, _| {

@@ -1,0 +1,94 @@
+//! Checks the promises against what Redis holds, and changes nothing.
+//!
+//! A look at a run in progress is not taken in one instant: between two of its reads a slave may
+//! finish its trial. So what a look finds wrong counts only when a second look, a pause later,
+//! finds the same. [`look`] reads, [`rule`] decides (no Redis there), [`leak`] goes over all keys.
+//!
+//! The invariants are numbered as in the list of the project's faults: I1 one final status, I2
+//! counts, I3 a success has its passes, I4 tasks_left, I5 no task is lost, I6 trials, I7 a final
+//! status stays, I8 active, I9 nothing lives for ever, I12 nothing waits for nobody, I14 each
+//! finished taskset is persisted or will be, I15 bounded bytes. I10, I11 and I13 are about
+//! processes and files, which Redis does not know.
+
+mod leak;
+mod look;
+mod rule;
+
+use crate::key::TasksetKey;
+use crate::store::Store;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Something that is not as promised.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// `I1` to `I15`.
+    pub invariant: &'static str,
+    /// The taskset it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taskset: Option<String>,
+    /// The key that shows it.
+    pub key: String,
+    /// What is wrong, for people.
+    pub finding: String,
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Report {
+    /// Tasksets that were there.
+    pub tasksets: usize,
+    /// Keys whose time to live was read.
+    pub keys: usize,
+}
+
+/// Checks `tasksets`, or everything when none is named; a suspicion is looked at again after
+/// `pause`.
+///
+/// Errors: Redis refuses, or goes away for longer than the store's patience.
+pub fn check(
+    store: &mut Store,
+    tasksets: &[TasksetKey],
+    pause: Duration,
+) -> anyhow::Result<(Report, Vec<Finding>)> {
+    let (report, first) = look_once(store, tasksets)?;
+    if first.is_empty() {
+        return Ok((report, Vec::new()));
+    }
+    crate::stop::sleep(pause);
+    let (report, second) = look_once(store, tasksets)?;
+    Ok((report, first.intersection(&second).cloned().collect()))
+}
+
+fn look_once(
+    store: &mut Store,
+    named: &[TasksetKey],
+) -> anyhow::Result<(Report, BTreeSet<Finding>)> {
+    let mut findings = BTreeSet::new();
+    let mut report = Report::default();
+    let scan = leak::scan(store, named)?;
+    report.keys = scan.keys;
+    let around = look::Around::load(store)?;
+    let mut tasksets: BTreeSet<TasksetKey> = named.iter().cloned().collect();
+    if named.is_empty() {
+        tasksets.extend(scan.tasksets.iter().cloned());
+        tasksets.extend(around.active.iter().filter_map(|key| key.parse().ok()));
+        findings.extend(rule::queues(&around));
+    }
+    let mut lasting = leak::Lasting::default();
+    for taskset in &tasksets {
+        let Some(seen) = look::Taskset::load(store, taskset, &around)? else {
+            findings.extend(rule::gone(taskset, &around));
+            continue;
+        };
+        report.tasksets += 1;
+        if !seen.is_persisted() {
+            lasting.tasksets.insert(taskset.clone());
+            lasting.slaves.extend(seen.slaves.iter().cloned());
+        }
+        findings.extend(rule::taskset(&seen, &around));
+    }
+    findings.extend(leak::leaks(&scan, &lasting));
+    Ok((report, findings))
+}

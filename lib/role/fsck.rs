@@ -1,0 +1,54 @@
+//! rrr-fsck: checks every promise against what Redis holds, and changes nothing.
+
+use crate::key::TasksetKey;
+use crate::{cli, exit, fsck, out};
+use std::time::Duration;
+
+/// Checks the promises against Redis; prints a JSON line for each that is broken
+#[derive(clap::Parser)]
+#[command(name = "rrr-fsck", version)]
+pub struct Options {
+    #[command(flatten)]
+    redis: cli::Redis,
+    /// Tasksets to check [default: all, and every key]
+    #[arg(value_name = "KEY")]
+    tasksets: Vec<TasksetKey>,
+    /// Check all tasksets, and every key
+    #[arg(long, conflicts_with = "tasksets")]
+    all: bool,
+    /// Seconds until what looks wrong is looked at again
+    #[arg(
+        long,
+        value_name = "SEC",
+        default_value_t = 2.5,
+        env = "RRR_FSCK_PAUSE"
+    )]
+    pause: f64,
+}
+
+/// Runs the tool.
+pub fn run(options: Options) -> anyhow::Result<u8> {
+    let pause = Duration::try_from_secs_f64(options.pause)
+        .map_err(|_| cli::usage("--pause must be 0 or more seconds"))?;
+    let mut store = options.redis.connect()?;
+    store.set_patience(Duration::from_secs(10));
+    let (report, findings) = fsck::check(&mut store, &options.tasksets, pause)?;
+    for finding in &findings {
+        out::line(&serde_json::to_string(finding)?);
+    }
+    eprintln!(
+        "rrr-fsck: {} tasksets, {} keys: {}",
+        report.tasksets,
+        report.keys,
+        match findings.len() {
+            0 => "nothing wrong".to_owned(),
+            1 => "1 finding".to_owned(),
+            number => format!("{number} findings"),
+        }
+    );
+    Ok(if findings.is_empty() {
+        exit::OK
+    } else {
+        exit::FAILED
+    })
+}

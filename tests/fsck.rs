@@ -1,0 +1,214 @@
+//! rrr-fsck finds every fault that is seeded, and finds nothing in runs that keep the promises.
+
+mod harness;
+
+use harness::*;
+
+/// The invariants that rrr-fsck finds broken.
+fn findings(server: &Server, args: &[&str]) -> Vec<String> {
+    let tool = Tool::new(server, "rrr-fsck").args(["--pause", "0.1"]);
+    let done = tool.args(args).run();
+    let found: Vec<String> = done
+        .events()
+        .iter()
+        .map(|finding| finding["invariant"].as_str().unwrap().to_owned())
+        .collect();
+    done.expect_code(i32::from(!found.is_empty()));
+    found
+}
+
+/// A taskset of two tasks that has succeeded and waits to be persisted.
+fn succeeded(server: &Server) -> hand::Taskset<'_> {
+    let taskset = hand::taskset(server, "t", &["a", "b"]).running();
+    taskset.join_slave("rrrspec:worker:w:slave:1", true);
+    for file in ["a", "b"] {
+        let trial = taskset.finish_trial(file, "1", "passed");
+        server.tell_arbiter(format!("trial\t{trial}"));
+    }
+    drain(server, "rrr-arbiter");
+    assert_eq!(taskset.status().as_deref(), Some("succeeded"));
+    taskset
+}
+
+/// Seeds a fault into a good taskset, and expects that it is found, alone and among all.
+fn is_found(invariant: &str, seed: impl Fn(&Server, &hand::Taskset<'_>)) {
+    let server = Server::new();
+    let taskset = succeeded(&server);
+    assert_eq!(findings(&server, &[]), [""; 0], "before the seed");
+    seed(&server, &taskset);
+    let found = findings(&server, &["--all"]);
+    assert!(found.iter().any(|name| name == invariant), "{found:?}");
+    let found = findings(&server, &[&taskset.key]);
+    assert!(found.iter().any(|name| name == invariant), "{found:?}");
+}
+
+#[test]
+fn i1_a_second_ending_is_found() {
+    is_found("I1", |server, taskset| {
+        let events = taskset.list_key("events");
+        let again = r#"{"event":"taskset_finished","status":"succeeded","tasks":2,"succeeded":2,"failed":0,"flaky":0}"#;
+        server.run::<String>(&["XADD", &events, "*", "1", again]);
+    });
+    is_found("I1", |server, taskset| {
+        let events = taskset.list_key("events");
+        let again = r#"{"event":"task_finished","spec_file":"a","status":"passed","trials":1,"flaky":false}"#;
+        server.run::<String>(&["XADD", &events, "*", "1", again]);
+    });
+}
+
+#[test]
+fn i2_wrong_counts_are_found() {
+    is_found("I2", |server, taskset| {
+        server.hset(&taskset.key, "succeeded_count", "3")
+    });
+    is_found("I2", |server, taskset| {
+        server.hset(&taskset.task("a"), "status", "failed")
+    });
+}
+
+#[test]
+fn i3_a_pass_without_a_passing_trial_is_found() {
+    is_found("I3", |server, taskset| {
+        let trial = format!("{}:trial:1", taskset.task("a"));
+        server.hset(&trial, "status", "failed");
+    });
+}
+
+#[test]
+fn i4_a_wrong_tasks_left_is_found() {
+    is_found("I4", |server, taskset| {
+        server.push(&taskset.list_key("tasks_left"), taskset.task("a"))
+    });
+    is_found("I4", |server, taskset| {
+        server.run::<i64>(&["HDEL", &taskset.task("a"), "status"]);
+    });
+}
+
+#[test]
+fn i5_a_task_that_nobody_will_bring_back_is_found() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["queued", "tried", "told", "lost"]).running();
+    taskset.join_slave("rrrspec:worker:w:slave:2", true);
+    taskset.start_trial("tried", "1", "rrrspec:worker:w:slave:2");
+    let told = taskset.finish_trial("told", "1", "passed");
+    server.tell_arbiter(format!("trial\t{told}"));
+    let queue = taskset.list_key("task_queue");
+    server.run::<i64>(&["LREM", &queue, "1", &taskset.task("lost")]);
+    assert_eq!(findings(&server, &[&taskset.key]), ["I5"]);
+    // A dead slave's task is lost as well, until an arbiter has seen it.
+    server.run::<i64>(&["DEL", "rrrspec:worker:w:slave:2:heartbeat"]);
+    assert_eq!(findings(&server, &[&taskset.key]), ["I5", "I5"]);
+}
+
+#[test]
+fn i6_too_many_trials_are_found() {
+    is_found("I6", |_, taskset| {
+        for id in ["2", "3", "4"] {
+            taskset.finish_trial("a", id, "passed");
+        }
+    });
+}
+
+#[test]
+fn i7_a_final_status_that_changed_is_found() {
+    is_found("I7", |server, taskset| {
+        server.hset(&taskset.key, "status", "cancelled")
+    });
+    is_found("I7", |server, taskset| {
+        server.hset(&taskset.task("b"), "status", "pending")
+    });
+}
+
+#[test]
+fn i8_a_wrong_active_list_is_found() {
+    is_found("I8", |server, taskset| {
+        server.push("rrrspec:active_taskset", &taskset.key)
+    });
+    let server = Server::new();
+    let twice = hand::taskset(&server, "t", &["a"]).running().submitted();
+    assert_eq!(findings(&server, &[&twice.key]), ["I8"]);
+    server.push("rrrspec:active_taskset", "rrrspec:taskset:gone");
+    assert_eq!(findings(&server, &["rrrspec:taskset:gone"]), ["I8"]);
+}
+
+#[test]
+fn i9_a_key_that_would_stay_for_ever_is_found() {
+    is_found("I9", |server, taskset| {
+        server.run::<i64>(&["EXPIRE", &taskset.key, "60"]);
+        server.run::<String>(&["SET", &taskset.list_key("log"), "late"]);
+    });
+    let server = Server::new();
+    server.run::<String>(&["SET", "rrrspec:taskset:gone:log", "late"]);
+    server.hset("rrrspec:forgotten", "a", "b");
+    assert_eq!(findings(&server, &[]), ["I9", "I9"]);
+}
+
+#[test]
+fn i12_what_waits_for_nobody_is_found() {
+    let server = Server::new();
+    let waiting = hand::taskset(&server, "t", &["a"]).submitted();
+    assert_eq!(findings(&server, &[]), [""; 0], "no worker is there yet");
+    server.add_worker("w");
+    server.run::<i64>(&["EXPIRE", "rrrspec:worker:w", "60"]);
+    assert_eq!(findings(&server, &[]), ["I12"]);
+    assert_eq!(findings(&server, &[&waiting.key]), ["I12"]);
+    server.tell_arbiter(format!("cancel\t{}", waiting.key));
+    assert_eq!(findings(&server, &[]), ["I12", "I12"]);
+}
+
+#[test]
+fn i14_a_finished_taskset_that_nobody_will_persist_is_found() {
+    is_found("I14", |server, _| {
+        server.run::<i64>(&["DEL", "rrrspec:persister_queue"]);
+    });
+}
+
+#[test]
+fn i15_what_fills_redis_is_found() {
+    is_found("I15", |server, taskset| {
+        let log = taskset.list_key("log");
+        server.run::<i64>(&["SETRANGE", &log, "5000000", "x"]);
+    });
+    is_found("I15", |server, taskset| {
+        let trial = format!("{}:trial:1", taskset.task("a"));
+        server.hset(&trial, "stdout", &"x".repeat(5_000_000));
+    });
+}
+
+#[test]
+fn a_run_in_progress_and_its_end_are_clean() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("w", 2, suite.path());
+    suite
+        .many(60, "sleep 0.02")
+        .file("fails.sh", "exit 1")
+        .file("flaky.sh", "mkdir once 2>/dev/null && exit 1; exit 0")
+        .file("kills.sh", "kill -9 $PPID");
+    let submitter = submit(&server, &suite, &[]);
+    submitter.wait_for_event("task_finished", PATIENCE);
+    while submitter.is_running() {
+        assert_eq!(findings(&server, &[]), [""; 0]);
+    }
+    submitter.wait(PATIENCE).expect_code(1);
+    assert_eq!(findings(&server, &[]), [""; 0]);
+}
+
+#[test]
+fn a_check_only_reads() {
+    let server = Server::new();
+    let taskset = succeeded(&server);
+    server.push("rrrspec:active_taskset", &taskset.key);
+    let mut conn = server.conn();
+    let before = Counts::take(&mut conn);
+    findings(&server, &[]);
+    let used = Counts::take(&mut conn).since(&before);
+    for (command, _) in used.iter() {
+        let reads = [
+            "ttl", "scan", "hgetall", "hget", "hmget", "lrange", "lindex", "xread", "strlen",
+            "hstrlen", "smembers", "exists", "info", "client",
+        ];
+        let name = command.split('|').next().unwrap();
+        assert!(reads.contains(&name), "rrr-fsck used '{command}'");
+    }
+}
