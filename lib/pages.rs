@@ -23,7 +23,7 @@ const COMMON: &[u8] = &[exit::OK, exit::USAGE, exit::UNAVAILABLE, exit::INTERNAL
 pub fn meaning(code: u8) -> &'static str {
     match code {
         exit::OK => "done, or the taskset succeeded",
-        exit::FAILED => "the taskset failed",
+        exit::FAILED => "the taskset failed, or a check found something wrong",
         exit::USAGE => "bad usage, configuration or input; nothing was done",
         exit::CANCELLED => "the taskset was cancelled",
         exit::NOTHING => "there was nothing to run",
@@ -105,6 +105,26 @@ pub fn all() -> Vec<Page> {
             ],
             exit_codes: &[],
             examples: &[("A daemon:", "rrr-dispatch --redis redis://db:6379")],
+        },
+        Page {
+            command: flags::command::<role::fsck::Options>(),
+            more: &[
+                "Reads Redis and changes nothing. What looks wrong in a run in progress is looked at again \
+                     after --pause, and told only when it is still wrong.",
+                "A finding names its invariant: I1 and I7 one final status that stays; I2 counts; I3 a pass has \
+                     a passing trial; I4 tasks_left; I5 no task is lost; I6 not too many trials; I8 the active \
+                     list; I9 no key for ever; I12 nothing waits for nobody; I14 what has ended is persisted or \
+                     will be; I15 bounded bytes.",
+            ],
+            exit_codes: &[exit::FAILED],
+            examples: &[
+                ("Everything:", "rrr-fsck"),
+                ("One taskset:", "rrr-fsck \"$KEY\""),
+                (
+                    "Another Redis:",
+                    "rrr-fsck --redis unix:///run/redis/redis.sock",
+                ),
+            ],
         },
         Page {
             command: flags::command::<role::list::Options>(),
