@@ -236,7 +236,8 @@ pub fn all() -> Vec<Page> {
                  and hands it over. Prints one JSON event (the taskset's submission), its key alone with \
                  --key-only, or everything until its end with --follow.",
                 OUTPUT,
-                "With --follow the first Ctrl-C cancels the taskset and waits for its end; the second leaves.",
+                "With --follow the first Ctrl-C cancels the taskset and waits for its end; the second leaves. When only \
+                 the reader of stdout goes away the taskset goes on.",
                 "A line of --files-from that begins with { is a JSON task: {\"spec_file\": \"a.rb\", \
                  \"estimate_sec\": 3}.",
                 "The file .rrr.toml in the packaging folder sets defaults of these flags under their own \

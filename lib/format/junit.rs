@@ -3,15 +3,16 @@
 
 use super::run::{Case, Run, tail};
 use crate::example::{Example, Status};
-use crate::record::Trial;
+use crate::record::{Bytes, Trial};
 use crate::{task, time, trial};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Most bytes of each output of a trial, and of all together: GitLab takes files under 30 MB.
+/// Most bytes of each output of a trial.
 const OUTPUT: usize = 64 << 10;
-const OUTPUTS: usize = 20 << 20;
+/// Most bytes of what tests wrote, all together: GitLab takes files under 30 MB.
+const ALL: usize = 16 << 20;
 
 /// The report of a run.
 pub fn report(run: &Run) -> Report {
@@ -28,7 +29,7 @@ pub fn report(run: &Run) -> Report {
     if let Some(elapsed) = run.elapsed_ms() {
         report.set_time(Duration::from_millis(elapsed));
     }
-    let mut room = OUTPUTS;
+    let mut room = ALL;
     for case in &run.cases {
         report.add_test_suite(suite(case, &mut room));
     }
@@ -49,26 +50,39 @@ fn suite(case: &Case, room: &mut usize) -> TestSuite {
     }
     let mut names = HashMap::new();
     for example in case.examples() {
-        suite.add_test_case(example_case(case, example, &mut names));
+        suite.add_test_case(example_case(case, example, &mut names, room));
     }
     // A file that failed outside of its examples, or that told of none, is a case of its own.
     let told = case.failed_examples().next().is_some();
     if case.examples().is_empty() || (case.is_failed() && !told) {
         suite.add_test_case(file_case(case, took, &mut names));
     }
-    let outputs = case.trial.filter(|_| case.is_failed());
-    if let Some((stdout, stderr)) = outputs.map(|trial| (&trial.stdout, &trial.stderr)) {
-        for (output, is_stdout) in [(stdout, true), (stderr, false)] {
-            let text = tail(output, OUTPUT.min(*room));
-            *room = room.saturating_sub(text.len());
-            match is_stdout {
-                _ if output.0.is_empty() => continue,
-                true => suite.set_system_out(text),
-                false => suite.set_system_err(text),
-            };
+    if let Some(trial) = case.trial.filter(|_| case.is_failed()) {
+        if let Some(text) = output(&trial.stdout, room) {
+            suite.set_system_out(text);
+        }
+        if let Some(text) = output(&trial.stderr, room) {
+            suite.set_system_err(text);
         }
     }
     suite
+}
+
+/// The end of an output, if there is one and room for it.
+fn output(bytes: &Bytes, room: &mut usize) -> Option<String> {
+    let text = tail(bytes, OUTPUT);
+    (!text.is_empty() && takes(&text, room)).then_some(text)
+}
+
+/// Takes the room that the text needs as XML, if there is so much.
+fn takes(text: &str, room: &mut usize) -> bool {
+    let escaped = text.bytes().filter(|byte| b"<>&'\"".contains(byte)).count();
+    let needed = text.len() + 5 * escaped;
+    let fits = needed <= *room;
+    if fits {
+        *room -= needed;
+    }
+    fits
 }
 
 /// GitLab keeps only the first of two cases with one name.
@@ -97,20 +111,34 @@ fn new_case(
     test
 }
 
-fn example_case(case: &Case, example: &Example, names: &mut HashMap<String, u32>) -> TestCase {
+fn example_case(
+    case: &Case,
+    example: &Example,
+    names: &mut HashMap<String, u32>,
+    room: &mut usize,
+) -> TestCase {
     let message = example.message.as_deref().unwrap_or_default();
-    let bad = |kind, word: &str| {
+    let first: String = message
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(200)
+        .collect();
+    let mut bad = |kind, word: &str| {
         let mut status = TestCaseStatus::non_success(kind);
         status.set_type(word);
-        status.set_message(message.lines().next().unwrap_or(word));
-        status.set_description(message);
+        status.set_message(if first.is_empty() { word } else { &first });
+        if takes(message, room) {
+            status.set_description(message);
+        }
         status
     };
     let mut status = match example.status {
         Status::Passed => TestCaseStatus::success(),
         Status::Pending => {
             let mut status = TestCaseStatus::skipped();
-            status.set_message(message.lines().next().unwrap_or("pending"));
+            status.set_message(if first.is_empty() { "pending" } else { &first });
             status
         }
         Status::Failed => bad(NonSuccessKind::Failure, "failed"),
@@ -199,4 +227,41 @@ fn rerun(trial: &Trial) -> TestRerun {
         None => word.to_owned(),
     });
     rerun
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Document;
+    use serde_json::json;
+
+    #[test]
+    fn a_report_stays_under_what_servers_take_whatever_tests_write() {
+        let task = |n: usize| {
+            let key = format!("rrrspec:taskset:t:task:{n}.rb");
+            let example = |id: usize| json!({"id": id.to_string(), "name": "same", "status": "failed", "message": "<".repeat(4000)});
+            let trial = json!({
+                "key": format!("{key}:trial:1"),
+                "status": "failed",
+                "stdout": "&".repeat(200_000),
+                "stderr": "",
+                "examples": (0..50).map(example).collect::<Vec<_>>(),
+            });
+            json!({"key": key, "status": "failed", "trials": [trial]})
+        };
+        let document = json!({
+            "key": "rrrspec:taskset:t",
+            "taskset": {"status": "failed"},
+            "log": "",
+            "tasks": (0..50).map(task).collect::<Vec<_>>(),
+            "slaves": [],
+            "worker_logs": [],
+        });
+        let document: Document = serde_json::from_value(document).unwrap();
+        let xml = report(&Run::of(&document)).to_string().unwrap();
+        assert!(xml.len() < 30_000_000, "{}", xml.len());
+        assert!(xml.len() > 10_000_000, "as much as goes in: {}", xml.len());
+        assert!(xml.contains("name=\"same (50)\""), "names are unique");
+        assert!(xml.contains("failures=\"2500\""), "every case is there");
+    }
 }

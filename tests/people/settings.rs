@@ -152,3 +152,24 @@ fn a_variable_never_widens_what_is_cancelled() {
         done.stderr
     );
 }
+
+#[test]
+fn a_misspelt_tool_or_flag_is_refused_with_the_nearest_name() {
+    let run = |name: &str, args: &[&str]| {
+        let done = Tool::new("unused", name).args(args).run().expect_code(2);
+        done.stderr
+    };
+    let said = run("rrr", &["submti"]);
+    assert!(said.contains("hint: the nearest is 'submit'"), "{said}");
+    let said = run("rrr-submit", &["--max-trails", "2"]);
+    assert!(
+        said.starts_with("rrr-submit: unexpected argument '--max-trails'"),
+        "{said}"
+    );
+    assert!(
+        said.contains("hint: a similar argument exists: '--max-trials'"),
+        "{said}"
+    );
+    let said = run("rrr-list", &[]);
+    assert!(said.contains("<WHAT>\nhint: rrr-list --help"), "{said}");
+}
