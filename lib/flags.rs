@@ -14,7 +14,11 @@ use std::ffi::OsString;
 
 /// The command line of a tool, as all see it.
 pub fn command<O: CommandFactory>() -> Command {
-    O::command().mut_args(|arg| {
+    with_variables(O::command())
+}
+
+fn with_variables(command: Command) -> Command {
+    let command = command.mut_args(|arg| {
         let Some(long) = arg.get_long() else {
             return arg;
         };
@@ -27,7 +31,8 @@ pub fn command<O: CommandFactory>() -> Command {
             ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
             _ => arg,
         }
-    })
+    });
+    command.mut_subcommands(with_variables)
 }
 
 /// The variable of the flag `--long`.
@@ -50,7 +55,7 @@ pub fn parse<O: clap::Parser>(load: Load) -> anyhow::Result<Option<O>> {
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             let long = before_rest(&arguments).any(|word| word == "--help");
             // A reader that has seen enough is no error.
-            let _ = crate::help::print(command, long);
+            let _ = crate::help::print(asked_about(command, &arguments), long);
             return Ok(None);
         }
         Err(error) if !error.use_stderr() => {
@@ -77,6 +82,18 @@ fn told<O: clap::Parser>(
         return Ok(None);
     }
     Ok(Some(O::from_arg_matches(matches)?))
+}
+
+/// The command, or the one of its subcommands that the words name.
+fn asked_about(mut command: Command, arguments: &[OsString]) -> Command {
+    command.build();
+    for word in before_rest(arguments).skip(1) {
+        let word = word.to_string_lossy();
+        if let Some(sub) = command.find_subcommand(&*word) {
+            command = sub.clone();
+        }
+    }
+    command
 }
 
 /// The words before `--`.

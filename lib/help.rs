@@ -22,11 +22,12 @@ pub fn print(command: Command, long: bool) -> std::io::Result<()> {
 
 /// The help text: no line is longer than `width`, as far as words allow.
 pub fn text(command: &Command, long: bool, width: usize) -> String {
-    let name = command.get_name();
+    let name = command.get_bin_name().unwrap_or(command.get_name());
     let about = command
         .get_about()
         .map(ToString::to_string)
         .unwrap_or_default();
+    let page = name.split(' ').next().unwrap_or(name);
     let mut command = command.clone();
     let usage = command.render_usage().to_string();
     let mut lines = wrap(&about, width);
@@ -45,40 +46,45 @@ pub fn text(command: &Command, long: bool, width: usize) -> String {
         })
         .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
         .collect();
-    let column = shown
+    let mut rows: Vec<(String, String)> = shown
         .iter()
-        .map(|arg| measure_text_width(&term(arg)))
-        .max()
-        .unwrap_or(0)
-        + 2;
-    for arg in &shown {
-        let term = term(arg);
-        let room = width.saturating_sub(column).max(20);
-        for (number, line) in wrap(&description(arg), room).iter().enumerate() {
-            let left = if number == 0 {
-                bold(&term)
-            } else {
-                String::new()
-            };
-            let gap = column
-                - if number == 0 {
-                    measure_text_width(&term)
-                } else {
-                    0
-                };
-            lines.push(format!("{left}{}{line}", " ".repeat(gap)));
-        }
-    }
+        .map(|arg| (term(arg), description(arg)))
+        .collect();
+    let subcommands = command
+        .get_subcommands()
+        .filter(|one| one.get_name() != "help");
+    rows.extend(subcommands.map(|one| {
+        let about = one.get_about().map(ToString::to_string);
+        (format!("  {}", one.get_name()), about.unwrap_or_default())
+    }));
+    lines.extend(columns(&rows, width));
     lines.push(String::new());
     let rarer = command.get_arguments().any(Arg::is_hide_short_help_set);
     let more = match (long, rarer) {
-        (false, true) => format!("All flags: {name} --help. Everything: man {name}"),
+        (false, true) => format!("All flags: {name} --help. Everything: man {page}"),
         _ => format!(
-            "--some-flag is also the variable RRR_SOME_FLAG. -h is short help, -V the version. More: man {name}"
+            "--some-flag is also the variable RRR_SOME_FLAG. -h is short help, -V the version. More: man {page}"
         ),
     };
     lines.extend(wrap(&more, width));
     lines.join("\n") + "\n"
+}
+
+/// Terms on the left, what they mean on the right.
+fn columns(rows: &[(String, String)], width: usize) -> Vec<String> {
+    let widths = rows.iter().map(|(term, _)| measure_text_width(term));
+    let column = widths.max().unwrap_or(0) + 2;
+    let room = width.saturating_sub(column).max(20);
+    let mut lines = Vec::new();
+    for (term, meaning) in rows {
+        let gap = " ".repeat(column - measure_text_width(term));
+        let mut left = format!("{}{gap}", bold(term));
+        for line in wrap(meaning, room) {
+            lines.push(format!("{left}{line}"));
+            left = " ".repeat(column);
+        }
+    }
+    lines
 }
 
 fn bold(text: &str) -> String {
@@ -157,6 +163,13 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::{flags, role};
+
+    #[test]
+    fn subcommands_are_listed_like_flags() {
+        let one = Command::new("one").about("Does one thing");
+        let command = Command::new("tool").about("Does things").subcommand(one);
+        assert!(text(&command, true, 80).contains("  Does one thing\n"));
+    }
 
     #[test]
     fn the_short_help_is_shorter_and_both_keep_to_the_width() {

@@ -35,6 +35,9 @@ fn manual(page: &Page) -> String {
     }
     man.render_options_section(&mut text).unwrap();
     let mut text = String::from_utf8(text).unwrap();
+    for sub in page.command.get_subcommands() {
+        text += &subcommand(sub);
+    }
     text += ".SH ENVIRONMENT\n";
     text += "Each flag \\fB\\-\\-some\\-flag\\fR is also the variable \\fBRRR_SOME_FLAG\\fR";
     for (long, variable) in exceptions(page) {
@@ -64,6 +67,18 @@ fn manual(page: &Page) -> String {
     }
     text += ".SH SEE ALSO\n\\fBrrr\\fR(7), \\fBrrr\\-protocol\\fR(7)\n";
     text
+}
+
+/// The section of a subcommand: what it does, and its flags.
+fn subcommand(command: &clap::Command) -> String {
+    let mut options = Vec::new();
+    let shown = command.clone().mut_args(|arg| arg.hide_short_help(false));
+    let man = clap_mangen::Man::new(shown);
+    man.render_options_section(&mut options).unwrap();
+    let options = String::from_utf8(options).unwrap();
+    let about = command.get_about().map(ToString::to_string);
+    let section = format!(".SH COMMAND {}\n", command.get_name().to_uppercase());
+    section + &roff(&about.unwrap_or_default()) + "\n" + &options.replace(".SH OPTIONS\n", "")
 }
 
 /// The flags whose variable has another name than the rule says.
@@ -216,9 +231,9 @@ fn every_example_parses() {
 #[test]
 fn every_flag_has_a_variable() {
     for page in pages::all().iter().filter(|page| page.name() != "rrr") {
-        for arg in page
-            .command
-            .get_arguments()
+        let commands = std::iter::once(&page.command).chain(page.command.get_subcommands());
+        for arg in commands
+            .flat_map(|command| command.get_arguments())
             .filter(|arg| arg.get_long().is_some())
         {
             assert!(arg.get_env().is_some(), "{}: {arg}", page.name());
