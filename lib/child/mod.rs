@@ -3,8 +3,26 @@
 //! nothing of it alive.
 
 pub mod capture;
+pub mod environment;
 pub mod reap;
 pub mod supervise;
 
 pub use capture::Captured;
 pub use supervise::{End, Exit, Leftovers, Limits, Outcome, Supervisor, Watch};
+
+/// Sees to it that no descriptor this process was started with reaches its children, but for stdin,
+/// stdout and stderr. To be called before any child is.
+pub fn keep_descriptors_to_ourselves() {
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+    let numbers = open
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    for number in numbers.collect::<Vec<i32>>() {
+        if number > 2 {
+            // SAFETY: only its flag is changed, and one that was closed meanwhile (the folder that
+            // was read) is refused by the kernel.
+            let descriptor = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+            let _ = rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC);
+        }
+    }
+}

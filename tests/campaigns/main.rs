@@ -7,5 +7,7 @@
 mod harness;
 
 mod crash_points;
+mod hygiene;
+mod output;
 mod partition;
 mod stall;

@@ -5,6 +5,7 @@
 mod pulse;
 
 use crate::adapter::{self, Adapter, Made, Order, Place};
+use crate::child::{self, environment};
 use crate::event::{self, Event};
 use crate::exit;
 use crate::heartbeat::Heartbeat;
@@ -43,9 +44,10 @@ const PATIENCE: u32 = 3;
 pub fn run(options: Options) -> anyhow::Result<u8> {
     // A test runs as the same user: without this it could read our environment (FAULTS S8).
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    child::keep_descriptors_to_ourselves();
     let place = Place::new(options.taskset.id())
         .map_err(|error| cli::usage(format!("cannot make a temporary folder: {error}")))?;
-    let adapter = options.adapter.adapter(place, secrets())?;
+    let adapter = options.adapter.adapter(place, environment::secrets())?;
     let mut store = options.redis.connect_quickly()?;
     let taskset = options.taskset.clone();
     let Some(record) = Record::load(&mut store, &taskset)? else {
@@ -88,24 +90,6 @@ fn own_key(options: &Options) -> anyhow::Result<SlaveKey> {
         .filter(|nonce| !nonce.is_empty() && nonce.chars().all(|c| c.is_ascii_alphanumeric()))
         .unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string()[..12].to_owned());
     Ok(worker.slave(&format!("{}-{nonce}", std::process::id())))
-}
-
-/// Names of variables that a test must not see: credentials, and our own settings.
-pub fn secrets() -> Vec<std::ffi::OsString> {
-    std::env::vars_os()
-        .map(|(name, _)| name)
-        .filter(|name| {
-            let name = name.to_string_lossy();
-            name.starts_with("RRR_")
-                || name.starts_with("REDIS_")
-                || name.starts_with("WATCHDOG_")
-                || name.starts_with("LISTEN_")
-                || matches!(
-                    name.as_ref(),
-                    "NOTIFY_SOCKET" | "CREDENTIALS_DIRECTORY" | "INVOCATION_ID" | "JOURNAL_STREAM"
-                )
-        })
-        .collect()
 }
 
 struct Slave {

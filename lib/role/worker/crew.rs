@@ -2,7 +2,7 @@
 
 use super::slot::Slot;
 use super::{CannotRun, Worker};
-use crate::child::reap;
+use crate::child::{environment, reap};
 use crate::heartbeat::Heartbeat;
 use crate::key::TasksetKey;
 use crate::{notify, stop};
@@ -84,6 +84,9 @@ impl Worker {
             number => (number + 1).to_string(),
         };
         let mut shell = Command::new("/bin/sh");
+        if let Some(allowed) = &self.options.env_allow {
+            environment::narrow(&mut shell, allowed);
+        }
         shell
             .arg("-c")
             .arg(command)

@@ -8,7 +8,7 @@ mod prepare;
 mod pulse;
 mod slot;
 
-use crate::child::{Supervisor, reap};
+use crate::child::{self, Supervisor, reap};
 use crate::heartbeat::Heartbeat;
 use crate::key::{TasksetKey, WorkerKey};
 use crate::store::Store;
@@ -64,6 +64,9 @@ pub struct Options {
     rsync_options: Option<String>,
     #[command(flatten)]
     heartbeat: Heartbeat,
+    /// Variables that tests may see, besides PATH and those of the protocol [default: all but secrets]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    env_allow: Option<Vec<String>>,
     /// Run one taskset, then exit
     #[arg(long)]
     once: bool,
@@ -101,6 +104,7 @@ pub fn host_name() -> String {
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    child::keep_descriptors_to_ourselves();
     let id = options.worker_id.clone().unwrap_or_else(host_name);
     let slaves = match options.slaves {
         Some(slaves) => usize::from(slaves),

@@ -4,9 +4,8 @@ use super::pulse::Leaving;
 use super::slot::last_line;
 use super::{CannotRun, Worker};
 use crate::adapter::GRACE;
-use crate::child::{End, Exit, Leftovers, Limits};
+use crate::child::{End, Exit, Leftovers, Limits, environment};
 use crate::key::{self, TasksetKey};
-use crate::role::slave::secrets;
 use crate::taskset::Record;
 use crate::{exit, rsync, worker_log};
 use std::path::{Path, PathBuf};
@@ -89,6 +88,9 @@ impl Worker {
             .env("RRRSPEC_TASKSET_KEY", taskset.as_str())
             .env("RRRSPEC_WORKING_DIR", folder)
             .env("NUM_SLAVES", self.card.slaves.to_string());
+        if let Some(allowed) = &self.options.env_allow {
+            environment::narrow(&mut command, allowed);
+        }
         self.step("setup_command", &mut command, taskset, log)
     }
 
@@ -100,7 +102,7 @@ impl Worker {
         taskset: &TasksetKey,
         log: &str,
     ) -> anyhow::Result<()> {
-        for name in secrets() {
+        for name in environment::secrets() {
             command.env_remove(name);
         }
         let limits = Limits {
