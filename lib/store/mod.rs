@@ -7,7 +7,7 @@ use crate::exit::{self, failure};
 use crate::{notify, stop};
 use address::Address;
 use anyhow::anyhow;
-use redis::{Connection, ErrorKind, RedisError, ServerErrorKind};
+use redis::{Connection, ErrorKind, RedisError};
 use std::time::{Duration, Instant};
 
 /// Seconds that our keys live unless a taskset is persisted before: nothing leaks for ever.
@@ -38,26 +38,29 @@ pub struct Store {
     answer: Duration,
 }
 
+/// Refusals of a Redis that is not itself just now.
+const PASSING: [&str; 10] = [
+    "BUSY",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "NOSCRIPT",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+    "UNBLOCKED",
+];
+
 /// Whether trying again later can help.
 fn is_passing(error: &RedisError) -> bool {
+    // A pipeline has an error for each command that was refused.
+    let refusals = error.clone().into_server_errors();
     error.is_io_error()
         || error.is_connection_dropped()
         || error.is_timeout()
-        || matches!(
-            error.kind(),
-            ErrorKind::Parse
-                | ErrorKind::Server(
-                    ServerErrorKind::BusyLoading
-                        | ServerErrorKind::TryAgain
-                        | ServerErrorKind::MasterDown
-                        | ServerErrorKind::ReadOnly
-                        | ServerErrorKind::NoScript
-                )
-        )
-        || matches!(
-            error.code(),
-            Some("BUSY" | "OOM" | "MISCONF" | "NOREPLICAS" | "UNBLOCKED")
-        )
+        || error.kind() == ErrorKind::Parse
+        || refusals.is_some_and(|all| all.iter().all(|(_, one)| PASSING.contains(&one.code())))
 }
 
 /// Whether Redis wants another password or user. A pipeline wraps the error of its command, so

@@ -10,4 +10,5 @@ mod crash_points;
 mod hygiene;
 mod output;
 mod partition;
+mod redis_itself;
 mod stall;

@@ -39,11 +39,6 @@ impl Counts {
         self.0.get(command).copied().unwrap_or_default()
     }
 
-    /// The calls of all commands.
-    pub fn total(&self) -> u64 {
-        self.0.values().sum()
-    }
-
     /// Commands and calls, in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.0.iter().map(|(name, count)| (name.as_str(), *count))

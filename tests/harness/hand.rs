@@ -88,11 +88,6 @@ impl Taskset<'_> {
         format!("{}:task:{file}", self.key)
     }
 
-    /// The status of the task of `file`, `None` while it has no verdict.
-    pub fn task_status(&self, file: &str) -> Option<String> {
-        self.server.hget(&self.task(file), "status")
-    }
-
     /// The key of its list `name`: `tasks`, `tasks_left`, `task_queue`, `slave`, `worker_log`.
     pub fn list_key(&self, name: &str) -> String {
         format!("{}:{name}", self.key)

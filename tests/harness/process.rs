@@ -150,11 +150,6 @@ impl Running {
         }
     }
 
-    /// The whole lines it has written to stdout so far.
-    pub fn stdout_lines(&self) -> Vec<String> {
-        self.stdout.lines_from(&mut 0)
-    }
-
     /// All it has written to stderr so far.
     pub fn stderr(&self) -> String {
         self.stderr.text()

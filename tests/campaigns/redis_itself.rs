@@ -1,0 +1,161 @@
+//! Campaign 3: Redis itself dies, forgets, or refuses. No false green, and no hang.
+
+use crate::harness::*;
+
+/// A system in the middle of a run that goes on until the file `go` is there.
+struct Bench {
+    server: Server,
+    suite: Suite,
+    _fleet: Fleet,
+    worker: Running,
+    follower: Running,
+}
+
+impl Bench {
+    fn start(server: Server) -> Self {
+        let suite = Suite::new();
+        suite
+            .many(20, "sleep 0.05")
+            .file("flaky.sh", "[ -e seen ] && exit 0; touch seen; exit 1")
+            .file("wait.sh", "until [ -e go ]; do sleep 0.05; done");
+        let fleet = Fleet::plan(&server).without_persister().start();
+        let worker = fleet.worker("w", 2, suite.path());
+        // A restart of Redis can cost a trial its slave.
+        let follower = submit(&server, &suite, &["--max-trials", "9"]);
+        follower.wait_for_event("task_finished", PATIENCE);
+        Self {
+            server,
+            suite,
+            _fleet: fleet,
+            worker,
+            follower,
+        }
+    }
+
+    /// Waits until somebody of them has been refused or cut off.
+    fn wait_until_it_is_felt(&self) {
+        let felt = |line: &str| line.contains("lost Redis");
+        self.worker.wait_for_stderr(PATIENCE, felt);
+    }
+
+    /// Lets the run end, which must be a true success.
+    fn succeeds(self) {
+        self.suite.file("go", "");
+        let receipt = self.follower.wait(PATIENCE).expect_code(0).receipt();
+        assert_eq!(receipt["succeeded"], 22);
+        let taskset = receipt["taskset"].as_str().unwrap();
+        self.worker.term();
+        self.worker.wait(PATIENCE).expect_code(0);
+        let wrong = invariants::violations(&self.server.dump_keys(), taskset);
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
+
+#[test]
+fn a_redis_that_is_killed_and_comes_back_loses_nothing() {
+    let bench = Bench::start(Server::options().append_only().start());
+    for _ in 0..3 {
+        let before = bench.follower.events_named("task_finished").len();
+        bench.server.kill();
+        bench.server.restart();
+        eventually(PATIENCE, "it goes on", || {
+            let after = bench.follower.events_named("task_finished").len();
+            (after > before || after == 21).then_some(())
+        });
+    }
+    bench.succeeds();
+}
+
+#[test]
+fn a_redis_that_forgets_its_last_writes_gives_no_false_green() {
+    let mut random = random::random();
+    for _ in 0..3 {
+        let bench = Bench::start(Server::options().append_only().start());
+        bench.server.kill();
+        bench.server.cut_append_only_tail(random.u64(1..4000));
+        bench.server.restart();
+        bench.suite.file("go", "");
+        // Its events may have been told before they were forgotten: the keys are what counts.
+        let taskset = bench.follower.wait_for_event("taskset_submitted", PATIENCE);
+        let taskset = taskset["taskset"].as_str().unwrap();
+        let server = &bench.server;
+        let status = eventually(PATIENCE, "the end of the taskset", || {
+            server
+                .hget(taskset, "status")
+                .filter(|status| status != "running")
+        });
+        bench.worker.term();
+        bench.worker.wait(PATIENCE);
+        if status == "succeeded" {
+            let wrong = invariants::violations(&server.dump_keys(), taskset);
+            assert!(wrong.is_empty(), "{wrong:#?}");
+        }
+        let code = bench.follower.wait(PATIENCE).code;
+        assert!(
+            code != Some(0) || status == "succeeded",
+            "{code:?}, {status}"
+        );
+    }
+}
+
+#[test]
+fn scripts_that_are_forgotten_are_sent_again() {
+    let bench = Bench::start(Server::new());
+    for _ in 0..20 {
+        let before = bench.follower.events().len();
+        bench.server.run::<()>(&["SCRIPT", "FLUSH"]);
+        wait::within(std::time::Duration::from_millis(200), || {
+            (bench.follower.events().len() > before).then_some(())
+        });
+    }
+    bench.succeeds();
+}
+
+#[test]
+fn a_redis_that_was_emptied_ends_the_run_and_the_next_one_works() {
+    let bench = Bench::start(Server::new());
+    bench.server.run::<()>(&["FLUSHALL"]);
+    let done = bench.follower.wait(PATIENCE);
+    assert!(![Some(0), None].contains(&done.code), "{done:#?}");
+    assert!(done.stderr.contains("there is no taskset"), "{done:#?}");
+    // The worker and its slaves have let go of it by themselves.
+    let next = submit_tool(&bench.server, &bench.suite, ["x"], &[], &["true"]);
+    assert_eq!(next.run().expect_code(0).receipt()["succeeded"], 1);
+    bench.worker.term();
+    bench.worker.wait(PATIENCE).expect_code(0);
+}
+
+#[test]
+fn a_redis_that_became_a_replica_is_waited_for() {
+    let bench = Bench::start(Server::new());
+    bench.server.run::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+    bench.wait_until_it_is_felt();
+    bench.server.run::<()>(&["REPLICAOF", "NO", "ONE"]);
+    bench.succeeds();
+}
+
+#[test]
+fn a_redis_without_memory_is_waited_for() {
+    let bench = Bench::start(Server::new());
+    bench.server.run::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    bench.wait_until_it_is_felt();
+    bench.server.run::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    bench.succeeds();
+}
+
+#[test]
+fn a_redis_that_is_busy_with_an_endless_script_is_waited_for() {
+    let server = Server::options().set("busy-reply-threshold", "50").start();
+    let bench = Bench::start(server);
+    let mut conn = bench.server.conn();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut script = redis::cmd("EVAL");
+            let ended: Result<(), _> = script.arg("while true do end").arg(0).query(&mut conn);
+            assert!(ended.is_err(), "it is killed");
+        });
+        bench.wait_until_it_is_felt();
+        bench.server.run::<()>(&["SCRIPT", "KILL"]);
+    });
+    bench.succeeds();
+}
