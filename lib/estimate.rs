@@ -1,52 +1,252 @@
 //! Estimates: how long a spec file of a class is expected to take.
 //!
-//! Written by rrr-persist from the trials of finished tasksets; read by rrr-submit.
+//! The database keeps each file's last run times, changed in the transaction that makes a record
+//! durable, so that no record is learned from twice. What follows from them is published to Redis
+//! by rrr-persist, and read there by rrr-submit; a Redis that was wiped gets it back.
 
-use crate::key;
-use crate::record::Document;
+use crate::db::{Database, Row, number, text};
+use crate::key::{self, TasksetKey};
+use crate::record::{Task, Trial, Value};
 use crate::store::Store;
+use crate::time;
+use std::collections::HashMap;
 
-/// Mixes what each file took into its estimate, half old and half new.
-pub fn learn(store: &mut Store, document: &Document) -> anyhow::Result<()> {
-    let class = document.taskset.class();
-    let mut files: Vec<(&str, u64)> = Vec::new();
-    for task in &document.tasks {
-        let good = task.trials.iter().filter(|trial| trial.is_good());
-        let durations: Vec<u64> = good
-            .filter_map(|trial| u64::try_from(trial.duration_ms?).ok())
-            .collect();
-        if !durations.is_empty() {
-            let mean = durations.iter().sum::<u64>() / durations.len() as u64;
-            files.push((task.spec_file(), mean));
-        }
+/// How many run times of a file are remembered.
+const REMEMBERED: usize = 8;
+/// What a run time weighs against the next newer one.
+const FADING: f64 = 0.7;
+
+/// How long a spec file took, once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    pub spec_file: String,
+    pub ms: u64,
+    /// When its taskset ended, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+impl Sample {
+    /// What a task teaches: its first trial that passed, or was pending. Failing ones often end
+    /// early, or late.
+    pub fn of(task: &Task, at_ms: i64) -> Option<Self> {
+        let good = task.trials.iter().find(|trial| trial.is_good())?;
+        Some(Self {
+            spec_file: task.spec_file.clone()?,
+            ms: duration(good)?,
+            at_ms,
+        })
     }
-    for chunk in files.chunks(500) {
-        let old: Vec<Option<u64>> = store.call(|c, _| {
-            let mut command = redis::cmd("HMGET");
-            command.arg(key::estimate_ms(class));
-            for (file, _) in chunk {
-                command.arg(*file);
-            }
-            command.query(c)
-        })?;
-        store.call(|c, _| {
-            let mut pipe = redis::pipe();
-            for ((file, new), old) in chunk.iter().zip(&old) {
-                let ms = old.map_or(*new, |old| (old + *new) / 2);
-                let sec = ms.div_ceil(1000).max(1);
-                pipe.cmd("HSET")
-                    .arg(key::estimate_ms(class))
-                    .arg(*file)
-                    .arg(ms)
-                    .ignore();
-                pipe.cmd("HSET")
-                    .arg(key::estimate_sec(class))
-                    .arg(*file)
-                    .arg(sec)
-                    .ignore();
-            }
-            pipe.query::<()>(c)
-        })?;
+}
+
+/// How long a trial took: to the millisecond when our slave made it, else by its times.
+fn duration(trial: &Trial) -> Option<u64> {
+    if let Some(ms) = trial.duration_ms {
+        return u64::try_from(ms).ok();
+    }
+    let at = |text: &Option<String>| time::parse(text.as_deref()?);
+    let took = at(&trial.finished_at)? - at(&trial.started_at)?;
+    u64::try_from(took.num_milliseconds()).ok()
+}
+
+/// What `recent` run times, newest first, let expect: their median, newer ones weighing more. So
+/// one outlier does not rule, and two in a row are believed.
+pub fn expected_ms(recent: &[u64]) -> Option<u64> {
+    let mut weighted: Vec<(u64, f64)> = Vec::new();
+    let mut weight = 1.0;
+    for ms in recent {
+        weighted.push((*ms, weight));
+        weight *= FADING;
+    }
+    let total: f64 = weighted.iter().map(|(_, weight)| weight).sum();
+    if let [(new, _), (old, _)] = weighted[..] {
+        // Of two nobody knows which is the outlier.
+        return Some((new + old) / 2);
+    }
+    weighted.sort_by_key(|(ms, _)| *ms);
+    let mut sum = 0.0;
+    weighted
+        .into_iter()
+        .find(|(_, weight)| {
+            sum += weight;
+            sum >= total / 2.0
+        })
+        .map(|(ms, _)| ms)
+}
+
+/// Whole seconds for the protocol: rounded up, at least one.
+pub fn whole_seconds(ms: u64) -> u64 {
+    ms.div_ceil(1000).max(1)
+}
+
+fn read(recent: &Value) -> Vec<u64> {
+    let json = text(recent).unwrap_or_default();
+    serde_json::from_str(&json).unwrap_or_default()
+}
+
+/// Adds what the taskset `id` took to what is known of its files, inside of its transaction.
+pub fn learn(db: &mut Database, id: i64, class: &str, samples: Vec<Sample>) -> anyhow::Result<()> {
+    db.lock("estimates")?;
+    let mut new: HashMap<String, Sample> = HashMap::new();
+    for sample in samples {
+        new.entry(sample.spec_file.clone()).or_insert(sample);
+    }
+    let ours = "class = $1 AND spec_file IN (SELECT spec_file FROM tasks WHERE taskset_id = $2)";
+    let values = [class.into(), id.into()];
+    let mut rows: Vec<Row> = Vec::new();
+    let sql = format!("SELECT spec_file, recent, seen_ms FROM estimates WHERE {ours}");
+    db.query(&sql, &values, |row| {
+        let file = text(&row[0]).unwrap_or_default();
+        let (mut recent, mut seen) = (read(&row[1]), number(&row[2]));
+        if let Some(sample) = new.remove(&file) {
+            // A taskset that was persisted late is not news.
+            let place = if sample.at_ms >= seen { 0 } else { 1 };
+            recent.insert(place.min(recent.len()), sample.ms);
+            recent.truncate(REMEMBERED);
+            seen = seen.max(sample.at_ms);
+        }
+        rows.push(estimate_row(class, &file, &recent, seen));
+        Ok(())
+    })?;
+    db.execute(&format!("DELETE FROM estimates WHERE {ours}"), &values)?;
+    rows.extend(
+        new.into_iter()
+            .map(|(file, sample)| estimate_row(class, &file, &[sample.ms], sample.at_ms)),
+    );
+    insert(db, &rows)
+}
+
+fn estimate_row(class: &str, file: &str, recent: &[u64], seen_ms: i64) -> Row {
+    let recent = format!("{recent:?}");
+    vec![class.into(), file.into(), recent.into(), seen_ms.into()]
+}
+
+fn insert(db: &mut Database, rows: &[Row]) -> anyhow::Result<()> {
+    for rows in rows.chunks(1000) {
+        let columns = ["class", "spec_file", "recent", "seen_ms"];
+        db.insert("estimates", &columns, rows)?;
     }
     Ok(())
+}
+
+/// Tells Redis what to expect of the files of `taskset`; safe to repeat.
+pub fn publish(store: &mut Store, db: &mut Database, taskset: &TasksetKey) -> anyhow::Result<()> {
+    let sql = "SELECT e.class, e.spec_file, e.recent FROM estimates e, tasksets s
+               WHERE s.key = $1 AND e.class = COALESCE(s.taskset_class, 'default')
+               AND e.spec_file IN (SELECT spec_file FROM tasks WHERE taskset_id = s.id)";
+    publish_rows(store, db, sql, &[taskset.as_str().into()]).map(|_| ())
+}
+
+fn publish_rows(
+    store: &mut Store,
+    db: &mut Database,
+    sql: &str,
+    values: &[Value],
+) -> anyhow::Result<usize> {
+    let mut by_class: HashMap<String, Vec<(String, u64)>> = HashMap::new();
+    let mut files = 0;
+    db.query(sql, values, |row| {
+        if let Some(ms) = expected_ms(&read(&row[2])) {
+            let class = by_class
+                .entry(text(&row[0]).unwrap_or_default())
+                .or_default();
+            class.push((text(&row[1]).unwrap_or_default(), ms));
+            files += 1;
+        }
+        Ok(())
+    })?;
+    for (class, files) in by_class {
+        for chunk in files.chunks(1000) {
+            set(store, &class, chunk)?;
+        }
+    }
+    Ok(files)
+}
+
+fn set(store: &mut Store, class: &str, files: &[(String, u64)]) -> anyhow::Result<()> {
+    store.call(|c, _| {
+        let mut pipe = redis::pipe();
+        pipe.cmd("HSET").arg(key::estimate_ms(class));
+        for (file, ms) in files {
+            pipe.arg(file).arg(ms);
+        }
+        pipe.ignore();
+        pipe.cmd("HSET").arg(key::estimate_sec(class));
+        for (file, ms) in files {
+            pipe.arg(file).arg(whole_seconds(*ms));
+        }
+        pipe.ignore().query::<()>(c)
+    })
+}
+
+/// Learns anew from every taskset in the database, and tells Redis all of it; returns how many
+/// files have an estimate now. What is known of files whose tasksets were pruned stays.
+pub fn rebuild(store: &mut Store, db: &mut Database) -> anyhow::Result<usize> {
+    db.transaction(|db| {
+        db.lock("estimates")?;
+        let mut known: HashMap<(String, String), (Vec<u64>, i64)> = HashMap::new();
+        let sql = "SELECT s.taskset_class, t.spec_file, s.finished_ms, r.duration_ms,
+                          r.started_at, r.finished_at
+                   FROM tasksets s JOIN tasks t ON t.taskset_id = s.id
+                   JOIN trials r ON r.taskset_id = t.taskset_id AND r.task = t.position
+                   WHERE r.status IN ('passed', 'pending') AND t.spec_file IS NOT NULL
+                   AND r.position = (SELECT min(g.position) FROM trials g
+                       WHERE g.taskset_id = r.taskset_id AND g.task = r.task
+                       AND g.status IN ('passed', 'pending'))
+                   ORDER BY s.finished_ms DESC, s.id DESC";
+        db.query(sql, &[], |row| {
+            let at = |value: &Value| time::parse(&text(value)?);
+            let ms = match (&row[3], at(&row[4]), at(&row[5])) {
+                (Value::Number(ms), _, _) => *ms,
+                (_, Some(from), Some(to)) => (to - from).num_milliseconds(),
+                _ => return Ok(()),
+            };
+            let class = text(&row[0]).unwrap_or_else(|| "default".to_owned());
+            let file = text(&row[1]).unwrap_or_default();
+            let (recent, seen) = known.entry((class, file)).or_default();
+            *seen = (*seen).max(number(&row[2]));
+            if let (Ok(ms), true) = (u64::try_from(ms), recent.len() < REMEMBERED) {
+                recent.push(ms);
+            }
+            Ok(())
+        })?;
+        let mut rows = Vec::new();
+        let sql = "SELECT class, spec_file, recent, seen_ms FROM estimates";
+        db.query(sql, &[], |row| {
+            let name = |value: &Value| text(value).unwrap_or_default();
+            if !known.contains_key(&(name(&row[0]), name(&row[1]))) {
+                rows.push(row);
+            }
+            Ok(())
+        })?;
+        let learned = known.into_iter();
+        rows.extend(
+            learned
+                .map(|((class, file), (recent, seen))| estimate_row(&class, &file, &recent, seen)),
+        );
+        db.execute("DELETE FROM estimates", &[])?;
+        insert(db, &rows)
+    })?;
+    let sql = "SELECT class, spec_file, recent FROM estimates";
+    publish_rows(store, db, sql, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_slow_outlier_does_not_rule_and_two_are_believed() {
+        assert_eq!(expected_ms(&[]), None);
+        assert_eq!(expected_ms(&[100]), Some(100));
+        assert_eq!(expected_ms(&[300, 100]), Some(200));
+        assert_eq!(expected_ms(&[90_000, 100, 110, 105]), Some(110));
+        assert_eq!(expected_ms(&[100, 90_000, 110]), Some(110));
+        assert_eq!(expected_ms(&[500, 510, 100, 100, 100, 100]), Some(500));
+    }
+
+    #[test]
+    fn seconds_are_whole_and_never_zero() {
+        let seconds = [0, 1, 999, 1000, 1001, 61_000].map(whole_seconds);
+        assert_eq!(seconds, [1, 1, 1, 1, 2, 61]);
+    }
 }

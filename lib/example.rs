@@ -15,6 +15,25 @@ pub enum Status {
     Error,
 }
 
+impl Status {
+    /// As JSON and the database have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Pending => "pending",
+            Self::Failed => "failed",
+            Self::Error => "error",
+        }
+    }
+
+    /// Reads what [`Status::as_str`] gave.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Passed, Self::Pending, Self::Failed, Self::Error]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+    }
+}
+
 /// One example.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Example {

@@ -85,14 +85,23 @@ impl Row {
     }
 }
 
-/// Prints rows: on a terminal as a table of these columns, otherwise as JSON lines. The last column
-/// is as wide as it wants to be.
+/// Prints rows: on a terminal as a table of these columns, otherwise as JSON lines.
 pub fn rows(columns: &[&str], rows: Vec<Row>) {
-    if !std::io::stdout().is_terminal() {
-        rows.iter()
-            .for_each(|row| line(&Value::Object(row.fields.clone()).to_string()));
-        return;
+    if std::io::stdout().is_terminal() {
+        table(columns, &rows);
+    } else {
+        json(&rows);
     }
+}
+
+/// Prints every field of the rows as JSON lines.
+pub fn json(rows: &[Row]) {
+    rows.iter()
+        .for_each(|row| line(&Value::Object(row.fields.clone()).to_string()));
+}
+
+/// Prints rows as a table of these columns. The last column is as wide as it wants to be.
+pub fn table(columns: &[&str], rows: &[Row]) {
     let titles: Vec<String> = columns
         .iter()
         .map(|name| name.to_uppercase().replace('_', " "))

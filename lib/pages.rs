@@ -127,6 +127,31 @@ pub fn all() -> Vec<Page> {
             ],
         },
         Page {
+            command: flags::command::<role::history::Options>(),
+            more: &[
+                "Tells what the database that rrr-persist fills knows of finished tasksets. JSON lines with \
+                     every field; `--format text` is a small table with sparklines. It needs no Redis.",
+                "A file is flaky when it passed, but not at once. `prune` removes tasksets with their outputs; \
+                     what was learned of run times stays.",
+            ],
+            exit_codes: &[],
+            examples: &[
+                (
+                    "The slowest files of two weeks:",
+                    "rrr-history slowest --since 14d --limit 10 --format text",
+                ),
+                (
+                    "Flaky files and the hosts where they failed:",
+                    "rrr-history flaky | jq -r '[.spec_file, .rate, .hosts[]] | @tsv'",
+                ),
+                ("The past of one file:", "rrr-history file spec/a_spec.rb"),
+                (
+                    "What would go, and then let it go:",
+                    "rrr-history prune --keep 30d --dry-run && rrr-history prune --keep 30d",
+                ),
+            ],
+        },
+        Page {
             command: flags::command::<role::list::Options>(),
             more: &[
                 "On a terminal it is a table of the main columns, elsewhere JSON lines with every field. \
@@ -171,12 +196,20 @@ pub fn all() -> Vec<Page> {
             command: flags::command::<role::persist::Options>(),
             more: &[
                 "Makes the record of each finished taskset durable, learns how long its files take, and then \
-                     lets its keys in Redis expire.",
+                     lets its keys in Redis expire. The rows are in the database, SQLite or PostgreSQL; outputs \
+                     and logs are in one JSON document a taskset in the log folder, named by a UUID, whose size \
+                     and SHA-256 the row has. Any number of persisters may share the queue; a kill at any point \
+                     leaves one record.",
+                "A database that does not answer is waited for. A taskset that fails while it answers (the disk \
+                     is full, say) is tried again with growing pauses, and after `--attempts` it goes to the dead \
+                     list with its keys left alone; `--retry-dead` takes it up again.",
+                "`--rebuild-estimates` gives a Redis that was wiped its run times back.",
             ],
             exit_codes: &[],
             examples: &[
                 ("A daemon:", "rrr-persist --log-dir /var/log/rrr"),
                 ("From cron:", "rrr-persist --drain --log-dir /var/log/rrr"),
+                ("For a fleet:", "rrr-persist --db postgres://rrr@db/rrr"),
             ],
         },
         Page {

@@ -132,6 +132,13 @@ pub fn refuse(store: &mut Store, queue: &str, message: &[u8], reason: &str) -> a
     Ok(())
 }
 
+static REVIVE: Script = lua!("revive");
+
+/// Puts the messages of the queue's dead list back; returns how many.
+pub fn revive(store: &mut Store, queue: &str) -> anyhow::Result<u64> {
+    store.call(|c, _| REVIVE.key(queue).key(key::dead(queue)).invoke(c))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

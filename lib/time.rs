@@ -9,6 +9,12 @@ pub fn now() -> String {
     Local::now().format(PROTOCOL).to_string()
 }
 
+/// Milliseconds since 1970 in the protocol's format, in UTC.
+pub fn protocol(unix_ms: i64) -> String {
+    let time = DateTime::<Utc>::from_timestamp_millis(unix_ms).unwrap_or_default();
+    time.format(PROTOCOL).to_string()
+}
+
 /// Reads a time that any implementation of the protocol wrote; `None` when it is not one.
 pub fn parse(text: &str) -> Option<DateTime<FixedOffset>> {
     if let Some(utc) = text.strip_suffix(" UTC") {
@@ -31,9 +37,33 @@ pub fn unix_ms() -> i64 {
     Utc::now().timestamp_millis()
 }
 
+/// Reads a span of time, `90m`, `12h`, `30d` or `8w`, as milliseconds.
+pub fn span(text: &str) -> Result<i64, String> {
+    let problem = || format!("'{text}' is no span of time: write 90m, 12h, 30d or 8w");
+    let at = text.len() - text.chars().next_back().map_or(0, char::len_utf8);
+    let minutes = match &text[at..] {
+        "m" => 1,
+        "h" => 60,
+        "d" => 24 * 60,
+        "w" => 7 * 24 * 60,
+        _ => return Err(problem()),
+    };
+    let number: u32 = text[..at].parse().map_err(|_| problem())?;
+    Ok(i64::from(number) * minutes * 60_000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_are_a_number_and_a_letter() {
+        assert_eq!(span("90m"), Ok(5_400_000));
+        assert_eq!(span("30d"), Ok(2_592_000_000));
+        for text in ["", "d", "30", "-1d", "1.5h", "30 d", "9999999999w", "3ü"] {
+            assert!(span(text).is_err(), "{text:?}");
+        }
+    }
 
     #[test]
     fn both_readings_name_the_same_moment() {

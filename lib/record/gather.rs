@@ -187,14 +187,13 @@ fn fetch(
 fn trial(key: TrialKey, pairs: Pairs) -> Trial {
     let mut hash = Hash::new(pairs);
     let (stdout, stderr) = (hash.bytes("stdout"), hash.bytes("stderr"));
-    // An array that we cannot read stays as it is, among the other fields.
-    let examples = hash
-        .0
-        .get("examples")
-        .and_then(|json| serde_json::from_slice::<Vec<Example>>(&json.0).ok());
-    if examples.is_some() {
-        hash.0.remove("examples");
-    }
+    let examples = hash.0.remove("examples").and_then(|json| {
+        let read = serde_json::from_slice::<Vec<Example>>(&json.0).ok();
+        if read.is_none() {
+            hash.0.insert("examples_raw".into(), json);
+        }
+        read
+    });
     Trial::read(hash, key, stdout, stderr, examples)
 }
 

@@ -4,6 +4,7 @@ pub mod arbiter;
 pub mod cancel;
 pub mod dispatch;
 pub mod fsck;
+pub mod history;
 pub mod list;
 pub mod local;
 pub mod persist;

@@ -86,7 +86,14 @@ impl Bench {
         match role {
             Role::Dispatch => new("rrr-dispatch"),
             Role::Arbiter => new("rrr-arbiter"),
-            Role::Persist => new("rrr-persist").arg("--log-dir").arg(self.records.path()),
+            Role::Persist => {
+                let db = format!(
+                    "sqlite:{}",
+                    self.server.folder().join("history.db").display()
+                );
+                let persist = new("rrr-persist").args(["--db", &db, "--log-dir"]);
+                persist.arg(self.records.path())
+            }
             Role::Worker => new("rrr-worker")
                 .args(["--worker-id", "w", "--slaves", "2", "--in-place"])
                 .arg(self.suite.path()),

@@ -129,7 +129,9 @@ impl Fleet {
     #[track_caller]
     pub fn start_persister(&mut self) {
         let tool = Tool::new(&self.url, "rrr-persist").arg("--log-dir");
-        self.persisters.push(tool.arg(self.log_dir()).spawn());
+        let db = format!("sqlite:{}", self.folder.path().join("history.db").display());
+        let tool = tool.arg(self.log_dir()).args(["--db", &db]);
+        self.persisters.push(tool.spawn());
     }
 
     /// Sends SIGTERM to those that still run and gives what is left of each: arbiters first, then

@@ -53,6 +53,7 @@ pub mod handle;
 pub mod invariants;
 pub mod link;
 pub mod output;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod random;

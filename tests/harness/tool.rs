@@ -55,6 +55,7 @@ impl Tool {
         let url = redis.redis_url();
         command.env("RRR_REDIS_URL", &url);
         command.env(TAG, &tag);
+        command.env("XDG_STATE_HOME", state_folder(&redis.redis_url()));
         command.process_group(0);
         die_with_the_test(&mut command);
         let name = program.file_name().unwrap_or(program.as_os_str());
@@ -153,6 +154,13 @@ impl Tool {
         }
         Running::new(self.name, self.tag, child)
     }
+}
+
+/// Where the tools of one Redis keep their state: beside its socket, so that it goes with it.
+fn state_folder(url: &str) -> std::path::PathBuf {
+    let socket = url.strip_prefix("unix://").map(Path::new);
+    let folder = socket.and_then(Path::parent).filter(|path| path.is_dir());
+    folder.map_or_else(|| "/nonexistent".into(), |path| path.join("state"))
 }
 
 fn configures_us(name: &OsString) -> bool {

@@ -1,0 +1,277 @@
+//! The database of finished tasksets: SQLite on one machine, PostgreSQL for a fleet, one schema.
+//!
+//! Only what both understand is used: `$1` parameters in order of appearance, BIGINT and TEXT.
+
+mod postgres;
+mod sqlite;
+
+use crate::cli;
+use crate::exit::{self, failure};
+use crate::record::Value;
+use anyhow::Context;
+use std::path::{Path, PathBuf};
+
+/// A row as it comes.
+pub type Row = Vec<Value>;
+
+/// Statements, in one of the two dialects.
+trait Sql {
+    /// Runs statements without parameters.
+    fn batch(&mut self, sql: &str) -> anyhow::Result<()>;
+    /// Runs one statement; returns how many rows it changed.
+    fn execute(&mut self, sql: &str, values: &[Value]) -> anyhow::Result<u64>;
+    /// Shows each row to `visit`, without keeping them.
+    fn query(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+        visit: &mut dyn FnMut(Row) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()>;
+    /// Adds many rows at once.
+    fn insert(&mut self, table: &str, columns: &[&str], rows: &[Row]) -> anyhow::Result<()>;
+    /// Begins a transaction that will write.
+    fn begin(&mut self) -> anyhow::Result<()>;
+    /// Waits until no other transaction holds the lock `name`, and holds it to the end of this one.
+    fn lock(&mut self, name: &str) -> anyhow::Result<()>;
+}
+
+/// A database that is open, with the current schema.
+pub struct Database(Box<dyn Sql>);
+
+/// Where the database is: `sqlite:PATH` or `postgres://…`.
+#[derive(Clone, Debug)]
+pub struct Url(String);
+
+/// How to reach the database.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Place {
+    /// Database: sqlite:PATH or postgres://… [default: sqlite:~/.local/state/rrr/history.db]
+    #[arg(long, value_name = "URL", env = "RRR_DB", hide_env_values = true)]
+    db: Option<String>,
+}
+
+impl Place {
+    /// The URL that was given, or the default below the state folder.
+    pub fn url(&self) -> anyhow::Result<Url> {
+        let given = self.db.clone().filter(|url| !url.is_empty());
+        let url = given
+            .unwrap_or_else(|| format!("sqlite:{}", state_folder().join("history.db").display()));
+        Url::new(url)
+    }
+}
+
+/// Where a tool keeps what outlives it: `$XDG_STATE_HOME/rrr`, or `~/.local/state/rrr`.
+pub fn state_folder() -> PathBuf {
+    std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .unwrap_or_else(|| {
+            let home = std::env::home_dir().unwrap_or_default();
+            home.join(".local/state")
+        })
+        .join("rrr")
+}
+
+impl Url {
+    /// Reads a URL.
+    pub fn new(url: String) -> anyhow::Result<Self> {
+        let path = url.strip_prefix("sqlite:");
+        let remote = ["postgres://", "postgresql://"];
+        if path.is_some_and(|path| !path.is_empty())
+            || remote.iter().any(|scheme| url.starts_with(scheme))
+        {
+            return Ok(Self(url));
+        }
+        Err(cli::usage(format!(
+            "'{}' is not the URL of a database",
+            Url(url).shown()
+        ))
+        .hint("use sqlite:PATH or postgres://USER@HOST/NAME")
+        .into())
+    }
+
+    /// Without its password, for messages.
+    pub fn shown(&self) -> String {
+        match (self.0.find("://"), self.0.rfind('@')) {
+            (Some(scheme), Some(at)) if at > scheme => {
+                format!("{}://{}", &self.0[..scheme], &self.0[at + 1..])
+            }
+            _ => self.0.clone(),
+        }
+    }
+
+    /// Opens the database, made when absent, and brings its schema up to date.
+    pub fn open(&self) -> anyhow::Result<Database> {
+        let sql: anyhow::Result<Box<dyn Sql>> = match self.0.strip_prefix("sqlite:") {
+            Some(path) => sqlite::open(Path::new(path)).map(|sql| Box::new(sql) as _),
+            None => postgres::open(&self.0).map(|sql| Box::new(sql) as _),
+        };
+        let mut database = Database(sql.map_err(|error| self.unreachable(&error))?);
+        database
+            .migrate()
+            .map_err(|error| match error.downcast_ref::<exit::Failure>() {
+                Some(_) => error,
+                None => self.unreachable(&error).into(),
+            })?;
+        Ok(database)
+    }
+
+    /// Opens the database to read it; `None` when nothing was ever persisted there.
+    pub fn open_existing(&self) -> anyhow::Result<Option<Database>> {
+        match self.0.strip_prefix("sqlite:") {
+            Some(path) if !Path::new(path).exists() => Ok(None),
+            _ => self.open().map(Some),
+        }
+    }
+
+    fn unreachable(&self, error: &anyhow::Error) -> exit::Failure {
+        failure(
+            exit::UNAVAILABLE,
+            format!("cannot use the database '{}': {error:#}", self.shown()),
+        )
+        .hint("pass --db sqlite:PATH or --db postgres://USER@HOST/NAME")
+    }
+}
+
+/// The changes of the schema, in order; the first is version 1.
+const MIGRATIONS: &[&str] = &[
+    include_str!("001_tasksets.sql"),
+    include_str!("002_examples_and_estimates.sql"),
+];
+
+impl Database {
+    fn migrate(&mut self) -> anyhow::Result<()> {
+        if self.version().ok() == Some(MIGRATIONS.len() as i64) {
+            return Ok(());
+        }
+        self.transaction(|db| {
+            db.lock("schema")?;
+            db.0.batch("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")?;
+            let version = db.version()?;
+            let known = MIGRATIONS.len() as i64;
+            if version > known {
+                return Err(cli::usage(format!(
+                    "the database has schema version {version}, this tool knows {known}"
+                ))
+                .hint("use the tools of the newer version")
+                .into());
+            }
+            for sql in &MIGRATIONS[version as usize..] {
+                db.0.batch(sql)?;
+            }
+            db.execute("DELETE FROM schema_version", &[])?;
+            db.execute(
+                "INSERT INTO schema_version VALUES ($1)",
+                &[Value::Number(known)],
+            )?;
+            Ok(())
+        })
+        .context("cannot bring the schema up to date")
+    }
+
+    fn version(&mut self) -> anyhow::Result<i64> {
+        let sql = "SELECT version FROM schema_version";
+        Ok(self
+            .rows(sql, &[])?
+            .first()
+            .map_or(0, |row| number(&row[0])))
+    }
+
+    /// Does `work` in one transaction: all of it, or nothing.
+    pub fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        self.0.begin()?;
+        let done = work(self).and_then(|done| {
+            crate::crash::point();
+            self.0.batch("COMMIT")?;
+            crate::crash::point();
+            Ok(done)
+        });
+        if done.is_err() {
+            // Its own failure says no more than the first one.
+            let _ = self.0.batch("ROLLBACK");
+        }
+        done
+    }
+
+    /// Waits until no other transaction holds the lock `name`, and holds it to the end of this one.
+    pub fn lock(&mut self, name: &str) -> anyhow::Result<()> {
+        self.0.lock(name)
+    }
+
+    /// Runs one statement; returns how many rows it changed.
+    pub fn execute(&mut self, sql: &str, values: &[Value]) -> anyhow::Result<u64> {
+        self.0.execute(sql, values)
+    }
+
+    /// Shows each row to `visit`, without keeping them.
+    pub fn query(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+        mut visit: impl FnMut(Row) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.0.query(sql, values, &mut visit)
+    }
+
+    /// All rows.
+    pub fn rows(&mut self, sql: &str, values: &[Value]) -> anyhow::Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        self.query(sql, values, |row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// Adds many rows at once.
+    pub fn insert(&mut self, table: &str, columns: &[&str], rows: &[Row]) -> anyhow::Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        crate::crash::point();
+        self.0.insert(table, columns, rows)
+    }
+}
+
+/// The number in a column; 0 for NULL.
+pub fn number(value: &Value) -> i64 {
+    match value {
+        Value::Number(number) => *number,
+        _ => 0,
+    }
+}
+
+/// The text in a column, if there is one.
+pub fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Text(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}

@@ -1,0 +1,138 @@
+//! PostgreSQL: the database that the machines of a fleet share.
+
+use super::{Row, Sql};
+use crate::record::Value;
+use postgres::fallible_iterator::FallibleIterator;
+use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+use postgres::{Client, Config, NoTls};
+use std::error::Error;
+use std::io::Write;
+use std::time::Duration;
+
+pub struct Postgres(Client);
+
+/// Connects; fails at once when there is no answer.
+pub fn open(url: &str) -> anyhow::Result<Postgres> {
+    let mut config: Config = url.parse()?;
+    config.connect_timeout(Duration::from_secs(5));
+    config.tcp_user_timeout(Duration::from_secs(30));
+    config.application_name("rrr");
+    let mut client = config.connect(NoTls)?;
+    // A migration that finds its table says so; nobody needs to hear.
+    client.batch_execute("SET client_min_messages = warning; SET TimeZone = 'UTC'")?;
+    Ok(Postgres(client))
+}
+
+impl ToSql for Value {
+    fn to_sql(
+        &self,
+        kind: &Type,
+        out: &mut bytes::BytesMut,
+    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        match self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Number(number) => number.to_sql(kind, out),
+            Self::Text(text) => text.to_sql(kind, out),
+        }
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        [Type::INT8, Type::TEXT].contains(kind)
+    }
+
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Value {
+    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(match *kind {
+            Type::INT8 => Self::Number(i64::from_sql(kind, raw)?),
+            _ => Self::Text(String::from_sql(kind, raw)?),
+        })
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self::Null)
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        [Type::INT8, Type::TEXT].contains(kind)
+    }
+}
+
+impl Sql for Postgres {
+    fn batch(&mut self, sql: &str) -> anyhow::Result<()> {
+        Ok(self.0.batch_execute(sql)?)
+    }
+
+    fn execute(&mut self, sql: &str, values: &[Value]) -> anyhow::Result<u64> {
+        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|v| v as _).collect();
+        Ok(self.0.execute(sql, &values)?)
+    }
+
+    fn query(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+        visit: &mut dyn FnMut(Row) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut rows = self.0.query_raw(sql, values)?;
+        while let Some(row) = rows.next()? {
+            let row: Result<Row, _> = (0..row.len()).map(|at| row.try_get(at)).collect();
+            visit(row?)?;
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, table: &str, columns: &[&str], rows: &[Row]) -> anyhow::Result<()> {
+        let sql = format!("COPY {table} ({}) FROM STDIN", columns.join(","));
+        let mut text = String::new();
+        let mut copy = self.0.copy_in(&sql)?;
+        for row in rows {
+            line(row, &mut text);
+            if text.len() > 1 << 16 {
+                copy.write_all(text.as_bytes())?;
+                text.clear();
+            }
+        }
+        copy.write_all(text.as_bytes())?;
+        copy.finish()?;
+        Ok(())
+    }
+
+    fn begin(&mut self) -> anyhow::Result<()> {
+        Ok(self.0.batch_execute("BEGIN")?)
+    }
+
+    fn lock(&mut self, name: &str) -> anyhow::Result<()> {
+        let name = format!("rrr {name}");
+        self.0
+            .execute("SELECT pg_advisory_xact_lock(hashtext($1))", &[&name])?;
+        Ok(())
+    }
+}
+
+/// A row in the text form of COPY.
+fn line(row: &[Value], out: &mut String) {
+    for (at, value) in row.iter().enumerate() {
+        if at > 0 {
+            out.push('\t');
+        }
+        match value {
+            Value::Null => out.push_str("\\N"),
+            Value::Number(number) => out.push_str(&number.to_string()),
+            Value::Text(text) => {
+                for c in text.chars() {
+                    match c {
+                        '\\' => out.push_str("\\\\"),
+                        '\t' => out.push_str("\\t"),
+                        '\n' => out.push_str("\\n"),
+                        '\r' => out.push_str("\\r"),
+                        c => out.push(c),
+                    }
+                }
+            }
+        }
+    }
+    out.push('\n');
+}

@@ -1,0 +1,100 @@
+//! SQLite: the database inside of the tool.
+
+use super::{Row, Sql};
+use crate::record::Value;
+use anyhow::Context;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, params_from_iter};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long one writer waits for another.
+const BUSY: Duration = Duration::from_secs(60);
+
+pub struct Sqlite(Connection);
+
+/// Opens the file, made with its folder when absent.
+pub fn open(path: &Path) -> anyhow::Result<Sqlite> {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
+    }
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    // Readers do not wait for the writer, and a commit is on the disk when it returns.
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    Ok(Sqlite(connection))
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Number(number) => ValueRef::Integer(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
+}
+
+fn value(value: ValueRef<'_>) -> anyhow::Result<Value> {
+    Ok(match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Number(number),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        other => anyhow::bail!("unexpected {:?} in the database", other.data_type()),
+    })
+}
+
+impl Sql for Sqlite {
+    fn batch(&mut self, sql: &str) -> anyhow::Result<()> {
+        Ok(self.0.execute_batch(sql)?)
+    }
+
+    fn execute(&mut self, sql: &str, values: &[Value]) -> anyhow::Result<u64> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        Ok(statement.execute(params_from_iter(values))? as u64)
+    }
+
+    fn query(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+        visit: &mut dyn FnMut(Row) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        let columns = statement.column_count();
+        let mut rows = statement.query(params_from_iter(values))?;
+        while let Some(row) = rows.next()? {
+            let row: anyhow::Result<Row> = (0..columns).map(|at| value(row.get_ref(at)?)).collect();
+            visit(row?)?;
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, table: &str, columns: &[&str], rows: &[Row]) -> anyhow::Result<()> {
+        let places = vec!["?"; columns.len()].join(",");
+        let sql = format!(
+            "INSERT INTO {table} ({}) VALUES ({places})",
+            columns.join(",")
+        );
+        let mut statement = self.0.prepare_cached(&sql)?;
+        for row in rows {
+            statement.execute(params_from_iter(row))?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> anyhow::Result<()> {
+        // The write lock from the start: who waits for it has not read anything that may change.
+        Ok(self.0.execute_batch("BEGIN IMMEDIATE")?)
+    }
+
+    fn lock(&mut self, _name: &str) -> anyhow::Result<()> {
+        // The one write lock covers everything.
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! Reading a record back: whole from its file, or without outputs from the rows.
+
+use crate::db::{Database, Row, number, text};
+use crate::example::{self, Example};
+use crate::key::TasksetKey;
+use crate::log_store::{Folder, Stored};
+use crate::record::{self, Bytes, Document, Other, Slave, Task, Taskset, Trial, Value, WorkerLog};
+use anyhow::Context;
+use std::collections::HashMap;
+
+/// The record of `key`, the same that Redis had. When its file cannot be read (it is on another
+/// machine, say) outputs and logs are empty, and the second value says why.
+pub fn load(
+    db: &mut Database,
+    folder: &Folder,
+    key: &TasksetKey,
+) -> anyhow::Result<Option<(Document, Option<String>)>> {
+    let sql = format!(
+        "SELECT id, log_file, log_size, log_digest, other, {} FROM tasksets WHERE key = $1",
+        Taskset::COLUMNS.join(", ")
+    );
+    let Some(row) = db.rows(&sql, &[key.as_str().into()])?.pop() else {
+        return Ok(None);
+    };
+    let stored = Stored {
+        size: number(&row[2]) as u64,
+        digest: text(&row[3]).unwrap_or_default(),
+    };
+    let problem = match text(&row[1]).map(|file| folder.read(&file, &stored)) {
+        Some(Ok(bytes)) => return Ok(Some((serde_json::from_slice(&bytes)?, None))),
+        Some(Err(error)) => format!("{error:#}"),
+        None => "its outputs were removed".to_owned(),
+    };
+    let document = from_rows(db, key, row)?;
+    Ok(Some((document, Some(problem))))
+}
+
+fn other(value: &Value) -> anyhow::Result<Other> {
+    match text(value) {
+        Some(json) => {
+            let mut json = serde_json::Deserializer::from_str(&json);
+            Ok(record::fields::other::deserialize(&mut json)?)
+        }
+        None => Ok(Other::new()),
+    }
+}
+
+fn from_rows(db: &mut Database, key: &TasksetKey, row: Row) -> anyhow::Result<Document> {
+    let id = row[0].clone();
+    let fields = other(&row[4])?;
+    let taskset = Taskset::from_values(&mut row.into_iter().skip(5), fields);
+    let mut examples = examples(db, &id)?;
+    let mut trials: HashMap<i64, Vec<Trial>> = HashMap::new();
+    each(db, &id, "trials", "task", Trial::COLUMNS, |row| {
+        let (task, position) = (number(&row[0]), number(&row[1]));
+        let key = text(&row[2]).unwrap_or_default().parse()?;
+        let fields = other(&row[3])?;
+        trials.entry(task).or_default().push(Trial::from_values(
+            &mut row.into_iter().skip(4),
+            fields,
+            key,
+            Bytes::default(),
+            Bytes::default(),
+            examples.remove(&(task, position)),
+        ));
+        Ok(())
+    })?;
+    let mut tasks = Vec::new();
+    each(db, &id, "tasks", "position", Task::COLUMNS, |row| {
+        let key = text(&row[2]).unwrap_or_default().parse()?;
+        let trials = trials.remove(&number(&row[0])).unwrap_or_default();
+        let fields = other(&row[3])?;
+        let mut values = row.into_iter().skip(4);
+        tasks.push(Task::from_values(&mut values, fields, key, trials));
+        Ok(())
+    })?;
+    let mut slaves = Vec::new();
+    each(db, &id, "slaves", "position", Slave::COLUMNS, |row| {
+        let key = text(&row[2]).unwrap_or_default().parse()?;
+        let fields = other(&row[3])?;
+        let mut values = row.into_iter().skip(4);
+        slaves.push(Slave::from_values(
+            &mut values,
+            fields,
+            key,
+            Bytes::default(),
+        ));
+        Ok(())
+    })?;
+    let mut worker_logs = Vec::new();
+    let columns = WorkerLog::COLUMNS;
+    each(db, &id, "worker_logs", "position", columns, |row| {
+        let key = text(&row[2]).unwrap_or_default();
+        let fields = other(&row[3])?;
+        let mut values = row.into_iter().skip(4);
+        worker_logs.push(WorkerLog::from_values(
+            &mut values,
+            fields,
+            key,
+            Bytes::default(),
+        ));
+        Ok(())
+    })?;
+    Ok(Document {
+        key: key.clone(),
+        taskset,
+        log: Bytes::default(),
+        tasks,
+        slaves,
+        worker_logs,
+    })
+}
+
+/// Shows the rows of one taskset, in order: first number, position, key, other, then `columns`.
+fn each(
+    db: &mut Database,
+    id: &Value,
+    table: &str,
+    first: &str,
+    columns: &[&str],
+    visit: impl FnMut(Row) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let columns = columns.join(", ");
+    let sql = format!(
+        "SELECT {first}, position, key, other, {columns} FROM {table}
+         WHERE taskset_id = $1 ORDER BY {first}, position"
+    );
+    db.query(&sql, std::slice::from_ref(id), visit)
+        .with_context(|| format!("cannot read the table {table}"))
+}
+
+fn examples(db: &mut Database, id: &Value) -> anyhow::Result<HashMap<(i64, i64), Vec<Example>>> {
+    let mut found: HashMap<(i64, i64), Vec<Example>> = HashMap::new();
+    let sql = "SELECT task, trial, id, name, file, line, status, duration_ms, message
+               FROM examples WHERE taskset_id = $1 ORDER BY task, trial, position";
+    db.query(sql, std::slice::from_ref(id), |row| {
+        let at = (number(&row[0]), number(&row[1]));
+        let status = text(&row[6]).unwrap_or_default();
+        let number = |value: &Value| match value {
+            Value::Number(number) => Some(*number as u64),
+            _ => None,
+        };
+        found.entry(at).or_default().push(Example {
+            id: text(&row[2]).unwrap_or_default(),
+            name: text(&row[3]).unwrap_or_default(),
+            file: text(&row[4]),
+            line: number(&row[5]),
+            status: example::Status::parse(&status).unwrap_or(example::Status::Error),
+            duration_ms: number(&row[7]),
+            message: text(&row[8]),
+        });
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// The name of the file with the record of `key`, in the log folder.
+pub fn log_file(db: &mut Database, key: &TasksetKey) -> anyhow::Result<Option<String>> {
+    let sql = "SELECT log_file FROM tasksets WHERE key = $1";
+    let rows = db.rows(sql, &[key.as_str().into()])?;
+    Ok(rows.first().and_then(|row| text(&row[0])))
+}

@@ -1,0 +1,16 @@
+//! The history: what the database and the log folder hold of finished tasksets.
+//!
+//! Written by rrr-persist ([`save`]) and `rrr-history prune`; read by rrr-history, and by rrr-show
+//! when Redis has let a taskset go ([`load`]).
+
+mod files;
+mod load;
+mod prune;
+mod runs;
+mod save;
+
+pub use files::{File, Files, sparkline};
+pub use load::{load, log_file};
+pub use prune::{Candidate, candidates, remove, sweep};
+pub use runs::{Filter, Run, Try, failed_examples, runs, tasksets};
+pub use save::{Saved, clear_loose, save};

@@ -1,0 +1,125 @@
+//! A real PostgreSQL of its own, in a temporary folder, on a Unix socket.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::wait::{PATIENCE, eventually};
+
+/// A cluster; its server is stopped, and its folder removed, on drop.
+pub struct Postgres {
+    folder: tempfile::TempDir,
+    server: Mutex<Option<Child>>,
+}
+
+/// Debian keeps the server's programs off PATH.
+fn program(name: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter();
+    let mut found: Vec<PathBuf> = versions
+        .flatten()
+        .flatten()
+        .map(|version| version.path().join("bin").join(name))
+        .filter(|path| path.exists())
+        .collect();
+    found.sort();
+    found.pop().unwrap_or_else(|| name.into())
+}
+
+/// The server refuses to be root: then it is `postgres`, whom the package brings along.
+fn as_server(program: &Path) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        let mut command = Command::new(program);
+        super::handle::die_with_the_test(&mut command);
+        return command;
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+        .args(["--pdeathsig", "QUIT", "--"])
+        .arg(program);
+    command
+}
+
+impl Postgres {
+    /// Makes a cluster and starts it.
+    #[track_caller]
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        if rustix::process::geteuid().is_root() {
+            let chown = Command::new("chown")
+                .arg("postgres")
+                .arg(folder.path())
+                .status();
+            assert!(chown.unwrap().success(), "a user 'postgres' is needed");
+        }
+        let made = as_server(&program("initdb"))
+            .args(["--auth=trust", "--username=rrr", "--no-sync", "-E", "UTF8"])
+            .args(["--locale=C", "-D"])
+            .arg(folder.path().join("data"))
+            .current_dir("/")
+            .output()
+            .expect("initdb: Debian's package postgresql");
+        assert!(made.status.success(), "{made:?}");
+        let postgres = Self {
+            folder,
+            server: Mutex::new(None),
+        };
+        postgres.run();
+        postgres
+    }
+
+    /// Starts the server again.
+    #[track_caller]
+    pub fn run(&self) {
+        let mut command = as_server(&program("postgres"));
+        command
+            .arg("-D")
+            .arg(self.folder.path().join("data"))
+            .arg("-k")
+            .arg(self.folder.path())
+            .args(["-c", "listen_addresses=", "-c", "fsync=off"])
+            .current_dir("/")
+            .process_group(0)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        *self.server.lock().unwrap() = Some(command.spawn().expect("postgres"));
+        eventually(PATIENCE, "PostgreSQL answers", || self.try_client());
+    }
+
+    /// For `--db`.
+    pub fn url(&self) -> String {
+        let folder = self.folder.path().display();
+        format!("postgres://rrr@localhost/postgres?host={folder}")
+    }
+
+    fn try_client(&self) -> Option<postgres::Client> {
+        let mut config: postgres::Config = self.url().parse().unwrap();
+        // What the URL has before the folder is only there for its form.
+        config.host_path(self.folder.path());
+        config.connect(postgres::NoTls).ok()
+    }
+
+    /// A connection of the test's own.
+    #[track_caller]
+    pub fn client(&self) -> postgres::Client {
+        self.try_client().expect("PostgreSQL answers")
+    }
+
+    /// Ends the server at once, as a crash would; the data stays.
+    pub fn stop(&self) {
+        if let Some(mut server) = self.server.lock().unwrap().take() {
+            let pid = Pid::from_raw(server.id() as i32).unwrap();
+            let _ = kill_process(pid, Signal::QUIT);
+            let _ = server.wait();
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

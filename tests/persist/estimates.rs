@@ -1,0 +1,117 @@
+//! The next run is faster: files are ordered by what they took.
+
+use crate::bench::Bench;
+use crate::harness::*;
+
+fn estimate(bench: &Bench, file: &str) -> (Option<String>, Option<String>) {
+    let get = |hash| bench.server.hget(hash, file);
+    (
+        get("rrrspec:estimate_sec:default"),
+        get("rrrspec:estimate_ms:default"),
+    )
+}
+
+fn pair(sec: &str, ms: &str) -> (Option<String>, Option<String>) {
+    (Some(sec.into()), Some(ms.into()))
+}
+
+#[test]
+fn estimates_are_learned_from_passes_and_one_outlier_does_not_rule() {
+    for bench in Bench::both() {
+        for (run, ms) in [100, 110, 90_000, 105].into_iter().enumerate() {
+            let at = format!("2026-01-0{} 10:00:00 +0000", run + 1);
+            let files = ["a", "red", "pending"];
+            let taskset = bench.ended_at(&format!("t{run}"), &files, "failed", &at);
+            bench.tried(
+                &taskset,
+                "a",
+                "passed",
+                &[("failed", 7, "w"), ("passed", ms, "w")],
+            );
+            bench.tried(
+                &taskset,
+                "red",
+                "failed",
+                &[("failed", 1, "w"), ("error", 1, "w")],
+            );
+            bench.tried(&taskset, "pending", "pending", &[("pending", 2_001, "w")]);
+            bench.drain();
+        }
+        assert_eq!(estimate(&bench, "a"), pair("1", "105"), "{}", bench.url());
+        assert_eq!(estimate(&bench, "pending"), pair("3", "2001"));
+        assert_eq!(estimate(&bench, "red"), (None, None));
+    }
+}
+
+#[test]
+fn a_redis_that_was_wiped_gets_its_estimates_back() {
+    for bench in Bench::both() {
+        for (run, ms) in [1_000, 5_000, 5_500].into_iter().enumerate() {
+            let at = format!("2026-01-0{} 10:00:00 +0000", run + 1);
+            let taskset = bench.ended_at(&format!("t{run}"), &["a", "b"], "succeeded", &at);
+            bench.tried(&taskset, "a", "passed", &[("passed", ms, "w")]);
+            if run == 0 {
+                bench.tried(&taskset, "b", "passed", &[("passed", 9_000, "w")]);
+            }
+            bench.drain();
+        }
+        let before = (estimate(&bench, "a"), estimate(&bench, "b"));
+        assert_eq!(before, (pair("5", "5000"), pair("9", "9000")));
+        bench.server.run::<String>(&["FLUSHALL"]);
+        bench.db().execute("DELETE FROM estimates", &[]).unwrap();
+        let rebuilt = bench.persister().arg("--rebuild-estimates").run();
+        assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
+        assert_eq!(output::json_lines(&rebuilt.stdout)[0]["estimates"], 2);
+        assert_eq!((estimate(&bench, "a"), estimate(&bench, "b")), before);
+    }
+}
+
+#[test]
+fn the_second_run_starts_with_the_longest_files_of_the_first() {
+    let bench = Bench::sqlite();
+    let suite = Suite::new();
+    let times = [
+        ("a", 300),
+        ("b", 9_000),
+        ("c", 40_000),
+        ("d", 1_200),
+        ("e", 300),
+    ];
+    let names: Vec<&str> = times.iter().map(|(name, _)| *name).collect();
+    for name in &names {
+        suite.file(name, "");
+    }
+    let first = bench.ended("first", &names, "succeeded");
+    for (name, ms) in times {
+        bench.tried(&first, name, "passed", &[("passed", ms, "w")]);
+    }
+    bench.drain();
+    suite.file("new", "");
+    let key = bench
+        .tool("rrr-submit")
+        .args([
+            "--no-rsync",
+            "--key-only",
+            "a",
+            "b",
+            "c",
+            "d",
+            "e",
+            "new",
+            "--",
+            "sh",
+            "{}",
+        ])
+        .dir(suite.path())
+        .run();
+    assert_eq!(key.code, Some(0), "{key:?}");
+    let queue = bench
+        .server
+        .list(&format!("{}:task_queue", key.stdout.trim()));
+    let order: Vec<&str> = queue
+        .iter()
+        .filter_map(|task| task.rsplit(':').next())
+        .collect();
+    assert_eq!(order[0], "new", "an unknown file may be the longest");
+    assert_eq!(order[1..4], ["c", "b", "d"], "then the longest first");
+}

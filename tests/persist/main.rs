@@ -1,0 +1,13 @@
+//! rrr-persist and rrr-history: one record of each taskset, exact to the byte, whatever happens,
+//! in SQLite and in PostgreSQL alike.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod bench;
+mod deaths;
+mod estimates;
+mod history;
+mod records;
+mod troubles;
+mod upgrades;
