@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 /// The library's names, as short as they are used here.
 pub mod rr {
+    pub use rrr::cli::Redis;
     pub use rrr::db::{Database, Url, number, text};
     pub use rrr::history;
     pub use rrr::key::TasksetKey;
@@ -70,7 +71,7 @@ impl Bench {
     }
 
     pub fn store(&self) -> rr::Store {
-        rr::Store::connect(&self.server.url(), None).unwrap()
+        rr::Redis::at(self.server.url()).connect().unwrap()
     }
 
     pub fn db(&self) -> Database {
