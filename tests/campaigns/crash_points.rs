@@ -253,6 +253,7 @@ fn run(points: &[Point]) -> (bool, Vec<String>) {
             wrong.push(format!("the submitter: {end:#?}"));
         }
         wrong.extend(bench.violations());
+        wrong.extend(invariants::findings(&bench.server));
     }
     if !wrong.is_empty() {
         let seen = bench.proxy.transcript();

@@ -56,7 +56,8 @@ impl Bench {
         let taskset = receipt["taskset"].as_str().unwrap();
         self.worker.term();
         self.worker.wait(PATIENCE).expect_code(0);
-        let wrong = invariants::violations(&self.server.dump_keys(), taskset);
+        let mut wrong = invariants::violations(&self.server.dump_keys(), taskset);
+        wrong.extend(invariants::findings(&self.server));
         assert!(wrong.is_empty(), "{wrong:#?}");
         self.fleet.stop().into_iter().for_each(|end| {
             end.expect_code(0);

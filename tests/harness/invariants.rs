@@ -3,6 +3,17 @@
 use serde_json::Value;
 
 use super::dump::Keys;
+use super::server::Server;
+use super::tool::Tool;
+
+/// What `rrr-fsck` finds in a Redis where nothing moves any more.
+#[track_caller]
+pub fn findings(server: &Server) -> Vec<String> {
+    let fsck = Tool::new(server, "rrr-fsck").args(["--pause", "0"]).run();
+    let found: Vec<String> = fsck.stdout.lines().map(str::to_owned).collect();
+    assert_eq!(fsck.code, Some(i32::from(!found.is_empty())), "{fsck:#?}");
+    found
+}
 
 /// What is wrong with a taskset that has succeeded or failed, in a dump of all keys.
 pub fn violations(keys: &Keys, taskset: &str) -> Vec<String> {

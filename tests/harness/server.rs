@@ -117,6 +117,15 @@ impl Server {
         format!("unix://{}{query}", self.socket().display())
     }
 
+    /// The URL of its TCP port, with the password if it has one.
+    #[track_caller]
+    pub fn tcp_url(&self) -> String {
+        assert!(self.options.tcp, "start it with Server::options().tcp()");
+        let password = self.options.password.as_ref().map(|p| format!(":{p}@"));
+        let password = password.unwrap_or_default();
+        format!("redis://{password}127.0.0.1:{}", self.port)
+    }
+
     /// Its Unix socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("redis.sock")
@@ -178,6 +187,16 @@ impl Server {
     pub fn restart(&self) {
         self.stop();
         self.start();
+    }
+
+    /// Stops its process (SIGSTOP): connections stay open, nothing answers.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a paused server go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Takes the last `bytes` bytes from the append-only file of a server that does not run.
