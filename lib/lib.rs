@@ -47,6 +47,7 @@ pub mod task;
 pub mod taskset;
 pub mod time;
 pub mod trial;
+pub mod trust;
 pub mod view;
 pub mod worker;
 pub mod worker_log;

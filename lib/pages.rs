@@ -152,6 +152,16 @@ pub fn all() -> Vec<Page> {
             ],
         },
         Page {
+            command: flags::command::<role::keygen::Options>(),
+            more: &[
+                "Whoever has the secret key can have workers run anything: keep it where tasksets are \
+                     submitted (rrr-submit --sign-key FILE). A worker that is started with --trust and a file \
+                     of public keys, one a line, runs nothing else. See rrr-deploy(7).",
+            ],
+            exit_codes: &[],
+            examples: &[("A key for the build server:", "rrr-keygen ci.key")],
+        },
+        Page {
             command: flags::command::<role::list::Options>(),
             more: &[
                 "On a terminal it is a table of the main columns, elsewhere JSON lines with every field. \

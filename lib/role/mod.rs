@@ -5,6 +5,7 @@ pub mod cancel;
 pub mod dispatch;
 pub mod fsck;
 pub mod history;
+pub mod keygen;
 pub mod list;
 pub mod local;
 pub mod persist;

@@ -6,8 +6,8 @@
 use super::CONNECT_TIMEOUT;
 use crate::exit::{self, Failure, failure};
 use redis::{
-    Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates,
+    Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, TlsCertificates,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -228,11 +228,17 @@ impl Address {
         let encrypted = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         let client = if encrypted {
             let files = self.tls.read().map_err(|bad| not_now(bad.message))?;
-            Client::build_with_tls(info, files)?
+            Client::build_with_tls(info, files).map_err(|error| not_now(error.to_string()))?
         } else {
             Client::open(info)?
         };
-        let mut connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
+        // A certificate that was renewed half-way does not match its key for a moment.
+        let mut connection = client
+            .get_connection_with_timeout(CONNECT_TIMEOUT)
+            .map_err(|error| match error.kind() {
+                ErrorKind::InvalidClientConfig => not_now(error.to_string()).into(),
+                _ => error,
+            })?;
         connection.set_read_timeout(Some(answer))?;
         connection.set_write_timeout(Some(answer))?;
         if let Some(password) = login.password() {

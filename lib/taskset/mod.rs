@@ -77,6 +77,28 @@ pub struct Request {
     pub least_timeout_sec: u64,
 }
 
+impl Request {
+    /// The fields of the taskset that say so, as the protocol writes them.
+    pub fn fields(&self) -> HashMap<String, String> {
+        [
+            ("rsync_name", self.rsync_name.clone()),
+            ("setup_command", self.setup_command.clone()),
+            ("slave_command", self.slave_command.clone()),
+            ("worker_type", self.worker_type.clone()),
+            ("taskset_class", self.taskset_class.clone()),
+            ("max_workers", self.max_workers.to_string()),
+            ("max_trials", self.max_trials.to_string()),
+            (
+                "unknown_spec_timeout_sec",
+                self.unknown_spec_timeout_sec.to_string(),
+            ),
+            ("least_timeout_sec", self.least_timeout_sec.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+}
+
 /// A taskset's hash as it stands in Redis.
 #[derive(Clone, Debug, Default)]
 pub struct Record(pub HashMap<String, String>);

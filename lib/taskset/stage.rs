@@ -1,9 +1,9 @@
 //! Writing a taskset, and handing it over: what rrr-submit and rrr-local do.
 
-use super::Request;
 use crate::key::{self, TasksetKey};
 use crate::store::{Store, script::Script};
 use crate::{lua, time};
+use std::collections::HashMap;
 
 static STAGE: Script = lua!("stage");
 static STAGE_TASKS: Script = lua!("stage_tasks");
@@ -13,34 +13,27 @@ const STAGED: u64 = 3600;
 /// Tasks written in one step: keeps a script under 5 ms.
 const CHUNK: usize = 500;
 
-/// Writes a taskset that nobody acts on yet. It expires after an hour unless it is activated, and
+/// Writes a taskset of these fields that nobody acts on yet. It expires after an hour unless it is activated, and
 /// all its other keys live 14 days from now (K4).
 pub fn stage(
     store: &mut Store,
     taskset: &TasksetKey,
-    request: &Request,
+    fields: &HashMap<String, String>,
     tasks: &[(String, Option<u64>)],
 ) -> anyhow::Result<()> {
+    let mut fields: Vec<(&str, &str)> = fields
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.as_str()))
+        .collect();
     let created_at = time::now();
-    let texts = [
-        ("rsync_name", request.rsync_name.as_str()),
-        ("setup_command", &request.setup_command),
-        ("slave_command", &request.slave_command),
-        ("worker_type", &request.worker_type),
-        ("taskset_class", &request.taskset_class),
-        ("created_at", &created_at),
-    ];
-    let numbers = [
-        ("max_workers", u64::from(request.max_workers)),
-        ("max_trials", u64::from(request.max_trials)),
-        ("unknown_spec_timeout_sec", request.unknown_spec_timeout_sec),
-        ("least_timeout_sec", request.least_timeout_sec),
-        ("succeeded_count", 0),
-        ("failed_count", 0),
-    ];
+    fields.extend([
+        ("created_at", created_at.as_str()),
+        ("succeeded_count", "0"),
+        ("failed_count", "0"),
+    ]);
     store.call(|c, _| {
         let mut call = STAGE.key(taskset);
-        call.arg(STAGED).arg(&texts[..]).arg(&numbers[..]);
+        call.arg(STAGED).arg(&fields[..]);
         call.invoke::<u8>(c)
     })?;
     let mut written = 0;

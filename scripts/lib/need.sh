@@ -58,7 +58,8 @@ package_of() {
         redis-cli) echo redis-tools ;;
         rspec) echo ruby-rspec ;;
         pgrep | ps) echo procps ;;
-        flock | setsid) echo util-linux ;;
+        flock | setpriv | setsid | unshare) echo util-linux ;;
+        systemd-analyze) echo systemd ;;
         xmllint) echo libxml2-utils ;;
         *) echo "$1" ;;
     esac

@@ -87,11 +87,11 @@ fn q2_a_submission_that_comes_twice_changes_nothing_once_it_is_handed_over() {
         least_timeout_sec: 1,
     };
     let tasks: Vec<_> = (0..1200).map(|n| (format!("t{n}"), Some(n))).collect();
-    taskset::stage(&mut store, &key, &request, &tasks).unwrap();
-    taskset::stage(&mut store, &key, &request, &tasks[..1000]).unwrap_err();
+    taskset::stage(&mut store, &key, &request.fields(), &tasks).unwrap();
+    taskset::stage(&mut store, &key, &request.fields(), &tasks[..1000]).unwrap_err();
     taskset::activate(&mut store, &key, "me", tasks.len(), false).unwrap();
     let before = dump::lines(&server.dump_keys());
-    taskset::stage(&mut store, &key, &request, &tasks).unwrap_err();
+    taskset::stage(&mut store, &key, &request.fields(), &tasks).unwrap_err();
     taskset::activate(&mut store, &key, "me", tasks.len(), false).unwrap();
     assert_eq!(dump::lines(&server.dump_keys()), before);
     assert_eq!(server.run::<i64>(&["TTL", "rrrspec:taskset:t"]), -1);

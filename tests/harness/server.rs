@@ -126,6 +126,11 @@ impl Server {
         format!("redis://{password}127.0.0.1:{}", self.port)
     }
 
+    /// The port it listens on with [`Options::tcp`].
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its Unix socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("redis.sock")
@@ -315,10 +320,14 @@ impl Drop for Server {
         if std::thread::panicking() {
             eprintln!("--- log of redis-server\n{}", self.log());
         }
-        let refused = match (guise::guise(), self.try_conn()) {
-            (Guise::Acl, Ok(mut conn)) => guise::refusals(&mut conn),
-            _ => Vec::new(),
+        let refused = match guise::guise() {
+            Guise::Acl => {
+                self.signal(Signal::CONT);
+                self.try_conn().map(|mut conn| guise::refusals(&mut conn))
+            }
+            _ => Ok(Vec::new()),
         };
+        let refused = refused.unwrap_or_default();
         if let Some(mut child) = self.lock().take() {
             let _ = child.kill();
             let _ = child.wait();

@@ -45,7 +45,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     house.start(role("rrr-dispatch", &url)?)?;
     house.start(worker(&options, &url)?)?;
     let taskset = TasksetKey::fresh();
-    submit::submit(&mut store, &taskset, &request, tasks, false)?;
+    submit::submit(&mut store, &taskset, &request, tasks, false, None)?;
     let follow = Follow {
         taskset: &taskset,
         limit: options.timeout.map(Duration::from_secs),

@@ -10,7 +10,7 @@ use crate::follow::{self, Follow, OnInterrupt};
 use crate::key::{self, TasksetKey};
 use crate::store::Store;
 use crate::taskset::{self, Record, Request};
-use crate::{cli, event, exit, out, schedule, view};
+use crate::{cli, event, exit, out, schedule, time, trust, view};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +64,23 @@ pub struct Options {
     /// Do not send the tree: the workers have it
     #[arg(long)]
     no_rsync: bool,
+    /// Sign the taskset with the secret key in FILE (rrr-keygen)
+    #[arg(
+        long,
+        value_name = "FILE",
+        hide_short_help = true,
+        hide_long_help = true
+    )]
+    sign_key: Option<PathBuf>,
+    /// How long the signature holds
+    #[arg(
+        long,
+        value_name = "SEC",
+        default_value_t = 86_400,
+        hide_short_help = true,
+        hide_long_help = true
+    )]
+    sign_for: u64,
     #[command(flatten)]
     redis: cli::Redis,
 }
@@ -122,6 +139,13 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             .hint("pass --packaging-dir, or --no-rsync when the workers have the tree")
             .into());
     }
+    let signing = match &options.sign_key {
+        Some(path) => Some(Signing {
+            signer: trust::Signer::load(path)?,
+            seconds: options.sign_for,
+        }),
+        None => None,
+    };
     let mut store = options.redis.connect()?;
     store.set_patience(Duration::from_secs(10));
     let (request, tasks) = match (named, &options.rerun_failed) {
@@ -136,7 +160,15 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         }
         sent?;
     }
-    submit(&mut store, &taskset, &request, tasks, !options.no_rsync)?;
+    let locked = !options.no_rsync;
+    submit(
+        &mut store,
+        &taskset,
+        &request,
+        tasks,
+        locked,
+        signing.as_ref(),
+    )?;
     if options.follow {
         let follow = Follow {
             taskset: &taskset,
@@ -167,6 +199,12 @@ fn announce(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Who signs, and for how many seconds.
+pub struct Signing {
+    signer: trust::Signer,
+    seconds: u64,
+}
+
 /// Completes the estimates, orders the tasks, writes the taskset and hands it over.
 pub fn submit(
     store: &mut Store,
@@ -174,12 +212,22 @@ pub fn submit(
     request: &Request,
     mut tasks: Vec<Task>,
     locked: bool,
+    signing: Option<&Signing>,
 ) -> anyhow::Result<()> {
     let known = taskset::estimates(store, &request.taskset_class)?;
     for (file, estimate) in &mut tasks {
         *estimate = estimate.or_else(|| known.get(file.as_str()).copied());
     }
     schedule::order(&mut tasks);
-    taskset::stage(store, taskset, request, &tasks)?;
+    let mut fields = request.fields();
+    if let Some(signing) = signing {
+        let digest = trust::digest(tasks.iter().map(|(file, _)| file.as_str()));
+        fields.insert("tasks_digest".into(), digest);
+        let now = time::unix_ms() / 1000;
+        signing
+            .signer
+            .sign(taskset, &mut fields, now, signing.seconds);
+    }
+    taskset::stage(store, taskset, &fields, &tasks)?;
     taskset::activate(store, taskset, &request.rsync_name, tasks.len(), locked)
 }

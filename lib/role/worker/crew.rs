@@ -5,6 +5,7 @@ use super::{CannotRun, Worker};
 use crate::child::{environment, reap};
 use crate::heartbeat::Heartbeat;
 use crate::key::TasksetKey;
+use crate::role::slave;
 use crate::{notify, stop};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::path::Path;
@@ -22,6 +23,7 @@ impl Worker {
         taskset: &TasksetKey,
         command: &str,
         folder: &Path,
+        signed: Option<&Path>,
     ) -> anyhow::Result<()> {
         let setup_left = reap::children();
         let mut slots: Vec<Slot> = (0..self.card.slaves).map(Slot::new).collect();
@@ -36,7 +38,7 @@ impl Worker {
                     slot.bury(&mut self.store, taskset, status)?;
                 }
                 if slot.is_due() && !must_leave && slot.hopeless().is_none() {
-                    self.start(slot, taskset, command, folder)?;
+                    self.start(slot, taskset, command, folder, signed)?;
                 }
             }
             if let Some(epitaph) = slots.iter().find_map(Slot::hopeless)
@@ -69,6 +71,7 @@ impl Worker {
         taskset: &TasksetKey,
         command: &str,
         folder: &Path,
+        signed: Option<&Path>,
     ) -> anyhow::Result<()> {
         let nonce = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
         let mut path = std::env::current_exe()?
@@ -107,6 +110,10 @@ impl Worker {
             .env("SLAVE_NUMBER", slot.number().to_string())
             .env("TEST_ENV_NUMBER", test_env_number);
         self.options.redis.pass_on(&mut shell);
+        match signed {
+            Some(list) => shell.env(slave::SIGNED_TASKS, list),
+            None => shell.env_remove(slave::SIGNED_TASKS),
+        };
         slot.start(&mut shell, nonce)
             .map_err(|error| CannotRun(format!("cannot run the slave command: {error}")))?;
         Ok(())

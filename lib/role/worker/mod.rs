@@ -10,12 +10,14 @@ mod slot;
 
 use crate::child::{self, Supervisor, reap};
 use crate::heartbeat::Heartbeat;
-use crate::key::{TasksetKey, WorkerKey};
+use crate::key::{TaskKey, TasksetKey, WorkerKey};
 use crate::store::Store;
 use crate::taskset::{self, Record};
+use crate::trust::Trust;
 use crate::worker::{self, Accepted, Card};
-use crate::{cli, exit, notify, queue, stop, worker_log};
+use crate::{cli, exit, notify, queue, stop, time, worker_log};
 use pulse::Pulse;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -67,6 +69,9 @@ pub struct Options {
     /// Variables that tests may see, besides PATH and those of the protocol [default: all but secrets]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     env_allow: Option<Vec<String>>,
+    /// Run only what is signed by a public key in FILE
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    trust: Option<PathBuf>,
     /// Run one taskset, then exit
     #[arg(long)]
     once: bool,
@@ -121,6 +126,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             ))
         })?;
     }
+    let trust = options.trust.as_deref().map(Trust::load).transpose()?;
     let card = Card {
         key: WorkerKey::new(&id).map_err(|error| cli::usage(error.to_string()))?,
         worker_type: options.worker_type.clone(),
@@ -144,6 +150,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         card,
         pulse,
         options,
+        trust,
         failures: 0,
     };
     notify::ready("waiting for a taskset");
@@ -163,6 +170,7 @@ struct Worker {
     card: Card,
     pulse: Arc<Pulse>,
     options: Options,
+    trust: Option<Trust>,
     /// Tasksets in a row that could not be run here.
     failures: u32,
 }
@@ -273,6 +281,7 @@ impl Worker {
         let Some(record) = Record::load(&mut self.store, taskset)? else {
             return Ok(());
         };
+        let signed = self.check_signature(taskset, &record)?;
         let folder = self.tree(taskset, log, &record)?;
         if self.must_leave() {
             return Ok(());
@@ -291,7 +300,31 @@ impl Worker {
         let Some(slave_command) = record.get("slave_command") else {
             return Err(CannotRun("the taskset has no slave_command".into()).into());
         };
-        self.run_slaves(taskset, slave_command, &folder)
+        let signed = signed.as_ref().map(|file| file.path());
+        self.run_slaves(taskset, slave_command, &folder, signed)
+    }
+
+    /// Refuses what nobody signed whom this worker trusts. Returns the file with the spec files that
+    /// were: a slave takes its tasks from Redis, where more may stand by then.
+    fn check_signature(
+        &mut self,
+        taskset: &TasksetKey,
+        record: &Record,
+    ) -> anyhow::Result<Option<tempfile::NamedTempFile>> {
+        let Some(trust) = &self.trust else {
+            return Ok(None);
+        };
+        let tasks = taskset::tasks(&mut self.store, taskset)?;
+        let files = || tasks.iter().map(TaskKey::spec_file);
+        let now = time::unix_ms() / 1000;
+        trust
+            .check(taskset, &record.0, files(), now)
+            .map_err(|why| CannotRun(format!("the taskset is not trusted: {why}")))?;
+        let mut list = tempfile::Builder::new().prefix("rrr-signed-").tempfile()?;
+        for file in files() {
+            writeln!(list, "{file}")?;
+        }
+        Ok(Some(list))
     }
 
     fn must_leave(&self) -> bool {

@@ -44,6 +44,14 @@ impl Worker {
             ))
         })?;
         let folder = folder.canonicalize()?;
+        // A test of before may have left a link there, and rsync --delete would follow it.
+        if folder.parent() != Some(base.canonicalize()?.as_path()) {
+            let wrong = format!(
+                "'{}' leads out of the working folder",
+                base.join(name).display()
+            );
+            return Err(CannotRun(wrong).into());
+        }
         let (path, flags) = (
             self.options.rsync_remote_path.as_deref(),
             self.options.rsync_options.as_deref(),

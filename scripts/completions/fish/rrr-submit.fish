@@ -18,6 +18,8 @@ complete -c rrr-submit -l packaging-dir -d 'Folder to send, with its .rrr.toml' 
 complete -c rrr-submit -l rsync-name -d 'Name of the tree at its target [$USER]' -r
 complete -c rrr-submit -l rsync-remote-path -d 'Where the tree goes [rsync_info in Redis]' -r
 complete -c rrr-submit -l rsync-options -d 'Options of rsync [rsync_info in Redis]' -r
+complete -c rrr-submit -l sign-key -d 'Sign the taskset with the secret key in FILE (rrr-keygen)' -r -F
+complete -c rrr-submit -l sign-for -d 'How long the signature holds' -r
 complete -c rrr-submit -l redis -d 'redis://, rediss://, unix:// or redis+sentinel:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
 complete -c rrr-submit -l redis-password-file -d 'File with the password of Redis' -r -F
 complete -c rrr-submit -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F

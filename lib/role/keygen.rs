@@ -1,0 +1,20 @@
+//! rrr-keygen: makes a key to sign tasksets with.
+
+use crate::{exit, out, trust};
+use std::path::PathBuf;
+
+/// Makes a key to sign tasksets with
+#[derive(clap::Parser)]
+#[command(name = "rrr-keygen", version)]
+pub struct Options {
+    /// File for the secret key; the public one goes to FILE.pub, and to stdout
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Runs the tool.
+pub fn run(options: Options) -> anyhow::Result<u8> {
+    let public = trust::generate(&options.file)?;
+    out::line(&serde_json::json!({ "public_key": public, "file": options.file }).to_string());
+    Ok(exit::OK)
+}

@@ -1,0 +1,224 @@
+//! Signed tasksets: a worker that was told whom to trust runs nothing else, whoever writes to Redis
+//! (FAULTS S1).
+//!
+//! The submitter signs, by Ed25519, all that decides what a worker runs, the taskset's own id, and
+//! until when it holds; so a signature can neither be moved to another taskset nor used again later.
+//! The signed bytes are `rrr-taskset-1`, then for each of [`FIELDS`] its name, the length of its
+//! value in bytes, and the value, each in a line of its own.
+
+use crate::cli::usage;
+use crate::exit::Failure;
+use crate::key::TasksetKey;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The fields of a taskset that are signed, after its key.
+pub const FIELDS: [&str; 12] = [
+    "rsync_name",
+    "setup_command",
+    "slave_command",
+    "worker_type",
+    "max_workers",
+    "max_trials",
+    "taskset_class",
+    "unknown_spec_timeout_sec",
+    "least_timeout_sec",
+    "tasks_digest",
+    "signed_at",
+    "signed_until",
+];
+/// The field that has the signature itself, in Base64.
+pub const SIGNATURE: &str = "signature";
+
+const SECRET: &str = "rrr-ed25519-secret";
+const PUBLIC: &str = "rrr-ed25519-public";
+/// Seconds that the clocks of a submitter and a worker may differ.
+const SKEW: i64 = 300;
+
+type Fields = HashMap<String, String>;
+
+/// What the list of tasks comes to: their spec files in order, each with its length.
+pub fn digest<'a>(spec_files: impl Iterator<Item = &'a str>) -> String {
+    let mut hash = Sha256::new();
+    for file in spec_files {
+        hash.update((file.len() as u64).to_be_bytes());
+        hash.update(file.as_bytes());
+    }
+    hash.finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn signed_bytes(taskset: &TasksetKey, fields: &Fields) -> Vec<u8> {
+    let mut bytes = b"rrr-taskset-1\n".to_vec();
+    let mut add = |name: &str, value: &str| {
+        bytes.extend_from_slice(format!("{name}\n{}\n{value}\n", value.len()).as_bytes());
+    };
+    add("taskset", taskset.as_str());
+    for name in FIELDS {
+        add(name, fields.get(name).map_or("", String::as_str));
+    }
+    bytes
+}
+
+/// Who signs.
+pub struct Signer(SigningKey);
+
+impl Signer {
+    /// Reads a secret key, which nobody else may be able to read.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let bad = |why: String| usage(format!("cannot sign with '{}': {why}", path.display()));
+        let mode = std::fs::metadata(path)
+            .map_err(|error| bad(error.to_string()))?
+            .mode();
+        if mode & 0o077 != 0 {
+            return Err(
+                bad("others may read it".into()).hint(format!("chmod 600 {}", path.display()))
+            );
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+        let mut words = text.split_whitespace();
+        match (words.next(), words.next().and_then(bytes_of::<32>)) {
+            (Some(SECRET), Some(secret)) => Ok(Self(SigningKey::from_bytes(&secret))),
+            _ => Err(bad("it is no secret key".into()).hint("rrr-keygen FILE makes one")),
+        }
+    }
+
+    /// Adds the fields of a signature to those of a taskset; it holds for `seconds` from `now`.
+    pub fn sign(&self, taskset: &TasksetKey, fields: &mut Fields, now: i64, seconds: u64) {
+        let until = now.saturating_add_unsigned(seconds);
+        fields.insert("signed_at".into(), now.to_string());
+        fields.insert("signed_until".into(), until.to_string());
+        let signature = self.0.sign(&signed_bytes(taskset, fields));
+        fields.insert(
+            SIGNATURE.into(),
+            BASE64_STANDARD.encode(signature.to_bytes()),
+        );
+    }
+}
+
+/// Whom a worker trusts.
+pub struct Trust {
+    path: PathBuf,
+    keys: Vec<VerifyingKey>,
+}
+
+impl Trust {
+    /// Reads public keys, one a line; `#` begins a comment.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| usage(format!("cannot read the keys in '{shown}': {error}")))?;
+        let mut keys = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let mut words = line
+                .split('#')
+                .next()
+                .unwrap_or_default()
+                .split_whitespace();
+            let Some(kind) = words.next() else { continue };
+            let key = words
+                .next()
+                .and_then(bytes_of::<32>)
+                .and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok())
+                .filter(|key| kind == PUBLIC && !key.is_weak());
+            keys.push(key.ok_or_else(|| {
+                usage(format!("'{shown}', line {}: no public key", number + 1))
+                    .hint("copy the lines that rrr-keygen writes to FILE.pub")
+            })?);
+        }
+        if keys.is_empty() {
+            return Err(usage(format!(
+                "'{shown}' has no key: nobody would be trusted"
+            )));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            keys,
+        })
+    }
+
+    /// Checks a taskset as it stands in Redis, with the spec files of its tasks. Errors say why it
+    /// is not to be run.
+    pub fn check<'a>(
+        &self,
+        taskset: &TasksetKey,
+        fields: &Fields,
+        spec_files: impl Iterator<Item = &'a str>,
+        now: i64,
+    ) -> Result<(), String> {
+        let field = |name: &str| fields.get(name).map_or("", String::as_str);
+        if field(SIGNATURE).is_empty() {
+            return Err("it is not signed".into());
+        }
+        let signature = bytes_of::<64>(field(SIGNATURE)).ok_or("its signature is none")?;
+        let signature = Signature::from_bytes(&signature);
+        let bytes = signed_bytes(taskset, fields);
+        if !self
+            .keys
+            .iter()
+            .any(|key| key.verify_strict(&bytes, &signature).is_ok())
+        {
+            return Err(format!(
+                "it was changed after it was signed, or not signed by a key in '{}'",
+                self.path.display()
+            ));
+        }
+        // From here on the fields are the signer's own words.
+        let time = |name: &str| {
+            field(name)
+                .parse::<i64>()
+                .map_err(|_| format!("{name} is no time"))
+        };
+        if time("signed_at")? > now.saturating_add(SKEW) {
+            return Err("it was signed in the future: compare the clocks".into());
+        }
+        if time("signed_until")? < now {
+            return Err("its signature was valid until a time that is over".into());
+        }
+        if field("tasks_digest") != digest(spec_files) {
+            return Err("its list of tasks was changed after it was signed".into());
+        }
+        Ok(())
+    }
+}
+
+/// Makes a key: the secret one in `path`, for its owner alone, and the public one in `path.pub`.
+/// Neither may exist.
+pub fn generate(path: &Path) -> anyhow::Result<String> {
+    let mut secret = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut secret)?;
+    let key = SigningKey::from_bytes(&secret);
+    let write = |path: &Path, mode: u32, text: &str| {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true).mode(mode);
+        let written = options.open(path).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
+        written.map_err(|error| usage(format!("cannot write '{}': {error}", path.display())))
+    };
+    let mut public_path = path.as_os_str().to_owned();
+    public_path.push(".pub");
+    let public = format!(
+        "{PUBLIC} {}",
+        BASE64_STANDARD.encode(key.verifying_key().to_bytes())
+    );
+    write(Path::new(&public_path), 0o644, &format!("{public}\n"))?;
+    write(
+        path,
+        0o600,
+        &format!("{SECRET} {}\n", BASE64_STANDARD.encode(secret)),
+    )?;
+    Ok(public)
+}
+
+fn bytes_of<const N: usize>(text: &str) -> Option<[u8; N]> {
+    BASE64_STANDARD.decode(text).ok()?.try_into().ok()
+}

