@@ -7,6 +7,7 @@ mod attacks;
 mod install;
 mod notify;
 mod redis_users;
+mod rolling;
 mod sentinel;
 mod tls;
 mod trust;
