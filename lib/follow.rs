@@ -105,7 +105,9 @@ pub fn to_the_end(store: &mut Store, follow: &Follow, sink: &mut dyn Sink) -> an
         if !entries.is_empty() {
             continue;
         }
-        let record = load(store, follow.taskset)?;
+        let Some(record) = Record::load(store, follow.taskset)? else {
+            return Err(gone(follow.taskset, after != "0-0").into());
+        };
         if let Some(status) = record.status().filter(|status| status.is_final()) {
             // Finished by somebody who writes no events, and none is on its way.
             let late = store.call(|c, _| event::read(c, follow.taskset, &mut after.clone(), 1))?;
@@ -128,11 +130,19 @@ pub fn to_the_end(store: &mut Store, follow: &Follow, sink: &mut dyn Sink) -> an
 
 /// The taskset's hash; without one there is nothing to follow.
 pub fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Record> {
-    Record::load(store, taskset)?.ok_or_else(|| {
-        cli::usage(format!("there is no taskset '{taskset}' in Redis"))
-            .hint("rrr-list tasksets shows those that are; rrr-show KEY reads a persisted one")
-            .into()
-    })
+    Record::load(store, taskset)?.ok_or_else(|| gone(taskset, false).into())
+}
+
+/// There is no such taskset, or there was one a moment ago: then Redis has lost it, and nobody
+/// knows its verdict.
+fn gone(taskset: &TasksetKey, seen: bool) -> exit::Failure {
+    if seen {
+        let message = format!("'{taskset}' has gone from Redis while it ran");
+        return exit::failure(exit::INTERNAL, message)
+            .hint("was Redis wiped, or restored from a copy? submit it again");
+    }
+    cli::usage(format!("there is no taskset '{taskset}' in Redis"))
+        .hint("rrr-list tasksets shows those that are; rrr-show KEY reads a persisted one")
 }
 
 fn verdict(status: Status) -> u8 {

@@ -27,7 +27,7 @@ impl Printed {
 
     fn bytes(&self, field: &str) -> Vec<u8> {
         let mut conn = self.server.conn();
-        let mut command = redis::cmd("HGET");
+        let mut command = ::redis::cmd("HGET");
         command.arg(&self.trial).arg(field);
         command.query(&mut conn).unwrap()
     }
