@@ -70,3 +70,38 @@ fn rrr_local_ends_though_any_process_of_it_is_killed() {
         assert_eq!(done.receipt()["succeeded"], 1, "{victim} was killed");
     }
 }
+
+#[test]
+fn rrr_local_says_that_its_redis_died_and_leaves_nothing() {
+    let suite = Suite::new();
+    suite.file("a.sh", "touch began; sleep 600");
+    let local = Tool::new("unused", "rrr-local")
+        .args(["-j1", "a.sh", "--", "sh", "{}"])
+        .env("TMPDIR", suite.path())
+        .dir(suite.path())
+        .spawn();
+    eventually(PATIENCE, "the test begins", || {
+        suite.path().join("began").exists().then_some(())
+    });
+    // It writes over its environment, by which the others of the family are known.
+    let parent = local.pid().to_string();
+    let children = Tool::program("unused", "pgrep")
+        .args(["-P", &parent, "-f", "redis-server|valkey-server"])
+        .run()
+        .expect_code(0);
+    let pid: i32 = children.stdout.trim().parse().expect("one child");
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
+    rustix::process::kill_process(pid, Signal::KILL).expect("a child of rrr-local");
+    let done = local.wait(PATIENCE).expect_code(70);
+    let wanted = "redis-server has ended (signal: 9 (SIGKILL)) in the middle of the run\nhint: ";
+    let valkey = wanted.replace("redis", "valkey");
+    let told = done.stderr.contains(wanted) || done.stderr.contains(&valkey);
+    assert!(told, "{}", done.stderr);
+    eventually(PATIENCE, "the last process ends", || {
+        local.family().is_empty().then_some(())
+    });
+    let left = std::fs::read_dir(suite.path()).unwrap().flatten();
+    let mut left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["a.sh", "began"]);
+}

@@ -1,6 +1,6 @@
 //! The processes of one run on this machine: started, mended, and ended with it whatever happens.
 
-use crate::cli;
+use crate::{cli, exit};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -97,7 +97,10 @@ impl House {
             };
             let name = &role.name;
             if place == 0 {
-                anyhow::bail!("{name} has ended ({status}) in the middle of the run");
+                let message = format!("{name} has ended ({status}) in the middle of the run");
+                return Err(exit::failure(exit::INTERNAL, message)
+                    .hint("run it again; is there enough memory?")
+                    .into());
             }
             self.restarts += 1;
             if self.restarts > MOST_RESTARTS {

@@ -41,9 +41,13 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let url = house.start_redis(folder.path())?;
     let mut store = cli::Redis::at(url.clone()).connect()?;
     store.set_patience(Duration::from_secs(2));
-    house.start(role("rrr-arbiter", &url)?)?;
-    house.start(role("rrr-dispatch", &url)?)?;
-    house.start(worker(&options, &url)?)?;
+    let place = Place {
+        url,
+        folder: folder.path(),
+    };
+    house.start(place.role("rrr-arbiter")?)?;
+    house.start(place.role("rrr-dispatch")?)?;
+    house.start(place.worker(&options)?)?;
     let taskset = TasksetKey::fresh();
     submit::submit(&mut store, &taskset, &request, tasks, false, None)?;
     let follow = Follow {
@@ -58,6 +62,8 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let outcome = follow::to_the_end(&mut store, &follow, &mut sink);
     drop(sink);
     house.said().iter().for_each(|line| eprintln!("{line}"));
+    // Without its Redis the run cannot be followed; that it died says more.
+    let outcome = outcome.or_else(|error| house.mend().and(Err(error)));
     let code = outcome.map_err(nothing_goes_on)?;
     Ok(if stop::requested() && code == exit::OK {
         stop::signal_code()
@@ -77,28 +83,39 @@ fn nothing_goes_on(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// A role of ours that uses the private Redis, and takes nothing from the environment that was
-/// meant for this tool.
-fn role(name: &str, url: &str) -> anyhow::Result<Command> {
-    let here = std::env::current_exe()?;
-    let mut command = Command::new(here.parent().unwrap_or(Path::new("")).join(name));
-    for (variable, _) in std::env::vars_os() {
-        if variable.to_string_lossy().starts_with("RRR_") {
-            command.env_remove(variable);
-        }
-    }
-    command.env("RRR_REDIS_URL", url);
-    Ok(command)
+/// Where the roles of the run live.
+struct Place<'a> {
+    url: String,
+    /// Holds whatever they and the tests leave in a temporary folder; it goes away with the run.
+    folder: &'a Path,
 }
 
-fn worker(options: &Options, url: &str) -> anyhow::Result<Command> {
-    let mut worker = role("rrr-worker", url)?;
-    worker.arg("--in-place").arg(&options.packaging_dir);
-    worker.arg("--worker-type").arg(&options.suite.worker_type);
-    if let Some(jobs) = options.jobs {
-        worker.arg("--slaves").arg(jobs.to_string());
+impl Place<'_> {
+    /// A role of ours that uses the private Redis, and takes nothing from the environment that was
+    /// meant for this tool.
+    fn role(&self, name: &str) -> anyhow::Result<Command> {
+        let here = std::env::current_exe()?;
+        let mut command = Command::new(here.parent().unwrap_or(Path::new("")).join(name));
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("RRR_") {
+                command.env_remove(variable);
+            }
+        }
+        command
+            .env("RRR_REDIS_URL", &self.url)
+            .env("TMPDIR", self.folder);
+        Ok(command)
     }
-    Ok(worker)
+
+    fn worker(&self, options: &Options) -> anyhow::Result<Command> {
+        let mut worker = self.role("rrr-worker")?;
+        worker.arg("--in-place").arg(&options.packaging_dir);
+        worker.arg("--worker-type").arg(&options.suite.worker_type);
+        if let Some(jobs) = options.jobs {
+            worker.arg("--slaves").arg(jobs.to_string());
+        }
+        Ok(worker)
+    }
 }
 
 /// Shows the run, and looks after the processes that make it.
