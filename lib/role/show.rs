@@ -2,9 +2,10 @@
 
 use crate::format::{self, Format};
 use crate::key::{TasksetKey, TrialKey};
+use crate::log_store::Folder;
 use crate::plain::harmless;
 use crate::record::{self, Bytes, Document, Task, Trial};
-use crate::{cli, exit, out};
+use crate::{cli, db, exit, history, out};
 use anyhow::Context;
 use serde::Serialize;
 use std::io::Write;
@@ -43,6 +44,11 @@ pub struct Options {
     document: Option<PathBuf>,
     #[command(flatten)]
     redis: cli::Redis,
+    #[command(flatten)]
+    db: db::Place,
+    /// Folder of the outputs that rrr-persist wrote
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    log_dir: Option<PathBuf>,
 }
 
 /// Runs the tool.
@@ -79,11 +85,36 @@ fn load(options: &Options) -> anyhow::Result<Document> {
         .expect("clap asks for one");
     let mut store = options.redis.connect()?;
     store.set_patience(Duration::from_secs(10));
-    record::gather(&mut store, &taskset)?.ok_or_else(|| {
+    if let Some(document) = record::gather(&mut store, &taskset)? {
+        return Ok(document);
+    }
+    persisted(options, &taskset)?.ok_or_else(|| {
+        let url = options
+            .db
+            .url()
+            .map_or_else(|_| String::new(), |url| url.shown());
         cli::usage(format!("there is no taskset '{taskset}' in Redis"))
-            .hint("it may be persisted: pass --document FILE, a file that rrr-persist wrote")
+            .hint(format!(
+                "nor is it in the database '{url}'; pass --db URL for another"
+            ))
             .into()
     })
+}
+
+/// The record in the database, once its keys have gone from Redis.
+fn persisted(options: &Options, taskset: &TasksetKey) -> anyhow::Result<Option<Document>> {
+    let Some(mut db) = options.db.url()?.open_existing()? else {
+        return Ok(None);
+    };
+    let folder = options.log_dir.clone();
+    let folder = Folder::at(folder.unwrap_or_else(|| db::state_folder().join("log")));
+    let found = history::load(&mut db, &folder, taskset)?;
+    Ok(found.map(|(document, problem)| {
+        if let Some(problem) = problem {
+            eprintln!("rrr-show: outputs and logs are left out: {problem}");
+        }
+        document
+    }))
 }
 
 fn read(path: &Path) -> anyhow::Result<Document> {

@@ -66,7 +66,8 @@ fn cron_persists_what_is_there() {
     suite.file("a.sh", "");
     let fleet = Fleet::plan(&server).without_persister().start();
     let worker = fleet.worker("box", 1, suite.path());
-    submit(&server, &suite, &[]).wait(PATIENCE).expect_code(0);
+    let done = submit(&server, &suite, &[]).wait(PATIENCE).expect_code(0);
+    let key = done.events()[0]["taskset"].as_str().unwrap().to_owned();
     drop(worker);
     let line = recipe("Persist from cron");
     let command = line.split_once("* * * * ").expect("a crontab line").1;
@@ -74,9 +75,24 @@ fn cron_persists_what_is_there() {
     let command = command
         .replace("redis://db:6379", &server.url())
         .replace("/var/log/rrr", &records);
-    shell(&server, &suite, &command).run().expect_code(0);
+    let db = format!("sqlite:{}", suite.path().join("history.db").display());
+    let shell = |command: &str| {
+        shell(&server, &suite, command)
+            .env("RRR_DB", &db)
+            .env("RRR_LOG_DIR", &records)
+            .env("KEY", &key)
+    };
+    let show = || {
+        shell("rrr-show \"$KEY\" --format json")
+            .run()
+            .expect_code(0)
+            .stdout
+    };
+    let before = show();
+    shell(&command).run().expect_code(0);
     assert_eq!(server.run::<i64>(&["LLEN", "rrrspec:persister_queue"]), 0);
-    assert_eq!(std::fs::read_dir(records).unwrap().count(), 1);
+    server.run::<String>(&["FLUSHALL"]);
+    assert_eq!(show(), before, "rrr-show reads what was persisted");
 }
 
 #[test]
