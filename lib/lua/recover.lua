@@ -3,7 +3,7 @@
 -- status, is not queued, and no living slave tries it. Called with no task it only finalises.
 -- shared: event close reap judge
 -- KEYS 1 taskset, 2 active_taskset, 3 persister_queue, 4 arbiter_queue
--- ARGV 1 now, 2… tasks that may be lost (at most 500)
+-- ARGV 1 now, 2… tasks that may be lost (at most 200)
 -- returns how many were put back, then what was emitted (taskset, JSON, …)
 local taskset = KEYS[1]
 ACTIVE, PERSISTER, NOW = KEYS[2], KEYS[3], ARGV[1]

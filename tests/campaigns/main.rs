@@ -6,9 +6,11 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod chaos;
 mod crash_points;
 mod hygiene;
 mod output;
 mod partition;
 mod redis_itself;
+mod scale;
 mod stall;

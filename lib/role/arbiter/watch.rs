@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 /// Most tasks put back in one step: keeps a script under 5 ms.
-const BATCH: usize = 500;
+const BATCH: usize = 200;
 
 /// What is remembered of all active tasksets.
 pub struct Watch {

@@ -1,0 +1,303 @@
+//! Campaign 2: SIGKILL to any role at any time, for as long as it is told; each taskset must get
+//! the right verdict, one record, and no finding of rrr-fsck.
+//!
+//! `scripts/chaos` runs it for longer: `RRR_CHAOS_SECONDS`, `RRR_CHAOS_TASKS`, `RRR_SEED`.
+
+use crate::harness::wait::within;
+use crate::harness::*;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+/// Mean time between two kills.
+const MEAN: Duration = Duration::from_millis(200);
+/// Tasksets under way at once.
+const TASKSETS: usize = 5;
+/// Longest time for what is under way to end once nobody is killed any more.
+const END: Duration = Duration::from_secs(180);
+
+fn setting(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text}")),
+        Err(_) => default,
+    }
+}
+
+/// What keeps a role running: a supervisor that starts it again whenever it ends.
+struct Post {
+    role: &'static str,
+    start: Box<dyn Fn() -> Running>,
+    running: Running,
+}
+
+impl Post {
+    fn new(role: &'static str, start: impl Fn() -> Running + 'static) -> Self {
+        let running = start();
+        let start = Box::new(start);
+        Self {
+            role,
+            start,
+            running,
+        }
+    }
+
+    /// Starts it again if it was killed. One that ends by itself under fire is a fault of its own:
+    /// what it said is returned.
+    fn tend(&mut self) -> Option<String> {
+        if self.running.is_running() {
+            return None;
+        }
+        let killed = self.running.was_killed();
+        let end = self.running.wait(PATIENCE);
+        self.running = (self.start)();
+        (!killed).then(|| format!("{} ended by itself: {end:#?}", self.role))
+    }
+}
+
+/// A taskset under way, and the verdict that it must get.
+struct Awaited {
+    key: String,
+    failing: bool,
+}
+
+impl Awaited {
+    fn verdict(&self) -> &'static str {
+        match self.failing {
+            true => "failed",
+            false => "succeeded",
+        }
+    }
+}
+
+struct Arena {
+    server: Server,
+    suite: Suite,
+    records: tempfile::TempDir,
+    tasks: usize,
+}
+
+impl Arena {
+    fn posts(&self) -> Vec<Post> {
+        let url = self.server.url();
+        let (suite, records) = (self.suite.path().to_owned(), self.records.path().to_owned());
+        let mut posts = Vec::new();
+        for role in ["rrr-arbiter", "rrr-arbiter", "rrr-dispatch"] {
+            let url = url.clone();
+            posts.push(Post::new(role, move || Tool::new(&*url, role).spawn()));
+        }
+        let persister = url.clone();
+        posts.push(Post::new("rrr-persist", move || {
+            let tool = Tool::new(&*persister, "rrr-persist").arg("--log-dir");
+            tool.arg(&records).spawn()
+        }));
+        for id in ["w1", "w2", "w3"] {
+            let (url, suite) = (url.clone(), suite.clone());
+            posts.push(Post::new("rrr-worker", move || {
+                let tool = Tool::new(&*url, "rrr-worker").args(["--worker-id", id]);
+                tool.args(["--slaves", "2", "--in-place"])
+                    .arg(&suite)
+                    .spawn()
+            }));
+        }
+        posts
+    }
+
+    /// Every second one has a test that fails.
+    fn submit(&self, number: usize) -> Awaited {
+        let failing = number % 2 == 1;
+        let mut files: Vec<String> = (1..=self.tasks).map(|n| format!("t{n:04}.sh")).collect();
+        if failing {
+            files[self.tasks / 2] = "bad.sh".into();
+        }
+        let tool = Tool::new(&self.server, "rrr-submit").args(["--no-rsync", "--key-only"]);
+        // A killed slave costs its task a trial: enough that nobody runs out of them by bad luck.
+        let tool = tool.args(["--max-trials", "8", "--max-workers", "2"]);
+        let tool = tool.args(files).args(["--", "sh", "{}"]);
+        let done = tool.dir(self.suite.path()).run().expect_code(0);
+        Awaited {
+            key: done.stdout.trim().to_owned(),
+            failing,
+        }
+    }
+
+    /// How many findings there are of a taskset that has ended; `None` while it has not.
+    fn conclude(&self, awaited: &Awaited) -> Option<usize> {
+        let status = self.server.hget(&awaited.key, "status")?;
+        if status == "running" {
+            return None;
+        }
+        let count = |field| self.server.hget(&awaited.key, field).unwrap_or_default();
+        let failed = usize::from(awaited.failing);
+        let wanted = (
+            awaited.verdict(),
+            (self.tasks - failed).to_string(),
+            failed.to_string(),
+        );
+        let got = (
+            status.as_str(),
+            count("succeeded_count"),
+            count("failed_count"),
+        );
+        assert_eq!(got, wanted, "the verdict of {}", awaited.key);
+        let fsck = Tool::new(&self.server, "rrr-fsck").arg(&awaited.key).run();
+        if fsck.code != Some(0) {
+            eprintln!("{}{}", fsck.stdout, fsck.stderr);
+        }
+        assert!(matches!(fsck.code, Some(0 | 1)), "{fsck:#?}");
+        Some(fsck.stdout.lines().count())
+    }
+
+    /// What is wrong with the records: each taskset has one, with its verdict and that of every
+    /// task. A persister that was killed while it wrote leaves a file of another name behind.
+    fn wrong_records(&self, all: &[Awaited]) -> Vec<String> {
+        eventually(END, "every taskset is persisted", || {
+            let waiting = self.server.list("rrrspec:persister_queue");
+            waiting.is_empty().then_some(())
+        });
+        let mut records: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        let files = std::fs::read_dir(self.records.path()).unwrap().flatten();
+        let paths = files.map(|file| file.path());
+        for path in paths.filter(|path| path.extension().is_some_and(|end| end == "json")) {
+            let text = std::fs::read_to_string(path).unwrap();
+            let record: Value = serde_json::from_str(&text).expect("a whole record");
+            let key = record["key"].as_str().unwrap_or_default().to_owned();
+            records.entry(key).or_default().push(record);
+        }
+        let is_right = |awaited: &&Awaited| {
+            let Some([record]) = records.get(&awaited.key).map(Vec::as_slice) else {
+                return false;
+            };
+            let tasks = record["tasks"].as_array().into_iter().flatten();
+            let judged = tasks.filter(|task| task["status"].is_string());
+            record["taskset"]["status"] == awaited.verdict() && judged.count() == self.tasks
+        };
+        let wrong = all.iter().filter(|awaited| !is_right(awaited));
+        wrong
+            .map(|awaited| {
+                let found = records.get(&awaited.key).map_or(0, Vec::len);
+                format!("{found} records of {}, not one right one", awaited.key)
+            })
+            .collect()
+    }
+}
+
+/// What the thread that submits and judges has seen.
+#[derive(Default)]
+struct Tally {
+    all: Vec<Awaited>,
+    ended: usize,
+    findings: usize,
+}
+
+impl Arena {
+    /// Keeps tasksets under way while `firing`, and judges each as soon as it has ended.
+    fn play(&self, firing: &AtomicBool) -> Tally {
+        let mut tally = Tally::default();
+        let mut open: Vec<usize> = Vec::new();
+        let mut ceased = None;
+        loop {
+            let now = firing.load(SeqCst);
+            while now && open.len() < TASKSETS {
+                open.push(tally.all.len());
+                tally.all.push(self.submit(tally.all.len()));
+            }
+            if !now {
+                let since = *ceased.get_or_insert_with(Instant::now);
+                let late = since.elapsed() > END;
+                assert!(!late, "{} tasksets do not end", open.len());
+            }
+            open.retain(|number| match self.conclude(&tally.all[*number]) {
+                Some(found) => {
+                    tally.findings += found;
+                    tally.ended += 1;
+                    false
+                }
+                None => true,
+            });
+            if !now && open.is_empty() {
+                return tally;
+            }
+            within(Duration::from_millis(20), || None::<()>);
+        }
+    }
+}
+
+/// Kills one process of the system, and tells of which role.
+fn kill_one(posts: &[Post], dice: &mut fastrand::Rng) -> Option<&'static str> {
+    let post = dice.choice(posts)?;
+    // Every second time that a worker is hit it is one of its slaves.
+    if post.role == "rrr-worker" && dice.bool() {
+        let family = post.running.family();
+        let slaves: Vec<_> = family.iter().filter(|m| m.is("rrr-slave")).collect();
+        dice.choice(slaves)?.signal(Signal::KILL);
+        return Some("rrr-slave");
+    }
+    post.running.is_running().then(|| {
+        post.running.kill();
+        post.role
+    })
+}
+
+/// Kills and restarts until the time is over and `played` says that all has ended.
+fn attack(
+    posts: &mut [Post],
+    firing: &AtomicBool,
+    seconds: u64,
+    played: impl Fn() -> bool,
+) -> (BTreeMap<&'static str, u64>, Vec<String>) {
+    let mut dice = random::random();
+    let mut kills = BTreeMap::new();
+    let mut faults = Vec::new();
+    let began = Instant::now();
+    let mut due = began;
+    while !played() {
+        firing.store(began.elapsed() < Duration::from_secs(seconds), SeqCst);
+        if firing.load(SeqCst) && Instant::now() >= due {
+            if let Some(role) = kill_one(posts, &mut dice) {
+                *kills.entry(role).or_default() += 1;
+            }
+            due += Duration::from_millis(dice.u64(..2 * MEAN.as_millis() as u64));
+        }
+        faults.extend(posts.iter_mut().filter_map(Post::tend));
+        within(Duration::from_millis(10), || None::<()>);
+    }
+    (kills, faults)
+}
+
+#[test]
+fn kills_of_any_role_at_any_time_break_no_promise() {
+    let seconds = setting("RRR_CHAOS_SECONDS", 15);
+    let tasks = setting("RRR_CHAOS_TASKS", 60) as usize;
+    let arena = Arena {
+        server: Server::new(),
+        suite: Suite::new(),
+        records: tempfile::tempdir().unwrap(),
+        tasks,
+    };
+    arena.suite.many(tasks, "exit 0").file("bad.sh", "exit 1");
+    let mut posts = arena.posts();
+    let firing = AtomicBool::new(true);
+    let (mut tally, kills, mut faults) = std::thread::scope(|scope| {
+        let player = scope.spawn(|| arena.play(&firing));
+        let (kills, faults) = attack(&mut posts, &firing, seconds, || player.is_finished());
+        let tally = player.join().expect("every verdict is right");
+        (tally, kills, faults)
+    });
+    faults.extend(arena.wrong_records(&tally.all));
+    let fsck = Tool::new(&arena.server, "rrr-fsck").run();
+    tally.findings += fsck.stdout.lines().count();
+    let summary = serde_json::json!({
+        "campaign": "chaos",
+        "seconds": seconds,
+        "kills": kills.values().sum::<u64>(),
+        "kills_by_role": kills,
+        "tasksets": tally.ended,
+        "tasks": tally.ended * tasks,
+        "findings": tally.findings,
+        "faults": faults,
+    });
+    println!("{summary}");
+    assert_eq!((tally.findings, faults), (0, Vec::new()), "{}", fsck.stdout);
+    assert!(tally.ended >= TASKSETS);
+}
