@@ -212,3 +212,24 @@ fn a_check_only_reads() {
         assert!(reads.contains(&name), "rrr-fsck used '{command}'");
     }
 }
+
+#[test]
+fn a_key_names_one_taskset_and_not_those_whose_id_begins_like_it() {
+    let server = Server::new();
+    let _longer = hand::taskset(&server, "n10", &["a"]).running();
+    let shorter = hand::taskset(&server, "n1", &["a"]).running();
+    assert_eq!(findings(&server, &[&shorter.key]), [""; 0]);
+    let _pattern = hand::taskset(&server, "n[1]", &["a"]).running();
+    assert_eq!(findings(&server, &["rrrspec:taskset:n[1]"]), [""; 0]);
+}
+
+#[test]
+fn a_taskset_that_is_not_there_is_bad_usage_and_no_redis_is_69() {
+    let server = Server::new();
+    let fsck = || Tool::new(&server, "rrr-fsck");
+    let done = fsck().arg("rrrspec:taskset:none").run().expect_code(2);
+    assert!(done.stderr.contains("there is no taskset"), "{done:?}");
+    fsck().arg("bogus").run().expect_code(2);
+    let elsewhere = fsck().args(["--redis", "unix:///nonexistent.sock"]);
+    elsewhere.run().expect_code(69);
+}

@@ -20,7 +20,7 @@ pub struct Scan {
 pub fn scan(store: &mut Store, only: &[TasksetKey]) -> anyhow::Result<Scan> {
     let patterns = match only {
         [] => vec![format!("{}*", key::PREFIX)],
-        some => some.iter().map(|taskset| format!("{taskset}*")).collect(),
+        some => some.iter().map(below).collect(),
     };
     let mut scan = Scan::default();
     for pattern in patterns {
@@ -35,7 +35,7 @@ pub fn scan(store: &mut Store, only: &[TasksetKey]) -> anyhow::Result<Scan> {
                     .arg(1000)
                     .query(c)
             })?;
-            scan.take(store, &keys)?;
+            scan.take(store, &keys, only)?;
             cursor = next;
             if cursor == 0 {
                 break;
@@ -45,14 +45,36 @@ pub fn scan(store: &mut Store, only: &[TasksetKey]) -> anyhow::Result<Scan> {
     Ok(scan)
 }
 
+/// The pattern of a taskset's keys. It matches those of tasksets with a longer id too.
+fn below(taskset: &TasksetKey) -> String {
+    let mut pattern = String::new();
+    for c in taskset.as_str().chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern + "*"
+}
+
 impl Scan {
-    fn take(&mut self, store: &mut Store, keys: &[Vec<u8>]) -> anyhow::Result<()> {
+    fn take(
+        &mut self,
+        store: &mut Store,
+        keys: &[Vec<u8>],
+        only: &[TasksetKey],
+    ) -> anyhow::Result<()> {
+        let is_asked = |key: &&Vec<u8>| {
+            let taskset = key::taskset_of(&String::from_utf8_lossy(key));
+            only.is_empty() || taskset.is_some_and(|taskset| only.contains(&taskset))
+        };
+        let keys: Vec<&Vec<u8>> = keys.iter().filter(is_asked).collect();
         if keys.is_empty() {
             return Ok(());
         }
         let expiries: Vec<i64> = store.call(|c, _| {
             let mut pipe = redis::pipe();
-            for key in keys {
+            for key in &keys {
                 pipe.cmd("TTL").arg(key);
             }
             pipe.query(c)

@@ -1,6 +1,7 @@
 //! rrr-fsck: checks every promise against what Redis holds, and changes nothing.
 
 use crate::key::TasksetKey;
+use crate::taskset::Record;
 use crate::{cli, exit, fsck, out};
 use std::time::Duration;
 
@@ -33,6 +34,15 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
     store.set_patience(Duration::from_secs(10));
     let (report, findings) = fsck::check(&mut store, &options.tasksets, pause)?;
+    if findings.is_empty() && report.tasksets < options.tasksets.len() {
+        for taskset in &options.tasksets {
+            if Record::load(&mut store, taskset)?.is_none() {
+                return Err(cli::usage(format!("there is no taskset '{taskset}'"))
+                    .hint("rrr-list tasksets shows those that are; a persisted one goes after a minute")
+                    .into());
+            }
+        }
+    }
     for finding in &findings {
         out::line(&serde_json::to_string(finding)?);
     }
