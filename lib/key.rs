@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn spec_files_that_could_leave_the_tree_or_blur_a_key_are_refused() {
+    fn s6_spec_files_that_could_leave_the_tree_or_blur_a_key_are_refused() {
         for bad in [
             "",
             "/a",
@@ -525,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    fn rsync_names_are_plain_folder_names() {
+    fn s2_rsync_names_are_plain_folder_names() {
         for bad in ["", ".", "..", "a/b", "-a", ".a", "a b", "ü"] {
             assert!(rsync_name_error(bad).is_some(), "{bad:?}");
         }

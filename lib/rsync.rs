@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_that_run_programs_are_not_taken_from_redis() {
+    fn s3_options_that_run_programs_are_not_taken_from_redis() {
         for bad in [
             "-e",
             "--rsh=sh",
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_stand_behind_the_end_of_the_options() {
+    fn s4_links_are_safe_and_paths_stand_behind_the_end_of_the_options() {
         let remote = Remote {
             path: "-e/x/".into(),
             options: vec!["-a".into()],

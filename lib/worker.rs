@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_dead_process_of_this_boot_is_gone() {
+    fn c9_only_a_dead_process_of_this_boot_is_gone() {
         assert!(!is_gone(&instance()));
         let mine = instance();
         let mut parts: Vec<_> = mine.split(' ').collect();

@@ -43,7 +43,7 @@ fn expected(length: usize, byte_at: impl Fn(usize) -> u8) -> Vec<u8> {
 }
 
 #[test]
-fn a_gigabyte_leaves_the_slave_small_the_kept_bytes_exact_and_the_status_right() {
+fn k6_a_gigabyte_leaves_the_slave_small_the_kept_bytes_exact_and_the_status_right() {
     let length = 1 << 30;
     let printed = Printed::run(
         // The slave is the parent of the test; its peak is asked when the flood is over.

@@ -25,7 +25,7 @@ fn slave_of(worker: &Running) -> family::Member {
 }
 
 #[test]
-fn a_slave_that_stalls_longer_than_its_heartbeat_is_fenced() {
+fn c5_a_slave_that_stalls_longer_than_its_heartbeat_is_fenced() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     let stalled = fleet

@@ -178,3 +178,48 @@ fn c7_a_task_that_is_queued_twice_is_settled_once() {
         assert!(taskset.list("tasks_left").is_empty());
     }
 }
+
+#[test]
+fn c6_a_slave_has_a_heartbeat_before_it_may_take_a_task() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a"]).running();
+    let mut store = rrr::cli::Redis::at(server.url()).connect().unwrap();
+    let beat = rrr::heartbeat::Heartbeat::default();
+    let (key, slave) = (
+        taskset.key.parse().unwrap(),
+        "rrrspec:worker:w:slave:1".parse().unwrap(),
+    );
+    assert_eq!(rrr::slave::join(&mut store, &key, &slave, &beat).unwrap(), None);
+    assert_eq!(taskset.list("slave"), [slave.to_string()]);
+    let beats = server.run::<i64>(&["EXISTS", &slave.heartbeat()]);
+    assert_eq!((beats, taskset.list("task_queue").len()), (1, 1));
+    // An arbiter that looks before the first trial finds it alive.
+    drain(&server, "rrr-arbiter");
+    assert_eq!(server.hget(slave.as_str(), "status"), None);
+}
+
+#[test]
+fn c10_a_worker_that_joins_twice_keeps_both_of_its_logs() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server).without_persister().start();
+    suite.file("a.sh", "touch ran; until [ -e go ]; do sleep 0.05; done");
+    let first = fleet.worker("w", 1, suite.path());
+    let follower = submit(&server, &suite, &["--max-trials", "9"]);
+    eventually(PATIENCE, "the test", || {
+        suite.path().join("ran").exists().then_some(())
+    });
+    first.kill();
+    first.wait(PATIENCE);
+    let _second = fleet.worker("w", 1, suite.path());
+    follower.wait_for_event_where("trial_started", PATIENCE, |event| event["attempt"] == 2);
+    suite.file("go", "");
+    let receipt = follower.wait(PATIENCE).expect_code(0).receipt();
+    let taskset = receipt["taskset"].as_str().unwrap();
+    let logs = server.list(&format!("{taskset}:worker_log"));
+    assert_eq!(logs.len(), 2, "{logs:?}");
+    assert_ne!(logs[0], logs[1]);
+    for log in &logs {
+        assert_eq!(server.hget(log, "worker").unwrap(), "rrrspec:worker:w");
+        assert!(server.hget(log, "started_at").is_some());
+    }
+}

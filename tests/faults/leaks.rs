@@ -107,3 +107,40 @@ fn k4_a_submitter_that_dies_at_any_command_leaves_no_key_for_ever() {
         }
     }
 }
+
+#[test]
+fn k5_the_keys_of_a_worker_expire_by_themselves_and_go_when_it_leaves() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let worker = fleet.worker("w", 1, suite.path());
+    eventually(PATIENCE, "the worker", || {
+        server.hget("rrrspec:worker:w", "worker_type")
+    });
+    for key in ["rrrspec:worker:w", "rrrspec:worker:w:heartbeat"] {
+        assert!(server.run::<i64>(&["TTL", key]) > 0, "{key}");
+    }
+    worker.term();
+    worker.wait(PATIENCE).expect_code(0);
+    let keys = server.dump_keys();
+    let left: Vec<_> = keys.keys().filter(|key| key.contains("worker:w")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn s5_no_file_of_the_persister_is_named_by_a_key() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("w", 1, suite.path());
+    let taskset = hand::taskset(&server, "..%2F..%2Fescape", &["a/b/c.sh"]).submitted();
+    eventually(PATIENCE, "the record", || {
+        (server.run::<i64>(&["TTL", &taskset.key]) >= 0).then_some(())
+    });
+    let files = std::fs::read_dir(fleet.log_dir()).unwrap().flatten();
+    let names: Vec<_> = files
+        .map(|file| file.file_name().into_string().unwrap())
+        .collect();
+    assert!(!names.is_empty());
+    for name in names {
+        assert!(!name.contains("escape") && !name.contains("c.sh"), "{name}");
+    }
+}

@@ -119,7 +119,7 @@ fn a_suite_with_a_project_file_needs_no_flags() {
 }
 
 #[test]
-fn a_project_file_does_not_choose_who_gets_a_password() {
+fn s7_a_project_file_does_not_choose_who_gets_a_password() {
     let suite = Suite::new();
     suite
         .file(".rrr.toml", "redis = 'redis://elsewhere'")

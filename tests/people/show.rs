@@ -319,7 +319,7 @@ fn json_is_the_whole_record_and_jsonl_a_line_for_each_task() {
 }
 
 #[test]
-fn one_trial_is_printed_as_it_was_and_without_escapes_unless_raw() {
+fn s9_one_trial_is_printed_as_it_was_and_without_escapes_unless_raw() {
     let ran = ran();
     let done = ran.show(&["--task", "fails.sh"]).run().expect_code(0);
     assert_eq!(done.stdout, "out\n");

@@ -45,11 +45,11 @@ fn sweep(bench: &Bench) {
 }
 
 #[test]
-fn a_persister_to_sqlite_may_die_at_any_step() {
+fn l6_a_persister_to_sqlite_may_die_at_any_step() {
     sweep(&Bench::sqlite());
 }
 
 #[test]
-fn a_persister_to_postgresql_may_die_at_any_step() {
+fn l6_a_persister_to_postgresql_may_die_at_any_step() {
     sweep(&Bench::postgres());
 }

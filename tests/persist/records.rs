@@ -76,7 +76,7 @@ fn a_taskset_leaves_redis_and_stays_in_the_database() {
 }
 
 #[test]
-fn two_persisters_write_each_record_once() {
+fn c11_two_persisters_write_each_record_once() {
     for bench in Bench::both() {
         let keys: Vec<String> = (0..30).map(|n| bench.strange(&format!("t{n}"))).collect();
         let persisters = [bench.persister().spawn(), bench.persister().spawn()];
@@ -101,7 +101,7 @@ fn two_persisters_write_each_record_once() {
 }
 
 #[test]
-fn overlapping_drains_are_harmless() {
+fn c11_overlapping_drains_are_harmless() {
     let bench = Bench::sqlite();
     bench.strange("a");
     std::fs::create_dir_all(bench.log_dir()).unwrap();

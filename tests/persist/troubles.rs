@@ -5,7 +5,7 @@ use crate::harness::*;
 use std::process::Command;
 
 #[test]
-fn a_lost_database_is_waited_for() {
+fn l6_a_lost_database_is_waited_for() {
     let bench = Bench::postgres();
     let postgres = bench.postgres.as_ref().unwrap();
     let persister = bench.persister().args(["--attempts", "1"]).spawn();
@@ -36,7 +36,7 @@ fn a_lost_database_is_waited_for() {
 }
 
 #[test]
-fn what_fails_again_and_again_goes_to_the_dead_list_and_can_be_taken_up_again() {
+fn l7_what_fails_again_and_again_goes_to_the_dead_list_and_can_be_taken_up_again() {
     for bench in Bench::both() {
         bench
             .db()

@@ -30,7 +30,7 @@ fn wary(server: &Server, suite: &Suite, keys: &Keys) -> (Fleet, Running) {
 }
 
 #[test]
-fn a_signed_taskset_runs_and_no_other_does_and_the_reason_is_told() {
+fn s1_a_signed_taskset_runs_and_no_other_does_and_the_reason_is_told() {
     let (server, suite) = (Server::new(), Suite::new());
     let keys = Keys::new(&server);
     suite.many(6, "echo x >> ran");

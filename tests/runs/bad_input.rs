@@ -100,7 +100,7 @@ fn no_redis_is_told_by_every_tool_with_what_to_do() {
 }
 
 #[test]
-fn a_wrong_password_is_told_by_every_tool_and_never_printed() {
+fn s10_a_wrong_password_is_told_by_every_tool_and_never_printed() {
     let server = Server::options().password("right").start();
     let folder = Suite::new();
     folder.file("wrong", "wr0ng\n").file("right", "right\n");
@@ -182,7 +182,7 @@ fn cancelling_what_is_not_there_is_told() {
 }
 
 #[test]
-fn a_worker_id_that_lives_is_refused_and_its_holder_stays() {
+fn c9_a_worker_id_that_lives_is_refused_and_its_holder_stays() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let holder = fleet.worker("w", 1, suite.path());

@@ -48,7 +48,7 @@ fn a_test_that_kills_its_slave_each_time_fails_and_the_others_pass() {
 }
 
 #[test]
-fn an_idle_slave_gets_a_copy_of_a_slow_task_and_the_first_verdict_stops_the_other() {
+fn c8_an_idle_slave_gets_a_copy_of_a_slow_task_and_the_first_verdict_stops_the_other() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).arbiters(0).start();
     let _arbiter = Tool::new(&server, "rrr-arbiter")
@@ -75,7 +75,7 @@ fn an_idle_slave_gets_a_copy_of_a_slow_task_and_the_first_verdict_stops_the_othe
 }
 
 #[test]
-fn a_copy_is_made_only_when_the_queue_is_empty_and_a_slave_is_idle() {
+fn c8_a_copy_is_made_only_when_the_queue_is_empty_and_a_slave_is_idle() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).arbiters(0).start();
     let _arbiter = Tool::new(&server, "rrr-arbiter")
