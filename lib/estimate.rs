@@ -130,9 +130,12 @@ fn insert(db: &mut Database, rows: &[Row]) -> anyhow::Result<()> {
 
 /// Tells Redis what to expect of the files of `taskset`; safe to repeat.
 pub fn publish(store: &mut Store, db: &mut Database, taskset: &TasksetKey) -> anyhow::Result<()> {
-    let sql = "SELECT e.class, e.spec_file, e.recent FROM estimates e, tasksets s
-               WHERE s.key = $1 AND e.class = COALESCE(s.taskset_class, 'default')
-               AND e.spec_file IN (SELECT spec_file FROM tasks WHERE taskset_id = s.id)";
+    // A join: PostgreSQL would do a subquery that names the taskset's id once for every row.
+    let sql = "SELECT DISTINCT e.class, e.spec_file, e.recent FROM tasksets s
+               JOIN tasks t ON t.taskset_id = s.id
+               JOIN estimates e ON e.class = COALESCE(s.taskset_class, 'default')
+               AND e.spec_file = t.spec_file
+               WHERE s.key = $1";
     publish_rows(store, db, sql, &[taskset.as_str().into()]).map(|_| ())
 }
 
