@@ -189,7 +189,10 @@ fn c6_a_slave_has_a_heartbeat_before_it_may_take_a_task() {
         taskset.key.parse().unwrap(),
         "rrrspec:worker:w:slave:1".parse().unwrap(),
     );
-    assert_eq!(rrr::slave::join(&mut store, &key, &slave, &beat).unwrap(), None);
+    assert_eq!(
+        rrr::slave::join(&mut store, &key, &slave, &beat).unwrap(),
+        None
+    );
     assert_eq!(taskset.list("slave"), [slave.to_string()]);
     let beats = server.run::<i64>(&["EXISTS", &slave.heartbeat()]);
     assert_eq!((beats, taskset.list("task_queue").len()), (1, 1));
