@@ -79,3 +79,24 @@ fn fleet_of_none(server: &Server, suite: &Suite) -> Tool {
         .start()
         .worker_tool("w", 1, suite.path())
 }
+
+#[test]
+fn a_worker_whose_heartbeat_is_refused_for_good_stops_and_says_so() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let worker = fleet
+        .worker_tool("w", 1, suite.path())
+        .args(["--heartbeat", "3"])
+        .spawn();
+    eventually(PATIENCE, "the worker", || {
+        server.hget("rrrspec:worker:w", "worker_type")
+    });
+    // No longer a hash: whatever the worker asks of it is an error that does not pass.
+    server.run::<String>(&["SET", "rrrspec:worker:w", "x"]);
+    let done = worker.wait(PATIENCE).expect_code(70);
+    assert!(
+        done.stderr.contains("cannot send heartbeats"),
+        "{}",
+        done.stderr
+    );
+}

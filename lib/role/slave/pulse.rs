@@ -80,20 +80,17 @@ impl Pulse {
                 match slave::beat(&mut store, key, heartbeat) {
                     Ok(true) => last_beat = Instant::now(),
                     Ok(false) => self.note(|news| news.fenced = true),
-                    Err(_) => return,
+                    Err(error) => return self.fall_silent(&error),
                 }
             }
             let wait = heartbeat
                 .beat()
                 .saturating_sub(last_beat.elapsed())
                 .min(heartbeat.listen());
-            let Ok(wakes) = slave::wakes(
-                &mut store,
-                taskset,
-                &mut after,
-                wait.as_millis().max(1) as u64,
-            ) else {
-                return;
+            let wait_ms = wait.as_millis().max(1) as u64;
+            let wakes = match slave::wakes(&mut store, taskset, &mut after, wait_ms) {
+                Ok(wakes) => wakes,
+                Err(error) => return self.fall_silent(&error),
             };
             if wakes.is_empty() {
                 continue;
@@ -114,6 +111,14 @@ impl Pulse {
                 // The stream has nothing more to say; only the heartbeat goes on.
                 std::thread::sleep(Duration::from_millis(500));
             }
+        }
+    }
+
+    /// Redis refuses the heartbeat for good: a slave that went on would be declared dead, so it leaves.
+    fn fall_silent(&self, error: &anyhow::Error) {
+        if !stop::requested() {
+            eprintln!("rrr-slave: cannot send heartbeats, leaving: {error:#}");
+            self.note(|news| news.orphaned = true);
         }
     }
 

@@ -32,7 +32,13 @@ impl Pulse {
         std::thread::Builder::new()
             .name("pulse".into())
             .stack_size(256 << 10)
-            .spawn(move || while shared.turn(&mut store, &card).is_ok() {})?;
+            .spawn(move || {
+                loop {
+                    if let Err(error) = shared.turn(&mut store, &card) {
+                        return without_heartbeat(&error);
+                    }
+                }
+            })?;
         Ok(pulse)
     }
 
@@ -97,5 +103,14 @@ impl Watch for Leaving {
         let state = self.0.state();
         (stop::requested() || state.over || state.replaced)
             .then(|| "there is nothing to prepare for".to_owned())
+    }
+}
+
+/// Redis refuses the heartbeat for good: a worker that went on would be taken for dead, and its
+/// work given to others.
+fn without_heartbeat(error: &anyhow::Error) {
+    if !stop::requested() {
+        eprintln!("rrr-worker: cannot send heartbeats, stopping: {error:#}");
+        stop::request();
     }
 }
