@@ -45,7 +45,9 @@ pub struct Url(String);
 /// How to reach the database.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Place {
-    /// Database: sqlite:PATH or postgres://… [default: sqlite:~/.local/state/rrr/history.db]
+    /// sqlite:PATH or postgres://… [the state folder]
+    ///
+    /// The database of finished tasksets; by default sqlite:~/.local/state/rrr/history.db.
     #[arg(long, value_name = "URL", env = "RRR_DB", hide_env_values = true)]
     db: Option<String>,
 }

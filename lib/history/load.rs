@@ -1,12 +1,27 @@
 //! Reading a record back: whole from its file, or without outputs from the rows.
 
-use crate::db::{Database, Row, number, text};
+use crate::db::{self, Database, Row, number, text};
 use crate::example::{self, Example};
 use crate::key::TasksetKey;
 use crate::log_store::{Folder, Stored};
 use crate::record::{self, Bytes, Document, Other, Slave, Task, Taskset, Trial, Value, WorkerLog};
 use anyhow::Context;
 use std::collections::HashMap;
+use std::path::Path;
+
+/// The record of `key` in the database at `place`, with its outputs from `log_dir` (the default one
+/// below the state folder); as [`load`], and `None` too when there is no database yet.
+pub fn find(
+    place: &db::Place,
+    log_dir: Option<&Path>,
+    key: &TasksetKey,
+) -> anyhow::Result<Option<(Document, Option<String>)>> {
+    let Some(mut db) = place.url()?.open_existing()? else {
+        return Ok(None);
+    };
+    let folder = log_dir.map_or_else(|| db::state_folder().join("log"), Path::to_owned);
+    load(&mut db, &Folder::at(folder), key)
+}
 
 /// The record of `key`, the same that Redis had. When its file cannot be read (it is on another
 /// machine, say) outputs and logs are empty, and the second value says why.

@@ -2,7 +2,6 @@
 
 use crate::format::{self, Format};
 use crate::key::{TasksetKey, TrialKey};
-use crate::log_store::Folder;
 use crate::plain::harmless;
 use crate::record::{self, Bytes, Document, Task, Trial};
 use crate::{cli, db, exit, history, out};
@@ -103,12 +102,7 @@ fn load(options: &Options) -> anyhow::Result<Document> {
 
 /// The record in the database, once its keys have gone from Redis.
 fn persisted(options: &Options, taskset: &TasksetKey) -> anyhow::Result<Option<Document>> {
-    let Some(mut db) = options.db.url()?.open_existing()? else {
-        return Ok(None);
-    };
-    let folder = options.log_dir.clone();
-    let folder = Folder::at(folder.unwrap_or_else(|| db::state_folder().join("log")));
-    let found = history::load(&mut db, &folder, taskset)?;
+    let found = history::find(&options.db, options.log_dir.as_deref(), taskset)?;
     Ok(found.map(|(document, problem)| {
         if let Some(problem) = problem {
             eprintln!("rrr-show: outputs and logs are left out: {problem}");

@@ -178,3 +178,30 @@ fn q1_no_cancel_and_no_fail_is_lost_when_the_arbiter_dies_at_any_command() {
         }
     });
 }
+
+#[test]
+fn q2_a_worker_whose_accept_was_answered_to_nobody_takes_the_taskset_all_the_same() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a"]).running();
+    let mut store = rrr::cli::Redis::at(server.url()).connect().unwrap();
+    let card = rrr::worker::Card {
+        key: "rrrspec:worker:w".parse().unwrap(),
+        worker_type: "default".into(),
+        slaves: 1,
+        instance: rrr::worker::instance(),
+        heartbeat: rrr::heartbeat::Heartbeat::default(),
+    };
+    rrr::worker::register(&mut store, &card).unwrap();
+    server.push(&card.key.queue(), &taskset.key);
+    let mut accept = || {
+        let key = taskset.key.parse().unwrap();
+        match rrr::worker::accept(&mut store, &card, &key, taskset.key.as_bytes()).unwrap() {
+            rrr::worker::Accepted::Yes(log) => Some(log),
+            _ => None,
+        }
+    };
+    let first = accept();
+    assert!(first.is_some());
+    assert_eq!(accept(), first, "the same call again");
+    assert_eq!(taskset.list("worker_log").len(), 1);
+}

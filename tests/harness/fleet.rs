@@ -96,6 +96,11 @@ impl Fleet {
         self.folder.path().join("records")
     }
 
+    /// The database that they write to.
+    pub fn db(&self) -> String {
+        format!("sqlite:{}", self.folder.path().join("history.db").display())
+    }
+
     /// A worker that runs tests in the folder `in_place`; the caller keeps it.
     #[track_caller]
     pub fn worker(&self, id: &str, slaves: usize, in_place: impl AsRef<Path>) -> Running {
@@ -129,8 +134,7 @@ impl Fleet {
     #[track_caller]
     pub fn start_persister(&mut self) {
         let tool = Tool::new(&self.url, "rrr-persist").arg("--log-dir");
-        let db = format!("sqlite:{}", self.folder.path().join("history.db").display());
-        let tool = tool.arg(self.log_dir()).args(["--db", &db]);
+        let tool = tool.arg(self.log_dir()).args(["--db", &self.db()]);
         self.persisters.push(tool.spawn());
     }
 

@@ -105,6 +105,31 @@ fn a_taskset_that_is_not_there_is_refused_with_a_hint() {
 }
 
 #[test]
+fn what_did_not_pass_is_found_in_the_database_when_redis_has_let_it_go() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.file("good.sh", "").file("bad.sh", "exit 1");
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("box", 1, suite.path());
+    let first = submit(&server, &suite, &["--max-trials", "1"]).wait(PATIENCE);
+    let events = first.expect_code(1).events();
+    let earlier = events[0]["taskset"].as_str().unwrap();
+    eventually(PATIENCE, "it is persisted", || {
+        (server.run::<i64>(&["TTL", earlier]) >= 0).then_some(())
+    });
+    server.run::<String>(&["FLUSHALL"]);
+    let again = |db: &str| {
+        Tool::new(&server, "rrr-submit")
+            .args(["--no-rsync", "--rerun-failed", earlier, "--db", db])
+            .dir(suite.path())
+            .run()
+    };
+    let done = again(&fleet.db()).expect_code(0);
+    assert_eq!(done.events()[0]["tasks"], 1);
+    let elsewhere = again("sqlite:no-such-folder/history.db").expect_code(2);
+    assert!(elsewhere.stderr.contains("--db"), "{}", elsewhere.stderr);
+}
+
+#[test]
 fn only_what_did_not_pass_is_submitted_again_as_it_was() {
     let (server, suite) = (Server::new(), Suite::new());
     suite

@@ -110,7 +110,11 @@ fn what_the_new_master_never_saw_is_done_again() {
     let fleet = Fleet::start(&cluster.url());
     let _worker = fleet.worker("w", 2, suite.path());
     let run = submit(&cluster.url(), &suite, &[]);
-    run.wait_for_event_where("task_finished", PATIENCE, |_| true);
+    let event = run.wait_for_event("task_finished", PATIENCE);
+    let taskset = event["taskset"].as_str().unwrap();
+    eventually(PATIENCE, "the replica knows the taskset", || {
+        cluster.replica.hget(taskset, "status")
+    });
     // The replica stops listening: everything from here on is lost with the master.
     cluster
         .replica

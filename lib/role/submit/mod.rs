@@ -10,7 +10,7 @@ use crate::follow::{self, Follow, OnInterrupt};
 use crate::key::{self, TasksetKey};
 use crate::store::Store;
 use crate::taskset::{self, Record, Request};
-use crate::{cli, event, exit, out, schedule, time, trust, view};
+use crate::{cli, db, event, exit, out, schedule, time, trust, view};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub struct Options {
         ]
     )]
     rerun_failed: Option<TasksetKey>,
+    #[command(flatten)]
+    db: db::Place,
     /// Watch it to its end, and exit by its verdict
     #[arg(long)]
     follow: bool,
@@ -149,7 +151,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
     store.set_patience(Duration::from_secs(10));
     let (request, tasks) = match (named, &options.rerun_failed) {
-        (None, Some(earlier)) => rerun::of(&mut store, earlier, &rsync_name)?,
+        (None, Some(earlier)) => rerun::of(&mut store, &options.db, earlier, &rsync_name)?,
         (named, _) => named.expect("nothing else names tasks"),
     };
     let taskset = options.new_taskset(&mut store)?;

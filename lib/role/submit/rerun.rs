@@ -5,17 +5,26 @@ use crate::key::TasksetKey;
 use crate::record::{self, Taskset};
 use crate::store::Store;
 use crate::taskset::Request;
-use crate::{cli, exit, key, task};
+use crate::{cli, db, exit, history, key, task};
 
-/// What `earlier` asked for, and those of its tasks that did not pass.
+/// What `earlier` asked for, and those of its tasks that did not pass. A taskset that has gone from
+/// Redis is looked up in the database at `place`.
 pub fn of(
     store: &mut Store,
+    place: &db::Place,
     earlier: &TasksetKey,
     rsync_name: &str,
 ) -> anyhow::Result<(Request, Vec<Task>)> {
-    let document = record::gather(store, earlier)?.ok_or_else(|| {
-        cli::usage(format!("there is no taskset '{earlier}' in Redis"))
-            .hint("name its files instead, or submit the suite anew")
+    let document = match record::gather(store, earlier)? {
+        Some(document) => Some(document),
+        // Its outputs are of no interest here, so it does not matter whether they can be read.
+        None => history::find(place, None, earlier)?.map(|(document, _)| document),
+    };
+    let document = document.ok_or_else(|| {
+        cli::usage(format!(
+            "there is no taskset '{earlier}' in Redis or in the database"
+        ))
+        .hint("pass --db URL when it is in another database, or name its files instead")
     })?;
     let open = document
         .taskset

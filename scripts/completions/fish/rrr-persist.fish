@@ -3,7 +3,7 @@ complete -c rrr-persist -l redis-password-file -d 'File with the password of Red
 complete -c rrr-persist -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F
 complete -c rrr-persist -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
 complete -c rrr-persist -l redis-key -d 'Key of that certificate, in PEM' -r -F
-complete -c rrr-persist -l db -d 'Database: sqlite:PATH or postgres://… [default: sqlite:~/.local/state/rrr/history.db]' -r
+complete -c rrr-persist -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-persist -l log-dir -d 'Folder for outputs and logs: a JSON document a taskset [default: ~/.local/state/rrr/log]' -r -F
 complete -c rrr-persist -l attempts -d 'Times that a taskset is tried before it goes to the dead list' -r
 complete -c rrr-persist -l drain -d 'Handle what is queued, then exit'

@@ -14,7 +14,7 @@ complete -c rrr-show -l redis-password-file -d 'File with the password of Redis'
 complete -c rrr-show -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F
 complete -c rrr-show -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
 complete -c rrr-show -l redis-key -d 'Key of that certificate, in PEM' -r -F
-complete -c rrr-show -l db -d 'Database: sqlite:PATH or postgres://… [default: sqlite:~/.local/state/rrr/history.db]' -r
+complete -c rrr-show -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-show -l log-dir -d 'Folder of the outputs that rrr-persist wrote' -r -F
 complete -c rrr-show -l log -d 'Print the logs of the taskset, its workers and slaves'
 complete -c rrr-show -l raw -d 'Leave terminal escapes as they are'

@@ -8,6 +8,7 @@ complete -c rrr-submit -l taskset-class -d 'Whose timings to use, and to add to'
 complete -c rrr-submit -l unknown-spec-timeout -d 'Time for a spec file without an estimate' -r
 complete -c rrr-submit -l least-timeout -d 'Least time for a spec file' -r
 complete -c rrr-submit -l rerun-failed -d 'Submit again what did not pass in the taskset KEY, as it was' -r
+complete -c rrr-submit -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-submit -l timeout -d 'Give up following after this time (exit 124)' -r
 complete -c rrr-submit -l output -d 'What to show; auto is live on a terminal, else json' -r -f -a "auto\t''
 json\t''
