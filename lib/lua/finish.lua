@@ -10,11 +10,13 @@
 local taskset, slave, trial = KEYS[1], KEYS[2], KEYS[4]
 local state, detail = standing(taskset, slave)
 local outcome, repeated = 'recorded', false
-local f = redis.call('HMGET', trial, 'status', 'task')
+local f = redis.call('HMGET', trial, 'status', 'task', 'duration_ms')
 if not f[2] or (state ~= 'good' and redis.call('TTL', taskset) ~= -1) then
   -- Expired or persisted: a write would bring a key back without an expiry (K1, K2).
   outcome = 'gone'
-elseif f[1] == ARGV[3] then
+elseif f[1] == ARGV[3] and f[3] == ARGV[5] then
+  -- The status alone does not tell: who ends the trial of a dead slave may have given the same, but
+  -- knows no duration.
   repeated = true
 elseif is_set(f[1]) then
   outcome = 'late'

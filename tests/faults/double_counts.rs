@@ -125,10 +125,22 @@ fn c4_rounds_of_the_dispatcher_give_a_worker_one_taskset_and_a_taskset_max_worke
 
 #[test]
 fn c5_the_late_result_of_a_stalled_slave_changes_no_verdict() {
+    assert_eq!(late_result_of_a_stalled_slave("true"), "passed");
+}
+
+#[test]
+fn c5_a_late_result_that_says_what_the_arbiter_said_is_late_all_the_same() {
+    assert_eq!(late_result_of_a_stalled_slave("kill -9 $$"), "error");
+}
+
+/// Stops a slave until it is taken for dead and its only trial has failed; lets its test end by
+/// `ending`, lets the slave go on, and returns the status it came with.
+fn late_result_of_a_stalled_slave(ending: &str) -> String {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     let worker = fleet.worker("w", 1, suite.path());
-    suite.file("a.sh", "touch began; until [ -e go ]; do sleep 0.05; done");
+    let wait = "touch began; until [ -e go ]; do sleep 0.05; done";
+    suite.file("a.sh", &format!("{wait}; {ending}"));
     let follower = submit(&server, &suite, &["--max-trials", "1"]);
     let trial = follower.wait_for_event("trial_started", PATIENCE);
     eventually(PATIENCE, "the test begins", || {
@@ -141,7 +153,7 @@ fn c5_the_late_result_of_a_stalled_slave_changes_no_verdict() {
     let (trial, slave_key) = (&trial["trial"], &trial["slave"]);
     let heartbeat = format!("{}:heartbeat", slave_key.as_str().unwrap());
     server.run::<()>(&["DEL", &heartbeat]);
-    // The test passes while its slave is held up; the slave is taken for dead meanwhile.
+    // The test ends while its slave is held up; the slave is taken for dead meanwhile.
     suite.file("go", "");
     let done = follower.wait(PATIENCE).expect_code(1);
     assert_eq!(done.receipt()["failed"], 1);
@@ -150,13 +162,13 @@ fn c5_the_late_result_of_a_stalled_slave_changes_no_verdict() {
     let late = eventually(PATIENCE, "the late result", || {
         server.hget(trial, "late_status")
     });
-    assert_eq!(late, "passed");
     assert_eq!(server.hget(trial, "status").unwrap(), "error");
     drain(&server, "rrr-arbiter");
     let taskset = done.receipt()["taskset"].as_str().unwrap().to_owned();
     assert_eq!(server.hget(&taskset, "status").unwrap(), "failed");
     let task = format!("{taskset}:task:a.sh");
     assert_eq!(server.hget(&task, "status").unwrap(), "failed");
+    late
 }
 
 #[test]
