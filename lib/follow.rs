@@ -50,6 +50,8 @@ pub struct Follow<'a> {
 
 /// Longest time without a call of the sink.
 pub const TICK: Duration = Duration::from_millis(200);
+/// Least time between two reads: events come in runs, and a read takes all that have come.
+const GATHER: Duration = Duration::from_millis(10);
 /// How long nothing may happen before it is asked what is waited for, and asked again.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -103,6 +105,7 @@ pub fn to_the_end(store: &mut Store, follow: &Follow, sink: &mut dyn Sink) -> an
             }
         }
         if !entries.is_empty() {
+            stop::sleep(GATHER);
             continue;
         }
         let Some(record) = Record::load(store, follow.taskset)? else {

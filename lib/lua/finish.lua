@@ -8,9 +8,12 @@
 --      6 passed, 7 pending, 8 failed, 9 stopped ('' or why), 10… field, value of the trial hash
 -- returns first 'recorded' | 'late' | 'gone', then as reserve, or 'over'/'fenced'
 local taskset, slave, trial = KEYS[1], KEYS[2], KEYS[4]
-local state, detail = standing(taskset, slave)
-local outcome, repeated = 'recorded', false
 local f = redis.call('HMGET', trial, 'status', 'task', 'duration_ms')
+-- Who declares a slave dead ends its trial in the same step (reap.lua): one whose trial has not
+-- ended lives, and holds no later one.
+local fresh = f[2] and not is_set(f[1])
+local state, detail = standing(taskset, not fresh and slave)
+local outcome, repeated = 'recorded', false
 if not f[2] or (state ~= 'good' and redis.call('TTL', taskset) ~= -1) then
   -- Expired or persisted: a write would bring a key back without an expiry (K1, K2).
   outcome = 'gone'
@@ -57,6 +60,7 @@ else
     now = ARGV[2],
     patient = true,
     announce = true,
+    holds = not fresh,
     finished = trial,
   }, events)
   answer = { outcome, unpack(next) }

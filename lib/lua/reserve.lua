@@ -19,6 +19,7 @@ local answer = reserve({
   now = ARGV[2],
   patient = ARGV[3] == '1',
   announce = ARGV[4] == '1',
+  holds = true,
 }, events)
 emit(taskset, events)
 return answer

@@ -15,10 +15,8 @@ local tasks = {}
 for at = 2, #ARGV, 3 do
   local task, estimate = ARGV[at], ARGV[at + 2]
   tasks[#tasks + 1] = task
-  redis.call('HSET', task, 'taskset', KEYS[1], 'spec_file', ARGV[at + 1])
-  if estimate ~= '' then
-    redis.call('HSET', task, 'estimate_sec', estimate)
-  end
+  local known = estimate ~= '' and { 'estimate_sec', estimate } or {}
+  redis.call('HSET', task, 'taskset', KEYS[1], 'spec_file', ARGV[at + 1], unpack(known))
   redis.call('EXPIRE', task, KEY_TTL)
 end
 for list = 2, 4 do

@@ -112,6 +112,11 @@ impl Proxy {
         self.control().round_trips.get(&link).copied().unwrap_or(0)
     }
 
+    /// The round trips of all connections together.
+    pub fn all_round_trips(&self) -> u64 {
+        self.control().round_trips.values().sum()
+    }
+
     /// Forgets all that was counted and every crash. Connections stay.
     pub fn reset(&self) {
         let mut control = self.control();

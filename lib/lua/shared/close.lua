@@ -25,10 +25,10 @@ local function close(taskset, status, reason, now)
   wake(taskset, 'over', status)
 end
 
--- Whether the taskset exists, and whether it is still open.
+-- Whether the taskset exists, whether it is still open, its status, and its max_trials.
 local function is_open(taskset)
   local f = redis.call('HMGET', taskset, 'status', 'created_at', 'worker_type', 'max_trials')
   local exists = f[1] or f[2] or f[3] or f[4]
   local open = exists and (not is_set(f[1]) or f[1] == 'running')
-  return exists and true or false, open and true or false, f[1]
+  return exists and true or false, open and true or false, f[1], f[4]
 end

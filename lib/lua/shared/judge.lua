@@ -13,8 +13,7 @@ local STOPPED_ALLOWANCE = 8
 local function book_of(taskset)
   local book = books[taskset]
   if not book then
-    local exists, open = is_open(taskset)
-    local max_trials = redis.call('HGET', taskset, 'max_trials')
+    local exists, open, _, max_trials = is_open(taskset)
     book = {
       exists = exists,
       open = open,
@@ -52,7 +51,7 @@ local function settle(taskset, task, spec_file, status, trials, flaky)
     event = 'task_finished',
     spec_file = spec_file,
     status = status,
-    trials = #trials,
+    trials = trials,
     flaky = flaky,
   })
 end
@@ -98,19 +97,25 @@ local function judge(taskset, task, trial)
   elseif not book.open then
     return nil
   end
-  local t = redis.call('HMGET', trial, 'status', 'task')
+  local t = redis.call('HMGET', trial, 'status', 'task', 'duration_ms')
   if not is_set(t[1]) then
     return t[2] and 'the trial has not finished' or 'the trial does not exist'
   end
-  local k = redis.call('HMGET', task, 'status', 'spec_file', 'taskset')
+  local k = redis.call('HMGET', task, 'status', 'spec_file', 'taskset', 'trials')
   if is_set(k[1]) then
     return nil
   elseif not (k[2] or k[3]) then
     return 'the task does not exist'
   end
   local spec_file = spec_file_of(task, k[2])
+  local passed = t[1] == 'passed' or t[1] == 'pending'
+  if passed and t[3] and not k[4] then
+    -- Made by a slave of ours, and none has made a second: there is nothing to compare it with.
+    settle(taskset, task, spec_file, t[1], 1, false)
+    return nil
+  end
   local trials = redis.call('LRANGE', task .. ':trial', 0, -1)
-  if t[1] == 'passed' or t[1] == 'pending' then
+  if passed then
     local flaky = false
     if #trials > 1 then
       local s = survey(trials)
@@ -119,7 +124,7 @@ local function judge(taskset, task, trial)
         wake(taskset, 'stop', task)
       end
     end
-    settle(taskset, task, spec_file, t[1], trials, flaky)
+    settle(taskset, task, spec_file, t[1], #trials, flaky)
     return nil
   end
   -- A failing trial may requeue its task once, however often it is announced (C3, C7).
@@ -131,7 +136,7 @@ local function judge(taskset, task, trial)
     if s.unfinished > 0 then
       wake(taskset, 'stop', task)
     end
-    settle(taskset, task, spec_file, 'failed', trials, false)
+    settle(taskset, task, spec_file, 'failed', #trials, false)
   elseif not s.live then
     -- With a live copy there is nothing to do: its own verdict is still to come.
     requeue(taskset, task, spec_file, t[1])

@@ -14,15 +14,15 @@ end
 
 -- Takes a task from the queue and creates its trial, in one step (Q2: never popped and untried).
 -- ask: taskset, slave, trial_id, now, patient (may be told to come back for another slave's
--- sake), announce (ask the arbiter for a check when the queue is empty), finished (the trial that
--- the slave has just ended, if any), arbiter_queue. Adds its event to events.
+-- sake), announce (ask the arbiter for a check when the queue is empty), holds (the slave may have
+-- a trial already), finished (one it has ended, if any), arbiter_queue. Adds its event to events.
 -- Returns {'run', trial, spec_file, estimate_sec, attempt}, {'empty'} or {'skip'}.
 local function reserve(ask, events)
   local queue = ask.taskset .. ':task_queue'
   -- A slave that asks has nothing on hand. If it has a trial that has not ended, it took that by a
   -- call whose answer was lost, or that was held up and came after its repetition: nobody else
   -- would make this trial, and while its slave lives nobody would put its task back.
-  local last = redis.call('LINDEX', ask.slave .. ':trial', -1)
+  local last = ask.holds and redis.call('LINDEX', ask.slave .. ':trial', -1)
   if last and last ~= ask.finished then
     local t = redis.call('HMGET', last, 'status', 'task')
     if t[2] and not is_set(t[1]) then
@@ -79,6 +79,9 @@ local function reserve(ask, events)
   local attempt = redis.call('RPUSH', task .. ':trial', trial)
   if attempt == 1 then
     redis.call('EXPIRE', task .. ':trial', KEY_TTL)
+  else
+    -- Spares the arbiter a look at the trials of each task that passes at once.
+    redis.call('HSET', task, 'trials', attempt)
   end
   if redis.call('RPUSH', ask.slave .. ':trial', trial) == 1 then
     redis.call('EXPIRE', ask.slave .. ':trial', KEY_TTL)
@@ -94,12 +97,13 @@ local function reserve(ask, events)
   return { 'run', trial, spec_file, f[3] or '', attempt }
 end
 
--- Whether the slave may go on: 'over' when its taskset has ended, 'fenced' when it was declared dead.
+-- Whether the slave may go on: 'over' when its taskset has ended, 'fenced' when it was declared
+-- dead. Without a slave only the taskset is looked at.
 local function standing(taskset, slave)
   local status = redis.call('HGET', taskset, 'status')
   if status ~= 'running' then
     return 'over', status or 'gone'
-  elseif is_set(redis.call('HGET', slave, 'status')) then
+  elseif slave and is_set(redis.call('HGET', slave, 'status')) then
     return 'fenced', ''
   end
   return 'good', ''

@@ -33,6 +33,9 @@ pub struct Options {
 
 /// Most messages taken in one step: keeps a script under 5 ms.
 const BATCH: usize = 256;
+/// Least time between the ends of two steps: messages come in runs, and what comes meanwhile is
+/// taken in one step. A message that comes alone is taken at once.
+const GATHER: Duration = Duration::from_millis(20);
 /// Time between looks at the active tasksets.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -58,6 +61,9 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         let messages = queue::peek(&mut store, &key::arbiter_queue(), BATCH, wait)?;
         handle(&mut store, &messages)?;
         judged += messages.len();
+        if (1..BATCH / 2).contains(&messages.len()) {
+            stop::sleep(GATHER);
+        }
         if last_tick.is_none_or(|last| last.elapsed() >= TICK) {
             watch.check(&mut store)?;
             notify::turn(|| format!("judging; {judged} messages so far"));
