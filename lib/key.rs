@@ -378,6 +378,16 @@ pub fn rsync_lock(name: &str) -> String {
     format!("{PREFIX}rsync_lock:{name}")
 }
 
+/// `string` with an expiry: stands while a daemon of this role is at work (ours).
+pub fn role(name: &str) -> String {
+    format!("{PREFIX}role:{name}")
+}
+
+/// `hash`: what rrr-persist has counted of all tasksets that ended (ours).
+pub fn totals() -> String {
+    format!("{PREFIX}totals")
+}
+
 /// `list` of the messages of `queue` that could not be understood (ours).
 pub fn dead(queue: &str) -> String {
     format!("{queue}:dead")
@@ -412,6 +422,7 @@ pub fn lasts(name: &str) -> bool {
             | "worker"
             | "arbiter_queue:dead"
             | "persister_queue:dead"
+            | "totals"
     ) || rest.starts_with("estimate_sec:")
         || rest.starts_with("estimate_ms:")
 }

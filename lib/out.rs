@@ -1,8 +1,10 @@
 //! Data on stdout, a line at a time; lists as tables when a person reads them. When its reader has gone, the tool is asked to stop.
 
 use crate::plain;
+use anyhow::Context;
 use serde_json::{Map, Value};
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,6 +30,23 @@ pub fn bytes(bytes: &[u8]) {
         }
         crate::stop::request();
     }
+}
+
+/// Writes the file under another name first, so that a reader never sees half of it.
+pub fn file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
+    let problem = || format!("cannot write '{}'", path.display());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))
+        .with_context(problem)?;
+    file.write_all(text).with_context(problem)?;
+    file.persist(path)
+        .map_err(|error| error.error)
+        .with_context(problem)?;
+    Ok(())
 }
 
 /// Why stdout takes no more, if that is not just a reader that has seen enough: the tool did not

@@ -273,6 +273,34 @@ pub fn all() -> Vec<Page> {
             ],
         },
         Page {
+            command: flags::command::<role::stat::Options>(),
+            more: &[
+                "For a monitor: queues, daemons, tasksets, tasks, workers, slaves and the memory of Redis as they \
+                 are now, and what rrr-persist has counted of all tasksets that ended (it stands still without \
+                 one). It asks Redis for lengths and a few fields of tasksets, workers and \
+                 slaves: a taskset of many tasks costs no more than one of few. Looked at are the oldest 1000 active \
+                 tasksets (more are 'unseen'), the last 1000 slaves of each, and the first 100 messages of a queue.",
+                "`--format prometheus` is for the textfile collector of node_exporter; rrr-deploy(7) tells what to \
+                 alert on. Ages go by the clocks of the machines that wrote the times. Messages to the arbiter that \
+                 are about no trial have no age.",
+                "`--check` prints a JSON line {check, reason} for each trouble: dead (messages were refused), queue \
+                 (a message is not handled), waiting (a taskset finds no worker), roles (no arbiter, or no dispatcher, \
+                 for a minute; those of another implementation do not show), memory (of Redis).",
+            ],
+            exit_codes: &[exit::FAILED],
+            examples: &[
+                ("How is it?", "rrr-stat | jq"),
+                (
+                    "Every minute, from cron:",
+                    "rrr-stat --format prometheus --file /var/lib/prometheus/node-exporter/rrr.prom",
+                ),
+                (
+                    "A probe; refused messages are looked at elsewhere:",
+                    "rrr-stat --check --ignore dead --max-waiting 600",
+                ),
+            ],
+        },
+        Page {
             command: flags::command::<role::submit::Options>(),
             more: &[
                 "Sends the packaging folder up with rsync, writes a taskset with one task for each spec file, \

@@ -237,13 +237,15 @@ pub struct Seen {
     pub version: Option<String>,
     /// The key of the taskset it works for.
     pub taskset: Option<String>,
+    /// Why it takes no work for a while, if so.
+    pub benched: Option<String>,
     /// Tasksets given to it that it has not taken yet.
     pub queued: u64,
 }
 
 /// Looks at all workers on the books, by name: one round trip for each 500.
 pub fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
-    type Facts = (i64, [Option<String>; 5], u64);
+    type Facts = (i64, [Option<String>; 6], u64);
     let mut keys: Vec<WorkerKey> = all(store)?.into_iter().map(|(key, _)| key).collect();
     keys.sort();
     let mut seen = Vec::new();
@@ -258,14 +260,21 @@ pub fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
                     "version",
                     "taskset",
                     "heartbeat_sec",
+                    "benched",
                 ]);
                 pipe.cmd("LLEN").arg(key.queue());
             }
             rows(pipe.query(c)?, 3)
         })?;
         for (key, (left_ms, fields, queued)) in chunk.iter().zip(facts) {
-            let [worker_type, slaves, version, taskset, heartbeat_sec] =
-                fields.map(|field| field.filter(|text| !text.is_empty()));
+            let [
+                worker_type,
+                slaves,
+                version,
+                taskset,
+                heartbeat_sec,
+                benched,
+            ] = fields.map(|field| field.filter(|text| !text.is_empty()));
             let life_sec = heartbeat_sec.and_then(|text| text.parse().ok());
             let life = life_sec.unwrap_or(heartbeat::DEFAULT_SEC) * 1000;
             seen.push(Seen {
@@ -279,6 +288,7 @@ pub fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
                 slaves: slaves.and_then(|text| text.parse().ok()),
                 version,
                 taskset,
+                benched,
                 queued,
             });
         }

@@ -3,6 +3,7 @@
 
 use crate::key::{self, SlaveKey, TasksetKey};
 use crate::lua;
+use crate::stat::totals::Counts;
 use crate::store::{Store, script::Script};
 
 /// Seconds that a hash stands between its record being durable and its other keys expiring.
@@ -20,9 +21,17 @@ pub fn is_marked(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool
 
 static MARK: Script = lua!("mark_persisted");
 
-/// Notes that the record is durable: from now on nobody adds to the taskset.
-pub fn mark(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
-    store.call(|c, _| MARK.key(taskset).arg(MARKED).invoke::<()>(c))
+/// Notes that the record is durable: from now on nobody adds to the taskset. What it `adds` to the
+/// totals is added in the same step.
+pub fn mark(store: &mut Store, taskset: &TasksetKey, adds: &Counts) -> anyhow::Result<()> {
+    store.call(|c, _| {
+        let mut call = MARK.key(taskset);
+        call.key(key::totals()).arg(MARKED);
+        for (field, number) in adds {
+            call.arg(field).arg(number);
+        }
+        call.invoke::<()>(c)
+    })
 }
 
 static EXPIRE_TASKS: Script = lua!("expire_tasks");

@@ -4,6 +4,7 @@
 //! lost entry costs a second at most and a repeated one nothing.
 
 use crate::key::{self, WorkerKey};
+use crate::presence::Presence;
 use crate::store::Store;
 use crate::{exit, notify, queue, stop, taskset, worker};
 use std::collections::HashSet;
@@ -30,6 +31,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
     let mut silent = HashSet::new();
     let mut last_look: Option<Instant> = None;
+    let mut presence = Presence::of("dispatch");
     notify::ready("waiting for tasksets");
     while !stop::requested() {
         let wait = if options.drain { 0.001 } else { IDLE };
@@ -38,6 +40,9 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             continue;
         }
         last_look = Some(Instant::now());
+        if !options.drain {
+            presence.tell(&mut store)?;
+        }
         evict(&mut store, &mut silent)?;
         let active = taskset::active(&mut store)?;
         for taskset in &active {

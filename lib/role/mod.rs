@@ -12,6 +12,7 @@ pub mod persist;
 pub mod plugin;
 pub mod show;
 pub mod slave;
+pub mod stat;
 pub mod submit;
 pub mod wait;
 pub mod watch;

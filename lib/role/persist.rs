@@ -8,6 +8,8 @@ use crate::db::{self, Database};
 use crate::history::{self, Saved};
 use crate::key::{self, TasksetKey};
 use crate::log_store::Folder;
+use crate::presence::Presence;
+use crate::stat::totals;
 use crate::store::{Stopped, Store};
 use crate::taskset::Record;
 use crate::{cli, crash, estimate, exit, notify, out, queue, record, stop, time};
@@ -123,7 +125,9 @@ impl Persister {
         let queue = key::persister_queue();
         let mut pause = SHORTEST_PAUSE;
         let mut failures: HashMap<TasksetKey, u32> = HashMap::new();
+        let mut presence = Presence::of("persist");
         while !stop::requested() {
+            presence.tell(&mut self.store)?;
             let Some((message, taskset)) = self.next(1.0)? else {
                 notify::turn(|| IDLE.to_owned());
                 continue;
@@ -251,7 +255,7 @@ impl Persister {
             estimate::publish(store, db, taskset)?;
             crash::point();
             tell(db, &self.folder, taskset, &state, saved)?;
-            record::mark(store, taskset)?;
+            record::mark(store, taskset, &totals::of(db, taskset)?)?;
             crash::point();
         }
         record::expire(store, taskset)?;

@@ -5,7 +5,6 @@ use crate::key::{TasksetKey, TrialKey};
 use crate::plain::harmless;
 use crate::record::{self, Bytes, Document, Task, Trial};
 use crate::{cli, db, exit, history, out};
-use anyhow::Context;
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -61,7 +60,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         let mut text = Vec::new();
         format::write(options.format.unwrap_or(Format::Text), &document, &mut text)?;
         match &options.file {
-            Some(path) => save(path, &text)?,
+            Some(path) => out::file(path, &text)?,
             None => out::bytes(&text),
         }
     }
@@ -207,21 +206,4 @@ fn logs(document: &Document, raw: bool) {
             }
         }
     }
-}
-
-/// Writes the file under another name first, so that a reader never sees half of it.
-fn save(path: &Path, text: &[u8]) -> anyhow::Result<()> {
-    let problem = || format!("cannot write '{}'", path.display());
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .with_context(problem)?;
-    file.write_all(text).with_context(problem)?;
-    file.persist(path)
-        .map_err(|error| error.error)
-        .with_context(problem)?;
-    Ok(())
 }

@@ -42,6 +42,7 @@ have() {
         redis-cli) type -P redis-cli >/dev/null || type -P valkey-cli >/dev/null ;;
         # A module that Debian's own Python loads, not one of another Python on PATH.
         junitparser) /usr/bin/python3 -c 'import junitparser' 2>/dev/null ;;
+        prometheus_client) /usr/bin/python3 -c 'import prometheus_client' 2>/dev/null ;;
         # Debian keeps the server's programs off PATH; the tests look there too.
         initdb) type -P initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
         *) type -P "$1" >/dev/null ;;
@@ -53,6 +54,7 @@ package_of() {
     case $1 in
         cc) echo build-essential ;; # the crate `ring` and the linker of rustc
         junitparser) echo python3-junitparser ;;
+        prometheus_client) echo python3-prometheus-client ;;
         initdb) echo postgresql ;;
         pytest) echo python3-pytest ;;
         redis-cli) echo redis-tools ;;

@@ -109,7 +109,9 @@ fn lacking(page: &Page, keys: &dump::Keys) -> BTreeSet<String> {
             lacking.insert(format!("'{pattern}' without a TTL"));
         }
         if let ("hash", Value::Object(fields)) = (&*key.kind, &key.value)
-            && !entry.fields.contains("FILE")
+            && !["FILE", "NAME"]
+                .iter()
+                .any(|any| entry.fields.contains(*any))
         {
             let unknown = fields.keys().filter(|field| !entry.fields.contains(*field));
             lacking.extend(unknown.map(|field| format!("'{field}' of '{pattern}'")));
@@ -328,7 +330,7 @@ fn every_field_on_the_page_is_still_in_the_code() {
     }
     let fields = page.keys.iter().flat_map(|entry| &entry.fields);
     let gone: Vec<_> = fields
-        .filter(|field| *field != "FILE")
+        .filter(|field| !["FILE", "NAME"].contains(&&***field))
         .filter(|field| {
             let quoted = [format!("'{field}'"), format!("\"{field}\"")];
             !quoted.iter().any(|quoted| code.contains(quoted))

@@ -5,6 +5,7 @@
 mod watch;
 
 use crate::key;
+use crate::presence::Presence;
 use crate::queue::{self, Message};
 use crate::store::Store;
 use crate::taskset::{self, Status};
@@ -49,6 +50,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut last_tick: Option<Instant> = None;
     let mut ticks = 0;
     let mut judged = 0;
+    let mut presence = Presence::of("arbiter");
     notify::ready("judging");
     while !stop::requested() {
         let wait = match last_tick {
@@ -66,6 +68,9 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         }
         if last_tick.is_none_or(|last| last.elapsed() >= TICK) {
             watch.check(&mut store)?;
+            if !options.drain {
+                presence.tell(&mut store)?;
+            }
             notify::turn(|| format!("judging; {judged} messages so far"));
             last_tick = Some(Instant::now());
             ticks += 1;

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    rrr::cli::main("rrr-stat", rrr::role::stat::run)
+}

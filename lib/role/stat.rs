@@ -1,0 +1,89 @@
+//! rrr-stat: the state of a whole installation in one line, for a monitor.
+
+use crate::stat::health::{self, Check, Limits};
+use crate::stat::{Stat, prometheus};
+use crate::{cli, exit, out};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Tells how the whole installation is: one JSON line, a page for Prometheus, or a check
+#[derive(clap::Parser)]
+#[command(name = "rrr-stat", version)]
+pub struct Options {
+    /// In this form
+    #[arg(long, value_name = "FORM", value_enum, default_value = "json")]
+    format: Form,
+    /// Write to this file, whole or not at all
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// Print only what should worry; exit with 1 if anything does
+    #[arg(long, conflicts_with_all = ["format", "file"])]
+    check: bool,
+    /// Do not worry about this
+    #[arg(long, value_name = "CHECK,…", value_enum, value_delimiter = ',')]
+    ignore: Vec<Check>,
+    /// Refused messages of a queue that are no reason to worry
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_dead: u64,
+    /// Seconds that a message may wait to be handled
+    #[arg(long, value_name = "SEC", default_value_t = 60)]
+    max_queue_age: u64,
+    /// Seconds that a taskset may wait for its first worker
+    #[arg(long, value_name = "SEC", default_value_t = 300)]
+    max_waiting: u64,
+    /// Percent of its maxmemory that Redis may use
+    #[arg(long, value_name = "PERCENT", default_value_t = 90)]
+    max_memory: u64,
+    #[command(flatten)]
+    redis: cli::Redis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    Json,
+    Prometheus,
+}
+
+/// Runs the tool.
+pub fn run(options: Options) -> anyhow::Result<u8> {
+    let mut store = options.redis.connect()?;
+    store.set_patience(Duration::from_secs(10));
+    let stat = Stat::load(&mut store)?;
+    let mut code = exit::OK;
+    if options.check {
+        code = check(&options, &stat)?;
+    } else {
+        let text = match options.format {
+            Form::Json => serde_json::to_string(&stat)? + "\n",
+            Form::Prometheus => prometheus::page(&stat),
+        };
+        match &options.file {
+            Some(path) => out::file(path, text.as_bytes())?,
+            None => out::bytes(text.as_bytes()),
+        }
+    }
+    Ok(if out::is_closed() {
+        exit::PIPE_CLOSED
+    } else {
+        code
+    })
+}
+
+fn check(options: &Options, stat: &Stat) -> anyhow::Result<u8> {
+    let limits = Limits {
+        dead: options.max_dead,
+        queue_sec: options.max_queue_age,
+        waiting_sec: options.max_waiting,
+        memory_percent: options.max_memory,
+    };
+    let mut troubles = health::troubles(stat, &limits);
+    troubles.retain(|trouble| !options.ignore.contains(&trouble.check));
+    for trouble in &troubles {
+        out::line(&serde_json::to_string(trouble)?);
+    }
+    Ok(if troubles.is_empty() {
+        exit::OK
+    } else {
+        exit::FAILED
+    })
+}
