@@ -42,6 +42,7 @@ pub mod role;
 pub mod rsync;
 pub mod schedule;
 pub mod slave;
+pub mod source;
 pub mod stat;
 pub mod stop;
 pub mod store;

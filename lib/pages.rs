@@ -188,6 +188,7 @@ pub fn all() -> Vec<Page> {
                  the roles and a worker; all of it goes away with the run. A role that dies is started again.",
                 "The first Ctrl-C cancels the run and waits for its end; the second leaves at once.",
                 OUTPUT,
+                FROM,
             ],
             exit_codes: VERDICTS,
             examples: &[
@@ -309,8 +310,10 @@ pub fn all() -> Vec<Page> {
                 OUTPUT,
                 "With --follow the first Ctrl-C cancels the taskset and waits for its end; the second leaves. When only \
                  the reader of stdout goes away the taskset goes on.",
+                "-- CMD is short for --slave 'rrr-slave -- CMD'; a spec file that no {} stands for goes behind it.",
                 "A line of --files-from that begins with { is a JSON task: {\"spec_file\": \"a.rb\", \
                  \"estimate_sec\": 3}.",
+                FROM,
                 "The file .rrr.toml in the packaging folder sets defaults of these flags under their own \
                  names, and 'command', a list of words; the command line and the environment overrule it. It \
                  is data: an rsync option that runs a program is refused there.",
@@ -332,6 +335,10 @@ pub fn all() -> Vec<Page> {
                 (
                     "Again, only what failed:",
                     "rrr-submit --follow --rerun-failed \"$KEY\"",
+                ),
+                (
+                    "Rust's test binaries, which the slaves build by themselves:",
+                    "rrr-submit --follow --from cargo-test -- --workspace",
                 ),
                 ("What settings hold, and why:", "rrr-submit --print-config"),
             ],
@@ -392,6 +399,14 @@ const VERDICTS: &[u8] = &[
     exit::NOTHING,
     exit::TIMED_OUT,
 ];
+
+/// What --from does, for the tools that have it.
+const FROM: &str = "--from cargo-test asks cargo for the test binaries, and each for its tests; --from nextest asks \
+     'cargo nextest list --message-format json'. The words behind -- are options of cargo, and behind another -- \
+     of the test binaries, or of cargo nextest run. A task is called PACKAGE::BINARY, as nextest calls it, or \
+     'PACKAGE::BINARY TEST' with --per test; what has no tests is left out. Unless --slave says otherwise \
+     'rrr-slave --adapter SOURCE' runs them, see rrr-runner(7). With --files-from F nothing is asked: F holds what \
+     was said elsewhere.";
 
 const OUTPUT: &str = "On a terminal stderr shows a live picture of the run (a plain line a second where TERM is dumb), \
      and stdout nothing. On a pipe stdout gets the events, one JSON object a line, written as they happen, and \

@@ -1,6 +1,7 @@
 //! The flags of rrr-slave that say how tasks are run.
 
-use super::{Adapter, Exec, Place, Serve, pytest, rspec};
+use super::exec::{Exec, Program, Settings, Template};
+use super::{Adapter, CargoTest, Nextest, Place, Serve, pytest, rspec};
 use crate::{cli, report};
 use std::ffi::OsString;
 use std::process::Command;
@@ -15,8 +16,8 @@ pub struct Choice {
     /// Exit code of CMD that means pending
     #[arg(long, value_name = "CODE", default_value_t = 77)]
     pending_code: i32,
-    /// Fill in the counts from a report: junit, tap, rspec-json, libtest-json, go-json or auto, from
-    /// PATH ({} is the spec file); CMD's {report} is its path
+    /// Fill in the counts from a report: junit, tap, rspec-json, libtest, libtest-json, go-json or
+    /// auto, from PATH ({} is the spec file); CMD's {report} is its path
     #[arg(long, value_name = "FORMAT[:PATH]")]
     report: Option<report::Source>,
     /// Load FILE once, before all spec files [default: spec/rails_helper.rb or spec/spec_helper.rb,
@@ -33,11 +34,10 @@ pub struct Choice {
     /// Most private memory of a test process, in MiB; allocations beyond it fail
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
     memory_max: Option<u64>,
-    /// Seconds a runner has to start
+    /// Seconds to start a runner, or to build
     #[arg(long, value_name = "SEC", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     boot_timeout: u64,
-    /// Command for each task ({} is its spec file, appended when there is no {}), or the runner; for
-    /// rspec and pytest, options of theirs
+    /// Command for each task ({} is its spec file), the runner, or options of the others
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
 }
@@ -53,6 +53,10 @@ enum Name {
     Rspec,
     /// Load pytest and the suite's conftest files once
     Pytest,
+    /// Run Rust's test binaries, which cargo test builds once
+    CargoTest,
+    /// Have cargo nextest run test binaries, or single tests, that it builds or unpacks once
+    Nextest,
 }
 
 /// Where a spec file runs.
@@ -86,15 +90,31 @@ impl Choice {
             .into());
         }
         let memory = self.memory_max.map(|mib| mib << 20);
-        if self.adapter == Name::Exec {
-            return Ok(Box::new(Exec::new(
-                place,
-                self.command.clone(),
-                self.pending_code,
-                self.report.clone(),
-                memory,
-                secrets,
-            )?));
+        let boot = Duration::from_secs(self.boot_timeout);
+        let settings = |report| Settings {
+            pending_code: self.pending_code,
+            report,
+            memory,
+            secrets: secrets.clone(),
+            boot,
+        };
+        let words = self.command.clone();
+        match self.adapter {
+            Name::Exec => {
+                let program = Template::new(words)?;
+                return exec(place, program, settings(self.report.clone()));
+            }
+            Name::CargoTest => {
+                return exec(
+                    place,
+                    CargoTest::new(words),
+                    settings(Some(CargoTest::REPORT)),
+                );
+            }
+            Name::Nextest => {
+                return exec(place, Nextest::new(words), settings(Some(Nextest::REPORT)));
+            }
+            Name::Serve | Name::Rspec | Name::Pytest => {}
         }
         let words = match self.adapter {
             Name::Rspec => {
@@ -118,7 +138,6 @@ impl Choice {
             }
             command
         };
-        let boot = Duration::from_secs(self.boot_timeout);
         Ok(Box::new(Serve::new(place, boot, memory, start)?))
     }
 
@@ -151,4 +170,12 @@ impl Choice {
         words.extend(self.command.iter().cloned());
         Ok(words)
     }
+}
+
+fn exec(
+    place: Place,
+    program: impl Program + 'static,
+    settings: Settings,
+) -> anyhow::Result<Box<dyn Adapter>> {
+    Ok(Box::new(Exec::new(place, program, settings)?))
 }

@@ -1,4 +1,4 @@
-//! The adapter for any command: run once for each task. Its exit code is the verdict, and a report
+//! The adapter for commands: one is run for each task. Its exit code is the verdict, and a report
 //! that it writes fills in the counts.
 
 use super::{Adapter, CAPTURE, GRACE, Made, Order, Place, report};
@@ -6,70 +6,157 @@ use crate::child::{End, Exit, Leftovers, Limits, Outcome, Supervisor, Watch};
 use crate::report::Source;
 use crate::{cli, trial};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::Duration;
 
-/// Runs a command for each task.
-pub struct Exec {
-    supervisor: Supervisor,
-    place: Place,
-    command: Vec<String>,
-    pending_code: i32,
-    report: Option<Source>,
-    memory: Option<u64>,
-    secrets: Vec<OsString>,
+/// What says which command runs a task.
+pub trait Program {
+    /// Makes it ready, before the first task.
+    fn prepare(&mut self, _inquiry: &mut Inquiry, _place: &Place) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// The command for the task called `spec_file`; its report is to be written to `report`.
+    ///
+    /// Errors: why there is none.
+    fn command(&self, spec_file: &str, report: &str) -> Result<Command, String>;
+
+    /// Puts what came of the task into the words of the source it is from.
+    fn finish(&self, _spec_file: &str, _result: &mut trial::Result) {}
 }
 
-impl Exec {
-    /// Runs `command`, with `{}` for the spec file, or the spec file behind it, and `{report}` for the
-    /// file of its report. `pending_code` is the exit code that means pending; the variables `secrets`
-    /// are kept from it, and it may have `memory` bytes of its own.
+/// Runs what a program wants to know first.
+pub struct Inquiry<'a> {
+    supervisor: &'a mut Supervisor,
+    watch: &'a mut dyn Watch,
+    limit: Duration,
+    secrets: &'a [OsString],
+}
+
+/// Most bytes that an inquiry may answer.
+const ANSWER: usize = 256 << 20;
+
+impl Inquiry<'_> {
+    /// Runs `command` to its end, and returns what it printed.
+    pub fn ask(&mut self, command: &mut Command) -> anyhow::Result<Vec<u8>> {
+        let limits = Limits {
+            soft: self.limit,
+            hard: self.limit + GRACE,
+            grace: GRACE,
+            capture: ANSWER,
+            leftovers: Leftovers::Kill,
+        };
+        for name in self.secrets {
+            command.env_remove(name);
+        }
+        let program = command.get_program().to_string_lossy().into_owned();
+        let outcome = self
+            .supervisor
+            .run(command, &limits, self.watch)
+            .map_err(|error| {
+                cli::usage(format!("cannot run '{program}': {error}"))
+                    .hint("install it on this worker")
+            })?;
+        let _ = std::io::stderr().write_all(&outcome.stderr.bytes);
+        let words: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
+        let line = format!("'{program} {}'", words.join(" "));
+        match (outcome.end, outcome.exit) {
+            (End::Exited, Exit::Code(0)) if outcome.stdout.dropped == 0 => Ok(outcome.stdout.bytes),
+            (End::SoftTimeout | End::HardTimeout, _) => {
+                let seconds = self.limit.as_secs();
+                Err(cli::usage(format!("{line} did not end within {seconds} s"))
+                    .hint("build in --setup, or give rrr-slave a longer --boot-timeout")
+                    .into())
+            }
+            (End::Stopped(why), _) => anyhow::bail!("{line}: {why}"),
+            (_, exit) => Err(cli::usage(format!("{line} failed: {exit}")).into()),
+        }
+    }
+}
+
+/// The command that the user gave, with places to fill in.
+pub struct Template {
+    words: Vec<String>,
+}
+
+impl Template {
+    /// `words`, with `{}` for the spec file, or the spec file behind them, and `{report}` for the file
+    /// of its report.
     ///
     /// Errors: there is no such command, said here at once and not once a task.
-    pub fn new(
-        place: Place,
-        command: Vec<String>,
-        pending_code: i32,
-        report: Option<Source>,
-        memory: Option<u64>,
-        secrets: Vec<OsString>,
-    ) -> anyhow::Result<Self> {
-        let Some(program) = command.first() else {
+    pub fn new(words: Vec<String>) -> anyhow::Result<Self> {
+        let Some(program) = words.first() else {
             return Err(cli::usage("nothing says how to run a spec file")
                 .hint("end with '-- CMD', for example: -- sh {}")
                 .into());
         };
         check_command(program)?;
-        Ok(Self {
-            supervisor: Supervisor::new()?,
-            place,
-            command,
-            pending_code,
-            report,
-            memory,
-            secrets,
-        })
+        Ok(Self { words })
     }
+}
 
-    fn command_for(&self, order: &Order, report: &str) -> Command {
-        let spec_file = order.job.spec_file.as_str();
-        let has_place = self.command.iter().any(|word| word.contains("{}"));
-        let mut words = self
-            .command
-            .iter()
-            .map(|word| fill(word, spec_file, report));
+impl Program for Template {
+    fn command(&self, spec_file: &str, report: &str) -> Result<Command, String> {
+        let has_place = self.words.iter().any(|word| word.contains("{}"));
+        let mut words = self.words.iter().map(|word| fill(word, spec_file, report));
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
         if !has_place {
             command.arg(spec_file);
         }
-        for name in &self.secrets {
+        Ok(command)
+    }
+}
+
+/// What holds for every command.
+pub struct Settings {
+    /// Exit code that means pending.
+    pub pending_code: i32,
+    pub report: Option<Source>,
+    /// Bytes that a test may have of its own.
+    pub memory: Option<u64>,
+    /// Variables that are kept from it.
+    pub secrets: Vec<OsString>,
+    /// Time to get ready.
+    pub boot: Duration,
+}
+
+/// Runs a command for each task.
+pub struct Exec {
+    supervisor: Supervisor,
+    place: Place,
+    program: Box<dyn Program>,
+    settings: Settings,
+    ready: bool,
+}
+
+impl Exec {
+    /// Runs what `program` says.
+    pub fn new(
+        place: Place,
+        program: impl Program + 'static,
+        settings: Settings,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            supervisor: Supervisor::new()?,
+            place,
+            program: Box::new(program),
+            settings,
+            ready: false,
+        })
+    }
+
+    fn command_for(&self, order: &Order, report: &str) -> Result<Command, String> {
+        let mut command = self.program.command(&order.job.spec_file, report)?;
+        for name in &self.settings.secrets {
             command.env_remove(name);
         }
         command.envs(self.place.variables());
         command.envs(Place::variables_of(order));
-        if let Some(bytes) = self.memory {
+        if let Some(bytes) = self.settings.memory {
             let limit = Rlimit {
                 current: Some(bytes),
                 maximum: Some(bytes),
@@ -79,7 +166,7 @@ impl Exec {
                 command.pre_exec(move || Ok(setrlimit(Resource::Data, limit)?));
             }
         }
-        command
+        Ok(command)
     }
 
     fn result(&self, outcome: Outcome) -> trial::Result {
@@ -87,7 +174,7 @@ impl Exec {
             (End::SoftTimeout | End::HardTimeout, _) => (trial::Status::Timeout, None),
             (End::Stopped(why), _) => (trial::Status::Error, Some(why.clone())),
             (End::Exited, Exit::Code(0)) => (trial::Status::Passed, None),
-            (End::Exited, Exit::Code(code)) if code == self.pending_code => {
+            (End::Exited, Exit::Code(code)) if code == self.settings.pending_code => {
                 (trial::Status::Pending, None)
             }
             (End::Exited, Exit::Code(_)) => (trial::Status::Failed, None),
@@ -137,6 +224,20 @@ fn fill(word: &str, spec_file: &str, report: &str) -> String {
 }
 
 impl Adapter for Exec {
+    fn prepare(&mut self, watch: &mut dyn Watch) -> anyhow::Result<()> {
+        if !self.ready {
+            let mut inquiry = Inquiry {
+                supervisor: &mut self.supervisor,
+                watch,
+                limit: self.settings.boot,
+                secrets: &self.settings.secrets,
+            };
+            self.program.prepare(&mut inquiry, &self.place)?;
+            self.ready = true;
+        }
+        Ok(())
+    }
+
     fn run(&mut self, order: &Order, watch: &mut dyn Watch) -> Made {
         let limits = Limits {
             soft: order.soft,
@@ -145,28 +246,33 @@ impl Adapter for Exec {
             capture: CAPTURE,
             leftovers: Leftovers::Kill,
         };
-        let place = report::Place::new(self.report.as_ref(), &self.place, &order.job.spec_file);
+        let spec_file = &order.job.spec_file;
+        let source = self.settings.report.as_ref();
+        let place = report::Place::new(source, &self.place, spec_file);
         place.clear();
-        let mut command = self.command_for(order, &place.path.to_string_lossy());
+        let made = |result, hard_timeout| Made {
+            result,
+            hard_timeout,
+        };
+        let mut command = match self.command_for(order, &place.path.to_string_lossy()) {
+            Ok(command) => command,
+            Err(why) => return made(trial::Result::error(format!("rrr: {why}\n")), false),
+        };
         let made = match self.supervisor.run(&mut command, &limits, watch) {
             Ok(outcome) => {
                 let whole = outcome.stdout.dropped == 0;
                 let hard_timeout = outcome.end == End::HardTimeout;
                 let mut result = self.result(outcome);
-                if let Some(source) = &self.report {
+                if let Some(source) = &self.settings.report {
                     place.fill(source, whole, &mut result);
                 }
-                Made {
-                    result,
-                    hard_timeout,
-                }
+                self.program.finish(spec_file, &mut result);
+                made(result, hard_timeout)
             }
             Err(error) => {
                 let program = command.get_program().to_string_lossy();
-                Made {
-                    result: trial::Result::error(format!("rrr: cannot run '{program}': {error}\n")),
-                    hard_timeout: false,
-                }
+                let why = format!("rrr: cannot run '{program}': {error}\n");
+                made(trial::Result::error(why), false)
             }
         };
         self.place.clean();

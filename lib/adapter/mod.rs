@@ -1,7 +1,9 @@
 //! How tasks are run: an adapter makes one trial under limits and says what came of it.
 
+mod cargo_test;
 mod choice;
 mod exec;
+mod nextest;
 mod place;
 mod pytest;
 mod report;
@@ -10,8 +12,10 @@ mod rspec;
 mod serve;
 mod wire;
 
+pub use cargo_test::CargoTest;
 pub use choice::Choice;
 pub use exec::Exec;
+pub use nextest::Nextest;
 pub use place::Place;
 pub use serve::Serve;
 

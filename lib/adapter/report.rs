@@ -92,7 +92,7 @@ impl Place {
     fn read(&self, source: &Source, whole: bool, stdout: &[u8]) -> Result<Vec<u8>, String> {
         let from_file = source.path.is_some()
             || source.format == Format::Junit
-            || source.format != Format::Tap && self.path.exists();
+            || !matches!(source.format, Format::Tap | Format::Libtest) && self.path.exists();
         if !from_file {
             return if whole {
                 Ok(stdout.to_vec())

@@ -85,7 +85,11 @@ impl Serve {
             }
             Err(why) => {
                 let exit = process.kill();
-                let why = if why.is_empty() { ended(exit) } else { why };
+                let why = if why.is_empty() {
+                    exit.to_string()
+                } else {
+                    why
+                };
                 log(process.take_output(true));
                 Err(cli::usage(format!("the runner '{program}' does not start: {why}")).into())
             }
@@ -160,10 +164,7 @@ impl Serve {
                 _ => {}
             }
             if why.is_empty() {
-                format!(
-                    "the runner died in the middle of the trial: {}",
-                    ended(exit)
-                )
+                format!("the runner died in the middle of the trial: {exit}")
             } else {
                 why
             }
@@ -240,10 +241,7 @@ impl Adapter for Serve {
             let (exit, output) = runner.process.dismiss(patience);
             log(output);
             if exit != Exit::Code(0) {
-                eprintln!(
-                    "rrr-slave: the runner's own end went wrong: {}",
-                    ended(exit)
-                );
+                eprintln!("rrr-slave: the runner's own end went wrong: {exit}");
             }
         }
     }
@@ -253,13 +251,6 @@ impl Adapter for Serve {
 fn log(output: [crate::child::Captured; 2]) {
     for captured in output {
         let _ = std::io::stderr().write_all(&captured.bytes);
-    }
-}
-
-fn ended(exit: Exit) -> String {
-    match exit {
-        Exit::Code(code) => format!("exit code {code}"),
-        Exit::Signal(signal) => format!("signal {signal}"),
     }
 }
 

@@ -6,6 +6,7 @@
 mod go;
 mod junit;
 mod libtest;
+mod libtest_json;
 mod rspec;
 mod tap;
 
@@ -22,6 +23,8 @@ pub enum Format {
     Tap,
     /// What rspec --format json writes
     RspecJson,
+    /// What cargo test prints
+    Libtest,
     /// What cargo test and cargo nextest write with --format json and libtest-json
     #[value(alias = "nextest")]
     LibtestJson,
@@ -51,7 +54,7 @@ impl FromStr for Source {
         }
         let format = <Format as clap::ValueEnum>::from_str(format, false).map_err(|_| {
             format!(
-                "no such format '{format}': junit, tap, rspec-json, libtest-json, go-json or auto"
+                "no such format '{format}': junit, tap, rspec-json, libtest, libtest-json, go-json or auto"
             )
         })?;
         Ok(Self { format, path })
@@ -99,7 +102,8 @@ pub fn parse(format: Format, bytes: &[u8]) -> Result<Report, String> {
         Format::Junit => junit::parse(text),
         Format::Tap => tap::parse(text),
         Format::RspecJson => rspec::parse(text),
-        Format::LibtestJson => libtest::parse(text),
+        Format::Libtest => libtest::parse(text),
+        Format::LibtestJson => libtest_json::parse(text),
         Format::GoJson => go::parse(text),
         Format::Auto => match guess(text) {
             Some(format) => parse(format, bytes),
@@ -121,6 +125,9 @@ fn guess(text: &str) -> Option<Format> {
             } else if line.contains("\"type\":") && line.contains("\"event\":") {
                 return Some(Format::LibtestJson);
             }
+        }
+        if libtest::is_start(line) {
+            return Some(Format::Libtest);
         }
         tap::is_start(line).then_some(Format::Tap)
     })
@@ -159,6 +166,7 @@ mod tests {
             ),
             ("noise\nTAP version 14\n1..1\nok 1\n", Format::Tap),
             ("1..2\nok\nnot ok\n", Format::Tap),
+            ("\nrunning 1 test\n", Format::Libtest),
             (
                 "noise\n{\"version\":\"3\",\"examples\":[]}\n",
                 Format::RspecJson,
@@ -184,6 +192,7 @@ mod tests {
             Format::Junit,
             Format::Tap,
             Format::RspecJson,
+            Format::Libtest,
             Format::LibtestJson,
             Format::GoJson,
             Format::Auto,

@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod cargo;
 mod pytest;
 mod reports;
 mod rspec;
@@ -22,9 +23,15 @@ struct House {
 impl House {
     /// With one worker of so many slaves.
     fn new(slaves: usize) -> Self {
+        Self::with(slaves, |worker, _| worker)
+    }
+
+    /// The same, with more told to the worker.
+    fn with(slaves: usize, more: impl FnOnce(Tool, &Suite) -> Tool) -> Self {
         let (server, suite) = (Server::new(), Suite::new());
         let fleet = Fleet::plan(&server).without_persister().start();
-        let worker = fleet.worker("w", slaves, suite.path());
+        let worker = fleet.worker_tool("w", slaves, suite.path());
+        let worker = more(worker, &suite).spawn();
         Self {
             server,
             suite,
@@ -35,13 +42,16 @@ impl House {
 
     /// Runs all files of the suite with this slave command, each once unless `args` say otherwise.
     fn run(&self, slave: &str, args: &[&str]) -> Ran<'_> {
-        let done = Tool::new(&self.server, "rrr-submit")
+        let files = self.suite.files();
+        self.submit(|submit| submit.args(["--slave", slave]).args(args).args(files))
+    }
+
+    /// Runs what these flags name, each task once.
+    fn submit(&self, flags: impl FnOnce(Tool) -> Tool) -> Ran<'_> {
+        let submit = Tool::new(&self.server, "rrr-submit")
             .args(["--no-rsync", "--follow", "--max-trials", "1"])
-            .args(["--slave", slave])
-            .args(args)
-            .args(self.suite.files())
-            .dir(self.suite.path())
-            .run();
+            .dir(self.suite.path());
+        let done = flags(submit).run();
         Ran { house: self, done }
     }
 }

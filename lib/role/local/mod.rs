@@ -34,7 +34,7 @@ pub struct Options {
 
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
-    let tasks = options.suite.tasks(Some(&options.packaging_dir))?;
+    let tasks = options.suite.tasks(&options.packaging_dir, true)?;
     let request = options.suite.request("local")?;
     let folder = tempfile::Builder::new().prefix("rrr-local-").tempdir()?;
     let mut house = House::new()?;

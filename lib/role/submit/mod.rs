@@ -20,12 +20,12 @@ use std::time::Duration;
 pub struct Options {
     #[command(flatten)]
     suite: Suite,
-    /// Submit again what did not pass in the taskset KEY, as it was
+    /// Submit again what did not pass in KEY
     #[arg(
         long,
         value_name = "KEY",
         conflicts_with_all = [
-            "files", "command", "files_from", "null", "setup", "slave", "max_trials", "worker_type",
+            "files", "command", "files_from", "null", "from", "setup", "slave", "max_trials", "worker_type",
             "max_workers", "taskset_class", "unknown_spec_timeout", "least_timeout",
         ]
     )]
@@ -107,8 +107,8 @@ impl Options {
     /// What the command line asks for, and the tasks that it names.
     fn named(&self, rsync_name: &str) -> anyhow::Result<(Request, Vec<Task>)> {
         let request = self.suite.request(rsync_name)?;
-        let folder = (!self.no_rsync).then_some(self.packaging_dir.as_path());
-        Ok((request, self.suite.tasks(folder)?))
+        let tasks = self.suite.tasks(&self.packaging_dir, !self.no_rsync)?;
+        Ok((request, tasks))
     }
 
     /// The key of the new taskset.

@@ -1,5 +1,6 @@
 //! What to run, and how: the flags that rrr-submit and rrr-local share, and the list of tasks.
 
+use crate::source::{Per, Question, Source};
 use crate::taskset::Request;
 use crate::{cli, exit, key};
 use serde::Deserialize;
@@ -13,15 +14,21 @@ pub struct Suite {
     /// Spec files, relative to the packaging folder
     #[arg(value_name = "FILE")]
     pub files: Vec<String>,
-    /// Command for each spec file; {} is the file (short for --slave 'rrr-slave -- CMD')
+    /// Command, {} is the file; or options of SOURCE
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<String>,
-    /// Read spec files from F, a name or a JSON task a line; - is stdin
+    /// Names or JSON tasks, a line each; - is stdin
     #[arg(long, value_name = "F")]
     pub files_from: Option<PathBuf>,
     /// Names of --files-from end with NUL
     #[arg(short = '0', long, hide_short_help = true)]
     pub null: bool,
+    /// Let cargo list the tests
+    #[arg(long, value_name = "SOURCE", value_enum, conflicts_with_all = ["files", "null"])]
+    pub from: Option<Source>,
+    /// One task for each
+    #[arg(long, value_enum, default_value_t = Per::Binary, requires = "from", hide_short_help = true)]
+    pub per: Per,
     /// Script that each worker runs before its slaves
     #[arg(
         long,
@@ -79,26 +86,29 @@ pub type Task = (String, Option<u64>);
 impl Suite {
     /// The command that starts a slave.
     pub fn slave_command(&self) -> anyhow::Result<String> {
-        match (&self.slave, self.command.is_empty()) {
+        let words = shlex::try_join(self.command.iter().map(String::as_str))
+            .map_err(|_| cli::usage("the command has a NUL byte"))?;
+        match (&self.slave, self.from) {
             (Some(slave), _) => Ok(slave.clone()),
-            (None, false) => {
-                let words = shlex::try_join(self.command.iter().map(String::as_str))
-                    .map_err(|_| cli::usage("the command has a NUL byte"))?;
-                Ok(format!("rrr-slave -- {words}"))
+            (None, Some(source)) => {
+                let slave = format!("rrr-slave --adapter {}", source.name());
+                let options = if words.is_empty() { "" } else { " -- " };
+                Ok(slave + options + &words)
             }
-            (None, true) => Err(cli::usage("nothing says how to run a spec file")
+            (None, None) if !words.is_empty() => Ok(format!("rrr-slave -- {words}")),
+            (None, None) => Err(cli::usage("nothing says how to run a spec file")
                 .hint("end with '-- CMD', for example: -- sh {}")
                 .into()),
         }
     }
 
-    /// Reads and checks the list of tasks. Files named as arguments must exist below `folder`, if
-    /// one is given.
-    pub fn tasks(&self, folder: Option<&Path>) -> anyhow::Result<Vec<Task>> {
+    /// Reads and checks the list of tasks of the suite in `folder`. Files named as arguments must exist
+    /// there, if `here`.
+    pub fn tasks(&self, folder: &Path, here: bool) -> anyhow::Result<Vec<Task>> {
         let mut tasks: Vec<Task> = Vec::new();
         for file in &self.files {
             let path = file.split("::").next().unwrap_or(file);
-            if let Some(folder) = folder
+            if here
                 && !folder.join(path).exists()
                 && !folder.join(path.split('[').next().unwrap_or(path)).exists()
             {
@@ -111,8 +121,19 @@ impl Suite {
             }
             tasks.push((file.clone(), None));
         }
-        if let Some(from) = &self.files_from {
-            self.read_list(from, &mut tasks)?;
+        match (self.from, &self.files_from) {
+            (Some(source), list) => {
+                let question = Question {
+                    source,
+                    per: self.per,
+                    words: &self.command,
+                    folder,
+                    said: list.as_deref().map(read).transpose()?,
+                };
+                tasks.extend(question.tasks()?.into_iter().map(|task| (task, None)));
+            }
+            (None, Some(list)) => self.read_list(list, &mut tasks)?,
+            (None, None) => {}
         }
         let mut seen = HashSet::new();
         for (file, _) in &tasks {
@@ -125,27 +146,21 @@ impl Suite {
         if tasks.is_empty() {
             return Err(exit::failure(
                 exit::NOTHING,
-                "there is nothing to run: no spec file was named",
+                match self.from {
+                    Some(source) => {
+                        format!("there is nothing to run: {} lists no test", source.name())
+                    }
+                    None => "there is nothing to run: no spec file was named".to_owned(),
+                },
             )
-            .hint("name spec files, or pass --files-from FILE")
+            .hint("name spec files, or pass --files-from FILE or --from SOURCE")
             .into());
         }
         Ok(tasks)
     }
 
     fn read_list(&self, from: &Path, tasks: &mut Vec<Task>) -> anyhow::Result<()> {
-        let mut bytes = Vec::new();
-        let read = if from.as_os_str() == "-" {
-            std::io::stdin().read_to_end(&mut bytes).map(|_| ())
-        } else {
-            std::fs::read(from).map(|content| bytes = content)
-        };
-        read.map_err(|error| {
-            cli::usage(format!(
-                "cannot read the list '{}': {error}",
-                from.display()
-            ))
-        })?;
+        let bytes = read(from)?;
         let end = if self.null { 0 } else { b'\n' };
         for (number, line) in bytes.split(|byte| *byte == end).enumerate() {
             let place = || format!("'{}', entry {}", from.display(), number + 1);
@@ -184,4 +199,21 @@ impl Suite {
             least_timeout_sec: self.least_timeout,
         })
     }
+}
+
+/// The whole of a file, or of stdin by the name of `-`.
+fn read(from: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = if from.as_os_str() == "-" {
+        std::io::stdin().read_to_end(&mut bytes).map(|_| ())
+    } else {
+        std::fs::read(from).map(|content| bytes = content)
+    };
+    read.map_err(|error| {
+        cli::usage(format!(
+            "cannot read the list '{}': {error}",
+            from.display()
+        ))
+    })?;
+    Ok(bytes)
 }

@@ -9,14 +9,16 @@ complete -c rrr-slave -l heartbeat -d 'Seconds of silence that mean death' -r
 complete -c rrr-slave -l adapter -d 'How tasks are run' -r -f -a "exec\t'Run CMD once for each task'
 serve\t'Start CMD once; it speaks the runner protocol, see rrr-runner(7)'
 rspec\t'Load RSpec and the suite\'s helpers once'
-pytest\t'Load pytest and the suite\'s conftest files once'"
+pytest\t'Load pytest and the suite\'s conftest files once'
+cargo-test\t'Run Rust\'s test binaries, which cargo test builds once'
+nextest\t'Have cargo nextest run test binaries, or single tests, that it builds or unpacks once'"
 complete -c rrr-slave -l pending-code -d 'Exit code of CMD that means pending' -r
-complete -c rrr-slave -l report -d 'Fill in the counts from a report: junit, tap, rspec-json, libtest-json, go-json or auto, from PATH ({} is the spec file); CMD\'s {report} is its path' -r
+complete -c rrr-slave -l report -d 'Fill in the counts from a report: junit, tap, rspec-json, libtest, libtest-json, go-json or auto, from PATH ({} is the spec file); CMD\'s {report} is its path' -r
 complete -c rrr-slave -l preload -d 'Load FILE once, before all spec files [default: spec/rails_helper.rb or spec/spec_helper.rb, the topmost conftest.py files]' -r
 complete -c rrr-slave -l isolation -d 'Where a spec file runs: in a fork of its own, or (none) in the runner [default: fork]' -r -f -a "fork\t''
 none\t''"
 complete -c rrr-slave -l interpreter -d 'Ruby or Python to use, with its arguments [default: that of the project: bundle exec ruby if there is a Gemfile; the Python of a virtual environment, or that of the pytest on PATH]' -r
 complete -c rrr-slave -l memory-max -d 'Most private memory of a test process, in MiB; allocations beyond it fail' -r
-complete -c rrr-slave -l boot-timeout -d 'Seconds a runner has to start' -r
+complete -c rrr-slave -l boot-timeout -d 'Seconds to start a runner, or to build' -r
 complete -c rrr-slave -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-slave -s V -l version -d 'Print version'

@@ -1,4 +1,8 @@
-complete -c rrr-submit -l files-from -d 'Read spec files from F, a name or a JSON task a line; - is stdin' -r -F
+complete -c rrr-submit -l files-from -d 'Names or JSON tasks, a line each; - is stdin' -r -F
+complete -c rrr-submit -l from -d 'Let cargo list the tests' -r -f -a "cargo-test\t'The test binaries that cargo test builds'
+nextest\t'What cargo nextest lists'"
+complete -c rrr-submit -l per -d 'One task for each' -r -f -a "binary\t'A test binary'
+test\t'A single test'"
 complete -c rrr-submit -l setup -d 'Script that each worker runs before its slaves' -r
 complete -c rrr-submit -l slave -d 'Shell command that starts a slave' -r
 complete -c rrr-submit -l max-trials -d 'Most trials of a task' -r
@@ -7,7 +11,7 @@ complete -c rrr-submit -l max-workers -d 'Most workers at once' -r
 complete -c rrr-submit -l taskset-class -d 'Whose timings to use, and to add to' -r
 complete -c rrr-submit -l unknown-spec-timeout -d 'Time for a spec file without an estimate' -r
 complete -c rrr-submit -l least-timeout -d 'Least time for a spec file' -r
-complete -c rrr-submit -l rerun-failed -d 'Submit again what did not pass in the taskset KEY, as it was' -r
+complete -c rrr-submit -l rerun-failed -d 'Submit again what did not pass in KEY' -r
 complete -c rrr-submit -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-submit -l timeout -d 'Give up following after this time (exit 124)' -r
 complete -c rrr-submit -l output -d 'What to show; auto is live on a terminal, else json' -r -f -a "auto\t''
