@@ -5,7 +5,7 @@ use crate::event::{self, Event};
 use crate::key::{self, TasksetKey};
 use crate::store::Store;
 use crate::taskset::{self, Progress, Record, Status};
-use crate::{cli, exit, out, queue, stop, worker, worker_log};
+use crate::{cli, exit, out, queue, say, stop, worker, worker_log};
 use std::time::{Duration, Instant};
 
 /// Who looks at the events.
@@ -27,7 +27,7 @@ pub trait Sink {
 
     /// Something that the follower has to say.
     fn say(&mut self, what: &str) {
-        eprintln!("{what}");
+        say::line(what);
     }
 }
 

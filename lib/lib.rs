@@ -40,6 +40,7 @@ pub mod record;
 pub mod report;
 pub mod role;
 pub mod rsync;
+pub mod say;
 pub mod schedule;
 pub mod slave;
 pub mod source;

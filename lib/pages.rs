@@ -411,4 +411,6 @@ const FROM: &str = "--from cargo-test asks cargo for the test binaries, and each
 const OUTPUT: &str = "On a terminal stderr shows a live picture of the run (a plain line a second where TERM is dumb), \
      and stdout nothing. On a pipe stdout gets the events, one JSON object a line, written as they happen, and \
      stderr nothing but problems. Into a file goes the same, while a terminal on stderr shows the picture. \
-     --output json, live or plain chooses for itself; plain is for the log of a CI job.";
+     --output json, live or plain chooses for itself. plain is for the log of a CI job: a \
+     line for what is worth keeping, and one for where the run stands, at most one a second while that changes, else \
+     one every ten seconds.";

@@ -6,8 +6,8 @@
 
 use crate::key::{self, TaskKey, TasksetKey, TrialKey};
 use crate::lua;
-use crate::stop;
 use crate::store::{Store, script::Script};
+use crate::{say, stop};
 
 /// A message in the arbiter's queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,10 +124,10 @@ pub fn refuse(store: &mut Store, queue: &str, message: &[u8], reason: &str) -> a
             .invoke(c)
     })?;
     if moved == 1 {
-        eprintln!(
+        say::line(&format!(
             "refused a message in {queue}: '{}': {reason}",
             kept.escape_debug()
-        );
+        ));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ pub mod address;
 pub mod script;
 
 use crate::exit::{self, failure};
-use crate::{notify, stop};
+use crate::{notify, say, stop};
 use address::Address;
 use anyhow::anyhow;
 use redis::{Connection, ErrorKind, RedisError};
@@ -163,8 +163,9 @@ impl Store {
             let error = match result {
                 Ok(done) => {
                     notify::answered();
-                    if lost.is_some_and(|since| since.elapsed() > Duration::from_secs(1)) {
-                        eprintln!("Redis at '{}' is back", self.address.shown());
+                    // Who was told of the loss is told of its end.
+                    if attempt > 1 {
+                        say::line(&format!("Redis at '{}' is back", self.address.shown()));
                     }
                     return Ok(done);
                 }
@@ -180,11 +181,11 @@ impl Store {
             let since = *lost.get_or_insert_with(Instant::now);
             // The first break is often just a closed idle connection: say nothing yet.
             if attempt == 1 {
-                eprintln!(
+                say::line(&format!(
                     "lost Redis at '{}' ({}): waiting for it",
                     self.address.shown(),
                     why(&error)
-                );
+                ));
             }
             if self
                 .patience

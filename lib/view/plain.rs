@@ -1,4 +1,5 @@
-//! The run as lines of a log: where it stands, once a second while something changes.
+//! The run as lines of a log: where it stands, once a second while something changes, and what
+//! is worth keeping as it comes.
 
 use super::json::Json;
 use super::progress::{Note, Progress};
@@ -6,6 +7,7 @@ use super::tell;
 use crate::event::Event;
 use crate::follow::Sink;
 use crate::plain::clock;
+use crate::say;
 use crate::store::Store;
 use std::time::{Duration, Instant};
 
@@ -17,8 +19,26 @@ const LONGEST: Duration = Duration::from_secs(10);
 pub struct Plain {
     progress: Progress,
     json: Option<Json>,
+    pace: Pace,
+}
+
+/// When where it stands is told.
+struct Pace {
     said: String,
     said_at: Instant,
+}
+
+impl Pace {
+    /// Whether `what` is to be said at `now`; then it counts as said.
+    fn is_due(&mut self, what: &str, now: Instant) -> bool {
+        let pause = if what == self.said { LONGEST } else { PAUSE };
+        let due = now.saturating_duration_since(self.said_at) >= pause;
+        if due {
+            self.said = what.to_owned();
+            self.said_at = now;
+        }
+        due
+    }
 }
 
 impl Plain {
@@ -26,8 +46,10 @@ impl Plain {
         Self {
             progress,
             json,
-            said: String::new(),
-            said_at: Instant::now(),
+            pace: Pace {
+                said: String::new(),
+                said_at: Instant::now(),
+            },
         }
     }
 }
@@ -54,10 +76,10 @@ impl Sink for Plain {
         }
         if let Some(note) = self.progress.apply(unix_ms, event) {
             if note == Note::Ended {
-                eprintln!("{}", standing(&self.progress));
+                say::line(&standing(&self.progress));
             }
             for line in tell::note(store, &self.progress, &note)? {
-                eprintln!("{line}");
+                say::line(&line);
             }
         }
         Ok(())
@@ -65,17 +87,38 @@ impl Sink for Plain {
 
     fn tick(&mut self) -> anyhow::Result<()> {
         let now = standing(&self.progress);
-        let pause = if now == self.said { LONGEST } else { PAUSE };
-        if self.said_at.elapsed() < pause || self.progress.ended.is_some() {
+        if self.progress.ended.is_some() || !self.pace.is_due(&now, Instant::now()) {
             return Ok(());
         }
         let left = self.progress.left(crate::time::unix_ms());
         let left = left.map_or(String::new(), |left| {
             format!(", {} to {} left", clock(left.p50_ms), clock(left.p90_ms))
         });
-        eprintln!("{now}{left}");
-        self.said = now;
-        self.said_at = Instant::now();
+        say::line(&format!("{now}{left}"));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_line_a_second_while_something_changes_and_else_one_every_ten() {
+        let start = Instant::now();
+        let mut pace = Pace {
+            said: String::new(),
+            said_at: start,
+        };
+        let mut lines = |from: u64, to: u64, what: &dyn Fn(u64) -> String| {
+            (from..to)
+                .filter(|tenth| {
+                    let now = start + Duration::from_millis(tenth * 100);
+                    pace.is_due(&what(*tenth), now)
+                })
+                .count()
+        };
+        assert_eq!(lines(0, 105, &|tenth| format!("{tenth} done")), 10);
+        assert_eq!(lines(105, 315, &|_| "the same".to_owned()), 3);
     }
 }

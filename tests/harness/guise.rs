@@ -84,22 +84,26 @@ pub fn user_of(tool: &str) -> &'static str {
     }
 }
 
-/// Sets what makes the tool `name` come in this guise, given the URL of the server.
-pub fn dress(command: &mut Command, name: &str, url: &str) {
+/// The variables that make the tool `name` come in this guise to the server with that URL. A
+/// program that is none of ours, such as a shell that starts several, comes as the test itself.
+pub fn variables(name: &str, url: &str) -> Vec<(&'static str, String)> {
+    let file = |name: &str| FOLDER.join(name).display().to_string();
+    let mut variables = vec![("RRR_REDIS_URL", url.to_owned())];
     match guise() {
-        Guise::Acl if url.starts_with("unix:") && !url.contains('?') => {
+        Guise::Acl if name.starts_with("rrr") && url.starts_with("unix:") && !url.contains('?') => {
             let user = user_of(name);
-            command.env("RRR_REDIS_URL", format!("{url}?user={user}"));
-            let password = FOLDER.join(format!("{user}.password"));
-            command.env("RRR_REDIS_PASSWORD_FILE", password);
+            variables[0].1 = format!("{url}?user={user}");
+            let password = file(&format!("{user}.password"));
+            variables.push(("RRR_REDIS_PASSWORD_FILE", password));
         }
         Guise::Tls if url.starts_with("rediss:") => {
-            command.env("RRR_REDIS_CA", FOLDER.join("ca.crt"));
-            command.env("RRR_REDIS_CERT", FOLDER.join("rrr.crt"));
-            command.env("RRR_REDIS_KEY", FOLDER.join("rrr.key"));
+            variables.push(("RRR_REDIS_CA", file("ca.crt")));
+            variables.push(("RRR_REDIS_CERT", file("rrr.crt")));
+            variables.push(("RRR_REDIS_KEY", file("rrr.key")));
         }
         _ => {}
     }
+    variables
 }
 
 /// What Redis refused to the users, each as the change of `scripts/redis/users.acl` that would

@@ -53,13 +53,12 @@ impl Tool {
         }
         let tag = uuid::Uuid::new_v4().to_string();
         let url = redis.redis_url();
-        command.env("RRR_REDIS_URL", &url);
         command.env(TAG, &tag);
         command.env("XDG_STATE_HOME", state_folder(&redis.redis_url()));
         command.process_group(0);
         die_with_the_test(&mut command);
         let name = program.file_name().unwrap_or(program.as_os_str());
-        super::guise::dress(&mut command, &name.to_string_lossy(), &url);
+        command.envs(super::guise::variables(&name.to_string_lossy(), &url));
         Self {
             name: name.to_string_lossy().into_owned(),
             tag,

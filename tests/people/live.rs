@@ -220,3 +220,43 @@ fn a_person_is_told_what_is_waited_for() {
         "{end}"
     );
 }
+
+#[test]
+fn what_is_said_meanwhile_stands_above_the_picture_and_does_not_spoil_it() {
+    let (server, suite) = (Server::options().append_only().start(), suite());
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("box", 2, suite.path());
+    let mut terminal = submit_on(&server, &suite, 100, &[]);
+    terminal.wait_for("the picture", |screen| {
+        screen.contains("2/3 66%") && screen.contains("go_on.sh")
+    });
+    server.kill();
+    terminal.wait_for("the loss is told", |screen| {
+        screen.contains("lost Redis at")
+    });
+    server.restart();
+    let middle = terminal.wait_for("it is back", |screen| {
+        screen.contains("is back") && screen.contains("66%")
+    });
+    assert_eq!(
+        middle.matches("66%").count(),
+        1,
+        "one picture only:\n{middle}"
+    );
+    let at = |what: &str| {
+        middle
+            .find(what)
+            .unwrap_or_else(|| panic!("no {what} in\n{middle}"))
+    };
+    assert!(
+        at("lost Redis at") < at("is back") && at("is back") < at("66%"),
+        "{middle}"
+    );
+    go(suite.path());
+    let (code, end) = terminal.end();
+    assert_eq!(code, 1, "{end}");
+    assert!(
+        !end.contains("66%") && !end.contains("box/"),
+        "a picture is left:\n{end}"
+    );
+}

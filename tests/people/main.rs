@@ -4,6 +4,7 @@
 mod harness;
 mod terminal;
 
+mod completions;
 mod live;
 mod pipes;
 mod recipes;

@@ -1,11 +1,12 @@
-//! One of our tools in a real pseudo-terminal, and what a person would see there.
+//! A program in a real pseudo-terminal, most often a tool of ours, and what a person would see there.
 
 use crate::harness::*;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 /// Tall enough for all that a test shows, so that nothing scrolls out of sight.
 const ROWS: u16 = 50;
@@ -15,11 +16,13 @@ struct Shown {
     bytes: Vec<u8>,
 }
 
-/// A tool that believes to talk to a person.
+/// A program that believes to talk to a person.
 pub struct Terminal {
     master: Box<dyn MasterPty + Send>,
+    keyboard: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
     shown: Arc<Mutex<Shown>>,
+    reader: JoinHandle<()>,
 }
 
 fn cells(count: u16) -> NonZero<u16> {
@@ -45,10 +48,24 @@ impl Terminal {
         args: &[&str],
         env: &[(&str, &str)],
     ) -> Self {
+        let dressed = guise::variables(name, &server.redis_url());
+        let dressed = dressed.iter().map(|(name, value)| (*name, &**value));
+        let env: Vec<_> = dressed.chain(env.iter().copied()).collect();
+        Self::program(&bin(name), columns, folder, args, &env)
+    }
+
+    /// Starts any program.
+    pub fn program(
+        program: &Path,
+        columns: u16,
+        folder: &Path,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
         let pty = native_pty_system()
             .openpty(size(columns))
             .expect("a pseudo-terminal");
-        let mut command = CommandBuilder::new(bin(name));
+        let mut command = CommandBuilder::new(program);
         for (variable, _) in std::env::vars() {
             if variable.starts_with("RRR")
                 || ["NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR"].contains(&&*variable)
@@ -56,32 +73,33 @@ impl Terminal {
                 command.env_remove(variable);
             }
         }
-        command.env("RRR_REDIS_URL", server.url());
         command.env("TERM", "xterm-256color");
         env.iter()
             .for_each(|(name, value)| command.env(name, value));
         command.args(args);
         command.cwd(folder);
-        let child = pty.slave.spawn_command(command).expect("a tool of ours");
+        let child = pty.slave.spawn_command(command).expect("a program");
         drop(pty.slave);
         let shown = Arc::new(Mutex::new(Shown {
             parser: vt100::Parser::new(cells(ROWS), cells(columns), 0),
             bytes: Vec::new(),
         }));
-        let mut reader = pty.master.try_clone_reader().expect("its output");
+        let mut output = pty.master.try_clone_reader().expect("its output");
         let screen = shown.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(count @ 1..) = reader.read(&mut buffer) {
+            while let Ok(count @ 1..) = output.read(&mut buffer) {
                 let mut shown = screen.lock().unwrap();
                 shown.parser.process(&buffer[..count]);
                 shown.bytes.extend_from_slice(&buffer[..count]);
             }
         });
         Self {
+            keyboard: pty.master.take_writer().expect("a keyboard"),
             master: pty.master,
             child,
             shown,
+            reader,
         }
     }
 
@@ -118,9 +136,13 @@ impl Terminal {
     }
 
     /// Types Ctrl-C.
-    pub fn interrupt(&self) {
-        let mut keyboard = self.master.take_writer().expect("a keyboard");
-        keyboard.write_all(b"\x03").expect("a key");
+    pub fn interrupt(&mut self) {
+        self.types("\x03");
+    }
+
+    /// Types these keys.
+    pub fn types(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).expect("a key");
     }
 
     /// Waits for the tool's end; its exit code, and the last screen.
@@ -129,13 +151,9 @@ impl Terminal {
         let status = eventually(PATIENCE, "the tool ends", || {
             self.child.try_wait().expect("a child of ours")
         });
-        // What it wrote last may still be on its way.
-        let mut before = usize::MAX;
+        // What it wrote last may still be on its way; the reader gets an error after it.
         eventually(PATIENCE, "the output ends", || {
-            let now = self.bytes().len();
-            let same = now == before;
-            before = now;
-            same.then_some(())
+            self.reader.is_finished().then_some(())
         });
         (status.exit_code(), self.screen())
     }
