@@ -99,6 +99,13 @@ impl Hash {
         }
         read
     }
+
+    /// Makes room for a member of the record's own: a field of that name is `NAME_raw` too.
+    pub fn aside(&mut self, name: &str) {
+        if let Some(bytes) = self.0.remove(name) {
+            self.0.insert(format!("{name}_raw"), bytes);
+        }
+    }
 }
 
 /// Declares what a hash becomes: its own fields first, then those of the protocol, which are
@@ -121,6 +128,7 @@ macro_rules! entity {
             pub const COLUMNS: &'static [&'static str] = &[$(stringify!($field)),*];
 
             fn read(mut hash: $crate::record::fields::Hash, $($own: $own_type),*) -> Self {
+                $(hash.aside(stringify!($own));)*
                 $(let $field = hash.field(stringify!($field));)*
                 Self { $($own,)* $($field,)* other: hash.0 }
             }

@@ -195,6 +195,7 @@ mod tests {
             ("pending", b""),
             ("strange", b"\xfe"),
             ("judged", b"1"),
+            ("key", b"of somebody else"),
         ]);
         assert_eq!(trial.duration_ms, Some(17));
         assert_eq!(trial.passed, None, "a number must print as it was read");
@@ -206,6 +207,7 @@ mod tests {
             (&json["passed_raw"], &json["judged"]),
             (&"007".into(), &"1".into())
         );
+        assert_eq!(json["key_raw"], "of somebody else");
         assert!(json.get("pending").is_none(), "'' is nil");
         let text = serde_json::to_string(&trial).unwrap();
         assert_eq!(serde_json::from_str::<Trial>(&text).unwrap(), trial);
