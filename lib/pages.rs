@@ -231,6 +231,12 @@ pub fn all() -> Vec<Page> {
                  a case for each example, as GitLab, Jenkins and Buildkite read it. tap is version 14. markdown is \
                  for a pull request. github prints at most ten annotations of a kind, and appends the whole story \
                  to the file $GITHUB_STEP_SUMMARY, within its limit of 1 MiB.",
+                "otlp-json has a span for the taskset, each task, each trial and what workers did before, a line of OTLP's \
+                 JSON for up to 500, as the otlpjsonfile receiver of OpenTelemetry's collector reads them; exported \
+                 again they keep their ids. trace opens in https://ui.perfetto.dev: a process for each worker, a \
+                 row for each slave, arrows to the trials that followed. In both, trials have their length to the \
+                 millisecond and their place to the second: those of one slave that began in the same second are \
+                 laid end to end.",
                 "--task and --trial print what the trial printed, each stream to the one of its name; terminal \
                  escapes are made visible unless --raw is given. With --format json they print its record.",
             ],
@@ -248,6 +254,10 @@ pub fn all() -> Vec<Page> {
                 (
                     "Flaky files:",
                     "rrr-show \"$KEY\" --format jsonl | jq -r 'select(.flaky).spec_file'",
+                ),
+                (
+                    "Where the time went:",
+                    "rrr-show \"$KEY\" --format trace --file run.json",
                 ),
                 (
                     "All that a file printed, colours too:",

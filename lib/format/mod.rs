@@ -7,9 +7,12 @@ mod github;
 mod junit;
 mod lines;
 mod markdown;
+mod otlp;
 pub mod run;
 mod tap;
 mod text;
+mod timeline;
+mod trace;
 
 use crate::record::Document;
 use run::Run;
@@ -25,6 +28,8 @@ pub enum Format {
     Tap,
     Markdown,
     Github,
+    OtlpJson,
+    Trace,
 }
 
 /// Writes the record in this form.
@@ -41,6 +46,8 @@ pub fn write(format: Format, document: &Document, out: &mut dyn Write) -> anyhow
         Format::Tap => out.write_all(tap::tap(&run).as_bytes())?,
         Format::Markdown => out.write_all(markdown::markdown(&run, usize::MAX).as_bytes())?,
         Format::Github => github::write(&run, out)?,
+        Format::OtlpJson => otlp::write(document, out)?,
+        Format::Trace => trace::write(document, out)?,
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod notify;
 mod redis_users;
 mod rolling;
 mod sentinel;
+mod spans;
 mod stat;
 mod tls;
 mod trust;

@@ -4,7 +4,9 @@ jsonl\t''
 junit\t''
 tap\t''
 markdown\t''
-github\t''"
+github\t''
+otlp-json\t''
+trace\t''"
 complete -c rrr-show -l file -d 'Write to this file, whole or not at all' -r -F
 complete -c rrr-show -l task -d 'Print what this spec file\'s last trial printed' -r
 complete -c rrr-show -l trial -d 'Print what this trial printed' -r
