@@ -6,7 +6,7 @@
 use crate::key::TasksetKey;
 use crate::{out, time};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// The names and fields of the events; scripts outside the project rely on them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,20 +70,25 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// As it stands in the stream: a JSON object whose first field is `event`.
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("strings and numbers are written without failing")
+    }
+}
+
 /// One line: `time`, `event` and `taskset` first, then the event's own fields.
 pub fn line(unix_ms: i64, taskset: &str, event: &Event) -> String {
-    let mut fields = match serde_json::to_value(event) {
-        Ok(Value::Object(fields)) => fields,
-        _ => Map::new(),
-    };
-    let mut object = Map::new();
-    object.insert("time".into(), time::rfc3339(unix_ms).into());
-    if let Some(name) = fields.shift_remove("event") {
-        object.insert("event".into(), name);
-    }
-    object.insert("taskset".into(), taskset.into());
-    object.extend(fields);
-    Value::Object(object).to_string()
+    stamped(unix_ms, taskset, &event.json())
+}
+
+/// The line of an event that has been written by [`Event::json`].
+pub fn stamped(unix_ms: i64, taskset: &str, json: &str) -> String {
+    let name = json.strip_prefix(r#"{"event":""#).unwrap_or_default();
+    let (name, fields) = name.split_once('"').unwrap_or_default();
+    let time = time::rfc3339(unix_ms);
+    let taskset = Value::from(taskset);
+    format!(r#"{{"time":"{time}","event":"{name}","taskset":{taskset}{fields}"#)
 }
 
 /// Prints an event that a transition has just emitted; what is not an event of ours is left out.

@@ -13,7 +13,7 @@ pub trait Sink {
     /// One event, and when it was written (milliseconds since 1970, by Redis' clock).
     fn event(&mut self, store: &mut Store, unix_ms: i64, event: &Event) -> anyhow::Result<()>;
 
-    /// Time has passed; called every [`TICK`] or sooner.
+    /// No more events for now; called every [`TICK`] or sooner.
     fn tick(&mut self) -> anyhow::Result<()> {
         Ok(())
     }
@@ -89,7 +89,6 @@ pub fn to_the_end(store: &mut Store, follow: &Follow, sink: &mut dyn Sink) -> an
             .max(Duration::from_millis(1));
         let entries = store
             .call(|c, _| event::read(c, follow.taskset, &mut after, wait.as_millis() as usize))?;
-        sink.tick()?;
         if !entries.is_empty() {
             quiet_since = Instant::now();
             if waits.take().is_some() {
@@ -104,6 +103,7 @@ pub fn to_the_end(store: &mut Store, follow: &Follow, sink: &mut dyn Sink) -> an
                 }
             }
         }
+        sink.tick()?;
         if !entries.is_empty() {
             stop::sleep(GATHER);
             continue;

@@ -3,6 +3,7 @@
 //! Written by rrr-slave; ended by rrr-worker, which sees it die, or by rrr-arbiter, when its
 //! heartbeat stops.
 
+use crate::event::Event;
 use crate::heartbeat::Heartbeat;
 use crate::key::{self, SlaveKey, TasksetKey, TrialKey};
 use crate::store::{Store, rows, script::Answer, script::Script};
@@ -127,14 +128,32 @@ pub fn reserve(
 
 static FINISH: Script = lua!("finish", "event", "reserve");
 
-/// Ends a trial with `result`, and takes the next task if `more`: one round trip. The first value
-/// tells whether the result was the one that counts.
+/// The event that tells of a trial's `result`.
+pub fn finished(slave: &SlaveKey, job: &Job, result: &TrialResult) -> Event {
+    Event::TrialFinished {
+        task: job.trial.task().to_string(),
+        spec_file: job.spec_file.clone(),
+        trial: job.trial.to_string(),
+        slave: slave.to_string(),
+        status: result.status.as_str().to_owned(),
+        duration_ms: Some(result.duration_ms),
+        passed: Some(result.passed),
+        pending: Some(result.pending),
+        failed: Some(result.failed),
+        stopped: result.stopped.clone(),
+        reason: None,
+    }
+}
+
+/// Ends a trial with `result`, of which the event `told` tells, and takes the next task if `more`:
+/// one round trip. The first value tells whether the result was the one that counts.
 pub fn finish(
     store: &mut Store,
     taskset: &TasksetKey,
     slave: &SlaveKey,
     job: &Job,
     result: &TrialResult,
+    told: &str,
     more: bool,
 ) -> anyhow::Result<(bool, Next)> {
     let trial_id = if more {
@@ -148,16 +167,11 @@ pub fn finish(
         call.key(slave)
             .key(key::arbiter_queue())
             .key(&job.trial)
-            .key(job.trial.task())
             .arg(&trial_id)
             .arg(time::now())
             .arg(result.status.as_str())
-            .arg(&job.spec_file)
             .arg(result.duration_ms)
-            .arg(result.passed)
-            .arg(result.pending)
-            .arg(result.failed)
-            .arg(result.stopped.as_deref().unwrap_or(""));
+            .arg(told);
         call.arg("stdout").arg(result.stdout.as_slice());
         call.arg("stderr").arg(result.stderr.as_slice());
         call.arg("passed").arg(result.passed);

@@ -1,12 +1,18 @@
 //! Times as the protocol writes them: `2013-07-11 15:43:36 +0900`, read with ` UTC` too.
 
+use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, FixedOffset, Local, NaiveDateTime, SecondsFormat, Utc};
+use std::sync::LazyLock;
 
 const PROTOCOL: &str = "%Y-%m-%d %H:%M:%S %z";
 
+/// The same, read once.
+static ITEMS: LazyLock<Vec<Item<'static>>> =
+    LazyLock::new(|| StrftimeItems::new(PROTOCOL).collect());
+
 /// This moment on this machine's clock, in the protocol's format.
 pub fn now() -> String {
-    Local::now().format(PROTOCOL).to_string()
+    Local::now().format_with_items(ITEMS.iter()).to_string()
 }
 
 /// Milliseconds since 1970 in the protocol's format, in UTC.

@@ -3,9 +3,9 @@
 -- a result of a trial that was already ended by somebody else changes nothing but late_status, and
 -- that a call which comes a second time (its answer, or itself, was held up) changes nothing.
 -- shared: event reserve
--- KEYS 1 taskset, 2 slave, 3 arbiter_queue, 4 trial, 5 task
--- ARGV 1 next trial id ('' to take none), 2 now, 3 trial status, 4 spec_file, 5 duration_ms,
---      6 passed, 7 pending, 8 failed, 9 stopped ('' or why), 10… field, value of the trial hash
+-- KEYS 1 taskset, 2 slave, 3 arbiter_queue, 4 trial
+-- ARGV 1 next trial id ('' to take none), 2 now, 3 trial status, 4 duration_ms, 5 its trial_finished
+--      event as JSON, 6… field, value of the trial hash
 -- returns first 'recorded' | 'late' | 'gone', then as reserve, or 'over'/'fenced'
 local taskset, slave, trial = KEYS[1], KEYS[2], KEYS[4]
 local f = redis.call('HMGET', trial, 'status', 'task', 'duration_ms')
@@ -17,7 +17,7 @@ local outcome, repeated = 'recorded', false
 if not f[2] or (state ~= 'good' and redis.call('TTL', taskset) ~= -1) then
   -- Expired or persisted: a write would bring a key back without an expiry (K1, K2).
   outcome = 'gone'
-elseif f[1] == ARGV[3] and f[3] == ARGV[5] then
+elseif f[1] == ARGV[3] and f[3] == ARGV[4] then
   -- The status alone does not tell: who ends the trial of a dead slave may have given the same, but
   -- knows no duration.
   repeated = true
@@ -26,22 +26,10 @@ elseif is_set(f[1]) then
 end
 local events = {}
 if outcome == 'recorded' and not repeated then
-  redis.call('HSET', trial, 'status', ARGV[3], 'finished_at', ARGV[2], unpack(ARGV, 10))
+  redis.call('HSET', trial, 'status', ARGV[3], 'finished_at', ARGV[2], unpack(ARGV, 6))
   if detail == '' then
     redis.call('RPUSH', KEYS[3], 'trial\t' .. trial)
-    events[1] = {
-      event = 'trial_finished',
-      task = KEYS[5],
-      spec_file = ARGV[4],
-      trial = trial,
-      slave = slave,
-      status = ARGV[3],
-      duration_ms = tonumber(ARGV[5]),
-      passed = tonumber(ARGV[6]),
-      pending = tonumber(ARGV[7]),
-      failed = tonumber(ARGV[8]),
-      stopped = ARGV[9] ~= '' and ARGV[9] or nil,
-    }
+    events[1] = ARGV[5]
   end
 elseif outcome == 'late' then
   redis.call('HSET', trial, 'late_status', ARGV[3])

@@ -8,7 +8,8 @@ pub type Script = LazyLock<redis::Script>;
 
 /// Joins the parts of a script below the constants they use.
 pub fn compose(parts: &[&str]) -> redis::Script {
-    let mut code = format!("local KEY_TTL = {}\n", super::KEY_TTL);
+    // A string: Redis would make one of a number at each call.
+    let mut code = format!("local KEY_TTL = '{}'\n", super::KEY_TTL);
     for part in parts {
         code.push_str(part);
     }

@@ -8,15 +8,19 @@ use crate::store::Store;
 
 pub struct Json {
     taskset: TasksetKey,
+    /// Lines of events that were read together, to be written together.
+    lines: String,
 }
 
 impl Json {
     pub fn new(taskset: &TasksetKey) -> Self {
         Self {
             taskset: taskset.clone(),
+            lines: String::new(),
         }
     }
 
+    /// Prints one at once.
     pub fn print(&self, unix_ms: i64, event: &Event) {
         out::line(&event::line(unix_ms, self.taskset.as_str(), event));
     }
@@ -24,7 +28,18 @@ impl Json {
 
 impl Sink for Json {
     fn event(&mut self, _: &mut Store, unix_ms: i64, event: &Event) -> anyhow::Result<()> {
-        self.print(unix_ms, event);
+        self.lines
+            .push_str(&event::line(unix_ms, self.taskset.as_str(), event));
+        self.lines.push('\n');
+        if matches!(event, Event::TasksetFinished { .. }) {
+            self.tick()?;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> anyhow::Result<()> {
+        out::bytes(self.lines.as_bytes());
+        self.lines.clear();
         Ok(())
     }
 }

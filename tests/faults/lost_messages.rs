@@ -57,7 +57,9 @@ fn q2_a_call_that_comes_twice_takes_no_second_task_and_tells_nothing_twice() {
         status: rrr::trial::Status::Passed,
         ..rrr::trial::Result::error("")
     };
-    let mut finish = || slave::finish(&mut store, &key, &slave, &job, &result, true).unwrap();
+    let told = slave::finished(&slave, &job, &result).json();
+    let mut finish =
+        || slave::finish(&mut store, &key, &slave, &job, &result, &told, true).unwrap();
     let ((recorded, next), (repeated, same)) = (finish(), finish());
     assert!(recorded && repeated);
     assert_eq!(format!("{next:?}"), format!("{same:?}"));

@@ -3,13 +3,13 @@
 -- What this call emitted, as taskset, JSON, taskset, JSON…: returned so that a role can print it.
 local emitted = {}
 
--- Appends a list of events to the taskset's stream as one entry: one XADD a call, whatever it did.
+-- Appends a list of events, tables or JSON, to the taskset's stream as one entry: one XADD a call.
 -- The entry's id is the events' time, by the one clock all agree on (C12: Redis' own).
 local function emit(taskset, events)
   for from = 1, #events, 500 do
     local fields = {}
     for i = from, math.min(from + 499, #events) do
-      local json = cjson.encode(events[i])
+      local json = type(events[i]) == 'string' and events[i] or cjson.encode(events[i])
       fields[#fields + 1] = tostring(i)
       fields[#fields + 1] = json
       emitted[#emitted + 1] = taskset

@@ -151,15 +151,17 @@ impl Slave {
                     let ending = made.hard_timeout || self.pulse.must_end();
                     // With a broken runner no task is taken that then could not be tried.
                     let more = !ending && self.adapter.is_ready();
+                    let told = slave::finished(&self.key, &job, &made.result).json();
                     let (counted, after) = slave::finish(
                         &mut self.store,
                         &self.taskset,
                         &self.key,
                         &job,
                         &made.result,
+                        &told,
                         more,
                     )?;
-                    self.tell_finished(&job, &made.result, counted);
+                    self.tell_finished(&job, &told, counted);
                     if made.hard_timeout {
                         return Ok((Status::TimeoutExit, exit::HARD_TIMEOUT));
                     }
@@ -231,29 +233,17 @@ impl Slave {
         self.adapter.run(&order, &mut listener)
     }
 
-    fn tell_finished(&self, job: &Job, result: &trial::Result, counted: bool) {
+    fn tell_finished(&self, job: &Job, told: &str, counted: bool) {
         if !counted {
             eprintln!(
                 "rrr-slave: the result of '{}' came too late to count",
                 job.spec_file
             );
         }
-        out::line(&event::line(
+        out::line(&event::stamped(
             time::unix_ms(),
             self.taskset.as_str(),
-            &Event::TrialFinished {
-                task: job.trial.task().to_string(),
-                spec_file: job.spec_file.clone(),
-                trial: job.trial.to_string(),
-                slave: self.key.to_string(),
-                status: result.status.as_str().to_owned(),
-                duration_ms: Some(result.duration_ms),
-                passed: Some(result.passed),
-                pending: Some(result.pending),
-                failed: Some(result.failed),
-                stopped: result.stopped.clone(),
-                reason: None,
-            },
+            told,
         ));
     }
 }
