@@ -55,8 +55,9 @@ pub fn lines(keys: &Keys) -> Vec<String> {
 /// The names of those that would never go by themselves and are not meant to stay: rrr-protocol(7)
 /// names the few that are, and the taskset's own hash, which stays until it is persisted.
 pub fn immortal(keys: &Keys) -> Vec<&str> {
-    const FIXED: [&str; 6] = [
+    const FIXED: [&str; 7] = [
         "rrrspec:rsync_info",
+        "rrrspec:totals",
         "rrrspec:arbiter_queue",
         "rrrspec:dispatcher_queue",
         "rrrspec:persister_queue",
