@@ -182,10 +182,25 @@ fn refused(tool: &str, error: &clap::Error) -> Failure {
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
         .partition(|line| line.starts_with("tip: "));
-    let said = said.join(" ");
-    let help = format!("{tool} --help shows its flags");
+    let said = in_plain_words(&said.join(" "));
     let tip = tips.first().map(|tip| tip.trim_start_matches("tip: "));
-    usage(said.trim_start_matches("error: ")).hint(tip.map_or(help, str::to_owned))
+    let hint = match tip.filter(|tip| !tip.starts_with("to pass ")) {
+        Some(tip) => tip.to_owned(),
+        None if said.contains(" is not a taskset key") => {
+            format!("rrr-list tasksets shows the keys; {tool} --help shows the flags")
+        }
+        None => format!("{tool} --help shows its flags"),
+    };
+    usage(said.trim_start_matches("error: ")).hint(hint)
+}
+
+/// What a parser of numbers says, in words for people.
+pub fn in_plain_words(text: &str) -> String {
+    text.replace("invalid digit found in string", "it is not a whole number")
+        .replace(
+            "cannot parse integer from empty string",
+            "it is not a whole number",
+        )
 }
 
 /// A refusal of bad input.

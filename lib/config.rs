@@ -55,7 +55,9 @@ pub fn load(command: &Command, matches: &ArgMatches) -> anyhow::Result<Option<Fi
             return Ok(None);
         }
         Err(error) => {
-            return Err(usage(format!("cannot read '{}': {error}", path.display())).into());
+            return Err(usage(format!("cannot read '{}': {error}", path.display()))
+                .hint("mend its rights, or name another folder with --packaging-dir")
+                .into());
         }
     };
     let known = [
@@ -81,6 +83,7 @@ fn read(
             "'{place}' is not TOML: {}",
             error.to_string().trim_end()
         ))
+        .hint("a line is NAME = VALUE, as in: setup = \"bundle install\"")
     })?;
     let mut settings = Vec::new();
     for (key, value) in &table {
@@ -104,8 +107,10 @@ fn read(
             crate::rsync::check_options(&words.join(" "), &format!("'{place}'"))?;
         }
         if let Some(arg) = find(command, key) {
-            check(command, arg, key, value, &words)
-                .map_err(|why| usage(format!("'{place}': {why}")))?;
+            check(command, arg, key, value, &words).map_err(|why| {
+                let why = crate::cli::in_plain_words(&why);
+                usage(format!("'{place}': {why}")).hint(format!("--help says what '{key}' takes"))
+            })?;
             let words = words.into_iter().map(OsString::from).collect();
             settings.push((arg.get_id().clone(), words));
         }

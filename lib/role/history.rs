@@ -11,7 +11,12 @@ use std::path::PathBuf;
 
 /// Ask what finished tasksets teach: JSON lines, or a small table
 #[derive(clap::Parser)]
-#[command(name = "rrr-history", version)]
+#[command(
+    name = "rrr-history",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = false
+)]
 pub struct Options {
     #[command(subcommand)]
     question: Question,

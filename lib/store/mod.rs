@@ -63,6 +63,15 @@ fn is_passing(error: &RedisError) -> bool {
         || refusals.is_some_and(|all| all.iter().all(|(_, one)| PASSING.contains(&one.code())))
 }
 
+/// Whether a signal of ours ended the wait for an answer.
+fn is_interrupted(error: &RedisError) -> bool {
+    type Shared = std::sync::Arc<dyn std::error::Error + Send + Sync>;
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Shared>());
+    cause
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+        .is_some_and(|io| io.kind() == std::io::ErrorKind::Interrupted)
+}
+
 /// Whether Redis wants another password or user. A pipeline wraps the error of its command, so
 /// that only the text still names it.
 fn is_forbidden(error: &RedisError) -> bool {
@@ -150,6 +159,7 @@ impl Store {
     ) -> anyhow::Result<T> {
         let mut attempt = 0;
         let mut lost: Option<Instant> = None;
+        let mut told = false;
         loop {
             let result = match self.connection.take() {
                 Some(connection) => Ok(connection),
@@ -163,8 +173,7 @@ impl Store {
             let error = match result {
                 Ok(done) => {
                     notify::answered();
-                    // Who was told of the loss is told of its end.
-                    if attempt > 1 {
+                    if told {
                         say::line(&format!("Redis at '{}' is back", self.address.shown()));
                     }
                     return Ok(done);
@@ -179,8 +188,10 @@ impl Store {
                 });
             }
             let since = *lost.get_or_insert_with(Instant::now);
-            // The first break is often just a closed idle connection: say nothing yet.
-            if attempt == 1 {
+            // The first break is often just a closed idle connection: say nothing yet. A wait that
+            // a signal has broken is no loss at all.
+            if attempt > 0 && !told && !is_interrupted(&error) {
+                told = true;
                 say::line(&format!(
                     "lost Redis at '{}' ({}): waiting for it",
                     self.address.shown(),
@@ -254,5 +265,19 @@ impl Store {
             .into());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_a_signal_has_broken_is_no_loss() {
+        let error = |kind| RedisError::from(std::io::Error::from(kind));
+        assert!(is_interrupted(&error(std::io::ErrorKind::Interrupted)));
+        assert!(!is_interrupted(&error(
+            std::io::ErrorKind::ConnectionRefused
+        )));
     }
 }
