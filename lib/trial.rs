@@ -95,6 +95,16 @@ impl Result {
         self.append(format!("rrr: {note}\n").as_bytes());
     }
 
+    /// Tells of processes that the test left behind, and that were killed.
+    pub fn leave_behind(&mut self, names: &[String]) {
+        if !names.is_empty() {
+            let (number, shown) = (names.len(), names[..names.len().min(10)].join(", "));
+            self.note(format_args!(
+                "killed {number} process(es) that the test left behind: {shown}"
+            ));
+        }
+    }
+
     /// Adds whole lines to what the test wrote on stderr.
     pub fn append(&mut self, lines: &[u8]) {
         if !lines.is_empty() && self.stderr.last().is_some_and(|last| *last != b'\n') {

@@ -24,11 +24,11 @@ pub struct Choice {
     /// the topmost conftest.py files]
     #[arg(long, value_name = "FILE")]
     preload: Vec<String>,
-    /// Where a spec file runs: in a fork of its own, or (none) in the runner [default: fork]
+    /// Each spec file in a fork, or all in the runner [default: fork]
     #[arg(long, value_enum)]
     isolation: Option<Isolation>,
-    /// Ruby or Python to use, with its arguments [default: that of the project: bundle exec ruby if
-    /// there is a Gemfile; the Python of a virtual environment, or that of the pytest on PATH]
+    /// Ruby or Python to use, with its arguments [default: bundle exec ruby if there is a Gemfile; the
+    /// Python of the virtual environment, or of the pytest on PATH]
     #[arg(long, value_name = "CMD")]
     interpreter: Option<String>,
     /// Most private memory of a test process, in MiB; allocations beyond it fail

@@ -136,12 +136,12 @@ pub struct Exec {
 impl Exec {
     /// Runs what `program` says.
     pub fn new(
-        place: Place,
+        mut place: Place,
         program: impl Program + 'static,
         settings: Settings,
     ) -> anyhow::Result<Self> {
         Ok(Self {
-            supervisor: Supervisor::new()?,
+            supervisor: Supervisor::new(place.take_cgroup())?,
             place,
             program: Box::new(program),
             settings,
@@ -189,12 +189,11 @@ impl Exec {
             Exit::Code(code) => result.exit_code = Some(code),
             Exit::Signal(signal) => result.signal = Some(signal),
         }
-        if outcome.leftovers > 0 {
-            result.note(format_args!(
-                "killed {} process(es) that the test left behind",
-                outcome.leftovers
-            ));
+        if outcome.out_of_memory {
+            result
+                .note("the kernel killed a process of the test: it used more than --trial-memory");
         }
+        result.leave_behind(&outcome.leftovers);
         result
     }
 }

@@ -1,6 +1,8 @@
-//! What a trial finds around it: a folder of its own, and the variables that tell it where it is.
+//! What a trial finds around it: a folder and, where there may be one, a cgroup of its own, and the
+//! variables that tell it where it is.
 
 use super::Order;
+use crate::child::Cgroup;
 use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
 use std::ffi::OsString;
 use std::mem::MaybeUninit;
@@ -14,11 +16,12 @@ pub struct Place {
     tmp: OwnedFd,
     run_id: String,
     slot: OsString,
+    cgroup: Option<Cgroup>,
 }
 
 impl Place {
-    /// Makes one for a slave of the run `run_id`.
-    pub fn new(run_id: &str) -> std::io::Result<Self> {
+    /// Makes one for a slave of the run `run_id`, whose trials run in `cgroup` if there is one.
+    pub fn new(run_id: &str, cgroup: Option<Cgroup>) -> std::io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("rrr-slave-").tempdir()?;
         let tmp = folder.path().join("tmp");
         std::fs::create_dir(&tmp)?;
@@ -31,7 +34,18 @@ impl Place {
             folder,
             run_id: run_id.to_owned(),
             slot: std::env::var_os("SLAVE_NUMBER").unwrap_or_else(|| "0".into()),
+            cgroup,
         })
+    }
+
+    /// Where its trials run.
+    pub fn cgroup(&self) -> Option<&Cgroup> {
+        self.cgroup.as_ref()
+    }
+
+    /// The same, for whoever runs one process for each trial.
+    pub fn take_cgroup(&mut self) -> Option<Cgroup> {
+        self.cgroup.take()
     }
 
     /// Where a file of the slave may be kept.
@@ -96,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_a_trial_left_is_gone_before_the_next() {
-        let mut place = Place::new("run").unwrap();
+        let mut place = Place::new("run", None).unwrap();
         let tmp = place.path().join("tmp");
         for _ in 0..2 {
             std::fs::create_dir_all(tmp.join("a/b")).unwrap();

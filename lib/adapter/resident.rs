@@ -3,7 +3,7 @@
 
 use super::{CAPTURE, GRACE};
 use crate::child::capture::{Capture, Captured};
-use crate::child::{Exit, Watch, reap};
+use crate::child::{Cgroup, Exit, LAST, Watch, in_a_session, reap};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -53,8 +53,8 @@ pub struct Resident {
 }
 
 impl Resident {
-    /// Starts `command` in a group of its own.
-    pub fn start(command: &mut Command) -> io::Result<Self> {
+    /// Starts `command` in a session of its own, and in `cgroup` if there is one.
+    pub fn start(command: &mut Command, cgroup: Option<&Cgroup>) -> io::Result<Self> {
         let (its_in, to) = io::pipe()?;
         let (from, its_out) = io::pipe()?;
         let mapping = |parent_fd: OwnedFd, child_fd| FdMapping {
@@ -70,8 +70,11 @@ impl Resident {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
+            .stderr(Stdio::piped());
+        in_a_session(command);
+        if let Some(cgroup) = cgroup {
+            cgroup.enter(command)?;
+        }
         let mut child = command.spawn()?;
         let group = Pid::from_child(&child);
         let (to, from) = (OwnedFd::from(to), OwnedFd::from(from));
@@ -219,8 +222,8 @@ impl Resident {
         self.strays.learn();
     }
 
-    /// Kills what has become an orphan since; returns how many processes.
-    pub fn sweep(&mut self) -> usize {
+    /// Kills what has become an orphan since; returns the names of the processes.
+    pub fn sweep(&mut self) -> Vec<String> {
         self.strays.sweep()
     }
 
@@ -356,17 +359,18 @@ impl Strays {
         self.household = self.read().to_owned();
     }
 
-    fn sweep(&mut self) -> usize {
+    fn sweep(&mut self) -> Vec<String> {
         let household = std::mem::take(&mut self.household);
         let changed = self.list.is_none() || self.read() != household;
         self.household = household;
         if !changed {
-            return 0;
+            return Vec::new();
         }
         let keep: Vec<u32> = String::from_utf8_lossy(&self.household)
             .split_whitespace()
             .filter_map(|pid| pid.parse().ok())
             .collect();
-        reap::sweep(&keep)
+        reap::wait_for_the_last(&keep, LAST);
+        reap::sweep(&keep).into_values().collect()
     }
 }

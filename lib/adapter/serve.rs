@@ -48,7 +48,7 @@ impl Serve {
         let mut command = (self.command)();
         command.envs(self.place.variables());
         let program = command.get_program().to_string_lossy().into_owned();
-        let mut process = Resident::start(&mut command).map_err(|error| {
+        let mut process = Resident::start(&mut command, self.place.cgroup()).map_err(|error| {
             cli::usage(format!("cannot run '{program}': {error}"))
                 .hint("install it on this worker, or name it by its path")
         })?;
@@ -154,7 +154,7 @@ impl Serve {
         result.duration_ms = began.elapsed().as_millis() as u64;
         let leftovers = match &trouble {
             None => runner.process.sweep(),
-            Some(_) => 0,
+            Some(_) => Vec::new(),
         };
         let trouble = trouble.map(|why| {
             let exit = runner.process.kill();
@@ -171,15 +171,11 @@ impl Serve {
         });
         let [stdout, stderr] = runner
             .process
-            .take_output(trouble.is_some() || leftovers > 0);
+            .take_output(trouble.is_some() || !leftovers.is_empty());
         result.stdout = stdout.bytes;
         let notes = std::mem::replace(&mut result.stderr, stderr.bytes);
         result.append(&notes);
-        if leftovers > 0 {
-            result.note(format_args!(
-                "killed {leftovers} process(es) that the test left behind"
-            ));
-        }
+        result.leave_behind(&leftovers);
         if let Some(why) = &trouble {
             result.status = trial::Status::Error;
             result.note(why);

@@ -4,8 +4,11 @@
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid,
 };
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+/// Names of processes that were killed, by their ids.
+pub type Killed = BTreeMap<i32, String>;
 
 /// Longest time spent on killing what was left.
 const BOUND: Duration = Duration::from_secs(2);
@@ -37,9 +40,19 @@ fn children_of(pid: Pid) -> Vec<Pid> {
     children
 }
 
+/// The name of a process that has not ended.
+pub fn name_of(pid: i32) -> Option<String> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // The name may hold anything, a bracket too.
+    let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+    let ended = rest.starts_with(['Z', 'X']);
+    (!ended).then(|| name.to_owned())
+}
+
 /// Stops and then kills a process and all below it: stopped first, so that a fork bomb cannot
 /// outrun us.
-fn kill_tree(root: Pid, killed: &mut HashSet<i32>) {
+fn kill_tree(root: Pid, killed: &mut Killed) {
     let mut found = vec![root];
     let mut at = 0;
     while at < found.len() {
@@ -48,9 +61,11 @@ fn kill_tree(root: Pid, killed: &mut HashSet<i32>) {
         at += 1;
     }
     for pid in found {
-        if kill_process(pid, Signal::KILL).is_ok() {
-            killed.insert(pid.as_raw_nonzero().get());
+        let number = pid.as_raw_nonzero().get();
+        if let Some(name) = name_of(number) {
+            killed.entry(number).or_insert(name);
         }
+        let _ = kill_process(pid, Signal::KILL);
     }
 }
 
@@ -62,27 +77,43 @@ pub fn children() -> Vec<u32> {
         .collect()
 }
 
-/// Kills and reaps every child but those in `keep`; returns how many processes were still alive.
-pub fn sweep(keep: &[u32]) -> usize {
+/// The children of this process that still run, but those in `keep`; others are reaped.
+fn strays(keep: &[u32]) -> Vec<Pid> {
     if keep.is_empty() && !has_children() {
-        return 0;
+        return Vec::new();
     }
+    let children = children_of(rustix::process::getpid());
+    let strays = children
+        .into_iter()
+        .filter(|pid| !keep.contains(&(pid.as_raw_nonzero().get() as u32)));
+    // Anything else: reaped, or another thread of ours did it.
+    let runs = |pid: &Pid| matches!(waitpid(Some(*pid), WaitOptions::NOHANG), Ok(None));
+    strays.filter(runs).collect()
+}
+
+/// Gives what a test left behind `patience` to end by itself: what only reads the test's output
+/// (`> >(tee log)`) ends with it, a moment later.
+pub fn wait_for_the_last(keep: &[u32], patience: Duration) {
     let began = Instant::now();
-    let mut killed = HashSet::new();
-    let me = rustix::process::getpid();
+    let mut pause = Duration::from_micros(200);
+    while !strays(keep).is_empty() && began.elapsed() < patience {
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(5));
+    }
+}
+
+/// Kills and reaps every child but those in `keep`, and all below them; returns the names of those
+/// that were still alive, by their ids.
+pub fn sweep(keep: &[u32]) -> Killed {
+    let began = Instant::now();
+    let mut killed = Killed::new();
     loop {
-        let strays: Vec<Pid> = children_of(me)
-            .into_iter()
-            .filter(|pid| !keep.contains(&(pid.as_raw_nonzero().get() as u32)))
-            .collect();
+        let strays = strays(keep);
         if strays.is_empty() || began.elapsed() > BOUND {
-            return killed.len();
+            return killed;
         }
         for pid in strays {
-            // Anything else: reaped, or another thread of ours did it.
-            if let Ok(None) = waitpid(Some(pid), WaitOptions::NOHANG) {
-                kill_tree(pid, &mut killed);
-            }
+            kill_tree(pid, &mut killed);
         }
         std::thread::sleep(Duration::from_millis(1));
     }

@@ -1,13 +1,13 @@
 //! The poll loop around one child.
 
 use super::capture::{Capture, Captured};
-use super::reap;
+use super::{Cgroup, in_a_session, reap};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -91,28 +91,35 @@ pub struct Outcome {
     pub stderr: Captured,
     /// From its start to its own exit.
     pub duration: Duration,
-    /// Processes that it left behind, and that were killed.
-    pub leftovers: usize,
+    /// Names of the processes that it left behind, and that were killed.
+    pub leftovers: Vec<String>,
+    /// The kernel killed one of its processes, because it used more memory than it may.
+    pub out_of_memory: bool,
 }
+
+/// Time that what a child leaves behind has to end by itself.
+pub const LAST: Duration = Duration::from_millis(100);
 
 /// Runs commands, one at a time. A process has one: it makes itself the subreaper, and kills every
 /// child that a run leaves.
 pub struct Supervisor {
     sigchld: UnixStream,
+    cgroup: Option<Cgroup>,
     buffer: Vec<u8>,
 }
 
 const CHUNK: usize = 64 << 10;
 
 impl Supervisor {
-    /// Prepares this process to have children.
-    pub fn new() -> io::Result<Self> {
+    /// Prepares this process to have children, which run in `cgroup` if there is one.
+    pub fn new(cgroup: Option<Cgroup>) -> io::Result<Self> {
         reap::become_subreaper()?;
         let (sigchld, sender) = UnixStream::pair()?;
         sigchld.set_nonblocking(true)?;
         signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, sender)?;
         Ok(Self {
             sigchld,
+            cgroup,
             buffer: vec![0; CHUNK],
         })
     }
@@ -129,8 +136,11 @@ impl Supervisor {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
+            .stderr(Stdio::piped());
+        in_a_session(command);
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.enter(command)?;
+        }
         let began = Instant::now();
         let mut child = command.spawn()?;
         let group = Pid::from_child(&child);
@@ -175,16 +185,22 @@ impl Supervisor {
             self.wait(&mut stdout, &mut stderr, watch, next)?;
         };
         let duration = began.elapsed();
-        // Whatever it wrote is in the pipes by now; who else holds them is not waited for.
-        let keep = end == End::Exited && limits.leftovers == Leftovers::Keep;
-        let group_left = !keep && kill_process_group(group, Signal::KILL).is_ok();
+        let leftovers = match (&end, limits.leftovers) {
+            (End::Exited, Leftovers::Keep) => Vec::new(),
+            (End::Exited, Leftovers::Kill) => {
+                reap::wait_for_the_last(&[], LAST);
+                self.kill_the_rest()
+            }
+            // It had no chance to tidy up.
+            _ => {
+                let _ = kill_process_group(group, Signal::KILL);
+                self.kill_the_rest();
+                Vec::new()
+            }
+        };
+        // Whatever it wrote is in the pipes by now.
         stdout.drain(&mut self.buffer, true);
         stderr.drain(&mut self.buffer, true);
-        let leftovers = if keep {
-            0
-        } else {
-            reap::sweep(&[]).max(usize::from(group_left))
-        };
         Ok(Outcome {
             exit: match (status.code(), status.signal()) {
                 (Some(code), _) => Exit::Code(code),
@@ -195,7 +211,15 @@ impl Supervisor {
             stderr: stderr.capture.finish(),
             duration,
             leftovers,
+            out_of_memory: self.cgroup.as_mut().is_some_and(Cgroup::ran_out_of_memory),
         })
+    }
+
+    /// Kills what is left of a run; returns the names of the processes.
+    fn kill_the_rest(&mut self) -> Vec<String> {
+        let mut killed = self.cgroup.as_mut().map(Cgroup::kill).unwrap_or_default();
+        killed.extend(reap::sweep(&[]));
+        killed.into_values().collect()
     }
 
     /// Sleeps until output, an exit, a nudge or the deadline; takes the output.

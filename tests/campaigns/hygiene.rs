@@ -60,6 +60,169 @@ fn i10_a_holder_of_stdout_does_not_keep_its_trial_open() {
 }
 
 #[test]
+fn a_test_leads_a_session_without_our_terminal() {
+    // The sixth and seventh field after the bracket: the session, and the terminal of it.
+    abuse(
+        "set -- $(sed 's/.*) //' /proc/$$/stat); [ $4 = $$ ] && [ $5 = 0 ]",
+        "passed",
+        &[],
+    );
+}
+
+#[test]
+fn what_ends_with_the_test_by_itself_is_waited_for_and_not_taken_for_a_leak() {
+    let told = abuse("(sleep 0.03; echo last words >&2) & exit 0", "passed", &[]);
+    assert_eq!(told, "last words\n");
+}
+
+/// A cgroup of the test's own, in which a worker can be started.
+struct Delegated(std::path::PathBuf);
+
+impl Delegated {
+    fn make() -> Option<Self> {
+        let name = format!("rrr-test-{}", uuid::Uuid::new_v4().simple());
+        let folder = rrr::child::cgroup::own().ok()?.join(name);
+        std::fs::create_dir(&folder).ok()?;
+        Some(Self(folder))
+    }
+
+    /// A worker that is the only process there.
+    fn worker(&self, server: &Server, suite: &Suite, args: &[&str]) -> Running {
+        let enter = format!(
+            "echo $$ >'{}/cgroup.procs' && exec \"$@\"",
+            self.0.display()
+        );
+        let worker = Tool::program(server, "sh").args(["-c", &enter, "sh"]);
+        let worker = worker.arg(bin("rrr-worker"));
+        let worker = worker.args(["--worker-id", "w", "--slaves", "1", "--in-place"]);
+        worker.arg(suite.path()).args(args).spawn()
+    }
+
+    fn children(&self) -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(&self.0).unwrap().flatten();
+        let paths = entries.map(|entry| entry.path());
+        paths.filter(|path| path.is_dir()).collect()
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        let _ = std::fs::write(self.0.join("cgroup.kill"), "1");
+        let gone = || {
+            let below = self.children();
+            below
+                .iter()
+                .for_each(|path| drop(std::fs::remove_dir(path)));
+            std::fs::remove_dir(&self.0).ok()
+        };
+        wait::within(PATIENCE, gone);
+    }
+}
+
+const NO_CGROUP: &str = "no cgroup of version 2 can be made here";
+
+#[test]
+fn a_test_runs_in_a_cgroup_that_goes_with_its_slave_however_that_ends() {
+    let Some(delegated) = Delegated::make() else {
+        return skipped(NO_CGROUP);
+    };
+    let (server, suite) = (Server::new(), Suite::new());
+    let _fleet = Fleet::plan(&server).without_persister().start();
+    suite.file(
+        "a.sh",
+        "cat /proc/self/cgroup >cgroup.$RRR_ATTEMPT; echo $$ >pid.$RRR_ATTEMPT
+         until [ -e go ]; do sleep 0.05; done",
+    );
+    let worker = delegated.worker(&server, &suite, &["--heartbeat", "3"]);
+    let follower = submit(&server, &suite, &["--max-trials", "9"]);
+    let cgroup_of = |attempt: u32| {
+        let name = format!("cgroup.{attempt}");
+        let lines = eventually(PATIENCE, "the test says where it is", || {
+            let pid = suite.lines(&format!("pid.{attempt}"));
+            (!pid.is_empty()).then(|| suite.lines(&name))
+        });
+        let group = lines.iter().find_map(|line| line.strip_prefix("0::"));
+        let name = group.unwrap().rsplit('/').next().unwrap().to_owned();
+        delegated.0.join(name)
+    };
+    let first = cgroup_of(1);
+    assert_eq!(delegated.children(), vec![first], "below the worker's");
+    let slave = worker.family().into_iter().find(|one| one.is("rrr-slave"));
+    slave.expect("a slave").signal(Signal::KILL);
+    let second = cgroup_of(2);
+    assert_eq!(delegated.children(), vec![second], "the first is gone");
+    // What a worker leaves that is killed with its slave is removed by the next one.
+    let slave = worker.family().into_iter().find(|one| one.is("rrr-slave"));
+    let slave = slave.expect("a slave");
+    slave.signal(Signal::STOP);
+    worker.kill();
+    slave.signal(Signal::KILL);
+    let worker = delegated.worker(&server, &suite, &["--heartbeat", "3"]);
+    let third = cgroup_of(3);
+    assert_eq!(delegated.children(), vec![third], "the second is gone");
+    suite.file("go", "");
+    follower.wait(PATIENCE).expect_code(0);
+    worker.term();
+    worker.wait(PATIENCE).expect_code(0);
+    assert!(
+        delegated.children().is_empty(),
+        "{:?}",
+        delegated.children()
+    );
+}
+
+#[test]
+fn bounds_of_a_trial_are_kept_where_they_are_delegated() {
+    let delegated = Delegated::make();
+    let controllers = delegated
+        .as_ref()
+        .map(|delegated| std::fs::read_to_string(delegated.0.join("cgroup.controllers")).unwrap());
+    let has = |name| controllers.as_ref().is_some_and(|all| all.contains(name));
+    let Some(delegated) = delegated.as_ref().filter(|_| has("memory") && has("pids")) else {
+        return skipped("no cgroup with the controllers memory and pids can be made here");
+    };
+    let (server, suite) = (Server::new(), Suite::new());
+    let _fleet = Fleet::plan(&server).without_persister().start();
+    let bounds = ["--trial-memory", "100", "--trial-pids", "20"];
+    let worker = delegated.worker(&server, &suite, &bounds);
+    suite
+        .file("eats.sh", "exec python3 -c 'x = bytearray(300 << 20)'")
+        .file("forks.sh", "for n in $(seq 40); do sleep 5 & done; wait")
+        .file("good.sh", "exit 0");
+    let done = submit(&server, &suite, &["--max-trials", "1"]).wait(PATIENCE);
+    let done = done.expect_code(1);
+    let finished = done.events_named("trial_finished");
+    let of = |file: &str| finished.iter().find(|event| event["spec_file"] == file);
+    assert_eq!(of("eats.sh").unwrap()["status"], "error");
+    assert_ne!(of("forks.sh").unwrap()["status"], "passed");
+    assert_eq!(of("good.sh").unwrap()["status"], "passed");
+    let trial = of("eats.sh").unwrap()["trial"].as_str().unwrap();
+    let told = server.hget(trial, "stderr").unwrap();
+    assert!(told.contains("more than --trial-memory"), "{told}");
+    assert_eq!(worker.stderr(), "");
+}
+
+#[test]
+fn bounds_that_cannot_be_kept_are_said_once_and_stop_nothing() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server).without_persister().start();
+    suite.many(3, "exit 0");
+    // This process's cgroup has other processes in it: only the top one may bound others then.
+    let worker = fleet.worker_tool("w", 2, suite.path());
+    let worker = worker.args(["--trial-pids", "5000"]).spawn();
+    submit(&server, &suite, &[]).wait(PATIENCE).expect_code(0);
+    worker.term();
+    let said = worker.wait(PATIENCE).expect_code(0).stderr;
+    let times = said.matches("cannot be kept here").count();
+    let own = rrr::child::cgroup::own().map(|own| own.join("cgroup.controllers"));
+    let there = own.and_then(std::fs::read_to_string).unwrap_or_default();
+    if there.split_whitespace().any(|name| name == "pids") && times == 0 {
+        return skipped("the bounds can be kept here");
+    }
+    assert_eq!(times, 1, "{said}");
+}
+
+#[test]
 fn l4_a_test_that_ignores_every_signal_is_killed_at_its_hard_timeout() {
     let script = "trap '' TERM INT HUP QUIT; while :; do sleep 1; done";
     abuse(script, "timeout", &["--unknown-spec-timeout", "1"]);

@@ -37,7 +37,8 @@
 //!   kills at the k-th one, delays, cuts and swallows;
 //! - [`guise`]: the whole suite again, as the users of an ACL file or over TLS;
 //! - [`commandstats`]: what the server itself counted;
-//! - [`invariants`]: what must hold for a taskset that has ended; [`random`]: seeds that are printed.
+//! - [`invariants`]: what must hold for a taskset that has ended; [`random`]: seeds that are printed;
+//! - [`skip`]: what cannot be tested on this machine is said and counted.
 //!
 //! Every process started here dies with the test: when its value is dropped, and, should the test
 //! process be killed, by the kernel's parent death signal.
@@ -59,6 +60,7 @@ pub mod proxy;
 pub mod random;
 pub mod resp;
 pub mod server;
+pub mod skip;
 pub mod tool;
 pub mod wait;
 
@@ -69,5 +71,6 @@ pub use process::{Finished, Running};
 pub use proxy::{Crash, Proxy};
 pub use rustix::process::Signal;
 pub use server::{Address, Server};
+pub use skip::skipped;
 pub use tool::{Tool, bin, drain};
 pub use wait::{PATIENCE, eventually};

@@ -118,8 +118,7 @@ impl Drop for Small {
 #[test]
 fn a_full_disk_loses_nothing_and_work_goes_on_when_space_returns() {
     let Some(small) = Small::mount() else {
-        eprintln!("SKIPPED a_full_disk_loses_nothing: mounting a tmpfs needs root");
-        return;
+        return skipped("mounting a tmpfs needs root");
     };
     // The log folder is full, then the database's folder.
     for place in ["log", "db"] {

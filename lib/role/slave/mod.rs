@@ -5,6 +5,7 @@
 mod pulse;
 
 use crate::adapter::{self, Adapter, Made, Order, Place};
+use crate::child::cgroup::{self, Bounds, Cgroup};
 use crate::child::{self, environment};
 use crate::event::{self, Event};
 use crate::exit;
@@ -35,6 +36,8 @@ pub struct Options {
     #[command(flatten)]
     heartbeat: Heartbeat,
     #[command(flatten)]
+    bounds: Bounds,
+    #[command(flatten)]
     adapter: adapter::Choice,
 }
 
@@ -46,7 +49,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     // A test runs as the same user: without this it could read our environment (FAULTS S8).
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     child::keep_descriptors_to_ourselves();
-    let place = Place::new(options.taskset.id())
+    let place = Place::new(options.taskset.id(), make_cgroup(&options.bounds))
         .map_err(|error| cli::usage(format!("cannot make a temporary folder: {error}")))?;
     let adapter = options.adapter.adapter(place, environment::secrets())?;
     let mut store = options.redis.connect_quickly()?;
@@ -79,6 +82,21 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     slave.adapter.end(slave.pulse.patience());
     slave::exit(&mut slave.store, &taskset, &key, status)?;
     Ok(code)
+}
+
+/// A cgroup for the trials: below the one that the worker names, or else below the slave's own.
+fn make_cgroup(bounds: &Bounds) -> Option<Cgroup> {
+    let base = match std::env::var_os(cgroup::BASE) {
+        Some(base) => Ok(base.into()),
+        None => cgroup::base(bounds),
+    };
+    match base.and_then(|base| Cgroup::make(&base, bounds)) {
+        Ok(cgroup) => Some(cgroup),
+        Err(error) => {
+            bounds.cannot_be_kept("rrr-slave", &error);
+            None
+        }
+    }
 }
 
 /// The variable that names the file with the spec files that were signed, one a line.

@@ -2,7 +2,7 @@
 
 use super::slot::Slot;
 use super::{CannotRun, Worker};
-use crate::child::{environment, reap};
+use crate::child::{cgroup, environment, reap};
 use crate::heartbeat::Heartbeat;
 use crate::key::TasksetKey;
 use crate::role::slave;
@@ -35,6 +35,9 @@ impl Worker {
             for slot in &mut slots {
                 slot.read_stderr(&mut self.store, taskset)?;
                 if let Some(status) = slot.ended()? {
+                    if let Some(base) = &self.cgroups {
+                        cgroup::clean_up(base);
+                    }
                     slot.bury(&mut self.store, taskset, status)?;
                 }
                 if slot.is_due() && !must_leave && slot.hopeless().is_none() {
@@ -110,6 +113,9 @@ impl Worker {
             .env("SLAVE_NUMBER", slot.number().to_string())
             .env("TEST_ENV_NUMBER", test_env_number);
         self.options.redis.pass_on(&mut shell);
+        self.options
+            .bounds
+            .pass_on(self.cgroups.as_deref(), &mut shell);
         match signed {
             Some(list) => shell.env(slave::SIGNED_TASKS, list),
             None => shell.env_remove(slave::SIGNED_TASKS),

@@ -8,6 +8,7 @@ mod prepare;
 mod pulse;
 mod slot;
 
+use crate::child::cgroup::{self, Bounds};
 use crate::child::{self, Supervisor, reap};
 use crate::heartbeat::Heartbeat;
 use crate::key::{TaskKey, TasksetKey, WorkerKey};
@@ -69,6 +70,8 @@ pub struct Options {
     /// Variables that tests may see, besides PATH and those of the protocol [default: all but secrets]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     env_allow: Option<Vec<String>>,
+    #[command(flatten)]
+    bounds: Bounds,
     /// Run only what is signed by a public key in FILE
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     trust: Option<PathBuf>,
@@ -107,7 +110,7 @@ pub fn host_name() -> String {
 }
 
 /// Runs the tool.
-pub fn run(options: Options) -> anyhow::Result<u8> {
+pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     child::keep_descriptors_to_ourselves();
     let id = options.worker_id.clone().unwrap_or_else(host_name);
@@ -144,8 +147,13 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     }
     let pulse = Pulse::start(store.sibling(card.heartbeat.beat()), &card)?;
     stop::nudge_on_child_exit()?;
+    let cgroups = cgroup::base(&options.bounds).or_else(|error| {
+        std::mem::take(&mut options.bounds).cannot_be_kept("rrr-worker", &error);
+        cgroup::base(&options.bounds)
+    });
     let mut worker = Worker {
-        supervisor: Supervisor::new()?,
+        supervisor: Supervisor::new(None)?,
+        cgroups: cgroups.ok(),
         store,
         card,
         pulse,
@@ -171,6 +179,8 @@ struct Worker {
     pulse: Arc<Pulse>,
     options: Options,
     trust: Option<Trust>,
+    /// Below which slaves make cgroups for their trials, where that can be done.
+    cgroups: Option<PathBuf>,
     /// Tasksets in a row that could not be run here.
     failures: u32,
 }

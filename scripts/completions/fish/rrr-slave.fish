@@ -6,6 +6,8 @@ complete -c rrr-slave -l redis-key -d 'Key of that certificate, in PEM' -r -F
 complete -c rrr-slave -l taskset -d 'The taskset to work for' -r
 complete -c rrr-slave -l worker-id -d 'The worker that this slave belongs to [default: the host name]' -r
 complete -c rrr-slave -l heartbeat -d 'Seconds of silence that mean death' -r
+complete -c rrr-slave -l trial-memory -d 'Most MiB of a trial as a whole, by its cgroup' -r
+complete -c rrr-slave -l trial-pids -d 'Most processes and threads of a trial' -r
 complete -c rrr-slave -l adapter -d 'How tasks are run' -r -f -a "exec\t'Run CMD once for each task'
 serve\t'Start CMD once; it speaks the runner protocol, see rrr-runner(7)'
 rspec\t'Load RSpec and the suite\'s helpers once'
@@ -15,9 +17,9 @@ nextest\t'Have cargo nextest run test binaries, or single tests, that it builds 
 complete -c rrr-slave -l pending-code -d 'Exit code of CMD that means pending' -r
 complete -c rrr-slave -l report -d 'Fill in the counts from a report: junit, tap, rspec-json, libtest, libtest-json, go-json or auto, from PATH ({} is the spec file); CMD\'s {report} is its path' -r
 complete -c rrr-slave -l preload -d 'Load FILE once, before all spec files [default: spec/rails_helper.rb or spec/spec_helper.rb, the topmost conftest.py files]' -r
-complete -c rrr-slave -l isolation -d 'Where a spec file runs: in a fork of its own, or (none) in the runner [default: fork]' -r -f -a "fork\t''
+complete -c rrr-slave -l isolation -d 'Each spec file in a fork, or all in the runner [default: fork]' -r -f -a "fork\t''
 none\t''"
-complete -c rrr-slave -l interpreter -d 'Ruby or Python to use, with its arguments [default: that of the project: bundle exec ruby if there is a Gemfile; the Python of a virtual environment, or that of the pytest on PATH]' -r
+complete -c rrr-slave -l interpreter -d 'Ruby or Python to use, with its arguments [default: bundle exec ruby if there is a Gemfile; the Python of the virtual environment, or of the pytest on PATH]' -r
 complete -c rrr-slave -l memory-max -d 'Most private memory of a test process, in MiB; allocations beyond it fail' -r
 complete -c rrr-slave -l boot-timeout -d 'Seconds to start a runner, or to build' -r
 complete -c rrr-slave -s h -l help -d 'Print help (see more with \'--help\')'
