@@ -324,6 +324,10 @@ pub fn all() -> Vec<Page> {
                 "A line of --files-from that begins with { is a JSON task: {\"spec_file\": \"a.rb\", \
                  \"estimate_sec\": 3}.",
                 FROM,
+                "--split-above 120, or 10% (of the sum of all estimates), submits the example groups of a file that takes \
+                 longer, as RSpec and pytest list them here: 'a_spec.rb[1:2]', 'test_a.py::TestA'. What cannot be \
+                 listed stays whole, and that is said. A group that has not run by itself yet has the time-outs of \
+                 its file.",
                 "The file .rrr.toml in the packaging folder sets defaults of these flags under their own \
                  names, and 'command', a list of words; the command line and the environment overrule it. It \
                  is data: an rsync option that runs a program is refused there.",

@@ -4,6 +4,7 @@ use super::exec::{Exec, Program, Settings, Template};
 use super::{Adapter, CargoTest, Nextest, Place, Serve, pytest, rspec};
 use crate::{cli, report};
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -144,7 +145,7 @@ impl Choice {
     /// The command of a runner that comes with this program, written to the slave's folder.
     fn bundled(
         &self,
-        find: fn() -> Vec<String>,
+        find: fn(&Path) -> Vec<String>,
         name: &str,
         text: &str,
         place: &Place,
@@ -153,7 +154,7 @@ impl Choice {
             Some(command) => shlex::split(command)
                 .filter(|words| !words.is_empty())
                 .ok_or_else(|| cli::usage(format!("--interpreter '{command}': not a command")))?,
-            None => find(),
+            None => find(Path::new(".")),
         };
         let script = place.path().join(name);
         std::fs::write(&script, text)?;

@@ -5,10 +5,10 @@ mod choice;
 mod exec;
 mod nextest;
 mod place;
-mod pytest;
+pub mod pytest;
 mod report;
 mod resident;
-mod rspec;
+pub mod rspec;
 mod serve;
 mod wire;
 

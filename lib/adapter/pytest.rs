@@ -5,14 +5,14 @@ use std::path::Path;
 /// The runner.
 pub const RUNNER: &str = include_str!("../../scripts/runners/pytest.py");
 
-/// The Python of the project in the current folder: that of a virtual environment, else the one for
+/// The Python of the project in `folder`: that of a virtual environment, else the one for
 /// which the pytest on PATH was installed.
-pub fn interpreter() -> Vec<String> {
+pub fn interpreter(folder: &Path) -> Vec<String> {
     let active = std::env::var("VIRTUAL_ENV").ok();
     let folders = active.iter().map(String::as_str).chain([".venv", "venv"]);
-    for folder in folders {
-        let python = Path::new(folder).join("bin/python");
-        if python.is_file() {
+    for environment in folders {
+        let python = Path::new(environment).join("bin/python");
+        if folder.join(&python).is_file() {
             return vec![python.to_string_lossy().into_owned()];
         }
     }

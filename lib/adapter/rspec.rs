@@ -1,14 +1,16 @@
 //! RSpec: a runner that comes with this program, see scripts/runners/rspec.rb.
 
+use std::path::Path;
+
 /// The runner.
 pub const RUNNER: &str = include_str!("../../scripts/runners/rspec.rb");
 
-/// The Ruby of the project in the current folder.
-pub fn interpreter() -> Vec<String> {
+/// The Ruby of the project in `folder`.
+pub fn interpreter(folder: &Path) -> Vec<String> {
     let gemfile = std::env::var_os("BUNDLE_GEMFILE").is_some_and(|path| !path.is_empty())
         || ["Gemfile", "gems.rb"]
             .iter()
-            .any(|name| std::path::Path::new(name).is_file());
+            .any(|name| folder.join(name).is_file());
     let words: &[&str] = if gemfile {
         &["bundle", "exec", "ruby"]
     } else {

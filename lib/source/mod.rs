@@ -3,6 +3,8 @@
 
 pub mod cargo;
 mod nextest;
+pub mod outline;
+pub mod split;
 
 use crate::{cli, key};
 use std::path::Path;

@@ -8,6 +8,7 @@ mod pytest;
 mod reports;
 mod rspec;
 mod serve;
+mod split;
 
 use harness::*;
 use std::collections::HashMap;

@@ -41,6 +41,8 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let url = house.start_redis(folder.path())?;
     let mut store = cli::Redis::at(url.clone()).connect()?;
     store.set_patience(Duration::from_secs(2));
+    let dir = &options.packaging_dir;
+    let tasks = options.suite.split(&mut store, tasks, dir, "rrr-local")?;
     let place = Place {
         url,
         folder: folder.path(),

@@ -25,7 +25,7 @@ pub struct Options {
         long,
         value_name = "KEY",
         conflicts_with_all = [
-            "files", "command", "files_from", "null", "from", "setup", "slave", "max_trials", "worker_type",
+            "files", "command", "files_from", "null", "from", "split_above", "setup", "slave", "max_trials", "worker_type",
             "max_workers", "taskset_class", "unknown_spec_timeout", "least_timeout",
         ]
     )]
@@ -152,7 +152,14 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     store.set_patience(Duration::from_secs(10));
     let (request, tasks) = match (named, &options.rerun_failed) {
         (None, Some(earlier)) => rerun::of(&mut store, &options.db, earlier, &rsync_name)?,
-        (named, _) => named.expect("nothing else names tasks"),
+        (named, _) => {
+            let (request, tasks) = named.expect("nothing else names tasks");
+            let suite = &options.suite;
+            (
+                request,
+                suite.split(&mut store, tasks, folder, "rrr-submit")?,
+            )
+        }
     };
     let taskset = options.new_taskset(&mut store)?;
     if !options.no_rsync {

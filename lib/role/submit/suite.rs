@@ -1,7 +1,8 @@
 //! What to run, and how: the flags that rrr-submit and rrr-local share, and the list of tasks.
 
-use crate::source::{Per, Question, Source};
-use crate::taskset::Request;
+use crate::source::{Per, Question, Source, outline, split};
+use crate::store::Store;
+use crate::taskset::{self, Request};
 use crate::{cli, exit, key};
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -29,6 +30,9 @@ pub struct Suite {
     /// One task for each
     #[arg(long, value_enum, default_value_t = Per::Binary, requires = "from", hide_short_help = true)]
     pub per: Per,
+    /// Split spec files with a longer estimate
+    #[arg(long, value_name = "SEC|%", hide_short_help = true)]
+    pub split_above: Option<split::Above>,
     /// Script that each worker runs before its slaves
     #[arg(
         long,
@@ -80,8 +84,7 @@ struct JsonTask {
     estimate_sec: Option<u64>,
 }
 
-/// A task to submit: its spec file, and its estimate in seconds if one is known.
-pub type Task = (String, Option<u64>);
+pub use split::Task;
 
 impl Suite {
     /// The command that starts a slave.
@@ -183,6 +186,28 @@ impl Suite {
             }
         }
         Ok(())
+    }
+
+    /// Splits what is slow of `tasks`, if that is wished; says what cannot be, in the name of `tool`.
+    pub fn split(
+        &self,
+        store: &mut Store,
+        mut tasks: Vec<Task>,
+        folder: &Path,
+        tool: &str,
+    ) -> anyhow::Result<Vec<Task>> {
+        let Some(above) = self.split_above else {
+            return Ok(tasks);
+        };
+        let known = taskset::estimates(store, &self.taskset_class)?;
+        for (file, estimate) in &mut tasks {
+            *estimate = estimate.or_else(|| known.get(file.as_str()).copied());
+        }
+        let slave = self.slave_command()?;
+        let list = |file: &str| outline::of(folder, &slave, file);
+        let (tasks, notes) = split::split(tasks, above, &known, list);
+        notes.iter().for_each(|note| eprintln!("{tool}: {note}"));
+        Ok(tasks)
     }
 
     /// What it asks for, under this rsync name.

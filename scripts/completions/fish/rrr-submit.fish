@@ -3,6 +3,7 @@ complete -c rrr-submit -l from -d 'Let cargo list the tests' -r -f -a "cargo-tes
 nextest\t'What cargo nextest lists'"
 complete -c rrr-submit -l per -d 'One task for each' -r -f -a "binary\t'A test binary'
 test\t'A single test'"
+complete -c rrr-submit -l split-above -d 'Split spec files with a longer estimate' -r
 complete -c rrr-submit -l setup -d 'Script that each worker runs before its slaves' -r
 complete -c rrr-submit -l slave -d 'Shell command that starts a slave' -r
 complete -c rrr-submit -l max-trials -d 'Most trials of a task' -r

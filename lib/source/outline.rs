@@ -1,0 +1,130 @@
+//! What examples a file has: asked of the project's own RSpec or pytest.
+
+use super::halves;
+use super::split::Outline;
+use crate::adapter::{pytest, rspec};
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
+/// Has the project's own RSpec or pytest list what is in `file`, with the options that `slave`, a
+/// slave command, gives it.
+pub fn of(folder: &Path, slave: &str, file: &str) -> Result<Outline, String> {
+    if file.contains("::") || file.ends_with(']') {
+        return Err("it is a part of a file".into());
+    }
+    if file.ends_with(".rb") {
+        list_rspec(folder, &options(slave, "rspec"), file)
+    } else if file.ends_with(".py") {
+        list_pytest(folder, &options(slave, "pytest"), file)
+    } else {
+        Err("only files of RSpec (.rb) and pytest (.py) can be split".into())
+    }
+}
+
+/// What stands behind `--` of `rrr-slave --adapter NAME`.
+fn options(slave: &str, adapter: &str) -> Vec<String> {
+    let words = shlex::split(slave).unwrap_or_default();
+    let (flags, options) = halves(&words);
+    let joined = format!("--adapter={adapter}");
+    let pair = |pair: &[String]| pair[0] == "--adapter" && pair[1] == adapter;
+    if flags.contains(&joined) || flags.windows(2).any(pair) {
+        options.to_vec()
+    } else {
+        Vec::new()
+    }
+}
+
+const RSPEC: &str = include_str!("../../scripts/runners/list_rspec.rb");
+
+#[derive(Deserialize)]
+struct RspecList {
+    examples: Vec<Vec<String>>,
+    partial: HashSet<Vec<String>>,
+}
+
+fn list_rspec(folder: &Path, options: &[String], file: &str) -> Result<Outline, String> {
+    let mut words = rspec::interpreter(folder);
+    words.extend(["-e", RSPEC, "--"].map(str::to_owned));
+    words.extend_from_slice(options);
+    words.push(file.to_owned());
+    let mut list: RspecList =
+        serde_json::from_slice(&output(folder, words)?).map_err(|error| error.to_string())?;
+    list.examples.sort_by_cached_key(|path| numbers(path));
+    Ok(Outline::Rspec(list.examples, list.partial))
+}
+
+/// In the order of the file.
+fn numbers(path: &[String]) -> Vec<u64> {
+    path.iter()
+        .map(|number| number.parse().unwrap_or(0))
+        .collect()
+}
+
+const PYTEST: &str = include_str!("../../scripts/runners/list_pytest.py");
+
+fn list_pytest(folder: &Path, options: &[String], file: &str) -> Result<Outline, String> {
+    let mut words = pytest::interpreter(folder);
+    words.extend(["-c", PYTEST].map(str::to_owned));
+    words.extend_from_slice(options);
+    words.push(file.to_owned());
+    let text = output(folder, words)?;
+    let ids: Vec<String> = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    let path = |id: &String| {
+        // A test with parameters is one part: their ids need not be the same on each machine.
+        let plain = id.split('[').next().unwrap_or(id);
+        let names: Vec<String> = plain.split("::").skip(1).map(str::to_owned).collect();
+        (!names.is_empty()).then_some(names)
+    };
+    let paths: Option<Vec<_>> = ids.iter().map(path).collect();
+    Ok(Outline::Pytest(paths.ok_or("pytest gives no node ids")?))
+}
+
+/// Longest time that a list may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Runs `words` in `folder`, and returns what they print.
+fn output(folder: &Path, words: Vec<String>) -> Result<Vec<u8>, String> {
+    let cannot = |error: std::io::Error| format!("cannot run '{}': {error}", words[0]);
+    let handle = duct::cmd(&words[0], &words[1..])
+        .dir(folder)
+        .stdin_null()
+        .stdout_capture()
+        .stderr_capture()
+        .unchecked()
+        .start()
+        .map_err(cannot)?;
+    let Some(output) = handle.wait_timeout(PATIENCE).map_err(cannot)? else {
+        let _ = handle.kill();
+        let seconds = PATIENCE.as_secs();
+        return Err(format!(
+            "the list of its examples took more than {seconds} s"
+        ));
+    };
+    if output.status.success() {
+        return Ok(output.stdout.clone());
+    }
+    let said = [&*output.stderr, &*output.stdout].concat();
+    let said = String::from_utf8_lossy(&said);
+    let first = said.lines().map(str::trim).find(|line| !line.is_empty());
+    let first = first.unwrap_or("it says nothing").chars().take(200);
+    Err(format!(
+        "its examples cannot be listed ({}): {}",
+        output.status,
+        first.collect::<String>().escape_debug()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_the_adapter_hold_for_its_list() {
+        let slave = "env A=1 rrr-slave --adapter rspec --isolation none -- --tag 'a b'";
+        assert_eq!(options(slave, "rspec"), ["--tag", "a b"]);
+        assert!(options(slave, "pytest").is_empty());
+        assert!(options("rrr-slave -- rspec {}", "rspec").is_empty());
+    }
+}
