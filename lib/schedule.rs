@@ -1,11 +1,23 @@
 //! What is run first, and what is run twice: pure decisions, with the clock passed in.
 
+use crate::estimate::whole_seconds;
 use crate::key::TaskKey;
+use std::cmp::Reverse;
+use std::collections::HashMap;
 
-/// Orders tasks for submission: those without an estimate first (they may be the longest), then
-/// the longest first, so that a long one does not start last.
-pub fn order(tasks: &mut [(String, Option<u64>)]) {
-    tasks.sort_by_key(|(_, estimate)| std::cmp::Reverse(estimate.unwrap_or(u64::MAX)));
+/// Orders tasks, each with its estimate in whole seconds, for submission: those without one first
+/// (they may be the longest), then the longest first, so that a long one does not start last.
+/// `known_ms`: milliseconds by spec file, that tell those of the same seconds apart; not used where
+/// they say something else than the seconds do, which another implementation may have written.
+pub fn order(tasks: &mut [(String, Option<u64>)], known_ms: &HashMap<String, u64>) {
+    tasks.sort_by_cached_key(|(file, estimate)| {
+        let fine = |seconds: &u64| {
+            let ms = known_ms.get(file).copied();
+            ms.filter(|ms| whole_seconds(*ms) == *seconds)
+                .unwrap_or(seconds.saturating_mul(1000))
+        };
+        Reverse(estimate.as_ref().map_or(u64::MAX, fine))
+    });
 }
 
 /// A task that a living slave is trying.
@@ -66,9 +78,25 @@ mod tests {
         let mut tasks: Vec<_> = [("a", Some(1)), ("b", None), ("c", Some(9)), ("d", None)]
             .map(|(file, estimate)| (file.to_owned(), estimate))
             .into();
-        order(&mut tasks);
+        order(&mut tasks, &HashMap::new());
         let files: Vec<_> = tasks.iter().map(|(file, _)| file.as_str()).collect();
         assert_eq!(files, ["b", "d", "c", "a"]);
+    }
+
+    #[test]
+    fn milliseconds_tell_those_of_the_same_seconds_apart_and_never_contradict_them() {
+        let mut tasks: Vec<_> = ["a", "b", "c", "old"]
+            .map(|f| (f.to_owned(), Some(1)))
+            .into();
+        tasks[2].1 = Some(2);
+        let ms = [("a", 200), ("b", 700), ("c", 1100), ("old", 9000)];
+        order(
+            &mut tasks,
+            &ms.map(|(file, ms)| (file.to_owned(), ms)).into(),
+        );
+        let files: Vec<_> = tasks.iter().map(|(file, _)| file.as_str()).collect();
+        // The estimate of the last was changed to a second by somebody who knows no milliseconds.
+        assert_eq!(files, ["c", "old", "b", "a"]);
     }
 
     #[test]

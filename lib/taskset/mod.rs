@@ -219,10 +219,19 @@ impl Progress {
 
 /// The estimates of a class, in whole seconds by spec file.
 pub fn estimates(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
+    numbers(store, &key::estimate_sec(class))
+}
+
+/// The same in milliseconds; of those that rrr-persist has written only.
+pub fn estimates_ms(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
+    numbers(store, &key::estimate_ms(class))
+}
+
+fn numbers(store: &mut Store, key: &str) -> anyhow::Result<HashMap<String, u64>> {
     let known: HashMap<String, String> =
-        store.call(|c, _| redis::cmd("HGETALL").arg(key::estimate_sec(class)).query(c))?;
+        store.call(|c, _| redis::cmd("HGETALL").arg(key).query(c))?;
     Ok(known
         .into_iter()
-        .filter_map(|(file, seconds)| Some((file, seconds.parse().ok()?)))
+        .filter_map(|(file, number)| Some((file, number.parse().ok()?)))
         .collect())
 }

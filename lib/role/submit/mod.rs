@@ -227,7 +227,10 @@ pub fn submit(
     for (file, estimate) in &mut tasks {
         *estimate = estimate.or_else(|| known.get(file.as_str()).copied());
     }
-    schedule::order(&mut tasks);
+    schedule::order(
+        &mut tasks,
+        &taskset::estimates_ms(store, &request.taskset_class)?,
+    );
     let mut fields = request.fields();
     if let Some(signing) = signing {
         let digest = trust::digest(tasks.iter().map(|(file, _)| file.as_str()));
