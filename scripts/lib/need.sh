@@ -55,6 +55,7 @@ package_of() {
         cc) echo build-essential ;; # the crate `ring` and the linker of rustc
         junitparser) echo python3-junitparser ;;
         prometheus_client) echo python3-prometheus-client ;;
+        dpkg-shlibdeps) echo dpkg-dev ;;
         initdb) echo postgresql ;;
         pytest) echo python3-pytest ;;
         redis-cli) echo redis-tools ;;

@@ -3,7 +3,8 @@
 //!
 //! - `acl`: each tool as its own user of `scripts/redis/users.acl`; the test fails when one was
 //!   refused something;
-//! - `tls`: over TLS, with the certificates of `scripts/redis/make-certificates` on both sides.
+//! - `tls`: over TLS, with the certificates of `scripts/redis/make-certificates` on both sides;
+//! - `trust`: as usual, but submitters sign and workers run only what is signed.
 //!
 //! The test's own connections stay what they are.
 
@@ -17,6 +18,7 @@ pub enum Guise {
     Plain,
     Acl,
     Tls,
+    Trust,
 }
 
 /// That of this run.
@@ -25,7 +27,8 @@ pub fn guise() -> Guise {
         Err(_) | Ok("") => Guise::Plain,
         Ok("acl") => Guise::Acl,
         Ok("tls") => Guise::Tls,
-        Ok(other) => panic!("RRR_TEST_REDIS={other}: it is none of acl, tls"),
+        Ok("trust") => Guise::Trust,
+        Ok(other) => panic!("RRR_TEST_REDIS={other}: it is none of acl, tls, trust"),
     }
 }
 
@@ -34,6 +37,7 @@ pub static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| match guise() {
     Guise::Plain => unreachable!("nothing belongs to no guise"),
     Guise::Acl => users(),
     Guise::Tls => certificates(&["127.0.0.1", "localhost"]),
+    Guise::Trust => keys(),
 });
 
 /// A folder with `users.acl` and the passwords. The user `default`, which is the test itself,
@@ -55,6 +59,13 @@ pub fn users() -> PathBuf {
 pub fn certificates(hosts: &[&str]) -> PathBuf {
     let folder = temporary("rrr-certificates.");
     script("make-certificates", &folder, hosts);
+    folder
+}
+
+/// A folder with a key to sign with, `key`, and what trusts it, `key.pub`.
+fn keys() -> PathBuf {
+    let folder = temporary("rrr-keys.");
+    rrr::trust::generate(&folder.join("key")).expect("a key");
     folder
 }
 
@@ -101,6 +112,11 @@ pub fn variables(name: &str, url: &str) -> Vec<(&'static str, String)> {
             variables.push(("RRR_REDIS_CERT", file("rrr.crt")));
             variables.push(("RRR_REDIS_KEY", file("rrr.key")));
         }
+        Guise::Trust => match name {
+            "rrr-submit" => variables.push(("RRR_SIGN_KEY", file("key"))),
+            "rrr-worker" => variables.push(("RRR_TRUST", file("key.pub"))),
+            _ => {}
+        },
         _ => {}
     }
     variables

@@ -275,7 +275,7 @@ impl Server {
     fn guise(&self) -> Vec<(String, String)> {
         match guise::guise() {
             _ if self.options.password.is_some() => Vec::new(),
-            Guise::Plain => Vec::new(),
+            Guise::Plain | Guise::Trust => Vec::new(),
             Guise::Acl => {
                 let users = guise::FOLDER.join("users.acl").display().to_string();
                 vec![("aclfile".to_owned(), users)]

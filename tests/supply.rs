@@ -1,0 +1,162 @@
+//! What is built into rrr: the rules of deny.toml that can be checked without a network, and the
+//! oldest Rust that we promise.
+
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+/// What cargo knows of the crates of a build for this machine.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    resolve: Resolve,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    id: String,
+    name: String,
+    version: String,
+    license: Option<String>,
+    source: Option<String>,
+    rust_version: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Deny {
+    licenses: Licenses,
+    bans: Bans,
+}
+
+#[derive(Deserialize)]
+struct Licenses {
+    allow: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Bans {
+    skip: Vec<Skip>,
+}
+
+#[derive(Deserialize)]
+struct Skip {
+    #[serde(rename = "crate")]
+    which: String,
+    reason: String,
+}
+
+fn output(program: &str, args: &[&str]) -> String {
+    let mut command = Command::new(program);
+    let command = command.args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = command.output().expect(program);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The crates of a build with its tests, less our own.
+fn crates() -> Vec<Package> {
+    let version = output("rustc", &["-vV"]);
+    let host = version
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .expect("a host");
+    let args = ["metadata", "--format-version", "1", "--locked", "--offline"];
+    let args = [&args[..], &["--filter-platform", host]].concat();
+    let all: Metadata = serde_json::from_str(&output(env!("CARGO"), &args)).expect("its JSON");
+    let used: BTreeSet<String> = all.resolve.nodes.into_iter().map(|node| node.id).collect();
+    let mut packages = all.packages;
+    packages.retain(|package| used.contains(&package.id) && package.name != "rrr");
+    assert!(packages.len() > 50, "{}", packages.len());
+    packages
+}
+
+fn deny() -> Deny {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml");
+    toml::from_str(&std::fs::read_to_string(path).unwrap()).expect("deny.toml")
+}
+
+#[test]
+fn every_crate_has_a_licence_that_is_allowed() {
+    let allowed: Vec<spdx::Licensee> = deny()
+        .licenses
+        .allow
+        .iter()
+        .map(|text| spdx::Licensee::parse(text).unwrap_or_else(|error| panic!("{error}")))
+        .collect();
+    let mut refused = Vec::new();
+    for package in crates() {
+        let text = package.license.unwrap_or_default();
+        let read = spdx::Expression::parse_mode(&text, spdx::ParseMode::LAX);
+        let fits = read.is_ok_and(|expression| {
+            expression.evaluate(|wanted| allowed.iter().any(|licence| licence.satisfies(wanted)))
+        });
+        if !fits {
+            refused.push(format!("{} {}: '{text}'", package.name, package.version));
+        }
+    }
+    assert_eq!(refused, [""; 0]);
+}
+
+#[test]
+fn a_crate_in_two_versions_is_one_that_deny_toml_excuses_and_no_other_is_excused() {
+    let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for package in crates() {
+        let known = versions.entry(package.name).or_default();
+        known.push(package.version);
+    }
+    versions.retain(|_, all| all.len() > 1);
+    let mut excused = BTreeMap::new();
+    for skip in deny().bans.skip {
+        assert!(!skip.reason.is_empty(), "{}", skip.which);
+        let (name, version) = skip.which.split_once('@').expect("NAME@VERSION");
+        let own = versions.get_mut(name);
+        let own = own.unwrap_or_else(|| panic!("{name} is no longer there twice"));
+        let before = own.len();
+        own.retain(|one| !one.starts_with(&format!("{version}.")));
+        assert_eq!(own.len() + 1, before, "{} is not there", skip.which);
+        excused.insert(name.to_owned(), version.to_owned());
+    }
+    versions.retain(|_, all| all.len() > 1);
+    assert!(versions.is_empty(), "not excused: {versions:?}");
+}
+
+#[test]
+fn every_crate_comes_from_the_registry() {
+    let others = crates().into_iter().filter(|package| {
+        let source = package.source.as_deref().unwrap_or("this machine");
+        !(source.starts_with("registry+") && source.ends_with("/crates.io-index"))
+    });
+    let others: Vec<String> = others.map(|package| package.id).collect();
+    assert_eq!(others, [""; 0]);
+}
+
+/// A version of Rust as numbers: `1.89` is `1.89.0`.
+fn numbers(version: &str) -> Vec<u32> {
+    let mut numbers: Vec<u32> = version.split('.').map(|n| n.parse().unwrap()).collect();
+    numbers.resize(3, 0);
+    numbers
+}
+
+/// That our own code needs no newer one is clippy's `incompatible_msrv`, denied in Cargo.toml.
+#[test]
+fn no_crate_needs_a_newer_rust_than_we_say_we_need() {
+    let ours = numbers(env!("CARGO_PKG_RUST_VERSION"));
+    let newer = crates().into_iter().filter(|package| {
+        let theirs = package.rust_version.as_deref();
+        theirs.is_some_and(|theirs| numbers(theirs) > ours)
+    });
+    let newer: Vec<String> = newer.map(|package| package.id).collect();
+    assert_eq!(newer, [""; 0]);
+}
