@@ -187,6 +187,9 @@ pub fn finish(
         if let Some(why) = &result.stopped {
             call.arg("stopped").arg(why);
         }
+        if result.leaked > 0 {
+            call.arg("leaked").arg(result.leaked);
+        }
         if let Some((json, left_out)) = &examples {
             call.arg("examples").arg(json);
             if left_out + result.examples_cut > 0 {

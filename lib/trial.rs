@@ -60,6 +60,8 @@ pub struct Result {
     pub examples: Vec<Example>,
     /// How many more examples there were than the runner told of.
     pub examples_cut: u64,
+    /// Processes that it left behind, and that were killed.
+    pub leaked: u64,
 }
 
 impl Result {
@@ -78,6 +80,7 @@ impl Result {
             stopped: None,
             examples: Vec::new(),
             examples_cut: 0,
+            leaked: 0,
         }
     }
 
@@ -97,6 +100,7 @@ impl Result {
 
     /// Tells of processes that the test left behind, and that were killed.
     pub fn leave_behind(&mut self, names: &[String]) {
+        self.leaked = names.len() as u64;
         if !names.is_empty() {
             let (number, shown) = (names.len(), names[..names.len().min(10)].join(", "));
             self.note(format_args!(

@@ -139,6 +139,7 @@ impl Url {
 const MIGRATIONS: &[&str] = &[
     include_str!("001_tasksets.sql"),
     include_str!("002_examples_and_estimates.sql"),
+    include_str!("003_leaked.sql"),
 ];
 
 impl Database {

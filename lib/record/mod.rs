@@ -96,6 +96,8 @@ entity! {
         late_status: String,
         /// Why it was stopped from outside, if it was.
         stopped: String,
+        /// How many processes it left behind, if any.
+        leaked: i64,
     }
 }
 

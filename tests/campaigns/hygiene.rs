@@ -60,6 +60,38 @@ fn i10_a_holder_of_stdout_does_not_keep_its_trial_open() {
 }
 
 #[test]
+fn a_leak_is_counted_in_the_record_and_named_in_the_output() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let _worker = fleet.worker("w", 1, suite.path());
+    suite
+        .file("leaks.sh", "setsid sleep 1000 & sleep 1001 & exit 0")
+        .file("tidy.sh", "sleep 0.01 & exit 0")
+        .file("hangs.sh", "sleep 1002 & sleep 1003");
+    let args = ["--max-trials", "1", "--unknown-spec-timeout", "1"];
+    let done = submit(&server, &suite, &args).wait(PATIENCE).expect_code(1);
+    let key = done.receipt()["taskset"].as_str().unwrap().to_owned();
+    let show = |format| {
+        let tool = Tool::new(&server, "rrr-show").args([&key, "--format", format]);
+        tool.run().expect_code(0).stdout
+    };
+    let record: serde_json::Value = serde_json::from_str(&show("json")).unwrap();
+    let tasks = record["tasks"].as_array().unwrap();
+    let trial_of = |file: &str| {
+        let task = tasks.iter().find(|task| task["spec_file"] == file);
+        &task.unwrap()["trials"][0]
+    };
+    assert_eq!(trial_of("leaks.sh")["leaked"], 2, "{record:#}");
+    let stderr = trial_of("leaks.sh")["stderr"].as_str().unwrap();
+    let told = "rrr: killed 2 process(es) that the test left behind: sleep, sleep\n";
+    assert_eq!(stderr, told);
+    assert!(trial_of("tidy.sh").get("leaked").is_none());
+    assert_eq!(trial_of("hangs.sh")["status"], "timeout");
+    assert!(trial_of("hangs.sh").get("leaked").is_none(), "it was cut short");
+    assert!(show("text").contains("\nleaks.sh left 2 processes behind\n"));
+}
+
+#[test]
 fn a_test_leads_a_session_without_our_terminal() {
     // The sixth and seventh field after the bracket: the session, and the terminal of it.
     abuse(
