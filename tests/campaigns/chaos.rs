@@ -1,5 +1,6 @@
 //! Campaign 2: SIGKILL to any role at any time, for as long as it is told; each taskset must get
-//! the right verdict, one record, and no finding of rrr-fsck.
+//! the right verdict, one record, and no finding of rrr-fsck. A submitter that is killed has either
+//! handed its taskset over, or its keys go by themselves.
 //!
 //! `scripts/chaos` runs it for longer: `RRR_CHAOS_SECONDS`, `RRR_CHAOS_TASKS`, `RRR_SEED`.
 
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 const MEAN: Duration = Duration::from_millis(200);
 /// Tasksets under way at once.
 const TASKSETS: usize = 5;
+/// How long a submitter may live that is killed while it submits.
+const SUBMITTING: Duration = Duration::from_millis(150);
 /// Longest time for what is under way to end once nobody is killed any more.
 const END: Duration = Duration::from_secs(180);
 
@@ -103,22 +106,68 @@ impl Arena {
         posts
     }
 
-    /// Every second one has a test that fails.
-    fn submit(&self, number: usize) -> Awaited {
+    /// Submits a taskset, and kills the submitter of two in three: of one while it submits, of the
+    /// other while it follows. Every second taskset has a test that fails. None when the submitter
+    /// died before it handed the taskset over.
+    fn submit(&self, tally: &mut Tally, dice: &mut fastrand::Rng) -> Option<Awaited> {
+        let number = tally.submitted;
+        tally.submitted += 1;
         let failing = number % 2 == 1;
         let mut files: Vec<String> = (1..=self.tasks).map(|n| format!("t{n:04}.sh")).collect();
         if failing {
             files[self.tasks / 2] = "bad.sh".into();
         }
-        let tool = Tool::new(&self.server, "rrr-submit").args(["--no-rsync", "--key-only"]);
+        let key = format!("rrrspec:taskset:chaos-{number}");
+        let tool = Tool::new(&self.server, "rrr-submit").args(["--no-rsync", "--taskset", &key]);
         // A killed slave costs its task a trial: enough that nobody runs out of them by bad luck.
         let tool = tool.args(["--max-trials", "8", "--max-workers", "2"]);
-        let tool = tool.args(files).args(["--", "sh", "{}"]);
-        let done = tool.dir(self.suite.path()).run().expect_code(0);
-        Awaited {
-            key: done.stdout.trim().to_owned(),
-            failing,
+        let tool = tool.dir(self.suite.path());
+        let words = [&files[..], &["--".into(), "sh".into(), "{}".into()]].concat();
+        match dice.u8(..3) {
+            0 => {
+                tool.arg("--key-only").args(words).run().expect_code(0);
+            }
+            1 => {
+                let submitter = tool.arg("--key-only").args(words).spawn();
+                let due = Duration::from_micros(dice.u64(..SUBMITTING.as_micros() as u64));
+                within(due, || (!submitter.is_running()).then_some(()));
+                submitter.kill();
+                tally.submitters_killed += u64::from(submitter.was_killed());
+                if !self.is_handed_over(&key) {
+                    tally.never_handed_over += 1;
+                    return None;
+                }
+            }
+            _ => {
+                let follower = tool.arg("--follow").args(words).spawn();
+                follower.wait_for_event("taskset_submitted", PATIENCE);
+                let due = Instant::now() + Duration::from_millis(dice.u64(..3000));
+                tally.followers.push((follower, due));
+            }
         }
+        Some(Awaited { key, failing })
+    }
+
+    /// Whether the taskset of a submitter that is gone goes on; if not, all of it must expire.
+    fn is_handed_over(&self, key: &str) -> bool {
+        // Redis may still have to read what the submitter sent: each answer is a turn of its loop, in
+        // which it reads from all its clients.
+        (0..50).for_each(|_| self.server.run::<()>(&["PING"]));
+        let active = self.server.list("rrrspec:active_taskset");
+        let expiry = |key: &str| self.server.run::<i64>(&["TTL", key]);
+        // One that has ended and was persisted expires too.
+        if expiry(key) == -1 || self.server.hget(key, "status").is_some() {
+            return true;
+        }
+        assert!(
+            !active.contains(&key.to_owned()),
+            "{key} expires while it is active"
+        );
+        let keys: Vec<String> = self.server.run(&["KEYS", &format!("{key}:*")]);
+        for key in keys {
+            assert_ne!(expiry(&key), -1, "{key} stays for ever");
+        }
+        false
     }
 
     /// How many findings there are of a taskset that has ended; `None` while it has not.
@@ -188,20 +237,47 @@ struct Tally {
     all: Vec<Awaited>,
     ended: usize,
     findings: usize,
+    submitted: usize,
+    submitters_killed: u64,
+    /// Tasksets whose submitter was killed too early.
+    never_handed_over: usize,
+    /// Submitters that follow, and when they are to be killed.
+    followers: Vec<(Running, Instant)>,
+}
+
+impl Tally {
+    /// Kills the followers whose time has come.
+    fn kill_followers(&mut self) {
+        let now = Instant::now();
+        let is_due = |(_, due): &(Running, Instant)| now >= *due;
+        let (due, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.followers)
+            .into_iter()
+            .partition(is_due);
+        self.followers = rest;
+        for (follower, _) in due {
+            follower.kill();
+            self.submitters_killed += u64::from(follower.was_killed());
+        }
+    }
 }
 
 impl Arena {
     /// Keeps tasksets under way while `firing`, and judges each as soon as it has ended.
     fn play(&self, firing: &AtomicBool) -> Tally {
+        let mut dice = random::random();
         let mut tally = Tally::default();
         let mut open: Vec<usize> = Vec::new();
         let mut ceased = None;
         loop {
             let now = firing.load(SeqCst);
             while now && open.len() < TASKSETS {
-                open.push(tally.all.len());
-                tally.all.push(self.submit(tally.all.len()));
+                if let Some(awaited) = self.submit(&mut tally, &mut dice) {
+                    open.push(tally.all.len());
+                    tally.all.push(awaited);
+                }
+                tally.kill_followers();
             }
+            tally.kill_followers();
             if !now {
                 let since = *ceased.get_or_insert_with(Instant::now);
                 let late = since.elapsed() > END;
@@ -278,12 +354,13 @@ fn kills_of_any_role_at_any_time_break_no_promise() {
     arena.suite.many(tasks, "exit 0").file("bad.sh", "exit 1");
     let mut posts = arena.posts();
     let firing = AtomicBool::new(true);
-    let (mut tally, kills, mut faults) = std::thread::scope(|scope| {
+    let (mut tally, mut kills, mut faults) = std::thread::scope(|scope| {
         let player = scope.spawn(|| arena.play(&firing));
         let (kills, faults) = attack(&mut posts, &firing, seconds, || player.is_finished());
         let tally = player.join().expect("every verdict is right");
         (tally, kills, faults)
     });
+    kills.insert("rrr-submit", tally.submitters_killed);
     faults.extend(arena.wrong_records(&tally.all));
     let fsck = Tool::new(&arena.server, "rrr-fsck").run();
     tally.findings += fsck.stdout.lines().count();
@@ -294,6 +371,7 @@ fn kills_of_any_role_at_any_time_break_no_promise() {
         "kills_by_role": kills,
         "tasksets": tally.ended,
         "tasks": tally.ended * tasks,
+        "never_handed_over": tally.never_handed_over,
         "findings": tally.findings,
         "faults": faults,
     });

@@ -87,7 +87,10 @@ fn a_leak_is_counted_in_the_record_and_named_in_the_output() {
     assert_eq!(stderr, told);
     assert!(trial_of("tidy.sh").get("leaked").is_none());
     assert_eq!(trial_of("hangs.sh")["status"], "timeout");
-    assert!(trial_of("hangs.sh").get("leaked").is_none(), "it was cut short");
+    assert!(
+        trial_of("hangs.sh").get("leaked").is_none(),
+        "it was cut short"
+    );
     assert!(show("text").contains("\nleaks.sh left 2 processes behind\n"));
 }
 
