@@ -8,6 +8,7 @@ use std::time::Duration;
 const STALLS: usize = 12;
 
 const BEATS: [&str; 2] = ["--heartbeat", "3"];
+const TTL: Duration = Duration::from_secs(3);
 
 /// Waits until a heartbeat has run out.
 fn silent(server: &Server, key: &str) {
@@ -110,8 +111,8 @@ fn any_process_may_stand_still_for_a_while() {
         pids.extend(slaves.map(|slave| slave.pid));
         let victim = family::Member::of(pids[random.usize(..pids.len())]);
         victim.signal(Signal::STOP);
-        // From a tenth of a heartbeat to more than it; most stalls are short.
-        let stall = Duration::from_millis(300).mul_f64(1.0 + 12.0 * random.f64().powi(4));
+        // From a tenth of a heartbeat's life to three times it; most stalls are short.
+        let stall = TTL.mul_f64(0.1 + 2.9 * random.f64().powi(4));
         wait::within(stall, || (!follower.is_running()).then_some(()));
         victim.signal(Signal::CONT);
     }
