@@ -1,7 +1,7 @@
 //! Times as the protocol writes them: `2013-07-11 15:43:36 +0900`, read with ` UTC` too.
 
 use chrono::format::{Item, StrftimeItems};
-use chrono::{DateTime, FixedOffset, Local, NaiveDateTime, SecondsFormat, Utc};
+use chrono::{DateTime, FixedOffset, Local, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
 use std::sync::LazyLock;
 
 const PROTOCOL: &str = "%Y-%m-%d %H:%M:%S %z";
@@ -12,7 +12,8 @@ static ITEMS: LazyLock<Vec<Item<'static>>> =
 
 /// This moment on this machine's clock, in the protocol's format.
 pub fn now() -> String {
-    Local::now().format_with_items(ITEMS.iter()).to_string()
+    let now = clock().with_timezone(&Local);
+    now.format_with_items(ITEMS.iter()).to_string()
 }
 
 /// Milliseconds since 1970 in the protocol's format, in UTC.
@@ -40,7 +41,21 @@ pub fn rfc3339(unix_ms: i64) -> String {
 
 /// Milliseconds since 1970 on this machine's clock.
 pub fn unix_ms() -> i64 {
-    Utc::now().timestamp_millis()
+    clock().timestamp_millis()
+}
+
+/// This machine's clock. In debug builds `RRR_CLOCK_AHEAD` sets it so many seconds ahead, so that a
+/// test can tell whether anything depends on clocks that agree (C12).
+fn clock() -> DateTime<Utc> {
+    let now = Utc::now();
+    if cfg!(debug_assertions)
+        && let Some(seconds) = std::env::var("RRR_CLOCK_AHEAD")
+            .ok()
+            .and_then(|text| text.parse().ok())
+    {
+        return now + TimeDelta::seconds(seconds);
+    }
+    now
 }
 
 /// Reads a span of time, `90m`, `12h`, `30d` or `8w`, as milliseconds.

@@ -1,6 +1,7 @@
 //! Races whose loser must change nothing.
 
 use crate::harness::*;
+use std::time::{Duration, Instant};
 
 #[test]
 fn c1_a_cancelled_taskset_stays_cancelled_and_its_tests_end() {
@@ -237,4 +238,100 @@ fn c10_a_worker_that_joins_twice_keeps_both_of_its_logs() {
         assert_eq!(server.hget(log, "worker").unwrap(), "rrrspec:worker:w");
         assert!(server.hget(log, "started_at").is_some());
     }
+}
+
+#[test]
+fn c12_nothing_depends_on_clocks_that_agree() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let hour = |name: &str, id: &str, ahead: &str| {
+        let tool = Tool::new(&server, name).env("RRR_CLOCK_AHEAD", ahead);
+        match name {
+            "rrr-worker" => tool
+                .args(["--worker-id", id, "--slaves", "1", "--heartbeat", "3"])
+                .arg("--in-place")
+                .arg(suite.path())
+                .spawn(),
+            _ => tool.spawn(),
+        }
+    };
+    let _arbiters = [
+        hour("rrr-arbiter", "", "-3600"),
+        hour("rrr-arbiter", "", "0"),
+    ];
+    let _dispatcher = hour("rrr-dispatch", "", "3600");
+    let ahead = hour("rrr-worker", "ahead", "3600");
+    let right = hour("rrr-worker", "right", "0");
+    suite
+        .many(20, "sleep 0.02")
+        .file("bad.sh", "exit 1")
+        .file("flaky.sh", "mkdir once 2>/dev/null && exit 1; exit 0")
+        .file("first.sh", "until [ -e go ]; do sleep 0.02; done")
+        .file("second.sh", "until [ -e go ]; do sleep 0.02; done");
+    let follower = submit(&server, &suite, &["--max-trials", "3"]);
+    // Each worker has a trial, and lives on for longer than a heartbeat.
+    for id in ["ahead", "right"] {
+        let slave = format!("rrrspec:worker:{id}:");
+        follower.wait_for_event_where("trial_started", PATIENCE, |event| {
+            event["slave"].as_str().unwrap().starts_with(&slave)
+        });
+    }
+    let lived = Instant::now() + Duration::from_secs(4);
+    eventually(PATIENCE, "more than a heartbeat's life", || {
+        (Instant::now() > lived).then_some(())
+    });
+    suite.file("go", "");
+    let done = follower.wait(PATIENCE).expect_code(1);
+    let receipt = done.receipt();
+    let counts = ["tasks", "succeeded", "failed", "flaky"].map(|name| receipt[name].as_u64());
+    assert_eq!(counts, [24, 23, 1, 1].map(Some), "{receipt}");
+
+    // Nobody was taken for dead, and nothing was tried twice that need not be.
+    let finished = done.events_named("trial_finished");
+    let tries = |file: &str| {
+        let of = finished.iter().filter(|event| event["spec_file"] == file);
+        of.count()
+    };
+    assert_eq!(
+        ["first.sh", "second.sh", "flaky.sh", "bad.sh"].map(tries),
+        [1, 1, 2, 3]
+    );
+
+    // The order and the times of the events are those of one clock, which is Redis's.
+    let events = done.events();
+    let times: Vec<&str> = events
+        .iter()
+        .map(|event| event["time"].as_str().unwrap())
+        .collect();
+    assert!(times.is_sorted(), "{times:?}");
+    let at = |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap();
+    let span = at(times[times.len() - 1]) - at(times[0]);
+    assert!(span < chrono::TimeDelta::minutes(10), "{span}");
+    let place = |name: &str, event: &serde_json::Value| {
+        let same =
+            |other: &&serde_json::Value| other["event"] == name && other["trial"] == event["trial"];
+        events.iter().position(|other| same(&other)).unwrap()
+    };
+    for event in &finished {
+        assert!(place("trial_started", event) < place("trial_finished", event));
+    }
+
+    // The worker's clock was ahead indeed.
+    let slave_of =
+        |event: &&serde_json::Value| event["slave"].as_str().unwrap().contains(":ahead:");
+    let trial = finished.iter().find(slave_of).unwrap()["trial"]
+        .as_str()
+        .unwrap();
+    let started = server.hget(trial, "started_at").unwrap();
+    let started = rrr::time::parse(&started).unwrap();
+    let early = at(times[0]) + chrono::TimeDelta::minutes(50);
+    assert!(started > early, "{started}");
+
+    for worker in [ahead, right] {
+        worker.term();
+        worker.wait(PATIENCE).expect_code(0);
+    }
+    let taskset = receipt["taskset"].as_str().unwrap();
+    let mut wrong = invariants::violations(&server.dump_keys(), taskset);
+    wrong.extend(invariants::findings(&server));
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
