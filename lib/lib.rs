@@ -22,6 +22,7 @@ pub mod event;
 pub mod example;
 pub mod exit;
 pub mod flags;
+pub mod folder;
 pub mod follow;
 pub mod format;
 pub mod fsck;

@@ -3,6 +3,7 @@
 
 use super::Order;
 use crate::child::Cgroup;
+use crate::folder::Folder;
 use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
 use std::ffi::OsString;
 use std::mem::MaybeUninit;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// A slave's temporary folder, gone with the slave.
 pub struct Place {
-    folder: tempfile::TempDir,
+    folder: Folder,
     /// Kept open, because it is looked into after each trial.
     tmp: OwnedFd,
     run_id: String,
@@ -22,7 +23,7 @@ pub struct Place {
 impl Place {
     /// Makes one for a slave of the run `run_id`, whose trials run in `cgroup` if there is one.
     pub fn new(run_id: &str, cgroup: Option<Cgroup>) -> std::io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("rrr-slave-").tempdir()?;
+        let folder = Folder::new("slave")?;
         let tmp = folder.path().join("tmp");
         std::fs::create_dir(&tmp)?;
         Ok(Self {

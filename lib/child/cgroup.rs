@@ -5,7 +5,6 @@
 //! made one holds a lock on it while it lives, so that anybody can tell what is left of the dead.
 
 use super::reap::{self, Killed};
-use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -167,7 +166,7 @@ pub fn clean_up(base: &Path) {
         let Ok(folder) = File::open(entry.path()) else {
             continue;
         };
-        if is_ours && flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        if is_ours && folder.try_lock().is_ok() {
             let _ = fs::write(entry.path().join("cgroup.kill"), "1");
             remove(&entry.path());
         }
@@ -214,7 +213,7 @@ impl Cgroup {
 
     fn open(path: &Path, bounds: &Bounds) -> io::Result<Self> {
         let lock = File::open(path)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        lock.try_lock()?;
         bounds.write(path)?;
         let write = |name| OpenOptions::new().write(true).open(path.join(name));
         Ok(Self {

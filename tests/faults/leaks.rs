@@ -1,6 +1,7 @@
 //! Keys that would stay for ever.
 
 use crate::harness::*;
+use std::path::Path;
 
 #[test]
 fn k1_a_message_for_an_expired_taskset_brings_no_key_back() {
@@ -143,4 +144,70 @@ fn s5_no_file_of_the_persister_is_named_by_a_key() {
     for name in names {
         assert!(!name.contains("escape") && !name.contains("c.sh"), "{name}");
     }
+}
+
+/// What the folder for temporary files holds of ours.
+fn ours(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| name.starts_with("rrr-")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_folder_of_a_killed_slave_goes_while_its_worker_lives() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let tmp = tempfile::tempdir().unwrap();
+    let worker = fleet.worker_tool("w", 1, suite.path());
+    let worker = worker.env("TMPDIR", tmp.path()).spawn();
+    suite.file(
+        "a.sh",
+        "date >\"$TEST_TMPDIR/mine\"; mkdir once && kill -9 $PPID; exit 0",
+    );
+    let done = submit(&server, &suite, &["--max-trials", "9"]).wait(PATIENCE);
+    assert_eq!(done.expect_code(0).receipt()["flaky"], 1);
+    eventually(PATIENCE, "only the worker's own is left", || {
+        let left = ours(tmp.path());
+        matches!(&left[..], [one] if one.starts_with("rrr-worker-")).then_some(())
+    });
+    worker.term();
+    worker.wait(PATIENCE).expect_code(0);
+    assert_eq!(ours(tmp.path()), [""; 0]);
+}
+
+#[test]
+fn what_a_killed_rrr_local_leaves_goes_at_the_next_start_and_nothing_else_does() {
+    let suite = Suite::new();
+    let tmp = tempfile::tempdir().unwrap();
+    suite
+        .file("waits.sh", "touch began; sleep 600")
+        .file("good.sh", "exit 0");
+    let local = |file: &str| {
+        let tool = Tool::new("unused", "rrr-local").args(["-j1", file, "--", "sh", "{}"]);
+        tool.env("TMPDIR", tmp.path()).dir(suite.path())
+    };
+    let killed = local("waits.sh").spawn();
+    eventually(PATIENCE, "the test begins", || {
+        suite.path().join("began").exists().then_some(())
+    });
+    killed.kill();
+    eventually(PATIENCE, "the end of all it started", || {
+        killed.family().is_empty().then_some(())
+    });
+    assert_eq!(ours(tmp.path()).len(), 1, "its folder");
+    // Another tool that lives, and somebody else's folder that only has such a name.
+    let alive = tmp.path().join("rrr-slave-alive");
+    std::fs::create_dir(&alive).unwrap();
+    let lock = std::fs::File::create(alive.join("lock")).unwrap();
+    lock.try_lock().unwrap();
+    std::fs::create_dir(tmp.path().join("rrr-local-other")).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::write(elsewhere.path().join("lock"), "").unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), tmp.path().join("rrr-worker-link")).unwrap();
+    local("good.sh").run().expect_code(0);
+    let kept = ["rrr-local-other", "rrr-slave-alive", "rrr-worker-link"];
+    assert_eq!(ours(tmp.path()), kept);
+    assert!(elsewhere.path().join("lock").exists());
 }

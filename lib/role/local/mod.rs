@@ -4,6 +4,7 @@ mod house;
 
 use super::submit::{self, Suite};
 use crate::event::Event;
+use crate::folder::{self, Folder};
 use crate::follow::{self, Follow, OnInterrupt, Sink};
 use crate::key::TasksetKey;
 use crate::store::Store;
@@ -36,7 +37,8 @@ pub struct Options {
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let tasks = options.suite.tasks(&options.packaging_dir, true)?;
     let request = options.suite.request("local")?;
-    let folder = tempfile::Builder::new().prefix("rrr-local-").tempdir()?;
+    folder::clean_up();
+    let folder = Folder::new("local")?;
     let mut house = House::new()?;
     let url = house.start_redis(folder.path())?;
     let mut store = cli::Redis::at(url.clone()).connect()?;

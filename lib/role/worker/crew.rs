@@ -3,6 +3,7 @@
 use super::slot::Slot;
 use super::{CannotRun, Worker};
 use crate::child::{cgroup, environment, reap};
+use crate::folder;
 use crate::heartbeat::Heartbeat;
 use crate::key::TasksetKey;
 use crate::role::slave;
@@ -32,13 +33,12 @@ impl Worker {
             stop::drain();
             notify::turn(|| format!("working for {taskset}"));
             let must_leave = self.must_leave();
+            let mut has_ended = false;
             for slot in &mut slots {
                 slot.read_stderr(&mut self.store, taskset)?;
                 if let Some(status) = slot.ended()? {
-                    if let Some(base) = &self.cgroups {
-                        cgroup::clean_up(base);
-                    }
                     slot.bury(&mut self.store, taskset, status)?;
+                    has_ended = true;
                 }
                 if slot.is_due() && !must_leave && slot.hopeless().is_none() {
                     self.start(slot, taskset, command, folder, signed)?;
@@ -52,6 +52,9 @@ impl Worker {
                 return Err(CannotRun(reason).into());
             }
             sweep(&slots, &setup_left);
+            if has_ended {
+                self.clear_up();
+            }
             if must_leave {
                 if slots.iter().all(|slot| slot.pid().is_none()) {
                     return Ok(());
@@ -66,6 +69,14 @@ impl Worker {
             }
             wait(&slots, leaving.is_some());
         }
+    }
+
+    /// Removes what slaves leave that were killed.
+    pub(super) fn clear_up(&self) {
+        if let Some(base) = &self.cgroups {
+            cgroup::clean_up(base);
+        }
+        folder::clean_up();
     }
 
     fn start(

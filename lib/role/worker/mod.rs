@@ -10,6 +10,7 @@ mod slot;
 
 use crate::child::cgroup::{self, Bounds};
 use crate::child::{self, Supervisor, reap};
+use crate::folder::{self, Folder};
 use crate::heartbeat::Heartbeat;
 use crate::key::{TaskKey, TasksetKey, WorkerKey};
 use crate::store::Store;
@@ -129,6 +130,9 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
             ))
         })?;
     }
+    folder::clean_up();
+    let folder = Folder::new("worker")
+        .map_err(|error| cli::usage(format!("cannot make a temporary folder: {error}")))?;
     let trust = options.trust.as_deref().map(Trust::load).transpose()?;
     let card = Card {
         key: WorkerKey::new(&id).map_err(|error| cli::usage(error.to_string()))?,
@@ -153,6 +157,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     });
     let mut worker = Worker {
         supervisor: Supervisor::new(None)?,
+        folder,
         cgroups: cgroups.ok(),
         store,
         card,
@@ -179,6 +184,8 @@ struct Worker {
     pulse: Arc<Pulse>,
     options: Options,
     trust: Option<Trust>,
+    /// Holds what it writes for its children.
+    folder: Folder,
     /// Below which slaves make cgroups for their trials, where that can be done.
     cgroups: Option<PathBuf>,
     /// Tasksets in a row that could not be run here.
@@ -266,6 +273,7 @@ impl Worker {
         self.pulse.turn_to(None);
         // Slaves' tests, and what the setup command left: nothing of a taskset stays (promise 5).
         reap::sweep(&[]);
+        self.clear_up();
         let could_run = match result {
             Ok(()) => true,
             Err(error) if error.downcast_ref::<CannotRun>().is_some() => {
@@ -330,7 +338,7 @@ impl Worker {
         trust
             .check(taskset, &record.0, files(), now)
             .map_err(|why| CannotRun(format!("the taskset is not trusted: {why}")))?;
-        let mut list = tempfile::Builder::new().prefix("rrr-signed-").tempfile()?;
+        let mut list = tempfile::NamedTempFile::new_in(self.folder.path())?;
         for file in files() {
             writeln!(list, "{file}")?;
         }

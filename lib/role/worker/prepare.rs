@@ -86,7 +86,7 @@ impl Worker {
         if script.trim().is_empty() {
             return Ok(());
         }
-        let file = tempfile::Builder::new().prefix("rrr-setup-").tempfile()?;
+        let file = tempfile::NamedTempFile::new_in(self.folder.path())?;
         std::fs::write(file.path(), script)?;
         let mut command = Command::new("bash");
         command
