@@ -195,6 +195,29 @@ fn a_run_in_progress_and_its_end_are_clean() {
 }
 
 #[test]
+fn a_busy_system_that_keeps_its_promises_is_clean_at_every_look() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let _workers = ["v", "w"].map(|id| fleet.worker(id, 2, suite.path()));
+    // Tasks that are between two trials, and workers that are between two tasksets, again and again.
+    suite
+        .many(20, "exit 0")
+        .file("bad.sh", "sleep 0.05; exit 1")
+        .file("worse.sh", "exit 1");
+    let mut runs: Vec<Running> = Vec::new();
+    let mut looks = 0;
+    while looks < 8 || !runs.is_empty() {
+        runs.retain(Running::is_running);
+        while looks < 8 && runs.len() < 4 {
+            runs.push(submit(&server, &suite, &["--max-trials", "9"]));
+        }
+        let fsck = Tool::new(&server, "rrr-fsck").args(["--pause", "0.5"]);
+        assert_eq!(fsck.run().stdout, "", "at look {looks}");
+        looks += 1;
+    }
+}
+
+#[test]
 fn a_check_only_reads() {
     let server = Server::new();
     let taskset = succeeded(&server);

@@ -117,6 +117,7 @@ pub fn leaks(scan: &Scan, lasting: &Lasting) -> Vec<Finding> {
             taskset: taskset.as_ref().map(ToString::to_string),
             key: name.clone(),
             finding: "it has no expiry, and nothing will remove it".into(),
+            state: 0,
         })
         .collect()
 }

@@ -1,8 +1,10 @@
 //! Checks the promises against what Redis holds, and changes nothing.
 //!
 //! A look at a run in progress is not taken in one instant: between two of its reads a slave may
-//! finish its trial. So what a look finds wrong counts only when a second look, a pause later,
-//! finds the same. [`look`] reads, [`rule`] decides (no Redis there), [`leak`] goes over all keys.
+//! finish its trial. So what a look finds wrong counts only when more looks find the same, with
+//! nothing about it changed: most of what is wrong for a moment does not come again, and what does (a
+//! task between two trials, a worker between two tasksets) shows by its [`Finding::state`] that it
+//! moves, or is gone at one of the looks. [`look`] reads, [`rule`] decides (no Redis there), [`leak`] goes over all keys.
 //!
 //! The invariants are numbered as in the list of the project's faults: I1 one final status, I2
 //! counts, I3 a success has its passes, I4 tasks_left, I5 no task is lost, I6 trials, I7 a final
@@ -32,6 +34,9 @@ pub struct Finding {
     pub key: String,
     /// What is wrong, for people.
     pub finding: String,
+    /// How far what it is about has come: a number that grows when something happens there.
+    #[serde(skip)]
+    pub state: usize,
 }
 
 /// What was looked at.
@@ -43,8 +48,11 @@ pub struct Report {
     pub keys: usize,
 }
 
+/// Looks after the second one at what is still suspicious.
+const MORE_LOOKS: u32 = 4;
+
 /// Checks `tasksets`, or everything when none is named; a suspicion is looked at again after
-/// `pause`.
+/// `pause`, and if it stays some more times in as long again.
 ///
 /// Errors: Redis refuses, or goes away for longer than the store's patience.
 pub fn check(
@@ -52,13 +60,37 @@ pub fn check(
     tasksets: &[TasksetKey],
     pause: Duration,
 ) -> anyhow::Result<(Report, Vec<Finding>)> {
-    let (report, first) = look_once(store, tasksets)?;
-    if first.is_empty() {
-        return Ok((report, Vec::new()));
+    let (mut report, mut findings) = look_once(store, tasksets)?;
+    for look in 0..=MORE_LOOKS {
+        if findings.is_empty() {
+            break;
+        }
+        crate::stop::sleep(match look {
+            0 => pause,
+            _ => pause / MORE_LOOKS,
+        });
+        let again = if look == 0 {
+            let (again, seen) = look_once(store, tasksets)?;
+            report = again;
+            seen
+        } else {
+            look_once(
+                store,
+                &suspects(&findings).unwrap_or_else(|| tasksets.to_owned()),
+            )?
+            .1
+        };
+        findings = findings.intersection(&again).cloned().collect();
     }
-    crate::stop::sleep(pause);
-    let (report, second) = look_once(store, tasksets)?;
-    Ok((report, first.intersection(&second).cloned().collect()))
+    Ok((report, findings.into_iter().collect()))
+}
+
+/// The tasksets that the findings are about; none when one is about something else, or about a key,
+/// which only a look at everything sees.
+fn suspects(findings: &BTreeSet<Finding>) -> Option<Vec<TasksetKey>> {
+    let of = |finding: &Finding| finding.taskset.as_ref()?.parse().ok();
+    let suspects: Option<BTreeSet<TasksetKey>> = findings.iter().map(of).collect();
+    suspects.map(|suspects| suspects.into_iter().collect())
 }
 
 fn look_once(

@@ -21,11 +21,23 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn report(&mut self, invariant: &'static str, key: impl ToString, finding: impl Into<String>) {
+        self.report_at(0, invariant, key, finding);
+    }
+
+    /// Of something that has come as far as `state`.
+    fn report_at(
+        &mut self,
+        state: usize,
+        invariant: &'static str,
+        key: impl ToString,
+        finding: impl Into<String>,
+    ) {
         self.findings.push(Finding {
             invariant,
             taskset: Some(self.seen.key.to_string()),
             key: key.to_string(),
             finding: finding.into(),
+            state,
         });
     }
 }
@@ -174,7 +186,8 @@ impl Judge<'_> {
                 && !task.trials.iter().any(|trial| trial.live)
         };
         for task in seen.tasks.iter().filter(is_lost) {
-            self.report(
+            self.report_at(
+                task.trials.len(),
                 "I5",
                 &task.key,
                 "it is not queued, not tried by a living slave, and not announced",
@@ -296,6 +309,7 @@ pub fn gone(taskset: &TasksetKey, around: &Around) -> Findings {
         taskset: Some(taskset.to_string()),
         key: key::active_taskset(),
         finding: "the taskset is active and does not exist".into(),
+        state: 0,
     }]
 }
 
@@ -313,6 +327,7 @@ pub fn queues(around: &Around) -> Findings {
                 "'{}' stays at its head: is rrr-arbiter running?",
                 message.escape_debug()
             ),
+            state: 0,
         })
         .collect()
 }
