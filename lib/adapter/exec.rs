@@ -5,10 +5,8 @@ use super::{Adapter, CAPTURE, GRACE, Made, Order, Place, report};
 use crate::child::{End, Exit, Leftovers, Limits, Outcome, Supervisor, Watch};
 use crate::report::Source;
 use crate::{cli, trial};
-use rustix::process::{Resource, Rlimit, setrlimit};
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
@@ -47,6 +45,7 @@ impl Inquiry<'_> {
             hard: self.limit + GRACE,
             grace: GRACE,
             capture: ANSWER,
+            memory: None,
             leftovers: Leftovers::Kill,
         };
         for name in self.secrets {
@@ -156,16 +155,6 @@ impl Exec {
         }
         command.envs(self.place.variables());
         command.envs(Place::variables_of(order));
-        if let Some(bytes) = self.settings.memory {
-            let limit = Rlimit {
-                current: Some(bytes),
-                maximum: Some(bytes),
-            };
-            // SAFETY: setrlimit is async-signal-safe, and nothing else happens between fork and exec.
-            unsafe {
-                command.pre_exec(move || Ok(setrlimit(Resource::Data, limit)?));
-            }
-        }
         Ok(command)
     }
 
@@ -243,6 +232,7 @@ impl Adapter for Exec {
             hard: order.hard,
             grace: GRACE,
             capture: CAPTURE,
+            memory: self.settings.memory,
             leftovers: Leftovers::Kill,
         };
         let spec_file = &order.job.spec_file;

@@ -68,7 +68,7 @@ pub const CAPTURE: usize = 4 << 20;
 pub const GRACE: Duration = Duration::from_secs(2);
 
 /// Where a program is, by its path or on PATH.
-fn find(program: &str) -> Option<PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(|path| path.exists());
     }

@@ -6,26 +6,13 @@ pub mod capture;
 pub mod cgroup;
 pub mod environment;
 pub mod reap;
+mod start;
 pub mod supervise;
 
 pub use capture::Captured;
 pub use cgroup::Cgroup;
+pub use start::in_a_session;
 pub use supervise::{End, Exit, LAST, Leftovers, Limits, Outcome, Supervisor, Watch};
-
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-
-/// Has `command` start as the leader of a session, and so of a process group: no terminal of ours is
-/// its own, and no job control of ours concerns it.
-pub fn in_a_session(command: &mut Command) {
-    // SAFETY: setsid is async-signal-safe, and nothing else happens between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            rustix::process::setsid()?;
-            Ok(())
-        });
-    }
-}
 
 /// Sees to it that no descriptor this process was started with reaches its children, but for stdin,
 /// stdout and stderr. To be called before any child is.

@@ -1,14 +1,13 @@
 //! The poll loop around one child.
 
 use super::capture::{Capture, Captured};
-use super::{Cgroup, in_a_session, reap};
+use super::start::{Bounds, Starter};
+use super::{Cgroup, reap};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
-use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus, Stdio};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpid};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The limits of one run.
@@ -22,6 +21,8 @@ pub struct Limits {
     pub grace: Duration,
     /// Bytes kept of each of stdout and stderr.
     pub capture: usize,
+    /// Most bytes of memory that each process may have of its own.
+    pub memory: Option<u64>,
     /// What becomes of processes that the child leaves behind.
     pub leftovers: Leftovers,
 }
@@ -103,7 +104,7 @@ pub const LAST: Duration = Duration::from_millis(100);
 /// Runs commands, one at a time. A process has one: it makes itself the subreaper, and kills every
 /// child that a run leaves.
 pub struct Supervisor {
-    sigchld: UnixStream,
+    starter: Starter,
     cgroup: Option<Cgroup>,
     buffer: Vec<u8>,
 }
@@ -114,11 +115,8 @@ impl Supervisor {
     /// Prepares this process to have children, which run in `cgroup` if there is one.
     pub fn new(cgroup: Option<Cgroup>) -> io::Result<Self> {
         reap::become_subreaper()?;
-        let (sigchld, sender) = UnixStream::pair()?;
-        sigchld.set_nonblocking(true)?;
-        signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, sender)?;
         Ok(Self {
-            sigchld,
+            starter: Starter::new()?,
             cgroup,
             buffer: vec![0; CHUNK],
         })
@@ -133,25 +131,20 @@ impl Supervisor {
         limits: &Limits,
         watch: &mut dyn Watch,
     ) -> io::Result<Outcome> {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        in_a_session(command);
-        if let Some(cgroup) = &self.cgroup {
-            cgroup.enter(command)?;
-        }
+        let bounds = Bounds {
+            cgroup: self.cgroup.as_ref(),
+            memory: limits.memory,
+        };
         let began = Instant::now();
-        let mut child = command.spawn()?;
-        let group = Pid::from_child(&child);
-        let mut stdout = Stream::new(child.stdout.take(), limits.capture)?;
-        let mut stderr = Stream::new(child.stderr.take(), limits.capture)?;
+        let child = self.starter.start(command, bounds)?;
+        let group = child.pid;
+        let mut outputs = Outputs {
+            stdout: Stream::new(child.stdout, limits.capture),
+            stderr: Stream::new(child.stderr, limits.capture),
+        };
         let mut end = End::Exited;
         let mut kill_at: Option<Instant> = None;
-        let status: ExitStatus = loop {
-            if let Some(status) = child.try_wait()? {
-                break status;
-            }
+        let status = loop {
             let now = Instant::now();
             if let Some(at) = kill_at {
                 if now >= at {
@@ -182,7 +175,11 @@ impl Supervisor {
                     .saturating_duration_since(now)
                     .min(Duration::from_secs(5)),
             };
-            self.wait(&mut stdout, &mut stderr, watch, next)?;
+            if wait(&child.exit, &mut outputs, watch, next, &mut self.buffer)?
+                && let Some((_, status)) = waitpid(Some(group), WaitOptions::NOHANG)?
+            {
+                break status;
+            }
         };
         let duration = began.elapsed();
         let leftovers = match (&end, limits.leftovers) {
@@ -199,16 +196,15 @@ impl Supervisor {
             }
         };
         // Whatever it wrote is in the pipes by now.
-        stdout.drain(&mut self.buffer, true);
-        stderr.drain(&mut self.buffer, true);
+        outputs.drain(&mut self.buffer, true);
         Ok(Outcome {
-            exit: match (status.code(), status.signal()) {
+            exit: match (status.exit_status(), status.terminating_signal()) {
                 (Some(code), _) => Exit::Code(code),
                 (None, signal) => Exit::Signal(signal.unwrap_or(0)),
             },
             end,
-            stdout: stdout.capture.finish(),
-            stderr: stderr.capture.finish(),
+            stdout: outputs.stdout.capture.finish(),
+            stderr: outputs.stderr.capture.finish(),
             duration,
             leftovers,
             out_of_memory: self.cgroup.as_mut().is_some_and(Cgroup::ran_out_of_memory),
@@ -221,40 +217,36 @@ impl Supervisor {
         killed.extend(reap::sweep(&[]));
         killed.into_values().collect()
     }
+}
 
-    /// Sleeps until output, an exit, a nudge or the deadline; takes the output.
-    fn wait(
-        &mut self,
-        stdout: &mut Stream,
-        stderr: &mut Stream,
-        watch: &dyn Watch,
-        timeout: Duration,
-    ) -> io::Result<()> {
-        let timeout =
-            Timespec::try_from(timeout.min(Duration::from_secs(3600))).unwrap_or(Timespec {
-                tv_sec: 1,
-                tv_nsec: 0,
-            });
-        let ready: Vec<bool> = {
-            let mut fds = vec![PollFd::new(&self.sigchld, PollFlags::IN)];
-            let outside = watch.fd();
-            for fd in [stdout.fd(), stderr.fd(), outside].into_iter().flatten() {
-                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-            }
-            match poll(&mut fds, Some(&timeout)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            fds.iter().map(|fd| !fd.revents().is_empty()).collect()
-        };
-        if ready[0] {
-            let mut bytes = [0; 64];
-            while matches!((&self.sigchld).read(&mut bytes), Ok(n) if n > 0) {}
+/// Sleeps until output, an exit, a nudge or the deadline; takes the output. Returns whether the child
+/// has ended.
+fn wait(
+    exit: &OwnedFd,
+    outputs: &mut Outputs,
+    watch: &dyn Watch,
+    timeout: Duration,
+    buffer: &mut [u8],
+) -> io::Result<bool> {
+    let timeout = Timespec::try_from(timeout.min(Duration::from_secs(3600))).unwrap_or(Timespec {
+        tv_sec: 1,
+        tv_nsec: 0,
+    });
+    let ended = {
+        let mut fds = vec![PollFd::new(exit, PollFlags::IN)];
+        let streams = [&outputs.stdout, &outputs.stderr];
+        let outside = watch.fd();
+        for fd in streams.into_iter().filter_map(Stream::fd).chain(outside) {
+            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
         }
-        stdout.drain(&mut self.buffer, false);
-        stderr.drain(&mut self.buffer, false);
-        Ok(())
-    }
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        !fds[0].revents().is_empty()
+    };
+    outputs.drain(buffer, false);
+    Ok(ended)
 }
 
 fn terminate(group: Pid) {
@@ -263,25 +255,30 @@ fn terminate(group: Pid) {
     let _ = kill_process_group(group, Signal::CONT);
 }
 
-/// One of the child's outputs.
+/// Both outputs of a child.
+struct Outputs {
+    stdout: Stream,
+    stderr: Stream,
+}
+
+impl Outputs {
+    fn drain(&mut self, buffer: &mut [u8], last: bool) {
+        self.stdout.drain(buffer, last);
+        self.stderr.drain(buffer, last);
+    }
+}
+
 struct Stream {
-    pipe: Option<Box<dyn ReadFd>>,
+    pipe: Option<OwnedFd>,
     capture: Capture,
 }
 
-trait ReadFd: Read + AsFd {}
-impl<T: Read + AsFd> ReadFd for T {}
-
 impl Stream {
-    fn new(pipe: Option<impl ReadFd + 'static>, limit: usize) -> io::Result<Self> {
-        if let Some(pipe) = &pipe {
-            let flags = rustix::fs::fcntl_getfl(pipe)? | rustix::fs::OFlags::NONBLOCK;
-            rustix::fs::fcntl_setfl(pipe, flags)?;
-        }
-        Ok(Self {
-            pipe: pipe.map(|pipe| Box::new(pipe) as Box<dyn ReadFd>),
+    fn new(pipe: OwnedFd, limit: usize) -> Self {
+        Self {
+            pipe: Some(pipe),
             capture: Capture::new(limit),
-        })
+        }
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -294,10 +291,10 @@ impl Stream {
         let most = if last { 64 } else { 16 };
         for _ in 0..most {
             let Some(pipe) = &mut self.pipe else { return };
-            match pipe.read(buffer) {
+            match rustix::io::read(pipe, &mut *buffer) {
                 Ok(0) => self.pipe = None,
                 Ok(n) => self.capture.push(&buffer[..n]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return,
             }
         }

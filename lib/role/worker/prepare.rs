@@ -118,6 +118,7 @@ impl Worker {
             hard: PREPARE_LIMIT + Duration::from_secs(30),
             grace: GRACE,
             capture: worker_log::LOG_LIMIT / 2,
+            memory: None,
             leftovers: Leftovers::Keep,
         };
         let mut watch = Leaving(self.pulse.clone());
