@@ -20,6 +20,11 @@ impl Status {
     }
 }
 
+/// Seconds for a task without an estimate, where a taskset does not say.
+pub const DEFAULT_UNKNOWN_SEC: u64 = 300;
+/// Seconds for any task at least, where a taskset does not say.
+pub const DEFAULT_LEAST_SEC: u64 = 30;
+
 /// How long a trial may take, in seconds: the protocol's rules. The first number is when it is
 /// asked to end, the second when it is killed.
 pub fn timeouts(estimate_sec: Option<u64>, unknown_sec: u64, least_sec: u64) -> (u64, u64) {

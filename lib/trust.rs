@@ -9,10 +9,12 @@
 use crate::cli::usage;
 use crate::exit::Failure;
 use crate::key::TasksetKey;
+use crate::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
+use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -189,6 +191,60 @@ impl Trust {
     }
 }
 
+/// What a slave keeps to of a signed taskset, whatever stands in Redis by then: the worker that has
+/// checked the signature hands it on in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signed {
+    /// Seconds for a task without an estimate.
+    pub unknown_sec: u64,
+    /// Seconds for any task at least.
+    pub least_sec: u64,
+    /// The only tasks that may be tried.
+    pub spec_files: HashSet<String>,
+}
+
+impl Signed {
+    /// The variable that names the file.
+    pub const VARIABLE: &str = "RRR_SIGNED";
+
+    /// Of a taskset that was [checked](Trust::check).
+    pub fn of<'a>(fields: &Fields, spec_files: impl Iterator<Item = &'a str>) -> Self {
+        let number = |name: &str| fields.get(name).and_then(|text| text.parse().ok());
+        Self {
+            unknown_sec: number("unknown_spec_timeout_sec").unwrap_or(DEFAULT_UNKNOWN_SEC),
+            least_sec: number("least_timeout_sec").unwrap_or(DEFAULT_LEAST_SEC),
+            spec_files: spec_files.map(str::to_owned).collect(),
+        }
+    }
+
+    /// Writes it: the limits, then a spec file a line, since no name of one has a line's end.
+    pub fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+        writeln!(out, "{} {}", self.unknown_sec, self.least_sec)?;
+        let mut files = self.spec_files.iter();
+        files.try_for_each(|file| writeln!(out, "{file}"))
+    }
+
+    /// Reads the file that the worker names; `None` when it trusts everybody.
+    pub fn load() -> anyhow::Result<Option<Self>> {
+        let Some(path) = std::env::var_os(Self::VARIABLE) else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(&path)?;
+        let read = Self::read(&text).context("the file of what was signed is damaged")?;
+        Ok(Some(read))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let (unknown, least) = lines.next()?.split_once(' ')?;
+        Some(Self {
+            unknown_sec: unknown.parse().ok()?,
+            least_sec: least.parse().ok()?,
+            spec_files: lines.map(str::to_owned).collect(),
+        })
+    }
+}
+
 /// Makes a key: the secret one in `path`, for its owner alone, and the public one in `path.pub`.
 /// Neither may exist.
 pub fn generate(path: &Path) -> anyhow::Result<String> {
@@ -221,4 +277,27 @@ pub fn generate(path: &Path) -> anyhow::Result<String> {
 
 fn bytes_of<const N: usize>(text: &str) -> Option<[u8; N]> {
     BASE64_STANDARD.decode(text).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_signed_is_handed_on_whole() {
+        let fields = [
+            ("unknown_spec_timeout_sec", "7"),
+            ("least_timeout_sec", "3"),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let signed = Signed::of(&fields.into(), ["a b.sh", "ü: {}"].into_iter());
+        let mut text = Vec::new();
+        signed.write(&mut text).unwrap();
+        let read = Signed::read(std::str::from_utf8(&text).unwrap());
+        assert_eq!(read.as_ref(), Some(&signed));
+        assert_eq!((signed.unknown_sec, signed.least_sec), (7, 3));
+        for damaged in ["", "7", "7 x\na", "a b.sh\n"] {
+            assert_eq!(Signed::read(damaged), None, "{damaged:?}");
+        }
+    }
 }

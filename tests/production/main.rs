@@ -12,5 +12,6 @@ mod sentinel;
 mod spans;
 mod stat;
 mod tls;
+mod trees;
 mod trust;
 mod units;

@@ -94,3 +94,48 @@ fn a_task_that_is_slipped_into_the_queue_is_not_run() {
     );
     assert_eq!(suite.lines("ran"), ["begun"]);
 }
+
+#[test]
+fn tasksets_that_are_not_trusted_do_not_bench_a_worker() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let keys = Keys::new(&server);
+    suite.file("a.sh", "exit 0");
+    let _running = wary(&server, &suite, &keys);
+    for _ in 0..4 {
+        submit_unsigned(&server, &suite);
+    }
+    assert_eq!(server.hget("rrrspec:worker:w", "benched"), None);
+    let args = ["--sign-key", &keys.path("key")];
+    submit(&server, &suite, &args).wait(PATIENCE).expect_code(0);
+}
+
+fn submit_unsigned(server: &Server, suite: &Suite) {
+    let tool = submit_tool(server, suite, suite.files(), &[], &["sh", "{}"]);
+    let done = tool.env_remove("RRR_SIGN_KEY").run().expect_code(1);
+    let reason = done.receipt()["fail_reason"].to_string();
+    assert!(reason.contains("not trusted"), "{reason}");
+}
+
+#[test]
+fn the_limits_of_time_that_were_signed_hold_whatever_is_written_to_redis_later() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let keys = Keys::new(&server);
+    suite.file("hangs.sh", "exec sleep 1000");
+    let _running = wary(&server, &suite, &keys);
+    let taskset = "rrrspec:taskset:limited";
+    let (key, setup) = (keys.path("key"), "until [ -e go ]; do sleep 0.05; done");
+    let args = [
+        &["--sign-key", &key, "--taskset", taskset, "--setup", setup][..],
+        &["--unknown-spec-timeout", "1", "--least-timeout", "1"],
+        &["--max-trials", "1"],
+    ];
+    let run = submit(&server, &suite, &args.concat());
+    run.wait_for_event("worker_joined", PATIENCE);
+    for field in ["unknown_spec_timeout_sec", "least_timeout_sec"] {
+        server.hset(taskset, field, "900");
+    }
+    suite.file("go", "");
+    let done = run.wait(PATIENCE).expect_code(1);
+    let ended = done.events_named("trial_finished");
+    assert_eq!(ended[0]["status"], "timeout", "{ended:?}");
+}

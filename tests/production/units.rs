@@ -83,9 +83,10 @@ fn the_exposure_of_every_unit_is_within_its_budget() {
     }
 }
 
-/// The wrapper that stands in for systemd: what it can grant without being process 1. Not here: the
-/// filter of system calls, which only systemd applies.
-fn confined(program: &Path) -> Vec<String> {
+/// The wrapper that stands in for systemd: what it can grant without being process 1. `writable` are
+/// the folders that the unit lets it write to. Not here: the filter of system calls, which only
+/// systemd applies.
+fn confined(program: &Path, writable: &[&Path]) -> Vec<String> {
     let mut words = vec!["unshare".to_owned()];
     let root = rustix::process::geteuid().is_root();
     if !root {
@@ -93,7 +94,11 @@ fn confined(program: &Path) -> Vec<String> {
     }
     // PrivateNetwork, PrivateIPC, ProtectSystem=strict; then no capability and no new privilege.
     words.extend(["--mount", "--net", "--ipc", "--", "sh", "-ec"].map(str::to_owned));
-    words.push("mount -o remount,bind,ro / && exec \"$@\"".to_owned());
+    let own = writable.iter().map(|folder| folder.display().to_string());
+    // A mount of its own stays writable when what it lies in becomes read-only.
+    let keep = own.map(|folder| format!("mount --bind '{folder}' '{folder}'; "));
+    let keep: String = keep.collect();
+    words.push(format!("{keep}mount -o remount,bind,ro /; exec \"$@\""));
     words.extend(["sh", "setpriv"].map(str::to_owned));
     if root {
         words.extend(["--reuid=65534", "--regid=65534", "--clear-groups"].map(str::to_owned));
@@ -103,25 +108,82 @@ fn confined(program: &Path) -> Vec<String> {
     words
 }
 
+/// A folder that only confined roles may write to, as systemd makes one for each unit.
+fn state_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    open_to_all(folder.path());
+    folder
+}
+
 #[test]
 fn installed_roles_work_as_an_unprivileged_user_on_a_read_only_system_without_network() {
     let root = installed();
     let server = Server::new();
-    let suite = Suite::new();
-    suite.many(20, "exit 0");
+    let (trees, records, work) = (state_folder(), state_folder(), state_folder());
     open_to_all(root.path());
     open_to_all(server.folder());
     open_to_all(&server.socket());
-    let start = |name: &str| {
+    let outside = trees.path().join("escaped").display().to_string();
+    let text = format!("[ -e setup ] && echo x >ran; ! echo x 2>/dev/null >'{outside}'");
+    let tree = trees.path().join("me");
+    std::fs::create_dir(&tree).unwrap();
+    let files: Vec<String> = (0..20).map(|n| format!("t{n}.sh")).collect();
+    for file in &files {
+        std::fs::write(tree.join(file), &text).unwrap();
+    }
+    let start = |name: &str, state: Option<&Path>, args: &[&str]| {
         let program = root.path().join("usr/bin").join(name);
-        let words = confined(&program);
-        Tool::program(&server, &words[0]).args(&words[1..]).spawn()
+        let words = confined(&program, state.as_slice());
+        let tool = Tool::program(&server, &words[0])
+            .args(&words[1..])
+            .args(args);
+        // PrivateTmp and HOME of the unit.
+        let home = state.unwrap_or(Path::new("/nonexistent"));
+        tool.env("TMPDIR", home).env("HOME", home).dir("/").spawn()
     };
-    let roles = [start("rrr-arbiter"), start("rrr-dispatch")];
-    let fleet = Fleet::plan(&server).arbiters(0).dispatchers(0).start();
-    let _worker = fleet.worker("w", 2, suite.path());
-    let done = submit(&server, &suite, &[]).wait(PATIENCE).expect_code(0);
+    let folder = |folder: &tempfile::TempDir| folder.path().display().to_string();
+    let (from, log_dir, working_dir) = (folder(&trees), folder(&records), folder(&work));
+    let db = format!("sqlite:{log_dir}/history.db");
+    let persist = ["--log-dir", &log_dir, "--db", &db];
+    let worker = [
+        "--slaves",
+        "2",
+        "--working-dir",
+        &working_dir,
+        "--rsync-remote-path",
+        &from,
+    ];
+    let roles = [
+        start("rrr-arbiter", None, &[]),
+        start("rrr-dispatch", None, &[]),
+        start("rrr-persist", Some(records.path()), &persist),
+        start("rrr-worker", Some(work.path()), &worker),
+    ];
+    let done = Tool::new(&server, "rrr-submit")
+        .args([
+            "--no-rsync",
+            "--rsync-name",
+            "me",
+            "--follow",
+            "--max-trials",
+            "1",
+        ])
+        .args(["--setup", "touch setup"])
+        .args(&files)
+        .args(["--", "sh", "{}"])
+        .run()
+        .expect_code(0);
     assert_eq!(done.receipt()["succeeded"], 20);
+    assert!(work.path().join("me/ran").exists());
+    let history = || {
+        let tool = Tool::new(&server, "rrr-history").args(["tasksets", "--db", &db]);
+        tool.run().expect_code(0).events().len()
+    };
+    eventually(PATIENCE, "the record is durable", || {
+        let marked: Option<String> = server.hget("rrrspec:totals", "tasks:passed");
+        (marked.as_deref() == Some("20")).then_some(())
+    });
+    assert_eq!(history(), 1);
     for role in roles {
         let status = std::fs::read_to_string(format!("/proc/{}/status", role.pid())).unwrap();
         let field = |name: &str| {

@@ -15,6 +15,7 @@ use crate::slave::{self, Job, Next, Status};
 use crate::store::Store;
 use crate::taskset::Record;
 use crate::trial;
+use crate::trust::Signed;
 use crate::{cli, out, stop, task, time};
 use pulse::{Listener, Pulse};
 use std::collections::HashSet;
@@ -68,16 +69,22 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         &key,
         options.heartbeat.clone(),
     )?;
+    let limit = |field, default| record.number(field).unwrap_or(default);
     let mut slave = Slave {
         store,
         adapter,
         pulse,
         taskset: taskset.clone(),
         key: key.clone(),
-        unknown_sec: record.number("unknown_spec_timeout_sec").unwrap_or(300),
-        least_sec: record.number("least_timeout_sec").unwrap_or(30),
-        signed: signed_tasks()?,
+        unknown_sec: limit("unknown_spec_timeout_sec", task::DEFAULT_UNKNOWN_SEC),
+        least_sec: limit("least_timeout_sec", task::DEFAULT_LEAST_SEC),
+        signed: None,
     };
+    // What was signed counts, not what stands in Redis by now.
+    if let Some(signed) = Signed::load()? {
+        (slave.unknown_sec, slave.least_sec) = (signed.unknown_sec, signed.least_sec);
+        slave.signed = Some(signed.spec_files);
+    }
     let (status, code) = slave.work()?;
     slave.adapter.end(slave.pulse.patience());
     slave::exit(&mut slave.store, &taskset, &key, status)?;
@@ -97,17 +104,6 @@ fn make_cgroup(bounds: &Bounds) -> Option<Cgroup> {
             None
         }
     }
-}
-
-/// The variable that names the file with the spec files that were signed, one a line.
-pub const SIGNED_TASKS: &str = "RRR_SIGNED_TASKS";
-
-fn signed_tasks() -> anyhow::Result<Option<HashSet<String>>> {
-    let Some(path) = std::env::var_os(SIGNED_TASKS) else {
-        return Ok(None);
-    };
-    let text = std::fs::read_to_string(&path)?;
-    Ok(Some(text.lines().map(str::to_owned).collect()))
 }
 
 /// The protocol's `…:slave:$PID`; the pid alone would come again.

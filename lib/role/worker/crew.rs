@@ -6,7 +6,7 @@ use crate::child::{cgroup, environment, reap};
 use crate::folder;
 use crate::heartbeat::Heartbeat;
 use crate::key::TasksetKey;
-use crate::role::slave;
+use crate::trust::Signed;
 use crate::{notify, stop};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::path::Path;
@@ -128,8 +128,8 @@ impl Worker {
             .bounds
             .pass_on(self.cgroups.as_deref(), &mut shell);
         match signed {
-            Some(list) => shell.env(slave::SIGNED_TASKS, list),
-            None => shell.env_remove(slave::SIGNED_TASKS),
+            Some(file) => shell.env(Signed::VARIABLE, file),
+            None => shell.env_remove(Signed::VARIABLE),
         };
         slot.start(&mut shell, nonce)
             .map_err(|error| CannotRun(format!("cannot run the slave command: {error}")))?;

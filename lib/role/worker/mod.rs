@@ -15,7 +15,7 @@ use crate::heartbeat::Heartbeat;
 use crate::key::{TaskKey, TasksetKey, WorkerKey};
 use crate::store::Store;
 use crate::taskset::{self, Record};
-use crate::trust::Trust;
+use crate::trust::{Signed, Trust};
 use crate::worker::{self, Accepted, Card};
 use crate::{cli, exit, notify, queue, stop, time, worker_log};
 use pulse::Pulse;
@@ -218,11 +218,17 @@ impl Worker {
             };
             match worker::accept(&mut self.store, &self.card, &taskset, &message)? {
                 Accepted::Yes(log) => {
-                    let could_run = self.stay(&taskset, &log)?;
+                    let stay = self.stay(&taskset, &log)?;
                     if self.options.once || self.options.taskset.is_some() {
-                        return Ok(if could_run { exit::OK } else { exit::FAILED });
+                        let ran = stay == Stay::Ran;
+                        return Ok(if ran { exit::OK } else { exit::FAILED });
                     }
-                    self.failures = if could_run { 0 } else { self.failures + 1 };
+                    self.failures = match stay {
+                        Stay::Ran => 0,
+                        Stay::Failed => self.failures + 1,
+                        // Else whoever can write to Redis could bench every worker.
+                        Stay::Refused => self.failures,
+                    };
                     if self.failures >= FAILURES_IN_A_ROW {
                         self.sit_out()?;
                     }
@@ -266,17 +272,17 @@ impl Worker {
         worker::bench(&mut self.store, &self.card, None)
     }
 
-    /// Works for one taskset until it is over; false when it cannot be run here.
-    fn stay(&mut self, taskset: &TasksetKey, log: &str) -> anyhow::Result<bool> {
+    /// Works for one taskset until it is over.
+    fn stay(&mut self, taskset: &TasksetKey, log: &str) -> anyhow::Result<Stay> {
         self.pulse.turn_to(Some(taskset.clone()));
         let result = self.prepare_and_run(taskset, log);
         self.pulse.turn_to(None);
         // Slaves' tests, and what the setup command left: nothing of a taskset stays (promise 5).
         reap::sweep(&[]);
         self.clear_up();
-        let could_run = match result {
-            Ok(()) => true,
-            Err(error) if error.downcast_ref::<CannotRun>().is_some() => {
+        let stay = match result {
+            Ok(()) => Stay::Ran,
+            Err(error) if error.is::<CannotRun>() || error.is::<Refused>() => {
                 // The worker stops by itself, whatever the status says (F3).
                 let reason = format!("worker '{}': {error}", self.card.key.id());
                 eprintln!("rrr-worker: {error}");
@@ -287,12 +293,15 @@ impl Worker {
                     format!("rrr: {error}\n").as_bytes(),
                 )?;
                 taskset::request_fail(&mut self.store, taskset, &self.card.key, log, &reason)?;
-                false
+                match error.is::<Refused>() {
+                    true => Stay::Refused,
+                    false => Stay::Failed,
+                }
             }
             Err(error) => return Err(error),
         };
         worker::leave(&mut self.store, &self.card, taskset, log)?;
-        Ok(could_run)
+        Ok(stay)
     }
 
     fn prepare_and_run(&mut self, taskset: &TasksetKey, log: &str) -> anyhow::Result<()> {
@@ -322,8 +331,8 @@ impl Worker {
         self.run_slaves(taskset, slave_command, &folder, signed)
     }
 
-    /// Refuses what nobody signed whom this worker trusts. Returns the file with the spec files that
-    /// were: a slave takes its tasks from Redis, where more may stand by then.
+    /// Refuses what nobody signed whom this worker trusts. Returns the file with what was signed, for
+    /// the slaves: they take their tasks from Redis, where other things may stand by then.
     fn check_signature(
         &mut self,
         taskset: &TasksetKey,
@@ -337,18 +346,40 @@ impl Worker {
         let now = time::unix_ms() / 1000;
         trust
             .check(taskset, &record.0, files(), now)
-            .map_err(|why| CannotRun(format!("the taskset is not trusted: {why}")))?;
-        let mut list = tempfile::NamedTempFile::new_in(self.folder.path())?;
-        for file in files() {
-            writeln!(list, "{file}")?;
-        }
-        Ok(Some(list))
+            .map_err(|why| Refused(format!("the taskset is not trusted: {why}")))?;
+        let mut file = tempfile::NamedTempFile::new_in(self.folder.path())?;
+        let mut out = std::io::BufWriter::new(&mut file);
+        Signed::of(&record.0, files()).write(&mut out)?;
+        out.flush()?;
+        drop(out);
+        Ok(Some(file))
     }
 
     fn must_leave(&self) -> bool {
         let state = self.pulse.state();
         stop::requested() || state.over || state.replaced
     }
+}
+
+/// This worker does not trust the taskset. That says nothing about the machine.
+#[derive(Debug)]
+struct Refused(String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// How a stay with a taskset went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stay {
+    Ran,
+    /// It could not be run here: perhaps this machine is sick.
+    Failed,
+    Refused,
 }
 
 /// This worker cannot run the taskset; another might.
