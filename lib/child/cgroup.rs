@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The variable that tells a slave below which cgroup it makes its own.
+/// The variable that tells a slave below which cgroup it makes its own; empty, it makes none, nor
+/// does a worker without bounds.
 pub const BASE: &str = "RRR_CGROUP";
 const PREFIX: &str = "rrr-slave-";
 /// Where the worker itself goes, since a cgroup that bounds others may hold no process.
@@ -49,10 +50,7 @@ impl Bounds {
                 None => command.env_remove(name),
             };
         }
-        match base {
-            Some(base) => command.env(BASE, base),
-            None => command.env_remove(BASE),
-        };
+        command.env(BASE, base.unwrap_or(Path::new("")));
     }
 
     /// Says, as `tool`, why they are not kept; nothing if there are none.
@@ -82,6 +80,11 @@ impl Bounds {
         }
         Ok(())
     }
+}
+
+/// Whether whoever started this process wants no cgroups.
+pub fn is_unwanted() -> bool {
+    std::env::var_os(BASE).is_some_and(|base| base.is_empty())
 }
 
 /// The cgroup of this process, as a folder.

@@ -151,14 +151,19 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     }
     let pulse = Pulse::start(store.sibling(card.heartbeat.beat()), &card)?;
     stop::nudge_on_child_exit()?;
-    let cgroups = cgroup::base(&options.bounds).or_else(|error| {
-        std::mem::take(&mut options.bounds).cannot_be_kept("rrr-worker", &error);
-        cgroup::base(&options.bounds)
-    });
+    let cgroups = if cgroup::is_unwanted() && options.bounds.is_empty() {
+        None
+    } else {
+        let base = cgroup::base(&options.bounds).or_else(|error| {
+            std::mem::take(&mut options.bounds).cannot_be_kept("rrr-worker", &error);
+            cgroup::base(&options.bounds)
+        });
+        base.ok()
+    };
     let mut worker = Worker {
         supervisor: Supervisor::new(None)?,
         folder,
-        cgroups: cgroups.ok(),
+        cgroups,
         store,
         card,
         pulse,
