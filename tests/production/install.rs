@@ -84,3 +84,28 @@ fn what_is_installed_runs() {
         concat!("rrr-arbiter ", env!("CARGO_PKG_VERSION"))
     );
 }
+
+#[test]
+fn sizing_tells_what_a_task_and_a_role_cost() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/sizing");
+    let built = Path::new(env!("CARGO_BIN_EXE_rrr")).parent().unwrap();
+    let output = Command::new(script)
+        .arg("40")
+        .env("RRR_BIN", built)
+        .output();
+    let output = output.expect("scripts/sizing");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a JSON line"))
+        .collect();
+    assert_eq!(lines.len(), 10, "{text}");
+    for line in lines {
+        assert!(line["value"].as_u64().unwrap() > 0, "{line}");
+        assert!(
+            line["what"].is_string() && line["unit"].is_string(),
+            "{line}"
+        );
+    }
+}

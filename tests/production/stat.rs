@@ -112,6 +112,15 @@ fn the_page_is_what_prometheus_reads_and_the_totals_are_those_of_the_run() {
         assert!(page.contains(&page_says), "{page_says}");
     }
     fleet.stop();
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/man/rrr-deploy.7");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let words = manual.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+    let named: Vec<&str> = words.filter(|word| word.starts_with("rrr_")).collect();
+    assert!(named.len() > 8, "{named:?}");
+    for name in named {
+        let page_says = format!("# TYPE {name} ");
+        assert!(page.contains(&page_says), "rrr-deploy(7) names {name}");
+    }
 }
 
 #[test]
