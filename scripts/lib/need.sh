@@ -52,6 +52,7 @@ have() {
 # package_of COMMAND: the Debian package that brings it.
 package_of() {
     case $1 in
+        bundle) echo ruby-bundler ;;
         cc) echo build-essential ;; # the crate `ring` and the linker of rustc
         junitparser) echo python3-junitparser ;;
         prometheus_client) echo python3-prometheus-client ;;

@@ -20,6 +20,8 @@ import traceback
 # As `python -m pytest` does; this file's own folder must not hide pytest behind its name.
 sys.path[0] = ""
 
+from pytest import hookimpl  # noqa: E402
+
 # Most characters of one text of an example.
 TEXT = 16 * 1024
 # Most characters of all examples of a file.
@@ -95,6 +97,10 @@ class Recorder:
             "line": None if line is None else line + 1,
         }
 
+    @hookimpl(trylast=True)
+    def pytest_sessionstart(self, session):
+        be_a_worker(session.config)
+
     def pytest_runtest_logstart(self, nodeid, location):
         self.reports = []
         self.say(started=self.about(nodeid, location))
@@ -151,6 +157,22 @@ class Recorder:
         if self.outside:
             return {"status": "error", "outside": self.outside}
         return {"exitstatus": int(exitstatus)}
+
+
+def be_a_worker(config):
+    """Lets fixtures know which worker they are in, as those for databases of pytest-django want to.
+
+    After all plugins are configured: what they do as part of pytest-xdist they would do with its
+    master, of whom there is none here. pytest-cov asks later.
+    """
+    if not hasattr(config, "workerinput") and not config.pluginmanager.hasplugin("_cov"):
+        config.workerinput = {
+            "workerid": os.environ["PYTEST_XDIST_WORKER"],
+            "workercount": int(os.environ["PYTEST_XDIST_WORKER_COUNT"]),
+            "testrunuid": os.environ["PYTEST_XDIST_TESTRUNUID"],
+            "mainargv": sys.argv,
+        }
+        config.workeroutput = {}
 
 
 def reason(report):
@@ -277,6 +299,7 @@ class Suite:
         self.session = Session.from_config(self.config)
         self.session.exitstatus = 0
         self.config.hook.pytest_sessionstart(session=self.session)
+        be_a_worker(self.config)
 
     def among_others(self, spec_file, tell):
         """Runs a file in the one session."""

@@ -3,7 +3,9 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod abuse;
 mod cargo;
+mod projects;
 mod pytest;
 mod reports;
 mod rspec;

@@ -1,0 +1,251 @@
+//! Tests that harm the process they run in, where it is the runner itself (`--isolation none`), and
+//! runs that are broken off: each file gets its verdict, the files after it run, nothing stays.
+
+use crate::House;
+use crate::harness::*;
+
+/// A tool, and how a test of it is written.
+struct Kind {
+    slave: &'static str,
+    runner: &'static str,
+    /// The name of a spec file.
+    name: fn(&str) -> String,
+    /// Its text, by the code in its second example.
+    text: fn(&str) -> String,
+    helper: (&'static str, &'static str),
+    /// Name of the file, code, and what stderr of its trial says.
+    abuses: &'static [(&'static str, &'static str, &'static str)],
+    /// It holds the interpreter in one step of C, hears no signal, and lets nobody else run.
+    holds: &'static str,
+    daemon: &'static str,
+}
+
+const RSPEC: Kind = Kind {
+    slave: "rrr-slave --adapter rspec",
+    runner: "rrr_rspec.rb",
+    name: |name| format!("{name}_spec.rb"),
+    text: |code| {
+        format!("RSpec.describe('x') {{ it('is fine') {{ }}; it('abuses') {{ {code} }} }}")
+    },
+    helper: (
+        "spec/spec_helper.rb",
+        "File.write('loads', \"x\\n\", mode: 'a')",
+    ),
+    abuses: &[
+        (
+            "1-exit",
+            "exit! 0",
+            "the runner died in the middle of the trial: exit code 0",
+        ),
+        (
+            "2-segfault",
+            "Process.kill(:SEGV, $$); sleep",
+            "died in the middle of the trial: signal 6",
+        ),
+        (
+            "3-kill",
+            "Process.kill(:KILL, $$); sleep",
+            "died in the middle of the trial: signal 9",
+        ),
+        (
+            "4-babbles",
+            "IO.for_fd(4, 'w', autoclose: false).syswrite(\"nonsense\\n\")",
+            "the runner talks nonsense: 'nonsense'",
+        ),
+    ],
+    holds: "n = Integer('9' * 6_000_000); n * n; n.to_s.size while true",
+    daemon: "spawn('setsid sleep 601'); fork { Process.daemon(true, true); sleep 602 }; sleep 0.05",
+};
+
+const PYTEST: Kind = Kind {
+    slave: "rrr-slave --adapter pytest",
+    runner: "rrr_pytest.py",
+    name: |name| format!("test_{}.py", name.replace('-', "_")),
+    text: |code| {
+        format!(
+            "import ctypes, os, signal, subprocess, time\ndef test_fine(): pass\ndef test_abuse():\n    {code}\n"
+        )
+    },
+    helper: ("conftest.py", "open('loads', 'a').write('x\\n')"),
+    abuses: &[
+        (
+            "1-exit",
+            "os._exit(0)",
+            "the runner died in the middle of the trial: exit code 0",
+        ),
+        (
+            "2-segfault",
+            "ctypes.string_at(0)",
+            "died in the middle of the trial: signal 11",
+        ),
+        (
+            "3-kill",
+            "os.kill(os.getpid(), 9); time.sleep(60)",
+            "died in the middle of the trial: signal 9",
+        ),
+        (
+            "4-babbles",
+            "os.write(4, b'nonsense\\n')",
+            "the runner talks nonsense: 'nonsense'",
+        ),
+    ],
+    holds: "signal.signal(15, lambda *a: None); pow(3, 10**9)",
+    daemon: "subprocess.run(['sh', '-c', 'setsid sleep 601 & sleep 602 &'])",
+};
+
+impl Kind {
+    fn house(&self) -> House {
+        let house = House::new(1);
+        let (path, text) = self.helper;
+        let path = house.suite.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        house
+    }
+
+    /// Writes a spec file, and gives its line for --files-from.
+    fn write(&self, house: &House, name: &str, code: &str) -> String {
+        let file = (self.name)(name);
+        std::fs::write(house.suite.path().join(&file), (self.text)(code)).unwrap();
+        format!("{{\"spec_file\":\"{file}\",\"estimate_sec\":0}}\n")
+    }
+
+    fn gone(&self, house: &House) {
+        eventually(PATIENCE, "the end of all that the tests ran in", || {
+            let ours = |member: &family::Member| {
+                member.command.contains(self.runner) || member.command.contains("sleep 60")
+            };
+            (!house.worker.family().iter().any(ours)).then_some(())
+        });
+    }
+
+    /// Without isolation a crash costs the trial and the runner, which is started again.
+    fn crashes_cost_the_trial_and_the_runner(&self) {
+        let house = self.house();
+        for (name, code, _) in self.abuses {
+            house.suite.file(&(self.name)(name), &(self.text)(code));
+            let good = (self.name)(&format!("{name}-good"));
+            house.suite.file(&good, &(self.text)("1"));
+        }
+        let ran = house.run(&format!("{} --isolation none", self.slave), &[]);
+        for (name, _, says) in self.abuses {
+            let trial = ran.trial(&(self.name)(name));
+            assert_eq!(trial["status"], "error", "{name} {trial:?}");
+            assert!(trial["stderr"].contains(says), "{name} {trial:?}");
+            let good = (self.name)(&format!("{name}-good"));
+            assert_eq!(ran.verdict(&good), "passed 2 0 0", "after {name}");
+        }
+        let starts = 1 + self.abuses.len();
+        assert_eq!(house.suite.lines("loads").len(), starts);
+        self.gone(&house);
+    }
+
+    /// Without isolation a hang costs the same, and a daemon nothing but itself.
+    fn hangs_and_daemons_end_with_their_trial(&self) {
+        let house = self.house();
+        let list = [
+            self.write(&house, "1-holds", self.holds),
+            self.write(&house, "2-daemon", self.daemon),
+            self.write(&house, "3-good", "1"),
+        ];
+        let slave = format!("{} --isolation none", self.slave);
+        let ran = house.submit(|submit| {
+            submit
+                .args(["--slave", &slave, "--least-timeout", "2"])
+                .args(["--files-from", "-"])
+                .stdin(list.concat())
+        });
+        let trial = ran.trial(&(self.name)("1-holds"));
+        assert_eq!(trial["status"], "timeout", "{trial:?}");
+        let trial = ran.trial(&(self.name)("2-daemon"));
+        assert_eq!(trial["status"], "passed", "{trial:?}");
+        assert!(
+            trial["stderr"].contains("that the test left behind"),
+            "{trial:?}"
+        );
+        assert_eq!(ran.verdict(&(self.name)("3-good")), "passed 2 0 0");
+        assert_eq!(house.suite.lines("loads").len(), 2);
+        self.gone(&house);
+    }
+
+    /// Cancelled while a test hears nothing, with a daemon beside it.
+    fn nothing_stays_of_a_cancelled_run(&self, isolation: &str) {
+        let house = self.house();
+        let code = format!("{}; open('began', 'w').close; {}", self.daemon, self.holds);
+        let code = match self.runner {
+            "rrr_pytest.py" => code.replace(".close", ".close()"),
+            _ => code,
+        };
+        let list = self.write(&house, "1-holds", &code);
+        let slave = format!("{} --isolation {isolation}", self.slave);
+        let submit = Tool::new(&house.server, "rrr-submit")
+            .args(["--no-rsync", "--follow", "--files-from", "-"])
+            .args(["--slave", &slave, "--least-timeout", "600"])
+            .stdin(list)
+            .dir(house.suite.path())
+            .spawn();
+        eventually(PATIENCE, "the test begins", || {
+            house.suite.path().join("began").exists().then_some(())
+        });
+        Tool::new(&house.server, "rrr-cancel")
+            .arg("--all")
+            .run()
+            .expect_code(0);
+        submit.wait(PATIENCE).expect_code(3);
+        self.gone(&house);
+    }
+}
+
+#[test]
+fn a_spec_that_crashes_its_ruby_costs_its_own_file_only() {
+    RSPEC.crashes_cost_the_trial_and_the_runner();
+}
+
+#[test]
+fn a_test_that_crashes_its_python_costs_its_own_file_only() {
+    PYTEST.crashes_cost_the_trial_and_the_runner();
+}
+
+#[test]
+fn a_spec_that_hangs_its_ruby_is_timed_out_and_its_daemons_are_killed() {
+    RSPEC.hangs_and_daemons_end_with_their_trial();
+}
+
+#[test]
+fn a_test_that_hangs_its_python_is_timed_out_and_its_daemons_are_killed() {
+    PYTEST.hangs_and_daemons_end_with_their_trial();
+}
+
+#[test]
+fn a_cancelled_run_leaves_no_ruby_behind() {
+    RSPEC.nothing_stays_of_a_cancelled_run("fork");
+    RSPEC.nothing_stays_of_a_cancelled_run("none");
+}
+
+#[test]
+fn a_cancelled_run_leaves_no_python_behind() {
+    PYTEST.nothing_stays_of_a_cancelled_run("fork");
+    PYTEST.nothing_stays_of_a_cancelled_run("none");
+}
+
+#[test]
+fn memory_beyond_the_limit_is_refused_in_the_runner_too() {
+    for (kind, code) in [
+        (RSPEC, "a = []; loop { a << 'x' * 10_000_000 }"),
+        (PYTEST, "x = [b'x' * 10_000_000 for _ in iter(int, 1)]"),
+    ] {
+        let house = kind.house();
+        let file = (kind.name)("1-eats");
+        house.suite.file(&file, &(kind.text)(code));
+        house.suite.file(&(kind.name)("2-good"), &(kind.text)("1"));
+        let slave = format!("{} --isolation none --memory-max 400", kind.slave);
+        let ran = house.run(&slave, &[]);
+        let trial = ran.trial(&file);
+        assert!(matches!(&*trial["status"], "failed" | "error"), "{trial:?}");
+        assert!(
+            !trial["examples"].is_empty() && trial["passed"] == "1",
+            "{trial:?}"
+        );
+        assert_eq!(ran.verdict(&(kind.name)("2-good")), "passed 2 0 0");
+    }
+}
