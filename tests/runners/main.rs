@@ -53,6 +53,8 @@ impl House {
     fn submit(&self, flags: impl FnOnce(Tool) -> Tool) -> Ran<'_> {
         let submit = Tool::new(&self.server, "rrr-submit")
             .args(["--no-rsync", "--follow", "--max-trials", "1"])
+            // Many runners start here, of which each takes seconds on a machine that is busy.
+            .bound(PATIENCE * 5)
             .dir(self.suite.path());
         let done = flags(submit).run();
         Ran { house: self, done }
