@@ -43,6 +43,7 @@ have() {
         # A module that Debian's own Python loads, not one of another Python on PATH.
         junitparser) /usr/bin/python3 -c 'import junitparser' 2>/dev/null ;;
         prometheus_client) /usr/bin/python3 -c 'import prometheus_client' 2>/dev/null ;;
+        xdist) /usr/bin/python3 -c 'import xdist' 2>/dev/null ;;
         # Debian keeps the server's programs off PATH; the tests look there too.
         initdb) type -P initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
         *) type -P "$1" >/dev/null ;;
@@ -59,6 +60,8 @@ package_of() {
         dpkg-shlibdeps) echo dpkg-dev ;;
         initdb) echo postgresql ;;
         pytest) echo python3-pytest ;;
+        xdist) echo python3-pytest-xdist ;;
+        redis-benchmark) echo redis-tools ;;
         redis-cli) echo redis-tools ;;
         rspec) echo ruby-rspec ;;
         pgrep | ps) echo procps ;;
