@@ -15,6 +15,11 @@ use std::collections::HashMap;
 const REMEMBERED: usize = 8;
 /// What a run time weighs against the next newer one.
 const FADING: f64 = 0.7;
+/// A file that has not passed for this long, in milliseconds, while others of its class have, was
+/// renamed or has vanished: its estimate is dropped. A class that nobody runs keeps all of its.
+const FORGOTTEN_MS: i64 = 90 * 86_400_000;
+/// The run times of a file that is dropped, until Redis has heard of it.
+const NONE: &str = "[]";
 
 /// How long a spec file took, once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +117,17 @@ pub fn learn(db: &mut Database, id: i64, class: &str, samples: Vec<Sample>) -> a
         new.into_iter()
             .map(|(file, sample)| estimate_row(class, &file, &[sample.ms], sample.at_ms)),
     );
-    insert(db, &rows)
+    insert(db, &rows)?;
+    forget(db, class)
+}
+
+/// Marks what is out of date; [`publish`] takes it away when Redis has heard.
+fn forget(db: &mut Database, class: &str) -> anyhow::Result<()> {
+    let sql = "UPDATE estimates SET recent = $1 WHERE class = $2 AND seen_ms + $3 <
+                   (SELECT max(newest.seen_ms) FROM estimates newest WHERE newest.class = $4)";
+    let values = [NONE.into(), class.into(), FORGOTTEN_MS.into(), class.into()];
+    db.execute(sql, &values)?;
+    Ok(())
 }
 
 fn estimate_row(class: &str, file: &str, recent: &[u64], seen_ms: i64) -> Row {
@@ -136,7 +151,30 @@ pub fn publish(store: &mut Store, db: &mut Database, taskset: &TasksetKey) -> an
                JOIN estimates e ON e.class = COALESCE(s.taskset_class, 'default')
                AND e.spec_file = t.spec_file
                WHERE s.key = $1";
-    publish_rows(store, db, sql, &[taskset.as_str().into()]).map(|_| ())
+    publish_rows(store, db, sql, &[taskset.as_str().into()])?;
+    drop_forgotten(store, db)
+}
+
+/// Takes what [`forget`] has marked out of Redis, then out of the database.
+fn drop_forgotten(store: &mut Store, db: &mut Database) -> anyhow::Result<()> {
+    let mut by_class: HashMap<String, Vec<String>> = HashMap::new();
+    let sql = "SELECT class, spec_file FROM estimates WHERE recent = $1";
+    db.query(sql, &[NONE.into()], |row| {
+        let class = by_class.entry(text(&row[0]).unwrap_or_default());
+        class.or_default().push(text(&row[1]).unwrap_or_default());
+        Ok(())
+    })?;
+    for (class, files) in &by_class {
+        for chunk in files.chunks(1000) {
+            for hash in [key::estimate_ms(class), key::estimate_sec(class)] {
+                store.call(|c, _| redis::cmd("HDEL").arg(&hash).arg(chunk).query::<()>(c))?;
+            }
+        }
+    }
+    if !by_class.is_empty() {
+        db.execute("DELETE FROM estimates WHERE recent = $1", &[NONE.into()])?;
+    }
+    Ok(())
 }
 
 fn publish_rows(
@@ -227,10 +265,16 @@ pub fn rebuild(store: &mut Store, db: &mut Database) -> anyhow::Result<usize> {
                 .map(|((class, file), (recent, seen))| estimate_row(&class, &file, &recent, seen)),
         );
         db.execute("DELETE FROM estimates", &[])?;
-        insert(db, &rows)
+        insert(db, &rows)?;
+        for row in db.rows("SELECT DISTINCT class FROM estimates", &[])? {
+            forget(db, &text(&row[0]).unwrap_or_default())?;
+        }
+        Ok(())
     })?;
     let sql = "SELECT class, spec_file, recent FROM estimates";
-    publish_rows(store, db, sql, &[])
+    let files = publish_rows(store, db, sql, &[])?;
+    drop_forgotten(store, db)?;
+    Ok(files)
 }
 
 #[cfg(test)]

@@ -176,6 +176,11 @@ impl TasksetKey {
     pub fn wake(&self) -> String {
         format!("{}:wake", self.0)
     }
+
+    /// `string`: how often rrr-persist has failed to make its record (ours).
+    pub fn persist_attempts(&self) -> String {
+        format!("{}:persist_attempts", self.0)
+    }
 }
 
 impl FromStr for TasksetKey {

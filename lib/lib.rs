@@ -17,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod crash;
 pub mod db;
+pub mod disk;
 pub mod estimate;
 pub mod event;
 pub mod example;

@@ -211,16 +211,27 @@ pub fn all() -> Vec<Page> {
                      and logs are in one JSON document a taskset in the log folder, named by a UUID, whose size \
                      and SHA-256 the row has. Any number of persisters may share the queue; a kill at any point \
                      leaves one record.",
-                "A database that does not answer is waited for. A taskset that fails while it answers (the disk \
-                     is full, say) is tried again with growing pauses, and after `--attempts` it goes to the dead \
-                     list with its keys left alone; `--retry-dead` takes it up again.",
-                "`--rebuild-estimates` gives a Redis that was wiped its run times back.",
+                "A database that does not answer is waited for, at the start too (by `--drain` for ten seconds), and \
+                     so is room on a disk that is full, or would have less than `--keep-free`. A taskset that fails \
+                     otherwise is tried again with growing pauses, and after `--attempts` it goes to the dead \
+                     list with its keys left alone; `--retry-dead` takes it up again. The attempts are counted in \
+                     Redis: neither a restart nor the next `--drain` begins anew.",
+                "PostgreSQL is reached by TLS when its URL says `sslmode=verify-full` (`require` means the same): \
+                     the server and its name are always verified, by the authorities of the system or by those in \
+                     `sslrootcert=FILE`; `sslcert=FILE` and `sslkey=FILE` show a certificate of ours.",
+                "A spec file that has not passed for 90 days, while others of its class have, was renamed or has \
+                     vanished: its estimate is dropped. `--rebuild-estimates` gives a Redis that was wiped its run \
+                     times back.",
             ],
             exit_codes: &[],
             examples: &[
                 ("A daemon:", "rrr-persist --log-dir /var/log/rrr"),
                 ("From cron:", "rrr-persist --drain --log-dir /var/log/rrr"),
                 ("For a fleet:", "rrr-persist --db postgres://rrr@db/rrr"),
+                (
+                    "By TLS, with an authority of its own:",
+                    "rrr-persist --db 'postgres://rrr@db/rrr?sslmode=verify-full&sslrootcert=/etc/rrr/db-ca.crt'",
+                ),
             ],
         },
         Page {

@@ -4,6 +4,7 @@
 
 mod postgres;
 mod sqlite;
+mod tls;
 
 use crate::cli;
 use crate::exit::{self, failure};
@@ -102,19 +103,25 @@ impl Url {
         }
     }
 
+    /// The folder that the database grows in, if it is on this machine.
+    pub fn folder(&self) -> Option<PathBuf> {
+        let path = Path::new(self.0.strip_prefix("sqlite:")?);
+        let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+        Some(folder.unwrap_or(Path::new(".")).to_owned())
+    }
+
     /// Opens the database, made when absent, and brings its schema up to date.
     pub fn open(&self) -> anyhow::Result<Database> {
         let sql: anyhow::Result<Box<dyn Sql>> = match self.0.strip_prefix("sqlite:") {
             Some(path) => sqlite::open(Path::new(path)).map(|sql| Box::new(sql) as _),
             None => postgres::open(&self.0).map(|sql| Box::new(sql) as _),
         };
-        let mut database = Database(sql.map_err(|error| self.unreachable(&error))?);
-        database
-            .migrate()
-            .map_err(|error| match error.downcast_ref::<exit::Failure>() {
-                Some(_) => error,
-                None => self.unreachable(&error).into(),
-            })?;
+        let problem = |error: anyhow::Error| match error.downcast_ref::<exit::Failure>() {
+            Some(_) => error,
+            None => self.unreachable(&error).into(),
+        };
+        let mut database = Database(sql.map_err(problem)?);
+        database.migrate().map_err(problem)?;
         Ok(database)
     }
 
@@ -127,12 +134,21 @@ impl Url {
     }
 
     fn unreachable(&self, error: &anyhow::Error) -> exit::Failure {
-        failure(
-            exit::UNAVAILABLE,
-            format!("cannot use the database '{}': {error:#}", self.shown()),
-        )
-        .hint("pass --db sqlite:PATH or --db postgres://USER@HOST/NAME")
+        let why = format!("{error:#}");
+        let hint = match why.contains("certificate") {
+            true => "name the authority that signed it: sslrootcert=FILE in the URL",
+            false => "pass --db sqlite:PATH or --db postgres://USER@HOST/NAME",
+        };
+        let message = format!("cannot use the database '{}': {why}", self.shown());
+        failure(exit::UNAVAILABLE, message).hint(hint)
     }
+}
+
+/// Whether the disk of the database is full.
+pub fn is_full(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| sqlite::is_full(cause) || postgres::is_full(cause))
 }
 
 /// The changes of the schema, in order; the first is version 1.

@@ -1,26 +1,42 @@
 //! PostgreSQL: the database that the machines of a fleet share.
 
+use super::tls::Wanted;
 use super::{Row, Sql};
 use crate::record::Value;
+use postgres::config::SslMode;
+use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Config, NoTls};
 use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub struct Postgres(Client);
 
 /// Connects; fails at once when there is no answer.
 pub fn open(url: &str) -> anyhow::Result<Postgres> {
-    let mut config: Config = url.parse()?;
+    let wanted = Wanted::read(url)?;
+    let mut config: Config = wanted.url.parse()?;
     config.connect_timeout(Duration::from_secs(5));
     config.tcp_user_timeout(Duration::from_secs(30));
     config.application_name("rrr");
-    let mut client = config.connect(NoTls)?;
+    let mut client = match wanted.config()? {
+        Some(tls) => config
+            .ssl_mode(SslMode::Require)
+            .connect(MakeRustlsConnect::new(tls))?,
+        None => config.ssl_mode(SslMode::Disable).connect(NoTls)?,
+    };
     // A migration that finds its table says so; nobody needs to hear.
     client.batch_execute("SET client_min_messages = warning; SET TimeZone = 'UTC'")?;
     Ok(Postgres(client))
+}
+
+/// Whether the server found no room.
+pub fn is_full(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<postgres::Error>();
+    error.and_then(postgres::Error::code) == Some(&SqlState::DISK_FULL)
 }
 
 impl ToSql for Value {

@@ -30,6 +30,12 @@ pub fn open(path: &Path) -> anyhow::Result<Sqlite> {
     Ok(Sqlite(connection))
 }
 
+/// Whether SQLite found no room.
+pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<rusqlite::Error>();
+    error.and_then(rusqlite::Error::sqlite_error_code) == Some(rusqlite::ErrorCode::DiskFull)
+}
+
 impl rusqlite::ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self {

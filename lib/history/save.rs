@@ -22,12 +22,16 @@ pub enum Saved {
     Before,
 }
 
+/// Called between the pieces: an error ends the saving, and nothing of it stays.
+pub type Between<'a> = dyn FnMut() -> anyhow::Result<()> + 'a;
+
 /// Makes the record of `key` durable.
 pub fn save(
     store: &mut Store,
     db: &mut Database,
     folder: &Folder,
     key: &TasksetKey,
+    between: &mut Between,
 ) -> anyhow::Result<Saved> {
     let known = "SELECT id FROM tasksets WHERE key = $1";
     if !db.rows(known, &[key.as_str().into()])?.is_empty() {
@@ -44,7 +48,7 @@ pub fn save(
             time::unix_ms().into(),
         ],
     )?;
-    let done = db.transaction(|db| write(store, db, folder, key, &file));
+    let done = db.transaction(|db| write(store, db, folder, key, &file, between));
     match done {
         Ok(Saved::Now) => Ok(Saved::Now),
         // What is not the record's file is nobody's.
@@ -79,6 +83,7 @@ fn write(
     folder: &Folder,
     key: &TasksetKey,
     file: &str,
+    between: &mut Between,
 ) -> anyhow::Result<Saved> {
     // Sorted by time, and different for every taskset of every host.
     let id = (time::unix_ms() << 20) | (uuid::Uuid::new_v4().as_u128() as i64 & 0xf_ffff);
@@ -103,9 +108,13 @@ fn write(
         finished_ms: 0,
         samples: Vec::new(),
     };
-    let found = record::parts(store, key, |part| record.part(key, part))?;
+    let found = record::parts(store, key, |part| {
+        between()?;
+        record.part(key, part)
+    })?;
     anyhow::ensure!(found, "the taskset has gone from Redis");
     record.finish(file)?;
+    between()?;
     Ok(Saved::Now)
 }
 

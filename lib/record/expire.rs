@@ -19,6 +19,19 @@ pub fn is_marked(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool
     Ok(ttl >= 0)
 }
 
+static COUNT_ATTEMPT: Script = lua!("count_attempt");
+
+/// Counts a failed attempt at this record; returns how many there were.
+pub fn count_attempt(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<u32> {
+    store.call(|c, _| COUNT_ATTEMPT.key(taskset.persist_attempts()).invoke(c))
+}
+
+/// Forgets the failed attempts.
+pub fn forget_attempts(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+    let key = taskset.persist_attempts();
+    store.call(|c, _| redis::cmd("DEL").arg(&key).query::<()>(c))
+}
+
 static MARK: Script = lua!("mark_persisted");
 
 /// Notes that the record is durable: from now on nobody adds to the taskset. What it `adds` to the
@@ -70,6 +83,7 @@ pub fn expire(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
         taskset.tasks_left(),
         taskset.events(),
         taskset.wake(),
+        taskset.persist_attempts(),
         taskset.slaves(),
         taskset.worker_logs(),
         taskset.tasks(),

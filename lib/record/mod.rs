@@ -10,7 +10,7 @@ mod expire;
 pub(crate) mod fields;
 mod gather;
 
-pub use expire::{expire, is_marked, mark, release};
+pub use expire::{count_attempt, expire, forget_attempts, is_marked, mark, release};
 pub use fields::{Bytes, Field, Other, Value};
 pub use gather::{Part, gather, open_worker_logs, parts};
 

@@ -1,4 +1,4 @@
-//! A real PostgreSQL of its own, in a temporary folder, on a Unix socket.
+//! A real PostgreSQL of its own, in a temporary folder, on a Unix socket; if wanted, by TLS too.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use super::wait::{PATIENCE, eventually};
 pub struct Postgres {
     folder: tempfile::TempDir,
     server: Mutex<Option<Child>>,
+    settings: Vec<String>,
+    port: u16,
 }
 
 /// Debian keeps the server's programs off PATH.
@@ -47,6 +49,45 @@ impl Postgres {
     /// Makes a cluster and starts it.
     #[track_caller]
     pub fn start() -> Self {
+        let mut postgres = Self::make();
+        postgres.settings = vec!["listen_addresses=".into()];
+        postgres.run();
+        postgres
+    }
+
+    /// One that is reached by TLS only, beside its socket: as `localhost`, with a certificate that
+    /// the authority in the file has signed.
+    #[track_caller]
+    pub fn start_with_tls() -> (Self, PathBuf) {
+        let mut postgres = Self::make();
+        let made = super::guise::certificates(&["localhost"]);
+        let own = |name: &str| postgres.folder.path().join(name);
+        for name in ["redis.crt", "redis.key"] {
+            std::fs::copy(made.join(name), own(name)).expect("a certificate");
+            if rustix::process::geteuid().is_root() {
+                let chown = Command::new("chown")
+                    .arg("postgres")
+                    .arg(own(name))
+                    .status();
+                assert!(chown.unwrap().success());
+            }
+        }
+        let rules = "local all all trust\nhostssl all all all trust\n";
+        std::fs::write(own("data").join("pg_hba.conf"), rules).expect("its rules");
+        postgres.port = super::server::free_port();
+        postgres.settings = vec![
+            "listen_addresses=localhost".into(),
+            format!("port={}", postgres.port),
+            "ssl=on".into(),
+            format!("ssl_cert_file={}", own("redis.crt").display()),
+            format!("ssl_key_file={}", own("redis.key").display()),
+        ];
+        postgres.run();
+        (postgres, made.join("ca.crt"))
+    }
+
+    #[track_caller]
+    fn make() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         if rustix::process::geteuid().is_root() {
             let chown = Command::new("chown")
@@ -63,12 +104,12 @@ impl Postgres {
             .output()
             .expect("initdb: Debian's package postgresql");
         assert!(made.status.success(), "{made:?}");
-        let postgres = Self {
+        Self {
             folder,
             server: Mutex::new(None),
-        };
-        postgres.run();
-        postgres
+            settings: Vec::new(),
+            port: 5432,
+        }
     }
 
     /// Starts the server again.
@@ -80,7 +121,8 @@ impl Postgres {
             .arg(self.folder.path().join("data"))
             .arg("-k")
             .arg(self.folder.path())
-            .args(["-c", "listen_addresses=", "-c", "fsync=off"])
+            .args(["-c", "fsync=off"])
+            .args(self.settings.iter().flat_map(|setting| ["-c", setting]))
             .current_dir("/")
             .process_group(0)
             .stdout(Stdio::null())
@@ -92,7 +134,13 @@ impl Postgres {
     /// For `--db`.
     pub fn url(&self) -> String {
         let folder = self.folder.path().display();
-        format!("postgres://rrr@localhost/postgres?host={folder}")
+        let port = self.port;
+        format!("postgres://rrr@localhost:{port}/postgres?host={folder}")
+    }
+
+    /// The URL of its TCP port, for a server with TLS: as `host`, with these parameters.
+    pub fn tls_url(&self, host: &str, parameters: &str) -> String {
+        format!("postgres://rrr@{host}:{}/postgres?{parameters}", self.port)
     }
 
     fn try_client(&self) -> Option<postgres::Client> {

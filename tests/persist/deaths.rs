@@ -27,6 +27,8 @@ fn sweep(bench: &Bench) {
         assert_eq!(bench.count("tasksets"), number, "point {number}");
         assert_eq!(bench.count("loose_files"), 0, "point {number}");
         assert_eq!(bench.files().len() as i64, number, "point {number}");
+        let whole = bench.files().iter().all(|name| name.ends_with(".json"));
+        assert!(whole, "point {number}: {:?}", bench.files());
         let queued = bench.server.list("rrrspec:persister_queue");
         assert!(queued.is_empty(), "point {number}: {queued:?}");
         let ttl: i64 = bench.server.run(&["TTL", &key]);

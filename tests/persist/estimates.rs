@@ -120,3 +120,34 @@ fn the_second_run_starts_with_the_longest_files_of_the_first() {
         "then the longest first"
     );
 }
+
+#[test]
+fn the_estimate_of_a_file_that_was_renamed_is_dropped_after_ninety_days_of_others() {
+    for bench in Bench::both() {
+        let run = |id: &str, day: &str, files: &[&str]| {
+            let at = format!("{day} 10:00:00 +0000");
+            let taskset = bench.ended_at(id, files, "succeeded", &at);
+            for file in files {
+                bench.tried(&taskset, file, "passed", &[("passed", 2_000, "w")]);
+            }
+            bench.drain();
+        };
+        run("first", "2026-01-01", &["old name", "stays"]);
+        run("later", "2026-03-31", &["new name", "stays"]);
+        assert_eq!(estimate(&bench, "old name"), pair("2", "2000"), "89 days");
+        run("last", "2026-04-02", &["new name"]);
+        assert_eq!(estimate(&bench, "old name"), (None, None), "91 days");
+        assert_eq!(estimate(&bench, "stays"), pair("2", "2000"));
+        assert_eq!(estimate(&bench, "new name"), pair("2", "2000"));
+        assert_eq!(bench.count("estimates"), 2, "{}", bench.url());
+        // Nor does it come back with what the database still knows of its runs.
+        bench.server.run::<String>(&["FLUSHALL"]);
+        let rebuilt = bench.persister().arg("--rebuild-estimates").run();
+        assert_eq!(output::json_lines(&rebuilt.stdout)[0]["estimates"], 2);
+        assert_eq!(estimate(&bench, "old name"), (None, None));
+        assert_eq!(estimate(&bench, "stays"), pair("2", "2000"));
+        // Until it is run again.
+        run("again", "2026-04-03", &["old name"]);
+        assert_eq!(estimate(&bench, "old name"), pair("2", "2000"));
+    }
+}

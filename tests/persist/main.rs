@@ -9,5 +9,6 @@ mod deaths;
 mod estimates;
 mod history;
 mod records;
+mod tls;
 mod troubles;
 mod upgrades;

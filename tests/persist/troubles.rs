@@ -115,13 +115,22 @@ impl Drop for Small {
     }
 }
 
+/// What is filled, the room that is left in it, and the MiB that are to stay free.
+const FULL: [(&str, u64, &str); 4] = [
+    ("log", 0, "0"),
+    ("db", 0, "0"),
+    // There is room for the record, but it is not ours; then less than the record takes.
+    ("log", 900 << 10, "1"),
+    ("log", 1600 << 10, "1"),
+];
+
 #[test]
 fn a_full_disk_loses_nothing_and_work_goes_on_when_space_returns() {
-    let Some(small) = Small::mount() else {
-        return skipped("mounting a tmpfs needs root");
-    };
-    // The log folder is full, then the database's folder.
-    for place in ["log", "db"] {
+    for (place, left, keep_free) in FULL {
+        let Some(small) = Small::mount() else {
+            return skipped("mounting a tmpfs needs root");
+        };
+        let case = format!("{place}, {left} left, {keep_free} MiB to stay free");
         let bench = Bench::sqlite();
         let log_dir = small.0.path().join("log");
         let db = format!("sqlite:{}", small.0.path().join("history.db").display());
@@ -130,17 +139,21 @@ fn a_full_disk_loses_nothing_and_work_goes_on_when_space_returns() {
             "log" => (log_dir, bench.url()),
             _ => (bench.log_dir(), db),
         };
+        // Neither a lost database nor a full disk is the taskset's fault.
         let tool = || {
-            let tool = bench.tool("rrr-persist").arg("--log-dir");
-            tool.arg(&log_dir).args(["--db", &db])
+            let tool = bench.tool("rrr-persist").args(["--attempts", "1"]);
+            let tool = tool.args(["--keep-free", keep_free, "--db", &db]);
+            tool.arg("--log-dir").arg(&log_dir)
         };
         let warm = bench.ended("warm", &[], "failed").key;
-        let ready = tool().arg("--drain").run();
-        assert_eq!(ready.code, Some(0), "{ready:?}");
+        tool().arg("--drain").run().expect_code(0);
         let persister = tool().spawn();
         let taken = bench.ended("taken", &[], "failed").key;
         persister.wait_for_line(PATIENCE, |line| line.contains(&taken));
-        std::fs::write(&ballast, vec![1; 4 << 20]).expect_err("the disk is full");
+        let disk = rustix::fs::statvfs(small.0.path()).unwrap();
+        let free = disk.f_bavail * disk.f_frsize;
+        let filled = std::fs::write(&ballast, vec![1; (free - left) as usize + 1]);
+        assert_eq!(filled.is_err(), left == 0, "{case}");
         let taskset = hand::taskset(&bench.server, "big", &["a"])
             .set("status", "failed")
             .set("finished_at", &rrr::time::now());
@@ -148,8 +161,10 @@ fn a_full_disk_loses_nothing_and_work_goes_on_when_space_returns() {
         bench.server.hset(&trial, "stdout", &"x".repeat(1 << 20));
         let before = bench.gather(&taskset.key);
         bench.server.push("rrrspec:persister_queue", &taskset.key);
-        persister.wait_for_stderr(PATIENCE, |line| line.contains("trying again"));
-        assert_eq!(bench.gather(&taskset.key), before, "{place}");
+        persister.wait_for_stderr(PATIENCE, |line| {
+            line.contains("trying again") && (left == 0 || line.contains("are to stay free"))
+        });
+        assert_eq!(bench.gather(&taskset.key), before, "{case}");
         assert_eq!(bench.server.run::<i64>(&["TTL", &taskset.key]), -1);
         std::fs::remove_file(&ballast).unwrap();
         eventually(PATIENCE, "it is persisted", || {
@@ -159,6 +174,8 @@ fn a_full_disk_loses_nothing_and_work_goes_on_when_space_returns() {
                 .is_empty()
                 .then_some(())
         });
+        let dead = bench.server.list("rrrspec:persister_queue:dead");
+        assert!(dead.is_empty(), "{case}: {dead:?}");
         drop(persister);
         let mut database = crate::bench::rr::Url::new(db).unwrap().open().unwrap();
         let folder = crate::bench::rr::Folder::at(log_dir.clone());
@@ -166,11 +183,61 @@ fn a_full_disk_loses_nothing_and_work_goes_on_when_space_returns() {
             let key = key.parse().unwrap();
             let found = rrr::history::load(&mut database, &folder, &key).unwrap();
             let (document, problem) = found.expect("a record");
-            assert_eq!(problem, None, "{place}");
-            assert!(expected.is_none_or(|before| before == document), "{place}");
+            assert_eq!(problem, None, "{case}");
+            assert!(expected.is_none_or(|before| before == document), "{case}");
         }
         let names = std::fs::read_dir(&log_dir).unwrap().flatten();
-        let documents = names.filter(|e| e.path().extension().is_some_and(|x| x == "json"));
-        assert_eq!(documents.count(), 3, "{place}");
+        let mut names: Vec<_> = names
+            .map(|e| e.file_name().into_string().unwrap())
+            .collect();
+        names.retain(|name| name != ".drain.lock");
+        assert_eq!(names.len(), 3, "{case}: {names:?}");
     }
+}
+
+#[test]
+fn neither_a_restart_nor_the_next_drain_counts_attempts_anew() {
+    let bench = Bench::sqlite();
+    bench
+        .db()
+        .execute("ALTER TABLE trials RENAME TO hidden", &[])
+        .unwrap();
+    let key = bench.strange("t");
+    let drain = || bench.persister().args(["--drain", "--attempts", "3"]).run();
+    for _ in 0..2 {
+        drain().expect_code(70);
+        assert_eq!(bench.server.list("rrrspec:persister_queue"), [&*key]);
+    }
+    drain().expect_code(0);
+    let dead = bench.server.list("rrrspec:persister_queue:dead").pop();
+    assert!(dead.unwrap().contains("failed 3 times"));
+    // Taken up again it has all of its attempts.
+    let again = bench
+        .persister()
+        .args(["--drain", "--retry-dead", "--attempts", "3"]);
+    again.run().expect_code(70);
+    assert_eq!(bench.server.list("rrrspec:persister_queue"), [&*key]);
+}
+
+#[test]
+fn a_database_that_is_away_at_the_start_is_waited_for_too() {
+    let bench = Bench::postgres();
+    let postgres = bench.postgres.as_ref().unwrap();
+    let key = bench.strange("t");
+    postgres.stop();
+    let persister = bench.persister().spawn();
+    persister.wait_for_stderr(PATIENCE, |line| {
+        line.contains("cannot use the database") && line.contains("trying again")
+    });
+    postgres.run();
+    persister.wait_for_line(PATIENCE, |line| line.contains(&key));
+    // It may be asked to stop while it waits; and a --drain does not wait for ever.
+    persister.signal(Signal::TERM);
+    persister.wait(PATIENCE).expect_code(0);
+    postgres.stop();
+    let persister = bench.persister().spawn();
+    persister.wait_for_stderr(PATIENCE, |line| line.contains("trying again"));
+    persister.signal(Signal::TERM);
+    persister.wait(PATIENCE).expect_code(0);
+    bench.persister().arg("--drain").run().expect_code(69);
 }

@@ -5,6 +5,7 @@ complete -c rrr-persist -l redis-cert -d 'Certificate to show to Redis, in PEM' 
 complete -c rrr-persist -l redis-key -d 'Key of that certificate, in PEM' -r -F
 complete -c rrr-persist -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-persist -l log-dir -d 'Folder for outputs and logs: a JSON document a taskset [default: ~/.local/state/rrr/log]' -r -F
+complete -c rrr-persist -l keep-free -d 'Space to leave free there, and where SQLite is' -r
 complete -c rrr-persist -l attempts -d 'Times that a taskset is tried before it goes to the dead list' -r
 complete -c rrr-persist -l drain -d 'Handle what is queued, then exit'
 complete -c rrr-persist -l retry-dead -d 'Put what is in the dead list back into the queue first'

@@ -1,0 +1,154 @@
+//! PostgreSQL by TLS, as the URL wants it: `sslmode`, `sslrootcert`, `sslcert`, `sslkey`.
+//!
+//! The server is always verified, its name too: there is no way not to, so `require` means what
+//! `verify-full` does. Without `sslmode` the connection is plain.
+
+use crate::cli::usage;
+use crate::exit::Failure;
+use percent_encoding::percent_decode_str;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use std::collections::BTreeMap;
+
+const MODES: &str = "use sslmode=verify-full (require means the same here), or sslmode=disable";
+
+/// What a URL wants of TLS, and the URL without it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub url: String,
+    /// The files by their parameters; `None` for a plain connection.
+    files: Option<BTreeMap<String, String>>,
+}
+
+impl Wanted {
+    /// Takes the parameters of TLS out of a URL.
+    pub fn read(url: &str) -> Result<Self, Failure> {
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let mut rest = Vec::new();
+        let mut mode = None;
+        let mut files = BTreeMap::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
+            match name {
+                "sslmode" => mode = Some(value),
+                "sslrootcert" | "sslcert" | "sslkey" => {
+                    files.insert(name.to_owned(), value);
+                }
+                _ => rest.push(pair),
+            }
+        }
+        let mut url = base.to_owned();
+        if !rest.is_empty() {
+            url = format!("{base}?{}", rest.join("&"));
+        }
+        let files = match mode.as_deref() {
+            Some("require" | "verify-full") => Some(files),
+            Some("disable") | None if files.is_empty() => None,
+            Some("disable") | None => {
+                // Who names an authority wants TLS, and must not get a plain connection instead.
+                let names: Vec<_> = files.into_keys().collect();
+                let message = format!("'{}' is given, but no TLS is asked for", names.join("', '"));
+                return Err(usage(message).hint(MODES));
+            }
+            Some(other) => {
+                return Err(usage(format!("'sslmode={other}' is not possible")).hint(MODES));
+            }
+        };
+        Ok(Self { url, files })
+    }
+
+    /// Reads the files: anew for each connection, so that a renewed certificate needs no restart.
+    pub fn config(&self) -> Result<Option<ClientConfig>, Failure> {
+        let Some(files) = &self.files else {
+            return Ok(None);
+        };
+        let mut roots = RootCertStore::empty();
+        match files.get("sslrootcert") {
+            Some(path) => {
+                for certificate in certificates(path)? {
+                    roots
+                        .add(certificate)
+                        .map_err(|error| unusable(path, &error))?;
+                }
+            }
+            None => {
+                let found = rustls_native_certs::load_native_certs();
+                roots.add_parsable_certificates(found.certs);
+            }
+        }
+        let config = ClientConfig::builder().with_root_certificates(roots);
+        let config = match (files.get("sslcert"), files.get("sslkey")) {
+            (None, None) => config.with_no_client_auth(),
+            (Some(chain), Some(key)) => {
+                let secret =
+                    PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
+                config
+                    .with_client_auth_cert(certificates(chain)?, secret)
+                    .map_err(|error| unusable(chain, &error))?
+            }
+            _ => {
+                return Err(usage("a client certificate and its key go together")
+                    .hint("give both sslcert=FILE and sslkey=FILE"));
+            }
+        };
+        Ok(Some(config))
+    }
+}
+
+fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let all = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(path, &error))?;
+    let all: Result<Vec<_>, _> = all.collect();
+    let all = all.map_err(|error| unreadable(path, &error))?;
+    if all.is_empty() {
+        return Err(usage(format!("'{path}' holds no certificate")).hint("it must be in PEM"));
+    }
+    Ok(all)
+}
+
+fn unreadable(path: &str, error: &pem::Error) -> Failure {
+    usage(format!("cannot read '{path}': {error}")).hint("certificates and keys must be in PEM")
+}
+
+fn unusable(path: &str, error: &rustls::Error) -> Failure {
+    usage(format!("cannot use '{path}': {error}"))
+        .hint("certificates and keys must be in PEM, and belong together")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parameters_of_tls_are_taken_out_of_the_url() {
+        let url = "postgres://u@h/d?a=1&sslmode=require&sslrootcert=%2Fa%20b.crt&c=2";
+        let wanted = Wanted::read(url).unwrap();
+        assert_eq!(wanted.url, "postgres://u@h/d?a=1&c=2");
+        assert_eq!(wanted.files.unwrap()["sslrootcert"], "/a b.crt");
+        for plain in ["postgres://h/d", "postgres://h/d?sslmode=disable"] {
+            let wanted = Wanted::read(plain).unwrap();
+            assert_eq!(wanted.url, "postgres://h/d");
+            assert!(wanted.files.is_none() && wanted.config().unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn there_is_no_connection_that_looks_safer_than_it_is() {
+        for url in [
+            "postgres://h/d?sslmode=prefer",
+            "postgres://h/d?sslmode=allow",
+            "postgres://h/d?sslmode=verify-ca",
+            "postgres://h/d?sslrootcert=/ca.crt",
+            "postgres://h/d?sslmode=disable&sslkey=/k",
+        ] {
+            assert!(Wanted::read(url).is_err(), "{url}");
+        }
+        for url in [
+            "postgres://h/d?sslmode=require&sslrootcert=/no/such",
+            "postgres://h/d?sslmode=require&sslcert=/etc/hostname",
+        ] {
+            assert!(Wanted::read(url).unwrap().config().is_err(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Room on the disks that are written to.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A disk has no room for more of ours.
+#[derive(Debug)]
+pub struct Full(String);
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Full {}
+
+/// Whether it was for want of room that something failed.
+pub fn is_full(error: &anyhow::Error) -> bool {
+    error.is::<Full>()
+        || error.chain().any(|cause| {
+            let io = cause.downcast_ref::<std::io::Error>();
+            io.is_some_and(|io| io.kind() == std::io::ErrorKind::StorageFull)
+        })
+}
+
+/// Disks, and how much of each is to stay free.
+#[derive(Clone, Debug)]
+pub struct Room {
+    places: Vec<PathBuf>,
+    keep_free: u64,
+}
+
+impl Room {
+    /// That of the folders `places`, each of which keeps `keep_free` bytes.
+    pub fn new(places: Vec<PathBuf>, keep_free: u64) -> Self {
+        Self { places, keep_free }
+    }
+
+    /// Whether there is room for more; the error names the disk that has none. What was written a
+    /// moment ago counts already.
+    pub fn check(&self) -> anyhow::Result<()> {
+        for place in &self.places {
+            // A folder that is not there yet, or a file system that does not count, says nothing.
+            let Ok(disk) = rustix::fs::statvfs(place) else {
+                continue;
+            };
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            if disk.f_blocks > 0 && (free < self.keep_free || free == 0) {
+                return Err(Full(format!(
+                    "the disk of '{}' has {} MiB free, and {} MiB are to stay free (--keep-free)",
+                    place.display(),
+                    free >> 20,
+                    self.keep_free >> 20
+                ))
+                .into());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_with_less_than_is_to_stay_free_has_no_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = || vec![folder.path().to_owned(), folder.path().join("not there")];
+        assert!(Room::new(places(), 0).check().is_ok());
+        let error = Room::new(places(), u64::MAX).check().unwrap_err();
+        let place = folder.path().display().to_string();
+        assert!(error.to_string().contains(&place), "{error}");
+    }
+}

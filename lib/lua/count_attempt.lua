@@ -1,0 +1,8 @@
+-- count_attempt: counts a failed attempt to persist a taskset.
+-- Guarantees that the count ends with the taskset's other keys, should nobody persist it.
+-- KEYS 1 the count
+-- ARGV none
+-- returns the count
+local count = redis.call('INCR', KEYS[1])
+redis.call('EXPIRE', KEYS[1], KEY_TTL)
+return count

@@ -1,0 +1,177 @@
+//! rrr-persist: makes finished tasksets durable in the database, learns from their timings, and
+//! lets their keys expire.
+//!
+//! The order is what keeps promise 3: the record is durable, then noted as such, then the keys
+//! expire, and only then the message goes. [`step`] does that for one taskset.
+
+mod step;
+
+use crate::disk::Room;
+use crate::key::{self, TasksetKey};
+use crate::log_store::Folder;
+use crate::presence::Presence;
+use crate::{cli, db, estimate, exit, history, notify, out, queue, say, stop, time};
+use rustix::fs::{FlockOperation, flock};
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::Duration;
+use step::{Backoff, Done, Persister};
+
+/// Write finished tasksets to a database
+#[derive(clap::Parser)]
+#[command(name = "rrr-persist", version)]
+pub struct Options {
+    #[command(flatten)]
+    redis: cli::Redis,
+    #[command(flatten)]
+    db: db::Place,
+    /// Folder for outputs and logs: a JSON document a taskset [default: ~/.local/state/rrr/log]
+    #[arg(long, value_name = "DIR", env = "RRR_LOG_DIR")]
+    log_dir: Option<PathBuf>,
+    /// Space to leave free there, and where SQLite is
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(..1 << 30))]
+    keep_free: u64,
+    /// Handle what is queued, then exit
+    #[arg(long)]
+    drain: bool,
+    /// Times that a taskset is tried before it goes to the dead list
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    attempts: u32,
+    /// Put what is in the dead list back into the queue first
+    #[arg(long)]
+    retry_dead: bool,
+    /// Learn run times anew from the whole database, tell Redis, and exit
+    #[arg(long, conflicts_with_all = ["drain", "retry_dead"])]
+    rebuild_estimates: bool,
+}
+
+const IDLE: &str = "waiting for tasksets that have ended";
+/// How long slaves and workers are left alone before they are asked again.
+const AGAIN: Duration = Duration::from_millis(200);
+/// How long a --drain waits for a database that does not answer: cron comes again.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+/// Milliseconds after which a file that was begun and never finished is nobody's.
+const LEFT_BEHIND: i64 = 86_400_000;
+
+/// Runs the tool.
+pub fn run(options: Options) -> anyhow::Result<u8> {
+    let path = (options.log_dir.clone()).unwrap_or_else(|| db::state_folder().join("log"));
+    let folder = Folder::open(path.clone())
+        .map_err(|e| cli::usage(format!("cannot use the folder '{}': {e}", path.display())))?;
+    let url = options.db.url()?;
+    let mut store = options.redis.connect()?;
+    if options.rebuild_estimates {
+        let files = estimate::rebuild(&mut store, &mut url.open()?)?;
+        out::line(&serde_json::json!({ "estimates": files }).to_string());
+        return Ok(exit::OK);
+    }
+    let _lock = match options.drain {
+        true => match lock(&path)? {
+            Some(lock) => Some(lock),
+            None => {
+                say::line("rrr-persist: another --drain is at work; nothing to do");
+                return Ok(exit::OK);
+            }
+        },
+        false => None,
+    };
+    if options.retry_dead {
+        queue::revive(&mut store, &key::persister_queue())?;
+    }
+    let places = std::iter::once(path).chain(url.folder()).collect();
+    let mut persister = Persister {
+        store,
+        url,
+        db: None,
+        folder,
+        room: Room::new(places, options.keep_free << 20),
+    };
+    notify::ready(IDLE);
+    persister.wait_for_database(options.drain.then_some(DRAIN_PATIENCE))?;
+    if let Some(db) = &mut persister.db {
+        // What a persister that was killed, and whose taskset never came back, has left behind.
+        history::sweep(db, &persister.folder, time::unix_ms() - LEFT_BEHIND)?;
+    }
+    if options.drain {
+        drain(persister, options.attempts)
+    } else {
+        serve(persister, options.attempts)
+    }
+}
+
+/// Held while a --drain runs, so that one that cron starts meanwhile does not do its work again.
+fn lock(folder: &std::path::Path) -> anyhow::Result<Option<std::fs::File>> {
+    let file = std::fs::File::create(folder.join(".drain.lock"))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Works until it is asked to stop. Failures are tried again, with pauses that grow; a taskset that
+/// fails while the database answers goes to the dead list in the end.
+fn serve(mut persister: Persister, bound: u32) -> anyhow::Result<u8> {
+    let queue = key::persister_queue();
+    let mut backoff = Backoff::new();
+    let mut presence = Presence::of("persist");
+    while !stop::requested() {
+        presence.tell(&mut persister.store)?;
+        let Some((message, taskset)) = persister.next(1.0)? else {
+            notify::turn(|| IDLE.to_owned());
+            continue;
+        };
+        notify::turn(|| format!("persisting {taskset}"));
+        match persister.handle(&taskset, &message) {
+            Ok(Done::Yes) => backoff = Backoff::new(),
+            Ok(Done::NotYet) => {
+                queue::rotate(&mut persister.store, &queue, &message)?;
+                stop::sleep(AGAIN);
+            }
+            Err(error) => {
+                let error = persister.recover(&taskset, error)?;
+                if let Some(count) = persister.is_hopeless(&taskset, &error, bound)? {
+                    persister.give_up(&taskset, &message, count, &error)?;
+                    continue;
+                }
+                queue::rotate(&mut persister.store, &queue, &message)?;
+                backoff.pause(&error);
+            }
+        }
+    }
+    Ok(exit::OK)
+}
+
+/// Handles what is queued, each taskset once; what fails stays queued for the next run.
+fn drain(mut persister: Persister, bound: u32) -> anyhow::Result<u8> {
+    let queue = key::persister_queue();
+    let mut failed: HashSet<TasksetKey> = HashSet::new();
+    let mut last = None;
+    while !stop::requested() {
+        let Some((message, taskset)) = persister.next(0.001)? else {
+            break;
+        };
+        if failed.contains(&taskset) {
+            break;
+        }
+        match persister.handle(&taskset, &message) {
+            Ok(Done::Yes) => {}
+            Ok(Done::NotYet) => {
+                queue::rotate(&mut persister.store, &queue, &message)?;
+                stop::sleep(AGAIN);
+            }
+            Err(error) => {
+                let error = persister.recover(&taskset, error)?;
+                if let Some(count) = persister.is_hopeless(&taskset, &error, bound)? {
+                    persister.give_up(&taskset, &message, count, &error)?;
+                    continue;
+                }
+                say::line(&format!("rrr-persist: {error:#}; it stays in the queue"));
+                queue::rotate(&mut persister.store, &queue, &message)?;
+                failed.insert(taskset);
+                last = Some(error);
+            }
+        }
+    }
+    last.map_or(Ok(exit::OK), Err)
+}
