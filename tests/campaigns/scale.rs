@@ -64,7 +64,7 @@ fn a_large_suite_ends_with_exact_counts() {
     println!("{line}");
     worker.term();
     worker.wait(PATIENCE).expect_code(0);
-    let fsck = Tool::new(&server, "rrr-fsck").run();
+    let fsck = Tool::new(&server, "rrr-fsck").bound(LONG).run();
     assert_eq!(fsck.stdout, "", "{fsck:?}");
 }
 
