@@ -157,3 +157,24 @@ fn f2_an_active_taskset_without_tasks_fails_and_does_not_wait_for_ever() {
     }
     assert!(server.list("rrrspec:active_taskset").is_empty());
 }
+
+#[test]
+fn i13_nobody_ends_with_0_unless_the_taskset_has_succeeded() {
+    let server = Server::new();
+    let ends = [
+        ("succeeded", 0),
+        ("failed", 1),
+        ("cancelled", 3),
+        ("running", 124),
+        ("a word of a later version", 124),
+    ];
+    for (number, (status, code)) in ends.into_iter().enumerate() {
+        let taskset = hand::taskset(&server, &format!("t{number}"), &["a"]).running();
+        server.hset(&taskset.key, "status", status);
+        for tool in ["rrr-wait", "rrr-watch"] {
+            let done = Tool::new(&server, tool).arg(&taskset.key);
+            let done = done.args(["--timeout", "1"]).run();
+            assert_eq!(done.code, Some(code), "{tool} of '{status}': {done:?}");
+        }
+    }
+}
