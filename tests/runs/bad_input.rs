@@ -55,6 +55,8 @@ fn bad_arguments_of_rrr_submit_are_refused_with_a_remedy() {
         let done = Tool::new(&server, "rrr-submit").args(*args).run();
         let done = done.expect_code(*code);
         assert!(done.stderr.contains(says), "{args:?}: {done:#?}");
+        let remedy = done.stderr.contains("\nhint: ");
+        assert!(remedy, "{args:?} names no remedy: {done:#?}");
     }
     assert!(server.dump_keys().is_empty(), "{:?}", server.dump_keys());
 }
@@ -195,4 +197,15 @@ fn c9_a_worker_id_that_lives_is_refused_and_its_holder_stays() {
     let done = submit_tool(&server, &suite, ["x"], &[], &["true"]).run();
     done.expect_code(0);
     assert!(holder.is_running());
+}
+
+#[test]
+fn a_worker_in_place_of_a_tree_that_is_not_there_is_refused_and_makes_none() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let tool = Tool::new(&server, "rrr-worker").args(["--in-place", "no such tree"]);
+    let done = tool.dir(suite.path()).run().expect_code(2);
+    assert!(done.stderr.contains("no such tree"), "{done:?}");
+    assert!(done.stderr.contains("hint: "), "{done:?}");
+    assert!(!suite.path().join("no such tree").exists());
+    assert!(server.dump_keys().is_empty(), "{:?}", server.dump_keys());
 }

@@ -142,7 +142,9 @@ impl Suite {
         for (file, _) in &tasks {
             if let Some(wrong) = key::spec_file_error(file) {
                 let shown: String = file.escape_debug().take(200).collect();
-                return Err(cli::usage(format!("spec file '{shown}': {wrong}")).into());
+                return Err(cli::usage(format!("spec file '{shown}': {wrong}"))
+                    .hint("name files relative to the packaging folder (--packaging-dir)")
+                    .into());
             }
         }
         tasks.retain(|(file, _)| seen.insert(file.clone()));
@@ -178,8 +180,10 @@ impl Suite {
                 continue;
             }
             if line.starts_with('{') && !self.null {
-                let task: JsonTask = serde_json::from_str(line)
-                    .map_err(|error| cli::usage(format!("{}: bad JSON task: {error}", place())))?;
+                let task: JsonTask = serde_json::from_str(line).map_err(|error| {
+                    cli::usage(format!("{}: bad JSON task: {error}", place()))
+                        .hint("as in: {\"spec_file\": \"a.sh\", \"estimate_sec\": 3}")
+                })?;
                 tasks.push((task.spec_file, task.estimate_sec));
             } else {
                 tasks.push((line.to_owned(), None));
@@ -239,6 +243,7 @@ fn read(from: &Path) -> anyhow::Result<Vec<u8>> {
             "cannot read the list '{}': {error}",
             from.display()
         ))
+        .hint("--files-from names a file with a spec file a line; - is stdin")
     })?;
     Ok(bytes)
 }

@@ -119,10 +119,13 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         Some(slaves) => usize::from(slaves),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    for folder in [&options.working_dir, &options.in_place]
-        .into_iter()
-        .flatten()
-    {
+    if let Some(folder) = options.in_place.as_ref().filter(|it| !it.is_dir()) {
+        let message = format!("there is no folder '{}'", folder.display());
+        return Err(cli::usage(message)
+            .hint("--in-place wants the tree as it is; --working-dir is made when absent")
+            .into());
+    }
+    if let Some(folder) = &options.working_dir {
         std::fs::create_dir_all(folder).map_err(|error| {
             cli::usage(format!(
                 "cannot use the folder '{}': {error}",
