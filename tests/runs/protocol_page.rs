@@ -255,11 +255,17 @@ fn an_eventful_day(look: impl Fn(&str, &Server)) {
     look("before they are persisted", &server);
 
     server.push("rrrspec:persister_queue", "bogus");
-    Tool::new(&server, "rrr-persist")
-        .args(["--drain", "--log-dir"])
-        .arg(trees.path().join("records"))
-        .run()
-        .expect_code(0);
+    let persister = || {
+        let persister = Tool::new(&server, "rrr-persist").args(["--drain", "--log-dir"]);
+        persister.arg(trees.path().join("records"))
+    };
+    let broken = format!("sqlite:{}", trees.path().join("broken.db").display());
+    let mut database = rrr::db::Url::new(broken.clone()).unwrap().open().unwrap();
+    let gone = "ALTER TABLE trials RENAME TO hidden";
+    database.execute(gone, &[]).unwrap();
+    persister().args(["--db", &broken]).run().expect_code(70);
+    look("when they could not be persisted", &server);
+    persister().run().expect_code(0);
     look("when they are persisted", &server);
     worker.term();
     worker.wait(PATIENCE).expect_code(0);
