@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 use tempfile::{Builder, TempDir};
 
 /// Who makes such folders.
@@ -66,7 +67,20 @@ pub fn clean_up() {
             && entry.metadata().is_ok_and(is_mine)
             && let Some(_lock) = lock_of_the_dead(&entry.path())
         {
-            let _ = fs::remove_dir_all(entry.path());
+            remove(&entry.path());
+        }
+    }
+}
+
+/// Removes it, though what its owner started may be at its own end in it still. What was left once
+/// could be without its lock, and would stay.
+fn remove(folder: &Path) {
+    for _ in 0..20 {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            _ => return,
         }
     }
 }

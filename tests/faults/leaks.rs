@@ -146,6 +146,23 @@ fn s5_no_file_of_the_persister_is_named_by_a_key() {
     }
 }
 
+#[test]
+fn k3_a_slave_that_lost_its_worker_and_its_redis_ends_with_its_test() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let worker = fleet.worker("w", 1, suite.path());
+    suite.file("a.sh", "touch began; sleep 600");
+    let _follower = submit(&server, &suite, &[]);
+    eventually(PATIENCE, "the test begins", || {
+        suite.path().join("began").exists().then_some(())
+    });
+    server.kill();
+    worker.kill();
+    eventually(PATIENCE, "the end of the slave and of its test", || {
+        worker.family().is_empty().then_some(())
+    });
+}
+
 /// What the folder for temporary files holds of ours.
 fn ours(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap().flatten();

@@ -56,6 +56,9 @@ impl Pulse {
                 let mut byte = [0];
                 while matches!(std::io::stdin().read(&mut byte), Ok(n) if n > 0) {}
                 shared.note(|news| news.orphaned = true);
+                // Without a worker it does not wait for a Redis that is gone too (K3): others find
+                // its trial by the silence of its heartbeat.
+                stop::request();
             })?;
         }
         Ok(pulse)
