@@ -12,10 +12,10 @@ use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, WaitOptions, kill_process, pidfd_open, setrlimit, waitpid,
 };
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -51,6 +51,8 @@ pub fn in_a_session(command: &mut Command) {
 pub struct Starter {
     /// The stdin of all.
     null: OwnedFd,
+    /// Our own environment, which does not change, as names and `NAME=VALUE`.
+    ours: Vec<(OsString, CString)>,
     /// The program that was started last, and where on PATH it was found.
     found: Option<(OsString, CString)>,
 }
@@ -58,7 +60,15 @@ pub struct Starter {
 impl Starter {
     pub fn new() -> io::Result<Self> {
         let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { null, found: None })
+        let ours = std::env::vars_os().map(|(name, value)| {
+            let variable = variable(&name, &value)?;
+            Ok((name, variable))
+        });
+        Ok(Self {
+            null,
+            ours: ours.collect::<io::Result<_>>()?,
+            found: None,
+        })
     }
 
     /// Starts `command` with its outputs in pipes that do not block. Its changes of the environment
@@ -97,7 +107,17 @@ impl Starter {
         for word in command.get_args() {
             words.push(c_string(word)?);
         }
-        let variables = environment(command)?;
+        let changes: BTreeMap<&OsStr, Option<&OsStr>> = command.get_envs().collect();
+        let set = changes
+            .iter()
+            .filter_map(|(name, value)| Some(variable(name, (*value)?)));
+        let set = set.collect::<io::Result<Vec<_>>>()?;
+        let kept = self
+            .ours
+            .iter()
+            .filter(|(name, _)| !changes.contains_key(name.as_os_str()))
+            .map(|(_, variable)| variable);
+        let variables: Vec<&CStr> = kept.chain(&set).map(CString::as_c_str).collect();
         let found = self.found.take_if(|(name, _)| name == program);
         let known = found.and_then(|(name, path)| {
             let pid = posix_spawn(path.as_c_str(), &files, &attributes, &words, &variables).ok()?;
@@ -168,22 +188,10 @@ impl Started {
     }
 }
 
-/// Our environment with the changes of `command`, as `NAME=VALUE`.
-fn environment(command: &Command) -> io::Result<Vec<CString>> {
-    let changes: BTreeMap<&OsStr, Option<&OsStr>> = command.get_envs().collect();
-    let ours = std::env::vars_os();
-    let kept = ours.filter(|(name, _)| !changes.contains_key(name.as_os_str()));
-    let set = changes
-        .iter()
-        .filter_map(|(name, value)| Some((name.to_os_string(), value.as_ref()?.to_os_string())));
-    kept.chain(set)
-        .map(|(name, value)| {
-            let mut variable = name.into_vec();
-            variable.push(b'=');
-            variable.extend(value.into_vec());
-            Ok(CString::new(variable)?)
-        })
-        .collect()
+fn variable(name: &OsStr, value: &OsStr) -> io::Result<CString> {
+    Ok(CString::new(
+        [name.as_bytes(), b"=", value.as_bytes()].concat(),
+    )?)
 }
 
 fn c_string(text: &OsStr) -> io::Result<CString> {

@@ -145,6 +145,11 @@ impl Supervisor {
         let mut end = End::Exited;
         let mut kill_at: Option<Instant> = None;
         let status = loop {
+            // Looked at before anything is done to it: when this process has stood still, the child
+            // may have ended long ago, in time and unasked.
+            if let Some((_, status)) = waitpid(Some(group), WaitOptions::NOHANG)? {
+                break status;
+            }
             let now = Instant::now();
             if let Some(at) = kill_at {
                 if now >= at {
@@ -175,11 +180,7 @@ impl Supervisor {
                     .saturating_duration_since(now)
                     .min(Duration::from_secs(5)),
             };
-            if wait(&child.exit, &mut outputs, watch, next, &mut self.buffer)?
-                && let Some((_, status)) = waitpid(Some(group), WaitOptions::NOHANG)?
-            {
-                break status;
-            }
+            wait(&child.exit, &mut outputs, watch, next, &mut self.buffer)?;
         };
         let duration = began.elapsed();
         let leftovers = match (&end, limits.leftovers) {
@@ -219,20 +220,19 @@ impl Supervisor {
     }
 }
 
-/// Sleeps until output, an exit, a nudge or the deadline; takes the output. Returns whether the child
-/// has ended.
+/// Sleeps until output, an exit, a nudge or the deadline; takes the output.
 fn wait(
     exit: &OwnedFd,
     outputs: &mut Outputs,
     watch: &dyn Watch,
     timeout: Duration,
     buffer: &mut [u8],
-) -> io::Result<bool> {
+) -> io::Result<()> {
     let timeout = Timespec::try_from(timeout.min(Duration::from_secs(3600))).unwrap_or(Timespec {
         tv_sec: 1,
         tv_nsec: 0,
     });
-    let ended = {
+    {
         let mut fds = vec![PollFd::new(exit, PollFlags::IN)];
         let streams = [&outputs.stdout, &outputs.stderr];
         let outside = watch.fd();
@@ -243,10 +243,9 @@ fn wait(
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        !fds[0].revents().is_empty()
-    };
+    }
     outputs.drain(buffer, false);
-    Ok(ended)
+    Ok(())
 }
 
 fn terminate(group: Pid) {
