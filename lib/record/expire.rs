@@ -26,10 +26,11 @@ pub fn count_attempt(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<
     store.call(|c, _| COUNT_ATTEMPT.key(taskset.persist_attempts()).invoke(c))
 }
 
-/// Forgets the failed attempts.
+/// Forgets the failed attempts. Its user of Redis may delete nothing, so that it cannot delete
+/// what others wrote: the key expires at once.
 pub fn forget_attempts(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
     let key = taskset.persist_attempts();
-    store.call(|c, _| redis::cmd("DEL").arg(&key).query::<()>(c))
+    store.call(|c, _| redis::cmd("EXPIRE").arg(&key).arg(0).query::<()>(c))
 }
 
 static MARK: Script = lua!("mark_persisted");
