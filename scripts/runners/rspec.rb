@@ -6,6 +6,7 @@
 # nothing it does can reach the next one, or runs in it (none), as the first RRRSpec did. Suite hooks
 # that were there before any file run once in this process; those that a fork brings along, in it.
 
+require 'delegate'
 require 'json'
 require 'set'
 
@@ -63,6 +64,15 @@ module RrrRunner
         IO.select([@io])
       end
       line
+    end
+  end
+
+  # An output that formatters cannot have written through at once: a system call for each dot, and a
+  # wake-up of the slave, took longer than most files. What it holds goes out before each example, and
+  # before the answer.
+  class Unhurried < SimpleDelegator
+    def respond_to?(name, include_all = false)
+      name != :sync= && super
     end
   end
 
@@ -213,6 +223,7 @@ module RrrRunner
 
     # Loads what all files share, and runs the suite hooks that it brings.
     def preload(files)
+      config.output_stream = Unhurried.new($stdout)
       @options.configure(config)
       files = default_files if files.empty?
       files.each { |file| require File.expand_path(file) }
@@ -366,7 +377,11 @@ module RrrRunner
     def run_here(order)
       progress = Progress.new(order['spec_file'])
       ENV.update(order['env'])
-      try(order['spec_file'], false) { |event| progress.take(event) }
+      try(order['spec_file'], false) do |event|
+        # What was printed is not lost if the example takes the process with it.
+        flush if event['started']
+        progress.take(event)
+      end
       progress.result
     end
 
