@@ -44,6 +44,8 @@ have() {
         junitparser) /usr/bin/python3 -c 'import junitparser' 2>/dev/null ;;
         prometheus_client) /usr/bin/python3 -c 'import prometheus_client' 2>/dev/null ;;
         xdist) /usr/bin/python3 -c 'import xdist' 2>/dev/null ;;
+        # Libraries of Ruby.
+        grpc | simplecov) type -P gem >/dev/null && gem list --installed "^$1\$" >/dev/null ;;
         # Debian keeps the server's programs off PATH; the tests look there too.
         initdb) type -P initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
         *) type -P "$1" >/dev/null ;;
@@ -58,6 +60,7 @@ package_of() {
         junitparser) echo python3-junitparser ;;
         prometheus_client) echo python3-prometheus-client ;;
         dpkg-shlibdeps) echo dpkg-dev ;;
+        grpc | simplecov) echo "ruby-$1" ;;
         initdb) echo postgresql ;;
         pytest) echo python3-pytest ;;
         xdist) echo python3-pytest-xdist ;;
