@@ -93,7 +93,8 @@ fn the_bench_prints_a_valid_line_for_each_row() {
             "growth",
             "rspec-none",
             "rspec-fork",
-            "pytest",
+            "pytest-none",
+            "pytest-fork",
             "nextest",
             "memory"
         ]
