@@ -222,10 +222,10 @@ mod tests {
             path: "-e/x/".into(),
             options: vec!["-a".into()],
         };
-        let arguments = remote.down("me", Path::new("/work"));
+        let arguments = remote.down("me", Path::new("/tree"));
         assert_eq!(
             arguments,
-            ["-a", "--safe-links", "--", "-e/x/me/", "/work/"]
+            ["-a", "--safe-links", "--", "-e/x/me/", "/tree/"]
         );
     }
 }
