@@ -3,7 +3,7 @@
 
 use super::{CAPTURE, GRACE};
 use crate::child::capture::{Capture, Captured};
-use crate::child::{Cgroup, Exit, LAST, Watch, in_a_session, reap};
+use crate::child::{Cgroup, Exit, LAST, Watch, prepare, reap};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
@@ -14,7 +14,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// Where it reads lines.
@@ -67,14 +67,7 @@ impl Resident {
                 mapping(its_out.into(), OUT),
             ])
             .map_err(io::Error::other)?;
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        in_a_session(command);
-        if let Some(cgroup) = cgroup {
-            cgroup.enter(command)?;
-        }
+        prepare(command, cgroup)?;
         let mut child = command.spawn()?;
         let group = Pid::from_child(&child);
         let (to, from) = (OwnedFd::from(to), OwnedFd::from(from));

@@ -11,7 +11,7 @@ pub mod supervise;
 
 pub use capture::Captured;
 pub use cgroup::Cgroup;
-pub use start::in_a_session;
+pub use start::prepare;
 pub use supervise::{End, Exit, LAST, Leftovers, Limits, Outcome, Supervisor, Watch};
 
 /// Sees to it that no descriptor this process was started with reaches its children, but for stdin,

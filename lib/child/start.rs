@@ -36,8 +36,13 @@ pub struct Bounds<'a> {
     pub memory: Option<u64>,
 }
 
-/// Has `command` start as the leader of a session.
-pub fn in_a_session(command: &mut Command) {
+/// Has `command` start as the leader of a session, in `cgroup` if there is one, without stdin and
+/// with its outputs in pipes.
+pub fn prepare(command: &mut Command, cgroup: Option<&Cgroup>) -> io::Result<()> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     // SAFETY: setsid is async-signal-safe, and nothing else happens between fork and exec.
     unsafe {
         command.pre_exec(|| {
@@ -45,6 +50,7 @@ pub fn in_a_session(command: &mut Command) {
             Ok(())
         });
     }
+    cgroup.map_or(Ok(()), |cgroup| cgroup.enter(command))
 }
 
 /// Starts commands.
@@ -53,6 +59,7 @@ pub struct Starter {
     null: OwnedFd,
     /// Our own environment, which does not change, as names and `NAME=VALUE`.
     ours: Vec<(OsString, CString)>,
+    attributes: PosixSpawnAttr,
     /// The program that was started last, and where on PATH it was found.
     found: Option<(OsString, CString)>,
 }
@@ -64,8 +71,19 @@ impl Starter {
             let variable = variable(&name, &value)?;
             Ok((name, variable))
         });
+        let mut attributes = PosixSpawnAttr::init()?;
+        // As the standard library has it: Rust ignores SIGPIPE, which a child should not.
+        let mut defaults = SigSet::empty();
+        defaults.add(Signal::SIGPIPE);
+        attributes.set_sigdefault(&defaults)?;
+        attributes.set_sigmask(&SigSet::empty())?;
+        // nix has no name for it.
+        let session = Flags::from_bits_retain(nix::libc::POSIX_SPAWN_SETSID.into());
+        attributes
+            .set_flags(Flags::POSIX_SPAWN_SETSIGDEF | Flags::POSIX_SPAWN_SETSIGMASK | session)?;
         Ok(Self {
             null,
+            attributes,
             ours: ours.collect::<io::Result<_>>()?,
             found: None,
         })
@@ -92,16 +110,6 @@ impl Starter {
         for (from, to) in [(&self.null, 0), (&its_stdout, 1), (&its_stderr, 2)] {
             files.add_dup2(from.as_raw_fd(), to)?;
         }
-        let mut attributes = PosixSpawnAttr::init()?;
-        // As the standard library has it: Rust ignores SIGPIPE, which a child should not.
-        let mut defaults = SigSet::empty();
-        defaults.add(Signal::SIGPIPE);
-        attributes.set_sigdefault(&defaults)?;
-        attributes.set_sigmask(&SigSet::empty())?;
-        // nix has no name for it.
-        let session = Flags::from_bits_retain(nix::libc::POSIX_SPAWN_SETSID.into());
-        attributes
-            .set_flags(Flags::POSIX_SPAWN_SETSIGDEF | Flags::POSIX_SPAWN_SETSIGMASK | session)?;
         let program = command.get_program();
         let mut words = vec![c_string(program)?];
         for word in command.get_args() {
@@ -120,13 +128,20 @@ impl Starter {
         let variables: Vec<&CStr> = kept.chain(&set).map(CString::as_c_str).collect();
         let found = self.found.take_if(|(name, _)| name == program);
         let known = found.and_then(|(name, path)| {
-            let pid = posix_spawn(path.as_c_str(), &files, &attributes, &words, &variables).ok()?;
+            let pid = posix_spawn(
+                path.as_c_str(),
+                &files,
+                &self.attributes,
+                &words,
+                &variables,
+            )
+            .ok()?;
             self.found = Some((name, path));
             Some(pid)
         });
         let pid = match known {
             Some(pid) => pid,
-            None => posix_spawnp(&words[0], &files, &attributes, &words, &variables)?,
+            None => posix_spawnp(&words[0], &files, &self.attributes, &words, &variables)?,
         };
         if self.found.is_none() && !program.as_bytes().contains(&b'/') {
             // So that PATH need not be searched for the next.
@@ -142,14 +157,7 @@ impl Starter {
 
 /// By fork, and what is to be done before exec.
 fn fork(command: &mut Command, bounds: Bounds) -> io::Result<Started> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    in_a_session(command);
-    if let Some(cgroup) = bounds.cgroup {
-        cgroup.enter(command)?;
-    }
+    prepare(command, bounds.cgroup)?;
     if let Some(bytes) = bounds.memory {
         let limit = Rlimit {
             current: Some(bytes),

@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
-use step::{Backoff, Done, Persister};
+use step::{Attempt, Backoff, Persister};
 
 /// Write finished tasksets to a database
 #[derive(clap::Parser)]
@@ -46,8 +46,6 @@ pub struct Options {
 }
 
 const IDLE: &str = "waiting for tasksets that have ended";
-/// How long slaves and workers are left alone before they are asked again.
-const AGAIN: Duration = Duration::from_millis(200);
 /// How long a --drain waits for a database that does not answer: cron comes again.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 /// Milliseconds after which a file that was begun and never finished is nobody's.
@@ -112,7 +110,6 @@ fn lock(folder: &std::path::Path) -> anyhow::Result<Option<std::fs::File>> {
 /// Works until it is asked to stop. Failures are tried again, with pauses that grow; a taskset that
 /// fails while the database answers goes to the dead list in the end.
 fn serve(mut persister: Persister, bound: u32) -> anyhow::Result<u8> {
-    let queue = key::persister_queue();
     let mut backoff = Backoff::new();
     let mut presence = Presence::of("persist");
     while !stop::requested() {
@@ -122,21 +119,10 @@ fn serve(mut persister: Persister, bound: u32) -> anyhow::Result<u8> {
             continue;
         };
         notify::turn(|| format!("persisting {taskset}"));
-        match persister.handle(&taskset, &message) {
-            Ok(Done::Yes) => backoff = Backoff::new(),
-            Ok(Done::NotYet) => {
-                queue::rotate(&mut persister.store, &queue, &message)?;
-                stop::sleep(AGAIN);
-            }
-            Err(error) => {
-                let error = persister.recover(&taskset, error)?;
-                if let Some(count) = persister.is_hopeless(&taskset, &error, bound)? {
-                    persister.give_up(&taskset, &message, count, &error)?;
-                    continue;
-                }
-                queue::rotate(&mut persister.store, &queue, &message)?;
-                backoff.pause(&error);
-            }
+        match persister.attempt(&taskset, &message, bound)? {
+            Attempt::Done => backoff = Backoff::new(),
+            Attempt::Later => {}
+            Attempt::Failed(error) => backoff.pause(&error),
         }
     }
     Ok(exit::OK)
@@ -144,7 +130,6 @@ fn serve(mut persister: Persister, bound: u32) -> anyhow::Result<u8> {
 
 /// Handles what is queued, each taskset once; what fails stays queued for the next run.
 fn drain(mut persister: Persister, bound: u32) -> anyhow::Result<u8> {
-    let queue = key::persister_queue();
     let mut failed: HashSet<TasksetKey> = HashSet::new();
     let mut last = None;
     while !stop::requested() {
@@ -154,23 +139,10 @@ fn drain(mut persister: Persister, bound: u32) -> anyhow::Result<u8> {
         if failed.contains(&taskset) {
             break;
         }
-        match persister.handle(&taskset, &message) {
-            Ok(Done::Yes) => {}
-            Ok(Done::NotYet) => {
-                queue::rotate(&mut persister.store, &queue, &message)?;
-                stop::sleep(AGAIN);
-            }
-            Err(error) => {
-                let error = persister.recover(&taskset, error)?;
-                if let Some(count) = persister.is_hopeless(&taskset, &error, bound)? {
-                    persister.give_up(&taskset, &message, count, &error)?;
-                    continue;
-                }
-                say::line(&format!("rrr-persist: {error:#}; it stays in the queue"));
-                queue::rotate(&mut persister.store, &queue, &message)?;
-                failed.insert(taskset);
-                last = Some(error);
-            }
+        if let Attempt::Failed(error) = persister.attempt(&taskset, &message, bound)? {
+            say::line(&format!("rrr-persist: {error:#}; it stays in the queue"));
+            failed.insert(taskset);
+            last = Some(error);
         }
     }
     last.map_or(Ok(exit::OK), Err)

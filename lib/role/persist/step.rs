@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Seconds that slaves and workers get to finish their logs.
 const STRAGGLERS: i64 = 10;
+/// How long slaves and workers are left alone before they are asked again.
+const AGAIN: Duration = Duration::from_millis(200);
 /// Time between two attempts; it doubles from one to the next.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 /// Well below the time after which systemd would think that we hang.
@@ -37,8 +39,18 @@ impl Backoff {
     }
 }
 
+/// What came of one attempt at a message.
+pub enum Attempt {
+    /// Its taskset is durable, or there is none.
+    Done,
+    /// Nothing went wrong that another pause would mend.
+    Later,
+    /// It is at the tail of the queue.
+    Failed(anyhow::Error),
+}
+
 /// What came of a message.
-pub enum Done {
+enum Done {
     /// It is gone.
     Yes,
     /// The taskset's workers are not done yet.
@@ -98,8 +110,36 @@ impl Persister {
         Ok(None)
     }
 
+    /// Handles a message from the head of the queue; one that is to be handled again goes to its
+    /// tail, and one that has failed `bound` times while the database answered to the dead list.
+    pub fn attempt(
+        &mut self,
+        taskset: &TasksetKey,
+        message: &[u8],
+        bound: u32,
+    ) -> anyhow::Result<Attempt> {
+        let queue = key::persister_queue();
+        match self.handle(taskset, message) {
+            Ok(Done::Yes) => Ok(Attempt::Done),
+            Ok(Done::NotYet) => {
+                queue::rotate(&mut self.store, &queue, message)?;
+                stop::sleep(AGAIN);
+                Ok(Attempt::Later)
+            }
+            Err(error) => {
+                let error = self.recover(taskset, error)?;
+                if let Some(count) = self.is_hopeless(taskset, &error, bound)? {
+                    self.give_up(taskset, message, count, &error)?;
+                    return Ok(Attempt::Later);
+                }
+                queue::rotate(&mut self.store, &queue, message)?;
+                Ok(Attempt::Failed(error))
+            }
+        }
+    }
+
     /// Makes a taskset durable, lets it go, and only then takes its message away.
-    pub fn handle(&mut self, taskset: &TasksetKey, message: &[u8]) -> anyhow::Result<Done> {
+    fn handle(&mut self, taskset: &TasksetKey, message: &[u8]) -> anyhow::Result<Done> {
         let (store, queue) = (&mut self.store, key::persister_queue());
         let Some(state) = Record::load(store, taskset)? else {
             queue::pop(store, &queue, &[message.to_vec()])?;
@@ -141,7 +181,7 @@ impl Persister {
 
     /// After a failure: connects to the database anew, so that an answer tells whose fault it was,
     /// and clears away what was begun. Gives the error back, unless it means that we should end.
-    pub fn recover(
+    fn recover(
         &mut self,
         taskset: &TasksetKey,
         error: anyhow::Error,
@@ -163,7 +203,7 @@ impl Persister {
     /// and a disk that is full are nobody's fault: they are waited for without a bound.
     ///
     /// The count stands in Redis, so that neither a restart nor the next --drain begins anew.
-    pub fn is_hopeless(
+    fn is_hopeless(
         &mut self,
         taskset: &TasksetKey,
         error: &anyhow::Error,
@@ -178,7 +218,7 @@ impl Persister {
     }
 
     /// Gives a taskset up: its message goes to the dead list, and may be revived with a new count.
-    pub fn give_up(
+    fn give_up(
         &mut self,
         taskset: &TasksetKey,
         message: &[u8],
