@@ -72,7 +72,7 @@ fn helpers_and_suite_hooks_run_once_a_runner_and_the_last_ones_really_run() {
     )
     .unwrap();
     for n in 0..4 {
-        let text = "require 'spec_helper'\nRSpec.configure { |c| c.after(:suite) { trace 'own' } } if __FILE__.include?('2')\nRSpec.describe('x') { it('y') { trace 'run' } }";
+        let text = "require 'spec_helper'\nRSpec.configure { |c| c.after(:suite) { trace 'own' } } if File.basename(__FILE__).include?('2')\nRSpec.describe('x') { it('y') { trace 'run' } }";
         house.suite.file(&format!("spec/{n}_spec.rb"), text);
     }
     for (slave, expected) in [
