@@ -21,9 +21,11 @@ impl Cluster {
             .start();
         let replica = Server::options().tcp().start();
         replica.run::<String>(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
-        eventually(PATIENCE, "the replica is in step", || {
-            let info: String = replica.run(&["INFO", "replication"]);
-            info.contains("master_link_status:up").then_some(())
+        // What the replica says of its link is not enough: until it has acknowledged what it was
+        // sent first, which it does once a second, the master keeps back everything newer.
+        eventually(PATIENCE, "the master streams to its replica", || {
+            let info: String = master.run(&["INFO", "replication"]);
+            info.contains("state=online").then_some(())
         });
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = server::free_port();
@@ -89,8 +91,11 @@ fn a_failover_in_mid_run_loses_no_verdict_and_gives_no_false_green() {
     let fleet = Fleet::start(&cluster.url());
     let _worker = fleet.worker("w", 2, suite.path());
     let run = submit(&cluster.url(), &suite, &["--max-trials", "2"]);
-    let finished = |_: &serde_json::Value| true;
-    run.wait_for_event_where("task_finished", PATIENCE, finished);
+    let event = run.wait_for_event("task_finished", PATIENCE);
+    let taskset = event["taskset"].as_str().unwrap();
+    eventually(PATIENCE, "the replica knows the taskset", || {
+        cluster.replica.hget(taskset, "status")
+    });
     cluster.master.kill();
     let done = run.wait(std::time::Duration::from_secs(120)).expect_code(1);
     let receipt = done.receipt();
