@@ -11,6 +11,11 @@ use crate::exit::{self, failure};
 use crate::record::Value;
 use anyhow::Context;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long one transaction waits for another: even two such waits in a row are far below the time
+/// after which systemd would take a persister for hanging, or would not wait for its end.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A row as it comes.
 pub type Row = Vec<Value>;
@@ -135,9 +140,12 @@ impl Url {
 
     fn unreachable(&self, error: &anyhow::Error) -> exit::Failure {
         let why = format!("{error:#}");
-        let hint = match why.contains("certificate") {
-            true => "name the authority that signed it: sslrootcert=FILE in the URL",
-            false => "pass --db sqlite:PATH or --db postgres://USER@HOST/NAME",
+        let hint = if why.contains("peer certificate") {
+            "name the authority that signed it: sslrootcert=FILE in the URL"
+        } else if why.contains("certificate") || why.contains("fatal alert") {
+            "give the one that the server takes, and its key: sslcert=FILE and sslkey=FILE in the URL"
+        } else {
+            "pass --db sqlite:PATH or --db postgres://USER@HOST/NAME"
         };
         let message = format!("cannot use the database '{}': {why}", self.shown());
         failure(exit::UNAVAILABLE, message).hint(hint)
@@ -149,6 +157,13 @@ pub fn is_full(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(|cause| sqlite::is_full(cause) || postgres::is_full(cause))
+}
+
+/// Whether another one's transaction held what was wanted for longer than one waits for it.
+pub fn is_busy(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| sqlite::is_busy(cause) || postgres::is_busy(cause))
 }
 
 /// The changes of the schema, in order; the first is version 1.

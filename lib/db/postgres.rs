@@ -2,6 +2,7 @@
 
 use super::tls::Wanted;
 use super::{Row, Sql};
+use crate::cli::usage;
 use crate::record::Value;
 use postgres::config::SslMode;
 use postgres::error::SqlState;
@@ -18,7 +19,11 @@ pub struct Postgres(Client);
 /// Connects; fails at once when there is no answer.
 pub fn open(url: &str) -> anyhow::Result<Postgres> {
     let wanted = Wanted::read(url)?;
-    let mut config: Config = wanted.url.parse()?;
+    let mut config: Config = wanted.url.parse().map_err(|error| {
+        // Not the URL itself: its password may stand where no message looks for it.
+        usage(format!("this is not the URL of a database: {error}"))
+            .hint("use postgres://USER@HOST/NAME")
+    })?;
     config.connect_timeout(Duration::from_secs(5));
     config.tcp_user_timeout(Duration::from_secs(30));
     config.application_name("rrr");
@@ -30,6 +35,12 @@ pub fn open(url: &str) -> anyhow::Result<Postgres> {
     };
     // A migration that finds its table says so; nobody needs to hear.
     client.batch_execute("SET client_min_messages = warning; SET TimeZone = 'UTC'")?;
+    // Who has set a bound, in the URL or for the database, keeps it.
+    let bound = format!("{}ms", super::PATIENCE.as_millis());
+    client.execute(
+        "SELECT set_config('lock_timeout', $1, false) WHERE current_setting('lock_timeout') = '0'",
+        &[&bound],
+    )?;
     Ok(Postgres(client))
 }
 
@@ -37,6 +48,12 @@ pub fn open(url: &str) -> anyhow::Result<Postgres> {
 pub fn is_full(error: &(dyn Error + 'static)) -> bool {
     let error = error.downcast_ref::<postgres::Error>();
     error.and_then(postgres::Error::code) == Some(&SqlState::DISK_FULL)
+}
+
+/// Whether another transaction held the lock for too long.
+pub fn is_busy(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<postgres::Error>();
+    error.and_then(postgres::Error::code) == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }
 
 impl ToSql for Value {

@@ -6,10 +6,6 @@ use anyhow::Context;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 use std::path::Path;
-use std::time::Duration;
-
-/// How long one writer waits for another.
-const BUSY: Duration = Duration::from_secs(60);
 
 pub struct Sqlite(Connection);
 
@@ -23,7 +19,7 @@ pub fn open(path: &Path) -> anyhow::Result<Sqlite> {
             .with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
     }
     let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY)?;
+    connection.busy_timeout(super::PATIENCE)?;
     // Readers do not wait for the writer, and a commit is on the disk when it returns.
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
@@ -34,6 +30,12 @@ pub fn open(path: &Path) -> anyhow::Result<Sqlite> {
 pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<rusqlite::Error>();
     error.and_then(rusqlite::Error::sqlite_error_code) == Some(rusqlite::ErrorCode::DiskFull)
+}
+
+/// Whether another writer was not done in time.
+pub fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<rusqlite::Error>();
+    error.and_then(rusqlite::Error::sqlite_error_code) == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 
 impl rusqlite::ToSql for Value {
@@ -102,5 +104,23 @@ impl Sql for Sqlite {
     fn lock(&mut self, _name: &str) -> anyhow::Result<()> {
         // The one write lock covers everything.
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_that_waits_for_another_in_vain_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let (mut one, mut two) = (open(&path).unwrap(), open(&path).unwrap());
+        two.0.busy_timeout(std::time::Duration::ZERO).unwrap();
+        one.begin().unwrap();
+        assert!(crate::db::is_busy(&two.begin().unwrap_err()));
+        one.batch("COMMIT").unwrap();
+        two.begin().unwrap();
+        assert!(!crate::db::is_busy(&two.batch("nonsense").unwrap_err()));
     }
 }

@@ -55,14 +55,14 @@ impl Postgres {
         postgres
     }
 
-    /// One that is reached by TLS only, beside its socket: as `localhost`, with a certificate that
-    /// the authority in the file has signed.
+    /// One that is reached by TLS only, beside its socket: as `localhost`, with the certificates of
+    /// the folder. Who comes that way is checked by `method`, as pg_hba.conf has it.
     #[track_caller]
-    pub fn start_with_tls() -> (Self, PathBuf) {
+    pub fn start_with_tls(method: &str) -> (Self, PathBuf) {
         let mut postgres = Self::make();
         let made = super::guise::certificates(&["localhost"]);
         let own = |name: &str| postgres.folder.path().join(name);
-        for name in ["redis.crt", "redis.key"] {
+        for name in ["redis.crt", "redis.key", "ca.crt"] {
             std::fs::copy(made.join(name), own(name)).expect("a certificate");
             if rustix::process::geteuid().is_root() {
                 let chown = Command::new("chown")
@@ -72,7 +72,7 @@ impl Postgres {
                 assert!(chown.unwrap().success());
             }
         }
-        let rules = "local all all trust\nhostssl all all all trust\n";
+        let rules = format!("local all all trust\nhostssl all all all {method}\n");
         std::fs::write(own("data").join("pg_hba.conf"), rules).expect("its rules");
         postgres.port = super::server::free_port();
         postgres.settings = vec![
@@ -81,9 +81,10 @@ impl Postgres {
             "ssl=on".into(),
             format!("ssl_cert_file={}", own("redis.crt").display()),
             format!("ssl_key_file={}", own("redis.key").display()),
+            format!("ssl_ca_file={}", own("ca.crt").display()),
         ];
         postgres.run();
-        (postgres, made.join("ca.crt"))
+        (postgres, made)
     }
 
     #[track_caller]

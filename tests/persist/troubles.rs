@@ -1,6 +1,6 @@
 //! Full disks, lost databases, and tasksets that cannot be persisted: nothing is lost.
 
-use crate::bench::Bench;
+use crate::bench::{Bench, rr};
 use crate::harness::*;
 use std::process::Command;
 
@@ -70,6 +70,51 @@ fn l7_what_fails_again_and_again_goes_to_the_dead_list_and_can_be_taken_up_again
         assert_eq!(bench.load(&key), Some((before, None)));
         assert!(bench.server.list("rrrspec:persister_queue:dead").is_empty());
     }
+}
+
+/// Two persisters look at the same head of the queue: the second waits for the first, whose save may
+/// take longer than anybody waits.
+#[test]
+fn who_waits_for_another_persister_in_vain_takes_nothing_from_it_and_does_not_give_up() {
+    let bench = Bench::postgres();
+    let key = bench.strange("t");
+    let before = bench.gather(&key);
+    // The other one has the taskset's row, and a file of which it has told.
+    let folder = rr::Folder::open(bench.log_dir()).unwrap();
+    bench.db();
+    let mut other = bench.postgres.as_ref().unwrap().client();
+    other
+        .execute(
+            "INSERT INTO loose_files (id, taskset, since_ms) VALUES ('file', $1, $2)",
+            &[&key, &rrr::time::unix_ms()],
+        )
+        .unwrap();
+    std::fs::write(bench.log_dir().join("file.json"), "{}").unwrap();
+    let mut begun = other.transaction().unwrap();
+    begun
+        .execute(
+            "INSERT INTO tasksets (id, key, finished_ms) VALUES (1, $1, 0)",
+            &[&key],
+        )
+        .unwrap();
+    let db = format!("{}&options=-c%20lock_timeout%3D100ms", bench.url());
+    let persister = bench.persister().args(["--attempts", "1", "--db", &db]);
+    let persister = persister.spawn();
+    // The pause after the second time.
+    persister.wait_for_stderr(PATIENCE, |line| {
+        line.contains("another persister is at work") && line.contains("again in 400ms")
+    });
+    assert_eq!(bench.server.list("rrrspec:persister_queue"), [&*key]);
+    assert!(bench.server.list("rrrspec:persister_queue:dead").is_empty());
+    assert!(folder.path("file").exists(), "{:?}", bench.files());
+    begun.rollback().unwrap();
+    eventually(PATIENCE, "the record is durable", || {
+        let queue = bench.server.list("rrrspec:persister_queue");
+        queue.is_empty().then_some(())
+    });
+    assert_eq!(bench.load(&key), Some((before, None)));
+    persister.term();
+    persister.wait(PATIENCE).expect_code(0);
 }
 
 #[test]

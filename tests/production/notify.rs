@@ -126,3 +126,43 @@ fn the_watchdog_is_not_fed_while_redis_does_not_do_its_work_and_fed_again_when_i
         role.wait(PATIENCE).expect_code(0);
     }
 }
+
+/// Redis answers, but slowly: to read the record alone takes longer than many feedings, as that of a
+/// huge one does. A feeding comes once a second at most, so a save without any is told apart.
+#[test]
+fn the_watchdog_is_fed_between_the_pieces_of_a_record_that_takes_long_to_save() {
+    let (server, manager) = (Server::new(), Manager::new());
+    let taskset = hand::taskset(&server, "t", &["a.sh"])
+        .set("status", "failed")
+        .set("finished_at", &rrr::time::now());
+    // Each slave is a piece, and a round trip.
+    for number in 0..100 {
+        taskset.join_slave(&format!("rrrspec:worker:w:slave:{number}"), false);
+    }
+    let proxy = Proxy::start(&server);
+    proxy.delay(std::time::Duration::from_millis(200));
+    let tool = manager.role(&proxy, "rrr-persist");
+    let role = tool.arg("--log-dir").arg(server.folder()).spawn();
+    manager.wait_for("READY=1");
+    server.push("rrrspec:persister_queue", &taskset.key);
+    let pieces = || {
+        let commands = proxy.transcript();
+        let read = |seen: &&proxy::Seen| {
+            let key = seen.args.first().map_or("", String::as_str);
+            seen.name == "HGETALL" && key.contains(":slave:")
+        };
+        commands.iter().filter(read).count()
+    };
+    eventually(PATIENCE, "the save is under way", || {
+        (pieces() > 0).then_some(())
+    });
+    manager.heard();
+    for _ in 0..3 {
+        manager.wait_for("WATCHDOG=1");
+    }
+    assert!(pieces() < 100, "the record was read before the third time");
+    proxy.delay(std::time::Duration::ZERO);
+    role.term();
+    role.wait(PATIENCE).expect_code(0);
+    assert!(server.list("rrrspec:persister_queue").is_empty());
+}

@@ -126,6 +126,14 @@ impl Persister {
                 stop::sleep(AGAIN);
                 Ok(Attempt::Later)
             }
+            Err(error) if db::is_busy(&error) => {
+                // Another one is at it. What it has written is no left-over: to clear it away would
+                // take its record from it, and it ours the next time.
+                queue::rotate(&mut self.store, &queue, message)?;
+                Ok(Attempt::Failed(
+                    error.context("another persister is at work"),
+                ))
+            }
             Err(error) => {
                 let error = self.recover(taskset, error)?;
                 if let Some(count) = self.is_hopeless(taskset, &error, bound)? {
