@@ -32,6 +32,7 @@ pub mod help;
 pub mod history;
 pub mod key;
 pub mod log_store;
+pub mod name;
 pub mod notify;
 pub mod out;
 pub mod pages;

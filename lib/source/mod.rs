@@ -6,7 +6,7 @@ mod nextest;
 pub mod outline;
 pub mod split;
 
-use crate::{cli, key};
+use crate::{cli, name};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -86,7 +86,7 @@ impl Question<'_> {
         }
         if let Some((task, wrong)) = tasks
             .iter()
-            .find_map(|task| Some((task, key::spec_file_error(task)?)))
+            .find_map(|task| Some((task, name::spec_file_error(task)?)))
         {
             return Err(
                 cli::usage(format!("the task '{}': {wrong}", task.escape_debug()))

@@ -1,7 +1,7 @@
 //! Slow files, split: the example groups of a file become tasks of their own, where its tool can list
 //! them. RSpec takes a list of ids (`a_spec.rb[1:1,1:2]`), pytest a node id (`test_a.py::TestA`).
 
-use crate::key;
+use crate::name;
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 
@@ -124,7 +124,7 @@ impl Outline {
         if pieces.len() < 2 {
             return Err("it has one example, or none".into());
         }
-        match pieces.iter().find_map(|piece| key::spec_file_error(piece)) {
+        match pieces.iter().find_map(|piece| name::spec_file_error(piece)) {
             Some(wrong) => Err(format!("the name of a part cannot be a task: {wrong}")),
             None => Ok(pieces),
         }
@@ -214,7 +214,7 @@ mod tests {
         assert!(
             pieces
                 .iter()
-                .all(|piece| key::spec_file_error(piece).is_none())
+                .all(|piece| name::spec_file_error(piece).is_none())
         );
         let inside = |piece: &String| piece["a.rb[".len()..piece.len() - 1].to_owned();
         let all: Vec<String> = pieces.iter().map(inside).collect();

@@ -1,6 +1,7 @@
 //! What somebody who can write to Redis may try: each case alone is refused.
 
-use rrr::key::{TaskKey, TasksetKey, rsync_name_error, spec_file_error};
+use rrr::key::{TaskKey, TasksetKey};
+use rrr::name::{rsync_name_error, spec_file_error};
 use rrr::trust::{self, FIELDS, SIGNATURE, Signer, Trust};
 use std::collections::HashMap;
 

@@ -7,7 +7,8 @@ mod tree;
 pub use suite::{Suite, Task};
 
 use crate::follow::{self, Follow, OnInterrupt};
-use crate::key::{self, TasksetKey};
+use crate::key::TasksetKey;
+use crate::name::rsync_name_error;
 use crate::store::Store;
 use crate::taskset::{self, Record, Request};
 use crate::{cli, db, event, exit, out, schedule, time, trust, view};
@@ -93,7 +94,7 @@ impl Options {
         let user = || std::env::var("USER").ok().filter(|user| !user.is_empty());
         let name = self.rsync_name.clone().or_else(user);
         let name = name.unwrap_or_else(|| "rrr".to_owned());
-        match key::rsync_name_error(&name) {
+        match rsync_name_error(&name) {
             None => Ok(name),
             Some(wrong) => Err(cli::usage(format!(
                 "rsync name '{}': {wrong}",

@@ -5,7 +5,7 @@ use crate::key::TasksetKey;
 use crate::record::{self, Taskset};
 use crate::store::Store;
 use crate::taskset::Request;
-use crate::{cli, db, exit, history, key, task};
+use crate::{cli, db, exit, history, name, task};
 
 /// What `earlier` asked for, and those of its tasks that did not pass. A taskset that has gone from
 /// Redis is looked up in the database at `place`.
@@ -50,7 +50,7 @@ pub fn of(
             (task.spec_file().to_owned(), estimate)
         })
         .collect();
-    let wrong = |(file, _): &Task| Some(format!("'{file}': {}", key::spec_file_error(file)?));
+    let wrong = |(file, _): &Task| Some(format!("'{file}': {}", name::spec_file_error(file)?));
     if let Some(wrong) = tasks.iter().find_map(wrong) {
         return Err(cli::usage(format!("'{earlier}' has the spec file {wrong}")).into());
     }

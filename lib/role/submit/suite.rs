@@ -3,7 +3,7 @@
 use crate::source::{Per, Question, Source, outline, split};
 use crate::store::Store;
 use crate::taskset::{self, Request};
-use crate::{cli, exit, key};
+use crate::{cli, exit, name};
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::io::Read;
@@ -140,7 +140,7 @@ impl Suite {
         }
         let mut seen = HashSet::new();
         for (file, _) in &tasks {
-            if let Some(wrong) = key::spec_file_error(file) {
+            if let Some(wrong) = name::spec_file_error(file) {
                 let shown: String = file.escape_debug().take(200).collect();
                 return Err(cli::usage(format!("spec file '{shown}': {wrong}"))
                     .hint("name files relative to the packaging folder (--packaging-dir)")

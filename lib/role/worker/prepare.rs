@@ -5,7 +5,8 @@ use super::slot::last_line;
 use super::{CannotRun, Worker};
 use crate::adapter::GRACE;
 use crate::child::{End, Exit, Leftovers, Limits, environment};
-use crate::key::{self, TasksetKey};
+use crate::key::TasksetKey;
+use crate::name::rsync_name_error;
 use crate::taskset::Record;
 use crate::{exit, rsync, worker_log};
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ impl Worker {
             return Ok(folder.canonicalize()?);
         }
         let name = record.get("rsync_name").unwrap_or("");
-        if let Some(wrong) = key::rsync_name_error(name) {
+        if let Some(wrong) = rsync_name_error(name) {
             return Err(CannotRun(format!("rsync name '{}': {wrong}", name.escape_debug())).into());
         }
         let base = match &self.options.working_dir {
