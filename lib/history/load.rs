@@ -65,55 +65,47 @@ fn from_rows(db: &mut Database, key: &TasksetKey, row: Row) -> anyhow::Result<Do
     let fields = other(&row[4])?;
     let taskset = Taskset::from_values(&mut row.into_iter().skip(5), fields);
     let mut examples = examples(db, &id)?;
+    let none = Bytes::default;
     let mut trials: HashMap<i64, Vec<Trial>> = HashMap::new();
-    each(db, &id, "trials", "task", Trial::COLUMNS, |row| {
-        let (task, position) = (number(&row[0]), number(&row[1]));
-        let key = text(&row[2]).unwrap_or_default().parse()?;
-        let fields = other(&row[3])?;
-        trials.entry(task).or_default().push(Trial::from_values(
-            &mut row.into_iter().skip(4),
-            fields,
-            key,
-            Bytes::default(),
-            Bytes::default(),
-            examples.remove(&(task, position)),
-        ));
+    each(db, &id, "trials", "task", Trial::COLUMNS, |mut part| {
+        let place = (part.first, part.position);
+        trials
+            .entry(part.first)
+            .or_default()
+            .push(Trial::from_values(
+                &mut part.values,
+                part.other,
+                part.key.parse()?,
+                none(),
+                none(),
+                examples.remove(&place),
+            ));
         Ok(())
     })?;
     let mut tasks = Vec::new();
-    each(db, &id, "tasks", "position", Task::COLUMNS, |row| {
-        let key = text(&row[2]).unwrap_or_default().parse()?;
-        let trials = trials.remove(&number(&row[0])).unwrap_or_default();
-        let fields = other(&row[3])?;
-        let mut values = row.into_iter().skip(4);
-        tasks.push(Task::from_values(&mut values, fields, key, trials));
+    each(db, &id, "tasks", "position", Task::COLUMNS, |mut part| {
+        let trials = trials.remove(&part.position).unwrap_or_default();
+        let key = part.key.parse()?;
+        tasks.push(Task::from_values(&mut part.values, part.other, key, trials));
         Ok(())
     })?;
     let mut slaves = Vec::new();
-    each(db, &id, "slaves", "position", Slave::COLUMNS, |row| {
-        let key = text(&row[2]).unwrap_or_default().parse()?;
-        let fields = other(&row[3])?;
-        let mut values = row.into_iter().skip(4);
+    let columns = Slave::COLUMNS;
+    each(db, &id, "slaves", "position", columns, |mut part| {
+        let key = part.key.parse()?;
         slaves.push(Slave::from_values(
-            &mut values,
-            fields,
+            &mut part.values,
+            part.other,
             key,
-            Bytes::default(),
+            none(),
         ));
         Ok(())
     })?;
     let mut worker_logs = Vec::new();
     let columns = WorkerLog::COLUMNS;
-    each(db, &id, "worker_logs", "position", columns, |row| {
-        let key = text(&row[2]).unwrap_or_default();
-        let fields = other(&row[3])?;
-        let mut values = row.into_iter().skip(4);
-        worker_logs.push(WorkerLog::from_values(
-            &mut values,
-            fields,
-            key,
-            Bytes::default(),
-        ));
+    each(db, &id, "worker_logs", "position", columns, |mut part| {
+        let log = WorkerLog::from_values(&mut part.values, part.other, part.key, none());
+        worker_logs.push(log);
         Ok(())
     })?;
     Ok(Document {
@@ -126,21 +118,41 @@ fn from_rows(db: &mut Database, key: &TasksetKey, row: Row) -> anyhow::Result<Do
     })
 }
 
-/// Shows the rows of one taskset, in order: first number, position, key, other, then `columns`.
+/// A row of one of a taskset's parts.
+struct Part {
+    /// The task of a trial; of all others the position.
+    first: i64,
+    position: i64,
+    key: String,
+    other: Other,
+    /// Those of the table's own columns, in their order.
+    values: std::iter::Skip<std::vec::IntoIter<Value>>,
+}
+
+/// Shows the rows of one taskset, in order of `first` and position.
 fn each(
     db: &mut Database,
     id: &Value,
     table: &str,
     first: &str,
     columns: &[&str],
-    visit: impl FnMut(Row) -> anyhow::Result<()>,
+    mut visit: impl FnMut(Part) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let columns = columns.join(", ");
     let sql = format!(
         "SELECT {first}, position, key, other, {columns} FROM {table}
          WHERE taskset_id = $1 ORDER BY {first}, position"
     );
-    db.query(&sql, std::slice::from_ref(id), visit)
+    let part = |row: Row| {
+        anyhow::Ok(Part {
+            first: number(&row[0]),
+            position: number(&row[1]),
+            key: text(&row[2]).unwrap_or_default(),
+            other: other(&row[3])?,
+            values: row.into_iter().skip(4),
+        })
+    };
+    db.query(&sql, std::slice::from_ref(id), |row| visit(part(row)?))
         .with_context(|| format!("cannot read the table {table}"))
 }
 
