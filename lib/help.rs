@@ -59,12 +59,12 @@ pub fn text(command: &Command, long: bool, width: usize) -> String {
     }));
     lines.extend(columns(&rows, width));
     lines.push(String::new());
-    let rarer = command.get_arguments().any(Arg::is_hide_short_help_set);
-    let more = match (long, rarer) {
-        (false, true) => format!("All flags: {name} --help. Everything: man {page}"),
-        _ => format!(
+    let more = if long {
+        format!(
             "--some-flag is also the variable RRR_SOME_FLAG. -h is short help, -V the version. More: man {page}"
-        ),
+        )
+    } else {
+        format!("More: {name} --help. Everything: man {page}")
     };
     lines.extend(wrap(&more, width));
     lines.join("\n") + "\n"
