@@ -213,6 +213,17 @@ module RrrRunner
 
   # RSpec in this process.
   class Suite
+    # Modules of RSpec that autoload some of their parts, and which to load if not all.
+    PUT_OFF = {
+      'RSpec::Core' => nil,
+      'RSpec::Core::Formatters' => %i[ProgressFormatter DocumentationFormatter ExceptionPresenter FallbackMessageFormatter],
+      'RSpec::Expectations' => nil,
+      'RSpec::Matchers::BuiltIn' => nil,
+      'RSpec::Mocks' => nil,
+      'RSpec::Mocks::Matchers' => nil,
+      'RSpec::Support' => nil
+    }.freeze
+
     def initialize(options)
       require 'rspec/core'
       RSpec::Core::Runner.disable_autorun!
@@ -234,6 +245,21 @@ module RrrRunner
       return unless RSpec.world.wants_to_quit || RSpec.world.non_example_failure
       $stdout.flush
       abort 'the suite cannot be loaded: see above'
+    end
+
+    # Loads what RSpec puts off until the first group, example or failure: each fork would do it again,
+    # and that took five times as long as all else that it does. Nothing is configured or run by it, and
+    # what the suite has chosen instead of RSpec's own parts stays alone.
+    def load_what_is_put_off
+      require 'rspec/expectations' if config.instance_variable_get(:@expectation_frameworks)&.empty?
+      require 'rspec/core/mocking_adapters/rspec' if config.instance_variable_get(:@mock_framework).nil?
+      PUT_OFF.each do |path, names|
+        next unless Object.const_defined?(path)
+        part = Object.const_get(path)
+        (names || part.constants).each { |name| part.const_get(name) if part.autoload?(name) }
+      end
+    rescue LoadError
+      nil # a suite may do without; whoever misses it will say so
     end
 
     # Runs one spec file, an `a_spec.rb[1:2]` or an `a_spec.rb:12`; a hash that tells how it ended.
@@ -348,7 +374,10 @@ module RrrRunner
       abort 'rspec.rb speaks version 1 of the runner protocol' unless hello['versions'].include?(1)
       @suite = Suite.new(@options)
       @suite.preload(@preload)
-      GC.start
+      if @isolation == 'fork'
+        @suite.load_what_is_put_off
+        settle
+      end
       flush
       answer('type' => 'hello', 'version' => 1, 'capabilities' => @isolation == 'fork' ? ['stop'] : [])
       while (line = @orders.wait)
@@ -364,6 +393,14 @@ module RrrRunner
     end
 
     private
+
+    # What is here from now on lives as long as this process: a fork that collects its garbage need not
+    # look at it, and so need not copy it.
+    def settle
+      return Process.warmup if Process.respond_to?(:warmup)
+      # An object is old once it has outlived three collections.
+      4.times { GC.start }
+    end
 
     def answer(line)
       @answers.write("#{JSON.generate(line)}\n")

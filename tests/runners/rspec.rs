@@ -152,6 +152,27 @@ fn forks_share_nothing_and_variables_reach_them() {
     assert_eq!(ran.verdict("2_spec.rb"), "passed 1 0 0");
 }
 
+#[test]
+fn a_fork_loads_nothing_of_rspec_and_what_the_suite_does_without_stays_away() {
+    let house = House::new(1);
+    let text = "before = $LOADED_FEATURES.dup\nRSpec.describe('x') { it('y') { expect([double(a: 1).a]).to include(1).and eq [1]; expect($LOADED_FEATURES - before).to eq [] } }";
+    house.suite.file("a_spec.rb", text);
+    let ran = house.run(FORK, &[]);
+    let trial = ran.trial("a_spec.rb");
+    assert_eq!(ran.verdict("a_spec.rb"), "passed 1 0 0", "{trial:?}");
+
+    std::fs::write(
+        house.suite.path().join("own.rb"),
+        "RSpec.configure { |c| c.mock_with :nothing; c.expect_with Module.new { def sure(it) = it || raise } }",
+    )
+    .unwrap();
+    let text = "RSpec.describe('x') { it('y') { sure(!defined?(RSpec::Mocks) && !defined?(RSpec::Expectations)) } }";
+    house.suite.file("a_spec.rb", text);
+    let ran = house.run("rrr-slave --adapter rspec --preload own.rb", &[]);
+    let trial = ran.trial("a_spec.rb");
+    assert_eq!(ran.verdict("a_spec.rb"), "passed 1 0 0", "{trial:?}");
+}
+
 /// What files do to their process, and what their trial must then be.
 const ABUSES: &[(&str, &str, &str)] = &[
     (
