@@ -2,9 +2,10 @@
 
 usage: python THIS fork|none [--preload FILE]... [-- PYTEST-OPTION...]
 
-pytest, its plugins and the topmost conftest files are loaded once. Then each file (or node id) is a
-pytest session of its own in a fork of this process (fork), so that nothing it does can reach the next
-one; or all files are collected and run in one session here (none).
+pytest, its plugins and the topmost conftest files are loaded once, and one session is begun. Then each
+file (or node id) is collected and run in a fork of this process (fork), so that nothing it does, its
+fixtures of scope session included, can reach the next one; or in this process (none). Hooks at the
+start and the end of the session run once, here.
 """
 
 import gc
@@ -72,15 +73,18 @@ class Lines:
 
 
 class Recorder:
-    """A plugin that tells what happens."""
+    """A plugin that tells what happens.
 
-    def __init__(self, tell):
+    One for all files: to make a plugin known costs a fork more than the test of a small file.
+    """
+
+    def begin(self, tell):
+        """From now on this is told, and nothing is known of another file."""
         self.tell = tell
         self.pid = os.getpid()
         self.reports = []
         self.outside = []
         self.deselected = 0
-        self.exitstatus = None
 
     def say(self, **event):
         # A test that forks and goes on must not speak for its parent.
@@ -96,10 +100,6 @@ class Recorder:
             "file": file,
             "line": None if line is None else line + 1,
         }
-
-    @hookimpl(trylast=True)
-    def pytest_sessionstart(self, session):
-        be_a_worker(session.config)
 
     def pytest_runtest_logstart(self, nodeid, location):
         self.reports = []
@@ -260,10 +260,7 @@ class Suite:
         from _pytest.config import _prepareconfig
 
         self.config = _prepareconfig(options)
-        # Output is captured file by file. One begun here would be shared by all forks.
         self.capture = self.config.pluginmanager.getplugin("capturemanager")
-        if self.capture:
-            self.capture.stop_global_capturing()
         for path in preload:
             name = os.path.splitext(os.path.basename(path))[0]
             spec = importlib.util.spec_from_file_location(name, path)
@@ -275,23 +272,12 @@ class Suite:
     def start_capture(self):
         """As pytest does before it configures itself: begun, and suspended while nothing is tested."""
         if self.capture:
+            self.capture.stop_global_capturing()
             self.capture.start_global_capturing()
             self.capture.suspend_global_capture()
 
-    def alone(self, spec_file, tell):
-        """Runs a file as a session of its own, after which this process is of no more use."""
-        recorder = Recorder(tell)
-        config = self.config
-        config.args = [spec_file]
-        config.option.file_or_dir = [spec_file]
-        config.pluginmanager.register(recorder, "rrr-recorder")
-        self.start_capture()
-        exitstatus = config.hook.pytest_cmdline_main(config=config)
-        config._ensure_unconfigure()
-        return recorder.done(exitstatus)
-
     def begin(self):
-        """Begins the one session of all files."""
+        """Begins the session of all files."""
         from _pytest.main import Session
 
         self.start_capture()
@@ -300,64 +286,127 @@ class Suite:
         self.session.exitstatus = 0
         self.config.hook.pytest_sessionstart(session=self.session)
         be_a_worker(self.config)
+        self.recorder = Recorder()
+        self.config.pluginmanager.register(self.recorder, "rrr-recorder")
+
+    def prepare_to_fork(self):
+        """Leaves as little as can be to what each fork does."""
+        if self.capture:
+            # What one of them does not live to read the next would find in the same file.
+            self.capture.stop_global_capturing()
+        self.plugins = self.config.pluginmanager.get_plugins()
+        # Else each makes a root for tmp_path of its own, which stays locked, and in the way, for days.
+        factory = getattr(self.config, "_tmp_path_factory", None)
+        if factory:
+            factory.getbasetemp()
+
+    def alone(self, spec_file, tell):
+        """Runs a file in a fork of the session, after which this process is of no more use."""
+        config, session = self.config, self.session
+        config.args = [spec_file]
+        config.option.file_or_dir = [spec_file]
+        self.start_capture()
+
+        def run():
+            config.hook.pytest_collection(session=session)
+            config.hook.pytest_runtestloop(session=session)
+            if session.testsfailed:
+                return 1
+            return 0 if session.testscollected else 5
+
+        exitstatus = self.record(run, tell)
+        for name, fields in (
+            ("pytest_sessionfinish", {"session": session, "exitstatus": exitstatus}),
+            ("pytest_unconfigure", {"config": config}),
+        ):
+            # Of conftest files that came with the file: nobody else knows them.
+            config.pluginmanager.subset_hook_caller(name, self.plugins)(**fields)
+        return self.recorder.done(exitstatus)
 
     def among_others(self, spec_file, tell):
-        """Runs a file in the one session."""
-        import pytest
-
-        session, hook = self.session, self.config.hook
-        recorder = Recorder(tell)
+        """Runs a file in the session."""
+        session = self.session
         session.testsfailed = session.testscollected = 0
         session.shouldfail = session.shouldstop = False
-        self.config.pluginmanager.register(recorder, "rrr-recorder")
-        exitstatus = 0
-        try:
+
+        def run():
             session.perform_collect([spec_file])
             if session.testsfailed and not self.config.option.continue_on_collection_errors:
-                exitstatus = 2
-            elif not session.items:
-                exitstatus = 5
-            else:
-                for place, item in enumerate(session.items):
-                    # The session itself as the last next item keeps its fixtures for the next file.
-                    last = place + 1 == len(session.items)
-                    following = session if last else session.items[place + 1]
-                    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-                    if session.shouldfail or session.shouldstop:
-                        break
-        except pytest.UsageError as error:
-            recorder.outside.append(text(error))
-        except (KeyboardInterrupt, pytest.exit.Exception) as error:
-            recorder.outside.append(text(f"the session was ended: {error!r}"))
-        except session.Failed:
-            pass  # by -x: the failure itself was told
-        except Exception:
-            recorder.outside.append(text(traceback.format_exc()))
-        finally:
-            try:
-                # Nothing is left of a file that was broken off.
-                session._setupstate.teardown_exact(session)
-            except BaseException:
-                recorder.outside.append(text(traceback.format_exc()))
-            self.summarize()
-            self.config.pluginmanager.unregister(recorder)
-        return recorder.done(exitstatus)
+                return 2
+            for place, item in enumerate(session.items):
+                # The session itself as the last next item keeps its fixtures for the next file.
+                last = place + 1 == len(session.items)
+                following = session if last else session.items[place + 1]
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                if session.shouldfail or session.shouldstop:
+                    break
+            return 0 if session.items else 5
 
-    def summarize(self):
+        exitstatus = self.record(run, tell, keep=session)
+        if exitstatus in (2, 3):
+            self.start_capture()  # pytest thought that this was the end
+        return self.recorder.done(exitstatus)
+
+    def record(self, run, tell, keep=None):
+        """Has `run` make and record a file's tests; with which status pytest would end.
+
+        Fixtures are torn down, but those of `keep`.
+        """
+        import pytest
+
+        config, session, recorder = self.config, self.session, self.recorder
+        recorder.begin(tell)
+        self.restart_clock()
+        exitstatus = 0
+        try:
+            exitstatus = run()
+        except pytest.UsageError as error:
+            exitstatus = 4
+            recorder.outside.append(text(error))
+        except session.Failed:
+            exitstatus = 1  # by -x: the failure itself was told
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            exitstatus = 2
+            config.hook.pytest_keyboard_interrupt(excinfo=pytest.ExceptionInfo.from_current())
+        except Exception:
+            exitstatus = 3
+            config.notify_exception(pytest.ExceptionInfo.from_current(), config.option)
+        try:
+            # Nothing is left of a file that was broken off.
+            session._setupstate.teardown_exact(keep)
+        except BaseException:
+            recorder.outside.append(text(traceback.format_exc()))
+        self.summarize(exitstatus)
+        return exitstatus
+
+    def restart_clock(self):
+        """What pytest prints as its time is that of one file."""
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        if hasattr(reporter, "_session_start"):
+            reporter._session_start = type(reporter._session_start)()
+        elif reporter is not None:
+            reporter._sessionstarttime = time.time()
+
+    def summarize(self, exitstatus):
         """Prints what pytest prints at its end, file by file."""
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
         if reporter is None:
             return
         if self.capture:
-            self.capture.suspend_global_capture(in_=True)
-        for name in ("summary_errors", "summary_failures", "summary_warnings", "short_test_summary", "summary_stats"):
-            getattr(reporter, name, lambda: None)()
+            self.capture.suspend_global_capture()
+        reporter.write_line("")
+        if exitstatus != 3 and not getattr(reporter, "no_summary", False):
+            self.config.hook.pytest_terminal_summary(
+                terminalreporter=reporter, exitstatus=exitstatus, config=self.config
+            )
+        reporter.pytest_unconfigure()  # what interrupted it
+        reporter.summary_stats()
         reporter.stats.clear()
         reporter._main_color = None
         reporter._numcollected = 0
+        reporter._already_displayed_warnings = None
+        reporter._keyboardinterrupt_memo = None
         getattr(reporter, "_progress_nodeids_reported", set()).clear()
-        if self.capture:
-            self.capture.resume_global_capture()
 
     def end(self):
         """Ends the one session: the last fixtures and hooks. Whether they went well."""
@@ -405,8 +454,9 @@ class Main:
         if 1 not in hello["versions"]:
             sys.exit("pytest.py speaks version 1 of the runner protocol")
         self.suite = Suite(self.options, self.preload)
-        if self.isolation == "none":
-            self.suite.begin()
+        self.suite.begin()
+        if self.isolation == "fork":
+            self.suite.prepare_to_fork()
         gc.collect()
         gc.freeze()
         flush()

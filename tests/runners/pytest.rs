@@ -80,7 +80,7 @@ fn conftest_and_plugins_are_loaded_once_and_sessions_end() {
     std::fs::create_dir(house.suite.path().join("tests")).unwrap();
     std::fs::write(
         house.suite.path().join("tests/conftest.py"),
-        "import pytest\ndef trace(word):\n    with open('trace', 'a') as f: f.write(word + '\\n')\ntrace('load')\ndef pytest_addoption(parser): parser.addoption('--ours', default='no')\n@pytest.fixture(scope='session')\ndef shared(request):\n    trace('up')\n    yield request.config.getoption('--ours')\n    trace('down')\n",
+        "import pytest\ndef trace(word):\n    with open('trace', 'a') as f: f.write(word + '\\n')\ntrace('load')\ndef pytest_sessionstart(): trace('start')\ndef pytest_sessionfinish(): trace('finish')\ndef pytest_addoption(parser): parser.addoption('--ours', default='no')\n@pytest.fixture(scope='session')\ndef shared(request):\n    trace('up')\n    yield request.config.getoption('--ours')\n    trace('down')\n",
     )
     .unwrap();
     for n in 0..3 {
@@ -89,24 +89,61 @@ fn conftest_and_plugins_are_loaded_once_and_sessions_end() {
             "from conftest import trace\ndef test_x(shared):\n    assert shared == 'yes'\n    trace('run')\n",
         );
     }
+    // A conftest.py that only one file has comes with it, and so do its hooks.
+    std::fs::create_dir(house.suite.path().join("tests/sub")).unwrap();
+    std::fs::write(
+        house.suite.path().join("tests/sub/conftest.py"),
+        "def pytest_sessionfinish():\n    with open('trace', 'a') as f: f.write('own\\n')\n",
+    )
+    .unwrap();
+    house.suite.file(
+        "tests/sub/test_3.py",
+        "def test_x(shared):\n    with open('trace', 'a') as f: f.write('run\\n')\n",
+    );
     for (slave, expected) in [
-        (FORK, "load up run down up run down up run down"),
-        (NONE, "load up run run run down"),
+        (
+            FORK,
+            "load start up run down up run down up run down up run down own finish",
+        ),
+        (NONE, "load start up run run run run down own finish"),
     ] {
         let ran = house.run(&format!("{slave} -- --ours yes"), &[]);
         assert_eq!(
             ran.done.receipt()["succeeded"],
-            3,
+            4,
             "{:?}",
             ran.trial("tests/test_0.py")
         );
         let trace = eventually(PATIENCE, "the end of the session", || {
             let lines = house.suite.lines("trace");
-            (lines.last()? == "down").then_some(lines)
+            (lines.last()? == "finish").then_some(lines)
         });
         assert_eq!(trace.join(" "), expected, "{slave}");
         std::fs::remove_file(house.suite.path().join("trace")).unwrap();
     }
+}
+
+#[test]
+fn forks_share_a_root_for_temporary_folders_and_nothing_that_was_printed() {
+    let house = House::new(1);
+    let text = "def test_x(tmp_path):\n    with open('folders', 'a') as f: f.write(f'{tmp_path.parent}\\n')\n    print('of ' + __file__)\n";
+    house
+        .suite
+        .file("test_1.py", &format!("import os\n{text}    os._exit(1)\n"))
+        .file("test_2.py", &format!("{text}    assert 0\n"));
+    let ran = house.run(FORK, &[]);
+    let folders = house.suite.lines("folders");
+    assert!(
+        folders.len() == 2 && folders[0] == folders[1],
+        "{folders:?}"
+    );
+    assert_eq!(ran.verdict("test_1.py"), "error 0 0 0");
+    let trial = ran.trial("test_2.py");
+    let stdout = &trial["stdout"];
+    assert!(
+        stdout.contains("test_2.py") && !stdout.contains("test_1.py"),
+        "{trial:?}"
+    );
 }
 
 #[test]
