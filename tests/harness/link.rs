@@ -183,12 +183,13 @@ impl Link {
     fn kill_client(&self, shared: &Shared) {
         let peer = rustix::net::sockopt::socket_peercred(&self.client);
         let pid = peer.expect("the client of a Unix socket").pid;
+        // Counted first: whoever sees the process dead may ask at once how many were killed.
+        shared.control().killed += 1;
         let _ = kill_process(pid, Signal::KILL);
         eventually(PATIENCE, "a killed client ends", || {
             let rest = (&self.client).read(&mut [0; 4096]);
             matches!(rest, Ok(0) | Err(_)).then_some(())
         });
-        shared.control().killed += 1;
     }
 
     /// Until the server has answered all it was sent; not for ever, as a command may block.
