@@ -2,6 +2,15 @@
 
 use crate::harness::*;
 
+/// Waits until they are known: one that is not is none that might do better.
+fn registered(server: &Server, workers: &[&str]) {
+    for id in workers {
+        eventually(PATIENCE, "a worker registers", || {
+            server.hget(&format!("rrrspec:worker:{id}"), "instance")
+        });
+    }
+}
+
 #[test]
 fn l9_a_taskset_that_one_worker_cannot_set_up_is_run_by_another() {
     let (server, sick, well) = (Server::new(), Suite::new(), Suite::new());
@@ -9,6 +18,7 @@ fn l9_a_taskset_that_one_worker_cannot_set_up_is_run_by_another() {
     well.file("ready", "").file("a.sh", "");
     let _sick = fleet.worker("a-sick", 1, sick.path());
     let _well = fleet.worker("b-well", 1, well.path());
+    registered(&server, &["a-sick", "b-well"]);
     let setup = ["--setup", "test -e ready", "--max-workers", "1"];
     let done = submit_tool(&server, &well, ["a.sh"], &setup, &["sh", "{}"]).run();
     assert_eq!(done.expect_code(0).receipt()["succeeded"], 1);
@@ -19,6 +29,7 @@ fn l9_a_taskset_fails_on_setup_when_no_worker_is_left_that_might_do_better() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let _workers = ["a", "b", "c"].map(|id| fleet.worker(id, 1, suite.path()));
+    registered(&server, &["a", "b", "c"]);
     let setup = ["--setup", "echo started >>setups; false"];
     let done = submit_tool(&server, &suite, ["x"], &setup, &["true"]).run();
     let receipt = done.expect_code(1).receipt();
