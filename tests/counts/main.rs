@@ -72,6 +72,7 @@ fn the_bench_prints_a_valid_line_for_each_row() {
     let done = Tool::program(&server, script)
         .arg("--quick")
         .env("RRR_LOCAL", bin("rrr-local"))
+        .bound(10 * PATIENCE)
         .run()
         .expect_code(0);
     let lines: Vec<serde_json::Value> = done
