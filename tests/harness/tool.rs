@@ -28,7 +28,7 @@ pub fn drain(redis: &(impl Address + ?Sized), role: &str) -> Finished {
 }
 
 /// A program that is to be started. Its environment is the test's, less what would configure us
-/// (`RRR*`, `REDIS_URL`, `NOTIFY_SOCKET`, …), with `RRR_REDIS_URL` set; its stdin is empty.
+/// (`RRR*`, `REDIS_URL`, `NOTIFY_SOCKET`, …) or hide a fault, with `RRR_REDIS_URL` set; its stdin is empty.
 pub struct Tool {
     name: String,
     tag: String,
@@ -163,7 +163,9 @@ fn state_folder(url: &str) -> std::path::PathBuf {
 }
 
 fn configures_us(name: &OsString) -> bool {
-    const OTHERS: [&str; 7] = [
+    const OTHERS: [&str; 8] = [
+        // It would hide what a runner forgets to flush.
+        "PYTHONUNBUFFERED",
         "REDIS_URL",
         "NOTIFY_SOCKET",
         "WATCHDOG_USEC",
