@@ -45,6 +45,8 @@ pub enum Event {
         stopped: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outputs: Option<String>,
     },
     TaskRequeued {
         spec_file: String,

@@ -142,6 +142,7 @@ pub fn finished(slave: &SlaveKey, job: &Job, result: &TrialResult) -> Event {
         failed: Some(result.failed),
         stopped: result.stopped.clone(),
         reason: None,
+        outputs: result.outputs.clone(),
     }
 }
 
@@ -189,6 +190,9 @@ pub fn finish(
         }
         if result.leaked > 0 {
             call.arg("leaked").arg(result.leaked);
+        }
+        if let Some(folder) = &result.outputs {
+            call.arg("outputs").arg(folder);
         }
         if let Some((json, left_out)) = &examples {
             call.arg("examples").arg(json);

@@ -62,6 +62,8 @@ pub struct Result {
     pub examples_cut: u64,
     /// Processes that it left behind, and that were killed.
     pub leaked: u64,
+    /// The folder in which it left what is to be kept.
+    pub outputs: Option<String>,
 }
 
 impl Result {
@@ -81,6 +83,7 @@ impl Result {
             examples: Vec::new(),
             examples_cut: 0,
             leaked: 0,
+            outputs: None,
         }
     }
 

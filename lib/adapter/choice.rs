@@ -32,7 +32,9 @@ pub struct Choice {
     /// Python of the virtual environment, or of the pytest on PATH]
     #[arg(long, value_name = "CMD")]
     interpreter: Option<String>,
-    /// Most private memory of a test process, in MiB; allocations beyond it fail
+    /// Most private MiB of a test process
+    ///
+    /// Allocations beyond it fail.
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
     memory_max: Option<u64>,
     /// Seconds to start a runner, or to build

@@ -148,13 +148,18 @@ impl Exec {
         })
     }
 
-    fn command_for(&self, order: &Order, report: &str) -> Result<Command, String> {
+    fn command_for(
+        &self,
+        order: &Order,
+        variables: Vec<(&str, String)>,
+        report: &str,
+    ) -> Result<Command, String> {
         let mut command = self.program.command(&order.job.spec_file, report)?;
         for name in &self.settings.secrets {
             command.env_remove(name);
         }
         command.envs(self.place.variables());
-        command.envs(Place::variables_of(order));
+        command.envs(variables);
         Ok(command)
     }
 
@@ -243,11 +248,14 @@ impl Adapter for Exec {
             result,
             hard_timeout,
         };
-        let mut command = match self.command_for(order, &place.path.to_string_lossy()) {
+        let command = self.place.begin(order).and_then(|variables| {
+            self.command_for(order, variables, &place.path.to_string_lossy())
+        });
+        let mut command = match command {
             Ok(command) => command,
             Err(why) => return made(trial::Result::error(format!("rrr: {why}\n")), false),
         };
-        let made = match self.supervisor.run(&mut command, &limits, watch) {
+        let mut made = match self.supervisor.run(&mut command, &limits, watch) {
             Ok(outcome) => {
                 let whole = outcome.stdout.dropped == 0;
                 let hard_timeout = outcome.end == End::HardTimeout;
@@ -264,7 +272,7 @@ impl Adapter for Exec {
                 made(trial::Result::error(why), false)
             }
         };
-        self.place.clean();
+        self.place.end(order, &mut made.result);
         made
     }
 }

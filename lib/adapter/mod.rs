@@ -4,6 +4,7 @@ mod cargo_test;
 mod choice;
 mod exec;
 mod nextest;
+mod outputs;
 mod place;
 pub mod pytest;
 mod report;
@@ -16,6 +17,7 @@ pub use cargo_test::CargoTest;
 pub use choice::Choice;
 pub use exec::Exec;
 pub use nextest::Nextest;
+pub use outputs::Outputs;
 pub use place::Place;
 pub use serve::Serve;
 

@@ -2,8 +2,10 @@
 //! variables that tell it where it is.
 
 use super::Order;
+use super::outputs::{self, Shelf};
 use crate::child::Cgroup;
 use crate::folder::Folder;
+use crate::trial;
 use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
 use std::ffi::OsString;
 use std::mem::MaybeUninit;
@@ -18,11 +20,18 @@ pub struct Place {
     run_id: String,
     slot: OsString,
     cgroup: Option<Cgroup>,
+    /// Where a trial may leave what is to be kept.
+    shelf: Option<Shelf>,
 }
 
 impl Place {
-    /// Makes one for a slave of the run `run_id`, whose trials run in `cgroup` if there is one.
-    pub fn new(run_id: &str, cgroup: Option<Cgroup>) -> std::io::Result<Self> {
+    /// Makes one for a slave of the run `run_id`, whose trials run in `cgroup` and leave what is to
+    /// be kept in `shelf`, if there are such.
+    pub fn new(
+        run_id: &str,
+        cgroup: Option<Cgroup>,
+        shelf: Option<Shelf>,
+    ) -> std::io::Result<Self> {
         let folder = Folder::new("slave")?;
         let tmp = folder.path().join("tmp");
         std::fs::create_dir(&tmp)?;
@@ -36,6 +45,7 @@ impl Place {
             run_id: run_id.to_owned(),
             slot: std::env::var_os("SLAVE_NUMBER").unwrap_or_else(|| "0".into()),
             cgroup,
+            shelf,
         })
     }
 
@@ -69,16 +79,30 @@ impl Place {
         ]
     }
 
-    /// The variables of one trial.
-    pub fn variables_of(order: &Order) -> [(&'static str, String); 2] {
-        [
+    /// Gets ready for a trial; the variables that are its own.
+    ///
+    /// Errors: what it leaves could not be kept, and why.
+    pub fn begin(&self, order: &Order) -> Result<Vec<(&'static str, String)>, String> {
+        let mut variables = vec![
             ("RRR_ATTEMPT", order.job.attempt.to_string()),
             ("TEST_TIMEOUT", order.soft.as_secs().to_string()),
-        ]
+        ];
+        if let Some(shelf) = &self.shelf {
+            variables.push((outputs::VARIABLE, shelf.begin(&order.job.trial)?));
+        }
+        Ok(variables)
+    }
+
+    /// Tidies up after a trial, and says in its `result` what is kept of it.
+    pub fn end(&mut self, order: &Order, result: &mut trial::Result) {
+        if let Some(shelf) = &self.shelf {
+            result.outputs = shelf.end(&order.job.trial);
+        }
+        self.clean();
     }
 
     /// Removes what a trial left in TEST_TMPDIR: two system calls when there is nothing.
-    pub fn clean(&mut self) {
+    fn clean(&mut self) {
         let mut buffer = [MaybeUninit::uninit(); 2048];
         if rustix::fs::seek(&self.tmp, SeekFrom::Start(0)).is_err() {
             return;
@@ -111,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_a_trial_left_is_gone_before_the_next() {
-        let mut place = Place::new("run", None).unwrap();
+        let mut place = Place::new("run", None, None).unwrap();
         let tmp = place.path().join("tmp");
         for _ in 0..2 {
             std::fs::create_dir_all(tmp.join("a/b")).unwrap();

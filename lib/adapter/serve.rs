@@ -97,7 +97,12 @@ impl Serve {
     }
 
     /// Has the runner make the trial; how it went is in the result, and whether it can go on.
-    fn try_run(&mut self, order: &Order, watch: &mut dyn Watch) -> (trial::Result, bool) {
+    fn try_run(
+        &mut self,
+        order: &Order,
+        variables: Vec<(&str, String)>,
+        watch: &mut dyn Watch,
+    ) -> (trial::Result, bool) {
         let Some(runner) = &mut self.runner else {
             return (trial::Result::error("rrr: there is no runner\n"), false);
         };
@@ -108,7 +113,7 @@ impl Serve {
             attempt: order.job.attempt,
             soft_timeout_sec: order.soft.as_secs(),
             hard_timeout_sec: order.hard.as_secs(),
-            env: Place::variables_of(order).into(),
+            env: variables.into_iter().collect(),
         })
         .unwrap_or_default();
         let began = Instant::now();
@@ -221,11 +226,14 @@ impl Adapter for Serve {
     }
 
     fn run(&mut self, order: &Order, watch: &mut dyn Watch) -> Made {
-        let (result, can_go_on) = self.try_run(order, watch);
+        let (mut result, can_go_on) = match self.place.begin(order) {
+            Ok(variables) => self.try_run(order, variables, watch),
+            Err(why) => (trial::Result::error(format!("rrr: {why}\n")), true),
+        };
         if !can_go_on {
             self.runner = None;
         }
-        self.place.clean();
+        self.place.end(order, &mut result);
         Made {
             result,
             hard_timeout: false,

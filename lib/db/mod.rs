@@ -171,6 +171,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("001_tasksets.sql"),
     include_str!("002_examples_and_estimates.sql"),
     include_str!("003_leaked.sql"),
+    include_str!("004_outputs.sql"),
 ];
 
 impl Database {

@@ -98,6 +98,8 @@ entity! {
         stopped: String,
         /// How many processes it left behind, if any.
         leaked: i64,
+        /// The folder, on its worker, in which it left what is to be kept.
+        outputs: String,
     }
 }
 

@@ -211,3 +211,58 @@ fn nextest_runs_binaries_and_tests_from_a_build_or_an_archive() {
     );
     assert!(bad["message"].as_str().unwrap().contains("boom"), "{bad}");
 }
+
+/// As the README has it: the tree goes up without what was built, and comes down elsewhere.
+#[test]
+#[ignore = "needs cargo-nextest"]
+fn a_nextest_archive_goes_up_with_the_tree_and_runs_where_nothing_is_built() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let (remote, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let _fleet = Fleet::start(&server);
+    package(&suite);
+    Tool::program(&server, "cargo")
+        .args(["nextest", "archive", "--offline"])
+        .args(["--archive-file", "tests.tar.zst"])
+        .env("CARGO_TARGET_DIR", suite.path().join("target"))
+        .dir(suite.path())
+        .bound(PATIENCE * 10)
+        .run()
+        .expect_code(0);
+    // No build can be found at its old place either.
+    std::fs::rename(suite.path().join("target"), suite.path().join("target.old")).unwrap();
+    std::fs::create_dir(suite.path().join("target")).unwrap();
+    let options = "--archive --delete --exclude=/target --exclude=/target.old";
+    let _worker = Tool::new(&server, "rrr-worker")
+        .args(["--worker-id", "w", "--slaves", "1", "--working-dir"])
+        .arg(work.path())
+        .args(["--rsync-remote-path", &remote.path().display().to_string()])
+        .spawn();
+    let done = Tool::new(&server, "rrr-submit")
+        .args(["--follow", "--max-trials", "1", "--rsync-name", "me"])
+        .args(["--rsync-options", options, "--rsync-remote-path"])
+        .arg(remote.path())
+        .args(["--from", "nextest", "--"])
+        .args(["--archive-file", "tests.tar.zst"])
+        .dir(suite.path())
+        .bound(PATIENCE * 10)
+        .run()
+        .expect_code(1);
+    let receipt = done.receipt();
+    assert_eq!(
+        (&receipt["succeeded"], &receipt["failed"]),
+        (&1.into(), &1.into())
+    );
+    let finished = |file: &str| {
+        let events = done.events().into_iter();
+        let mut mine = events.filter(|event| event["spec_file"] == file);
+        mine.find(|event| event["event"] == "trial_finished")
+            .unwrap()
+    };
+    let counts = |event: &serde_json::Value| {
+        ["passed", "pending", "failed"].map(|name| event[name].as_u64().unwrap())
+    };
+    assert_eq!(counts(&finished("tiny")), [2, 1, 1]);
+    assert_eq!(counts(&finished("tiny::joined")), [2, 0, 0]);
+    let tree = work.path().join("me");
+    assert!(tree.join("tests.tar.zst").exists() && !tree.join("target").exists());
+}

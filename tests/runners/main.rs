@@ -5,6 +5,7 @@ mod harness;
 
 mod abuse;
 mod cargo;
+mod outputs;
 mod projects;
 mod pytest;
 mod reports;

@@ -3,6 +3,7 @@
 mod house;
 
 use super::submit::{self, Suite};
+use crate::adapter::Outputs;
 use crate::child::cgroup;
 use crate::event::Event;
 use crate::folder::{self, Folder};
@@ -29,15 +30,18 @@ pub struct Options {
     timeout: Option<u64>,
     #[command(flatten)]
     view: view::Choice,
+    #[command(flatten)]
+    outputs: Outputs,
     /// Folder of the suite, with its .rrr.toml
     #[arg(long, value_name = "D", default_value = ".")]
     packaging_dir: PathBuf,
 }
 
 /// Runs the tool.
-pub fn run(options: Options) -> anyhow::Result<u8> {
+pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let tasks = options.suite.tasks(&options.packaging_dir, true)?;
     let request = options.suite.request("local")?;
+    options.outputs.settle()?;
     folder::clean_up();
     let folder = Folder::new("local")?;
     let mut house = House::new()?;
@@ -116,6 +120,7 @@ impl Place<'_> {
         let mut worker = self.role("rrr-worker")?;
         worker.arg("--in-place").arg(&options.packaging_dir);
         worker.arg("--worker-type").arg(&options.suite.worker_type);
+        options.outputs.pass_on(&mut worker);
         if let Some(jobs) = options.jobs {
             worker.arg("--slaves").arg(jobs.to_string());
         }

@@ -4,7 +4,7 @@
 
 mod pulse;
 
-use crate::adapter::{self, Adapter, Made, Order, Place};
+use crate::adapter::{self, Adapter, Made, Order, Outputs, Place};
 use crate::child::cgroup::{self, Bounds, Cgroup};
 use crate::child::{self, environment};
 use crate::event::{self, Event};
@@ -39,6 +39,8 @@ pub struct Options {
     #[command(flatten)]
     bounds: Bounds,
     #[command(flatten)]
+    outputs: Outputs,
+    #[command(flatten)]
     adapter: adapter::Choice,
 }
 
@@ -46,12 +48,17 @@ pub struct Options {
 const PATIENCE: u32 = 3;
 
 /// Runs the tool.
-pub fn run(options: Options) -> anyhow::Result<u8> {
+pub fn run(mut options: Options) -> anyhow::Result<u8> {
     // A test runs as the same user: without this it could read our environment (FAULTS S8).
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     child::keep_descriptors_to_ourselves();
-    let place = Place::new(options.taskset.id(), make_cgroup(&options.bounds))
-        .map_err(|error| cli::usage(format!("cannot make a temporary folder: {error}")))?;
+    options.outputs.settle()?;
+    let place = Place::new(
+        options.taskset.id(),
+        make_cgroup(&options.bounds),
+        options.outputs.of(&options.taskset),
+    )
+    .map_err(|error| cli::usage(format!("cannot make a temporary folder: {error}")))?;
     let adapter = options.adapter.adapter(place, environment::secrets())?;
     let mut store = options.redis.connect_quickly()?;
     let taskset = options.taskset.clone();

@@ -127,6 +127,7 @@ impl Worker {
         self.options
             .bounds
             .pass_on(self.cgroups.as_deref(), &mut shell);
+        self.options.outputs.pass_on(&mut shell);
         match signed {
             Some(file) => shell.env(Signed::VARIABLE, file),
             None => shell.env_remove(Signed::VARIABLE),

@@ -8,6 +8,7 @@ mod prepare;
 mod pulse;
 mod slot;
 
+use crate::adapter::Outputs;
 use crate::child::cgroup::{self, Bounds};
 use crate::child::{self, Supervisor, reap};
 use crate::folder::{self, Folder};
@@ -73,6 +74,8 @@ pub struct Options {
     env_allow: Option<Vec<String>>,
     #[command(flatten)]
     bounds: Bounds,
+    #[command(flatten)]
+    outputs: Outputs,
     /// Run only what is signed by a public key in FILE
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     trust: Option<PathBuf>,
@@ -133,6 +136,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
             ))
         })?;
     }
+    options.outputs.settle()?;
     folder::clean_up();
     let folder = Folder::new("worker")
         .map_err(|error| cli::usage(format!("cannot make a temporary folder: {error}")))?;

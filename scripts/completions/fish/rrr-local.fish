@@ -18,6 +18,7 @@ complete -c rrr-local -l output -d 'What to show; auto is live on a terminal, el
 json\t''
 live\t''
 plain\t''"
+complete -c rrr-local -l outputs -d 'Where to keep what tests leave on purpose' -r -F
 complete -c rrr-local -l packaging-dir -d 'Folder of the suite, with its .rrr.toml' -r -F
 complete -c rrr-local -s 0 -l null -d 'Names of --files-from end with NUL'
 complete -c rrr-local -l print-config -d 'Print each setting and its source, and exit'

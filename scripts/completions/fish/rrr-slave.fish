@@ -8,6 +8,7 @@ complete -c rrr-slave -l worker-id -d 'The worker that this slave belongs to [de
 complete -c rrr-slave -l heartbeat -d 'Seconds of silence that mean death' -r
 complete -c rrr-slave -l trial-memory -d 'Most MiB of a trial as a whole, by its cgroup' -r
 complete -c rrr-slave -l trial-pids -d 'Most processes and threads of a trial' -r
+complete -c rrr-slave -l outputs -d 'Where to keep what tests leave on purpose' -r -F
 complete -c rrr-slave -l adapter -d 'How tasks are run' -r -f -a "exec\t'Run CMD once for each task'
 serve\t'Start CMD once; it speaks the runner protocol, see rrr-runner(7)'
 rspec\t'Load RSpec and the suite\'s helpers once'
@@ -20,7 +21,7 @@ complete -c rrr-slave -l preload -d 'Load FILE once, before all spec files [defa
 complete -c rrr-slave -l isolation -d 'Each spec file in a fork, or all in the runner [default: fork]' -r -f -a "fork\t''
 none\t''"
 complete -c rrr-slave -l interpreter -d 'Ruby or Python to use, with its arguments [default: bundle exec ruby if there is a Gemfile; the Python of the virtual environment, or of the pytest on PATH]' -r
-complete -c rrr-slave -l memory-max -d 'Most private memory of a test process, in MiB; allocations beyond it fail' -r
+complete -c rrr-slave -l memory-max -d 'Most private MiB of a test process' -r
 complete -c rrr-slave -l boot-timeout -d 'Seconds to start a runner, or to build' -r
 complete -c rrr-slave -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-slave -s V -l version -d 'Print version'

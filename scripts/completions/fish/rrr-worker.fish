@@ -14,6 +14,7 @@ complete -c rrr-worker -l heartbeat -d 'Seconds of silence that mean death' -r
 complete -c rrr-worker -l env-allow -d 'Variables that tests may see, besides PATH and those of the protocol [default: all but secrets]' -r
 complete -c rrr-worker -l trial-memory -d 'Most MiB of a trial as a whole, by its cgroup' -r
 complete -c rrr-worker -l trial-pids -d 'Most processes and threads of a trial' -r
+complete -c rrr-worker -l outputs -d 'Where to keep what tests leave on purpose' -r -F
 complete -c rrr-worker -l trust -d 'Run only what is signed by a public key in FILE' -r -F
 complete -c rrr-worker -l taskset -d 'Run this taskset without waiting for the dispatcher, then exit' -r
 complete -c rrr-worker -l once -d 'Run one taskset, then exit'

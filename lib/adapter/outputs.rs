@@ -1,0 +1,154 @@
+//! What tests leave on purpose: a folder for each trial, kept when there is something in it.
+
+use crate::cli;
+use crate::key::{TasksetKey, TrialKey};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use uuid::Uuid;
+
+/// Bazel's name for the folder, which tests know.
+pub const VARIABLE: &str = "TEST_UNDECLARED_OUTPUTS_DIR";
+
+/// Where they are kept.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Outputs {
+    /// Where to keep what tests leave on purpose
+    ///
+    /// Each trial finds a folder of its own below DIR in TEST_UNDECLARED_OUTPUTS_DIR. What is in it
+    /// stays, and the trial tells where; an empty one is removed after the trial.
+    #[arg(long = "outputs", value_name = "DIR", hide_short_help = true)]
+    folder: Option<PathBuf>,
+}
+
+impl Outputs {
+    /// Makes the folder if need be; from now on it is the same wherever this process, or one that
+    /// it starts, is.
+    ///
+    /// Errors: nothing can be kept there.
+    pub fn settle(&mut self) -> anyhow::Result<()> {
+        let Some(folder) = &mut self.folder else {
+            return Ok(());
+        };
+        let make = |folder: &Path| -> io::Result<PathBuf> {
+            std::fs::create_dir_all(folder)?;
+            // Whether more can be made in it is known only when it has been.
+            drop(tempfile::tempdir_in(folder)?);
+            let folder = folder.canonicalize()?;
+            // It goes to runners as JSON, and into records.
+            let text = folder.to_str().map(PathBuf::from);
+            text.ok_or_else(|| io::Error::other("its name is not UTF-8"))
+        };
+        *folder = make(folder).map_err(|error| {
+            let folder = folder.display();
+            cli::usage(format!("cannot keep outputs in '{folder}': {error}"))
+                .hint("give --outputs a folder that can be written, with room in it")
+        })?;
+        Ok(())
+    }
+
+    /// Has a process that `command` starts keep them in the same place.
+    pub fn pass_on(&self, command: &mut Command) {
+        const FLAG: &str = "RRR_OUTPUTS";
+        match &self.folder {
+            Some(folder) => command.env(FLAG, folder),
+            None => command.env_remove(FLAG),
+        };
+    }
+
+    /// Where the trials of a taskset leave theirs, if they are kept.
+    pub fn of(&self, taskset: &TasksetKey) -> Option<Shelf> {
+        let folder = self.folder.as_ref()?;
+        let name = name(taskset.id(), taskset.as_str());
+        Some(Shelf(folder.join(name.to_string())))
+    }
+}
+
+/// The name of a folder: the id, or what is made of the key when somebody else chose an id that is
+/// no UUID and might lead elsewhere (FAULTS S5).
+fn name(id: &str, key: &str) -> Uuid {
+    Uuid::parse_str(id).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_URL, key.as_bytes()))
+}
+
+/// The folder of a taskset, made when it is needed; dropped, it goes if nothing was left in it.
+pub struct Shelf(PathBuf);
+
+impl Shelf {
+    /// Makes the folder of a trial.
+    ///
+    /// Errors: it cannot be made; says which and why.
+    pub fn begin(&self, trial: &TrialKey) -> Result<String, String> {
+        let path = self.of(trial);
+        let make = || std::fs::create_dir_all(&path);
+        let made = match make() {
+            // Another slave that ended has just removed that of the taskset.
+            Err(error) if error.kind() == ErrorKind::NotFound => make(),
+            made => made,
+        };
+        match made {
+            Ok(()) => Ok(path.to_string_lossy().into_owned()),
+            Err(error) => {
+                let path = path.display();
+                Err(format!("cannot keep outputs in '{path}': {error}"))
+            }
+        }
+    }
+
+    /// Removes the folder of a trial if it is empty, else tells where it is.
+    pub fn end(&self, trial: &TrialKey) -> Option<String> {
+        let path = self.of(trial);
+        let empty = std::fs::remove_dir(&path).is_ok();
+        let kept = !empty && path.symlink_metadata().is_ok();
+        kept.then(|| path.to_string_lossy().into_owned())
+    }
+
+    fn of(&self, trial: &TrialKey) -> PathBuf {
+        let key = trial.as_str();
+        let (_, id) = key.rsplit_once(':').unwrap_or(("", key));
+        self.0.join(name(id, key).simple().to_string())
+    }
+}
+
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        // Not empty, or needed by others: then it stays.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_left_stays_and_no_id_leads_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let outputs = Outputs {
+            folder: Some(folder.path().join("out")),
+        };
+        for id in ["..", "a/../../b", "17e4b6a8-1f43-4ba0-a7a9-9b2c8b7f9f10"] {
+            let taskset: TasksetKey = format!("rrrspec:taskset:{id}").parse().unwrap();
+            let trial = |id: &str| -> TrialKey {
+                let key = format!("{}:trial:{id}", taskset.task("a.rb"));
+                serde_json::from_value(key.into()).unwrap()
+            };
+            let shelf = outputs.of(&taskset).unwrap();
+            let (empty, full) = (trial("../../x"), trial("a"));
+            shelf.begin(&empty).unwrap();
+            let kept = shelf.begin(&full).unwrap();
+            let path = Path::new(&kept);
+            assert_eq!(path.ancestors().nth(2), Some(&*folder.path().join("out")));
+            std::fs::write(path.join("kept"), "").unwrap();
+            assert_eq!(shelf.end(&empty), None);
+            assert_eq!(shelf.end(&full), Some(kept.clone()));
+            drop(shelf);
+            assert!(path.join("kept").exists());
+            std::fs::remove_dir_all(path).unwrap();
+            drop(outputs.of(&taskset));
+        }
+        let left: Vec<_> = std::fs::read_dir(folder.path().join("out"))
+            .unwrap()
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
