@@ -1,5 +1,5 @@
-//! Tests that harm the process they run in, where it is the runner itself (`--isolation none`), and
-//! runs that are broken off: each file gets its verdict, the files after it run, nothing stays.
+//! Tests that harm the process they run in, be it a fork or the runner itself (`--isolation none`),
+//! and runs that are broken off: each file gets its verdict, the files after it run, nothing stays.
 
 use crate::House;
 use crate::harness::*;
@@ -13,8 +13,13 @@ struct Kind {
     /// Its text, by the code in its second example.
     text: fn(&str) -> String,
     helper: (&'static str, &'static str),
-    /// Name of the file, code, and what stderr of its trial says.
+    /// In a fork: name of the file, code, the verdict, and what stderr of its trial says.
+    fork_abuses: &'static [(&'static str, &'static str, &'static str, &'static str)],
+    /// In the runner: name of the file, code, and what stderr of its trial says.
     abuses: &'static [(&'static str, &'static str, &'static str)],
+    sleeps: &'static str,
+    /// It sleeps, whatever it is told.
+    ignores: &'static str,
     /// It holds the interpreter in one step of C, hears no signal, and lets nobody else run.
     holds: &'static str,
     daemon: &'static str,
@@ -31,6 +36,40 @@ const RSPEC: Kind = Kind {
         "spec/spec_helper.rb",
         "File.write('loads', \"x\\n\", mode: 'a')",
     ),
+    fork_abuses: &[
+        (
+            "1-exit",
+            "exit! 0",
+            "error 1 0 0",
+            "ended early (exit code 0), in example 'x abuses'",
+        ),
+        (
+            "2-segfault",
+            "Process.kill(:SEGV, $$); sleep",
+            "error 1 0 0",
+            "signal 6), in example 'x abuses'",
+        ),
+        ("3-calls-exit", "exit 0", "error 1 0 0", "called exit (0)"),
+        (
+            "4-kill",
+            "Process.kill(:KILL, $$); sleep",
+            "error 1 0 0",
+            "signal 9",
+        ),
+        (
+            "5-memory",
+            "a = []; loop { a << 'x' * 10_000_000 }",
+            "error 1 0 0",
+            "NoMemoryError",
+        ),
+        ("6-forks-on", "fork; 1", "passed 2 0 0", ""),
+        (
+            "7-babbles",
+            "IO.for_fd(4, 'w', autoclose: false).write(\"nonsense\\n\") rescue 1",
+            "passed 2 0 0",
+            "",
+        ),
+    ],
     abuses: &[
         (
             "1-exit",
@@ -53,6 +92,8 @@ const RSPEC: Kind = Kind {
             "the runner talks nonsense: 'nonsense'",
         ),
     ],
+    sleeps: "sleep",
+    ignores: "trap('TERM', 'IGNORE'); sleep",
     holds: "n = Integer('9' * 6_000_000); n * n; n.to_s.size while true",
     daemon: "spawn('setsid sleep 601'); fork { Process.daemon(true, true); sleep 602 }; sleep 0.05",
 };
@@ -63,10 +104,45 @@ const PYTEST: Kind = Kind {
     name: |name| format!("test_{}.py", name.replace('-', "_")),
     text: |code| {
         format!(
-            "import ctypes, os, signal, subprocess, time\ndef test_fine(): pass\ndef test_abuse():\n    {code}\n"
+            "import ctypes, os, signal, subprocess, sys, time\ndef test_fine(): pass\ndef test_abuse():\n    {code}\n"
         )
     },
     helper: ("conftest.py", "open('loads', 'a').write('x\\n')"),
+    fork_abuses: &[
+        (
+            "1-exit",
+            "os._exit(0)",
+            "error 1 0 0",
+            "ended early (exit code 0), in test 'test_1_exit.py::test_abuse'",
+        ),
+        (
+            "2-segfault",
+            "ctypes.string_at(0)",
+            "error 1 0 0",
+            "signal 11), in test 'test_2_segfault.py::test_abuse'",
+        ),
+        (
+            "3-kill",
+            "os.kill(os.getpid(), 9); time.sleep(60)",
+            "error 1 0 0",
+            "signal 9",
+        ),
+        // Python exceptions: ordinary failures.
+        (
+            "4-babbles",
+            "os.write(4, b'nonsense\\n')",
+            "failed 1 0 1",
+            "",
+        ),
+        (
+            "5-memory",
+            "x = [b'x' * 10_000_000 for _ in iter(int, 1)]",
+            "failed 1 0 1",
+            "",
+        ),
+        ("6-sys-exit", "sys.exit(0)", "failed 1 0 1", ""),
+        ("7-forks-on", "os.fork()", "passed 2 0 0", ""),
+    ],
     abuses: &[
         (
             "1-exit",
@@ -89,6 +165,8 @@ const PYTEST: Kind = Kind {
             "the runner talks nonsense: 'nonsense'",
         ),
     ],
+    sleeps: "time.sleep(600)",
+    ignores: "signal.signal(15, signal.SIG_IGN); time.sleep(600)",
     holds: "signal.signal(15, lambda *a: None); pow(3, 10**9)",
     daemon: "subprocess.run(['sh', '-c', 'setsid sleep 601 & sleep 602 &'])",
 };
@@ -117,6 +195,62 @@ impl Kind {
             };
             (!house.worker.family().iter().any(ours)).then_some(())
         });
+    }
+
+    /// In a fork a crash costs the trial alone.
+    fn crashes_of_a_fork_cost_the_trial(&self) {
+        let house = self.house();
+        for (name, code, _, _) in self.fork_abuses {
+            house.suite.file(&(self.name)(name), &(self.text)(code));
+            let good = (self.name)(&format!("{name}-good"));
+            house.suite.file(&good, &(self.text)("1"));
+        }
+        let ran = house.run(&format!("{} --memory-max 400", self.slave), &[]);
+        for (name, _, verdict, says) in self.fork_abuses {
+            let file = (self.name)(name);
+            let trial = ran.trial(&file);
+            assert_eq!(&ran.verdict(&file), verdict, "{name} {trial:?}");
+            assert!(trial["stderr"].contains(says), "{name} {trial:?}");
+            let good = (self.name)(&format!("{name}-good"));
+            assert_eq!(ran.verdict(&good), "passed 2 0 0", "after {name}");
+        }
+        let loads = house.suite.lines("loads").len();
+        assert_eq!(loads, 1, "the runner outlived them all");
+        self.gone(&house);
+    }
+
+    /// In a fork a hang costs the trial alone, whatever it hears, and a daemon nothing but itself.
+    fn hangs_and_daemons_of_a_fork_end_with_its_trial(&self) {
+        let house = self.house();
+        let hangs = [
+            ("1-sleeps", self.sleeps),
+            ("2-ignores", self.ignores),
+            ("3-holds", self.holds),
+        ];
+        let mut list: Vec<String> = hangs
+            .iter()
+            .map(|(name, code)| self.write(&house, name, code))
+            .collect();
+        list.push(self.write(&house, "4-daemon", self.daemon));
+        list.push(self.write(&house, "5-good", "1"));
+        let ran = house.submit(|submit| {
+            submit
+                .args(["--slave", self.slave, "--least-timeout", "2"])
+                .args(["--files-from", "-"])
+                .stdin(list.concat())
+        });
+        for (name, _) in hangs {
+            let trial = ran.trial(&(self.name)(name));
+            assert_eq!(trial["status"], "timeout", "{name} {trial:?}");
+            let told = &trial["stderr"];
+            assert!(told.contains("was stopped, in "), "{name} {trial:?}");
+            assert!(told.contains("abuse"), "{name} {trial:?}");
+        }
+        assert_eq!(ran.verdict(&(self.name)("4-daemon")), "passed 2 0 0");
+        assert_eq!(ran.verdict(&(self.name)("5-good")), "passed 2 0 0");
+        let loads = house.suite.lines("loads").len();
+        assert_eq!(loads, 1, "the runner outlived them all");
+        self.gone(&house);
     }
 
     /// Without isolation a crash costs the trial and the runner, which is started again.
@@ -194,6 +328,26 @@ impl Kind {
         submit.wait(PATIENCE).expect_code(3);
         self.gone(&house);
     }
+}
+
+#[test]
+fn a_spec_that_crashes_its_fork_costs_its_own_file_only() {
+    RSPEC.crashes_of_a_fork_cost_the_trial();
+}
+
+#[test]
+fn a_test_that_crashes_its_fork_costs_its_own_file_only() {
+    PYTEST.crashes_of_a_fork_cost_the_trial();
+}
+
+#[test]
+fn a_spec_that_hangs_its_fork_is_timed_out_and_its_daemons_are_killed() {
+    RSPEC.hangs_and_daemons_of_a_fork_end_with_its_trial();
+}
+
+#[test]
+fn a_test_that_hangs_its_fork_is_timed_out_and_its_daemons_are_killed() {
+    PYTEST.hangs_and_daemons_of_a_fork_end_with_its_trial();
 }
 
 #[test]
