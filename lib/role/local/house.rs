@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 /// How often a role that keeps dying is started again before the run is given up.
 const MOST_RESTARTS: u32 = 20;
 
+/// Time for the roles to end by themselves: more than a worker gives its slaves, which would outlive
+/// a worker that is killed meanwhile.
+const LEAVE_LIMIT: Duration = Duration::from_secs(15);
+
 struct Role {
     name: String,
     command: Command,
@@ -181,7 +185,7 @@ impl Drop for House {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             }
         }
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + LEAVE_LIMIT;
         for role in roles {
             while Instant::now() < deadline && matches!(role.child.try_wait(), Ok(None)) {
                 std::thread::sleep(Duration::from_millis(5));
