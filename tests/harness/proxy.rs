@@ -164,6 +164,13 @@ impl Proxy {
         }
     }
 
+    /// How many connections have lost a reply.
+    pub fn swallowed(&self) -> usize {
+        let control = self.control();
+        let lost = control.links.values().filter(|link| link.has_lost());
+        lost.count()
+    }
+
     /// While on, nothing moves in either direction; what was held goes on when it is switched off:
     /// a network that stalls and heals.
     pub fn freeze(&self, on: bool) {

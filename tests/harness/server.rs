@@ -194,6 +194,16 @@ impl Server {
         self.start();
     }
 
+    /// Ends the life of a heartbeat now: for one whose process is gone, or stands still, so that no
+    /// test need make lives so short that a busy machine ends them.
+    pub fn end_heartbeat(&self, key: &str) {
+        let heartbeat = format!("{key}:heartbeat");
+        // A beat that was sent before its sender stood still may come after the first time.
+        eventually(PATIENCE, "the end of a heartbeat", || {
+            (self.run::<u64>(&["DEL", &heartbeat]) == 0).then_some(())
+        });
+    }
+
     /// Stops its process (SIGSTOP): connections stay open, nothing answers.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
@@ -208,16 +218,27 @@ impl Server {
     #[track_caller]
     pub fn cut_append_only_tail(&self, bytes: u64) {
         assert!(self.lock().is_none(), "stop or kill the server first");
+        let file = File::options().write(true).open(self.append_only_file());
+        let file = file.expect("an append-only file");
+        let length = file.metadata().unwrap().len();
+        file.set_len(length.saturating_sub(bytes)).unwrap();
+    }
+
+    /// How many bytes of append-only file it has written.
+    #[track_caller]
+    pub fn append_only_length(&self) -> u64 {
+        fs::metadata(self.append_only_file()).unwrap().len()
+    }
+
+    #[track_caller]
+    fn append_only_file(&self) -> PathBuf {
         let folder = self.folder().join("appendonlydir");
         let files = fs::read_dir(&folder).expect("a server with append_only()");
-        let newest = files
+        files
             .map(|entry| entry.expect("an entry of appendonlydir").path())
             .filter(|path| path.to_string_lossy().ends_with(".incr.aof"))
             .max_by_key(|path| fs::metadata(path).and_then(|data| data.modified()).ok())
-            .expect("an incremental append-only file");
-        let file = File::options().write(true).open(newest).unwrap();
-        let length = file.metadata().unwrap().len();
-        file.set_len(length.saturating_sub(bytes)).unwrap();
+            .expect("an incremental append-only file")
     }
 
     /// What it has logged, over all its starts.
@@ -348,8 +369,10 @@ fn program() -> &'static str {
     found.expect("redis-server or valkey-server on PATH")
 }
 
-/// A port nobody listens on now.
+/// A port nobody listens on now, below those that the kernel gives to outgoing connections: one of
+/// those could be taken by any connection before the server listens there.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port of 127.0.0.1");
-    listener.local_addr().expect("its address").port()
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut some = std::iter::repeat_with(|| fastrand::u16(10_000..32_000)).take(1000);
+    some.find(free).expect("a free port of 127.0.0.1")
 }
