@@ -71,6 +71,9 @@ fn a_blackhole_applies_commands_and_swallows_replies() {
         .unwrap();
     proxy.blackhole(true);
     assert!(incr(&mut conn).unwrap_err().is_timeout());
+    eventually(PATIENCE, "a reply is swallowed", || {
+        (proxy.swallowed() == 1).then_some(())
+    });
     assert_eq!(server.run::<i64>(&["GET", "n"]), 1);
     proxy.blackhole(false);
     assert!(incr(&mut conn).is_err(), "that connection is closed");

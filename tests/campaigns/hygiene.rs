@@ -21,8 +21,22 @@ fn survivors(mark: &str) -> Vec<String> {
     found
 }
 
+/// Submits these files, each once, to be run in this order. Those of `hasty` time out after a second,
+/// the others after minutes, so that only what hangs is cut short, however slow the machine.
+fn submit_hasty(server: &Server, suite: &Suite, hasty: &[&str], files: &[&str]) -> Finished {
+    // A file without an estimate comes before all others, and then those that take longest.
+    let unknown = hasty.iter().map(|file| format!("{file}\n"));
+    let known = files.iter().zip((100..1000).rev()).map(|(file, seconds)| {
+        format!("{{\"spec_file\":\"{file}\",\"estimate_sec\":{seconds}}}\n")
+    });
+    let args = ["--max-trials", "1", "--unknown-spec-timeout", "1"];
+    let args = [&args[..], &["--files-from", "-"]].concat();
+    let tool = submit_tool(server, suite, [""; 0], &args, &["sh", "{}"]);
+    tool.stdin(unknown.chain(known).collect::<String>()).run()
+}
+
 /// Runs an abuser, and a good file after it; expects the abuser's status, and that nothing stays.
-fn abuse(script: &str, status: &str, args: &[&str]) -> String {
+fn abuse(script: &str, status: &str) -> String {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     let worker = fleet.worker("w", 1, suite.path());
@@ -30,9 +44,10 @@ fn abuse(script: &str, status: &str, args: &[&str]) -> String {
     let marked = format!("export MARK='{mark}'; exec sh -c '. ./body.sh'");
     suite.file("body.sh", script).file("abuser.sh", &marked);
     suite.file("good.sh", "exit 0");
-    let args = [&["--max-trials", "1"], args].concat();
-    let files = ["abuser.sh", "good.sh"];
-    let done = submit_tool(&server, &suite, files, &args, &["sh", "{}"]).run();
+    let done = match status {
+        "timeout" => submit_hasty(&server, &suite, &["abuser.sh"], &["good.sh"]),
+        _ => submit_hasty(&server, &suite, &[], &["abuser.sh", "good.sh"]),
+    };
     let finished = done.events_named("trial_finished");
     let of = |file: &str| finished.iter().find(|event| event["spec_file"] == file);
     assert_eq!(of("abuser.sh").unwrap()["status"], status, "{done:#?}");
@@ -49,15 +64,18 @@ fn i10_orphans_double_forks_and_new_sessions_end_with_their_trial_and_are_told()
     let told = abuse(
         "setsid sleep 1000 & (setsid sh -c 'sleep 1000 & sleep 1000' &) ; (sleep 1000 &) ; sleep 0.2",
         "passed",
-        &[],
     );
     assert!(told.contains("left behind"), "{told}");
 }
 
 #[test]
 fn i10_a_holder_of_stdout_does_not_keep_its_trial_open() {
-    abuse("setsid sleep 1000 & exit 1", "failed", &[]);
+    abuse("setsid sleep 1000 & exit 1", "failed");
 }
+
+/// A script with a reader of what it writes, which has something to say when there is no more.
+const ENDS_WITH_ITS_TEST: &str =
+    "mkfifo pipe; (cat; echo last words) <pipe >&2 & exec 9>pipe; echo more >&9; exit 0";
 
 #[test]
 fn a_leak_is_counted_in_the_record_and_named_in_the_output() {
@@ -65,11 +83,15 @@ fn a_leak_is_counted_in_the_record_and_named_in_the_output() {
     let fleet = Fleet::plan(&server).without_persister().start();
     let _worker = fleet.worker("w", 1, suite.path());
     suite
-        .file("leaks.sh", "setsid sleep 1000 & sleep 1001 & exit 0")
-        .file("tidy.sh", "sleep 0.01 & exit 0")
+        .file(
+            "leaks.sh",
+            "setsid sleep 1000 & a=$!; sleep 1001 & b=$!
+             until [ \"$(cat /proc/$a/comm /proc/$b/comm | tr '\\n' ' ')\" = 'sleep sleep ' ]; do :; done",
+        )
+        .file("tidy.sh", ENDS_WITH_ITS_TEST)
         .file("hangs.sh", "sleep 1002 & sleep 1003");
-    let args = ["--max-trials", "1", "--unknown-spec-timeout", "1"];
-    let done = submit(&server, &suite, &args).wait(PATIENCE).expect_code(1);
+    let done = submit_hasty(&server, &suite, &["hangs.sh"], &["leaks.sh", "tidy.sh"]);
+    let done = done.expect_code(1);
     let key = done.receipt()["taskset"].as_str().unwrap().to_owned();
     let show = |format| {
         let tool = Tool::new(&server, "rrr-show").args([&key, "--format", format]);
@@ -100,14 +122,13 @@ fn a_test_leads_a_session_without_our_terminal() {
     abuse(
         "set -- $(sed 's/.*) //' /proc/$$/stat); [ $4 = $$ ] && [ $5 = 0 ]",
         "passed",
-        &[],
     );
 }
 
 #[test]
 fn what_ends_with_the_test_by_itself_is_waited_for_and_not_taken_for_a_leak() {
-    let told = abuse("(sleep 0.03; echo last words >&2) & exit 0", "passed", &[]);
-    assert_eq!(told, "last words\n");
+    let told = abuse(ENDS_WITH_ITS_TEST, "passed");
+    assert_eq!(told, "more\nlast words\n");
 }
 
 /// A cgroup of the test's own, in which a worker can be started.
@@ -168,7 +189,7 @@ fn a_test_runs_in_a_cgroup_that_goes_with_its_slave_however_that_ends() {
         "cat /proc/self/cgroup >cgroup.$RRR_ATTEMPT; echo $$ >pid.$RRR_ATTEMPT
          until [ -e go ]; do sleep 0.05; done",
     );
-    let worker = delegated.worker(&server, &suite, &["--heartbeat", "3"]);
+    let worker = delegated.worker(&server, &suite, &[]);
     let follower = submit(&server, &suite, &["--max-trials", "9"]);
     let cgroup_of = |attempt: u32| {
         let name = format!("cgroup.{attempt}");
@@ -192,7 +213,10 @@ fn a_test_runs_in_a_cgroup_that_goes_with_its_slave_however_that_ends() {
     slave.signal(Signal::STOP);
     worker.kill();
     slave.signal(Signal::KILL);
-    let worker = delegated.worker(&server, &suite, &["--heartbeat", "3"]);
+    let second =
+        follower.wait_for_event_where("trial_started", PATIENCE, |event| event["attempt"] == 2);
+    server.end_heartbeat(second["slave"].as_str().unwrap());
+    let worker = delegated.worker(&server, &suite, &[]);
     let third = cgroup_of(3);
     assert_eq!(delegated.children(), vec![third], "the second is gone");
     suite.file("go", "");
@@ -260,19 +284,19 @@ fn bounds_that_cannot_be_kept_are_said_once_and_stop_nothing() {
 #[test]
 fn l4_a_test_that_ignores_every_signal_is_killed_at_its_hard_timeout() {
     let script = "trap '' TERM INT HUP QUIT; while :; do sleep 1; done";
-    abuse(script, "timeout", &["--unknown-spec-timeout", "1"]);
+    abuse(script, "timeout");
 }
 
 #[test]
 fn i10_a_test_that_stops_itself_is_ended() {
-    abuse("kill -STOP $$", "timeout", &["--unknown-spec-timeout", "1"]);
+    abuse("kill -STOP $$", "timeout");
 }
 
 #[test]
 fn i10_a_bomb_of_forks_is_gone_after_its_trial() {
     // Bounded by the shell's own limit where that counts, and by its depth where it does not.
     let script = "b() { [ $1 -gt 6 ] && exec sleep 1000; b $(($1+1)) & b $(($1+1)) & wait; }; b 0";
-    abuse(script, "timeout", &["--unknown-spec-timeout", "1"]);
+    abuse(script, "timeout");
 }
 
 #[test]
@@ -280,7 +304,6 @@ fn a_test_that_runs_out_of_memory_is_one_error() {
     abuse(
         "ulimit -v 200000; exec python3 -c 'x = bytearray(1 << 30)'",
         "failed",
-        &[],
     );
 }
 

@@ -148,16 +148,12 @@ fn a_worker_cut_off_for_longer_than_its_heartbeat_is_replaced_and_fenced() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     let proxy = Proxy::start(&server);
-    let beats = ["--heartbeat", "3"];
     let lost = Fleet::plan(&proxy)
         .arbiters(0)
         .dispatchers(0)
         .without_persister()
         .start();
-    let lost = lost
-        .worker_tool("lost", 1, suite.path())
-        .args(beats)
-        .spawn();
+    let lost = lost.worker("lost", 1, suite.path());
     suite.file(
         "a.sh",
         "echo ran >>trace; until [ -e go ]; do sleep 0.05; done",
@@ -165,10 +161,10 @@ fn a_worker_cut_off_for_longer_than_its_heartbeat_is_replaced_and_fenced() {
     let follower = submit(&server, &suite, &[]);
     let first = follower.wait_for_event("trial_started", PATIENCE);
     proxy.freeze(true);
-    let _other = fleet
-        .worker_tool("other", 1, suite.path())
-        .args(beats)
-        .spawn();
+    for silent in ["rrrspec:worker:lost", first["slave"].as_str().unwrap()] {
+        server.end_heartbeat(silent);
+    }
+    let _other = fleet.worker("other", 1, suite.path());
     let second =
         follower.wait_for_event_where("trial_started", PATIENCE, |event| event["attempt"] == 2);
     assert!(second["slave"].as_str().unwrap().contains("worker:other:"));

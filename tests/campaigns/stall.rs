@@ -10,14 +10,6 @@ const STALLS: usize = 12;
 const BEATS: [&str; 2] = ["--heartbeat", "3"];
 const TTL: Duration = Duration::from_secs(3);
 
-/// Waits until a heartbeat has run out.
-fn silent(server: &Server, key: &str) {
-    let heartbeat = format!("{key}:heartbeat");
-    eventually(PATIENCE, "the end of a heartbeat", || {
-        (server.run::<u64>(&["EXISTS", &heartbeat]) == 0).then_some(())
-    });
-}
-
 fn slave_of(worker: &Running) -> family::Member {
     let mut family = worker.family().into_iter();
     family
@@ -29,16 +21,13 @@ fn slave_of(worker: &Running) -> family::Member {
 fn c5_a_slave_that_stalls_longer_than_its_heartbeat_is_fenced() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
-    let stalled = fleet
-        .worker_tool("stalled", 1, suite.path())
-        .args(BEATS)
-        .spawn();
+    let stalled = fleet.worker("stalled", 1, suite.path());
     suite.file("a.sh", "until [ -e go ]; do sleep 0.05; done");
     let follower = submit(&server, &suite, &[]);
     let first = follower.wait_for_event("trial_started", PATIENCE);
     let slave = slave_of(&stalled);
     slave.signal(Signal::STOP);
-    silent(&server, first["slave"].as_str().unwrap());
+    server.end_heartbeat(first["slave"].as_str().unwrap());
     let _other = fleet.worker("other", 1, suite.path());
     follower.wait_for_event_where("trial_started", PATIENCE, |event| event["attempt"] == 2);
     suite.file("go", "");
@@ -62,12 +51,12 @@ fn c5_a_slave_that_stalls_longer_than_its_heartbeat_is_fenced() {
 fn a_worker_that_stalls_longer_than_its_heartbeat_comes_back() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
-    let worker = fleet.worker_tool("w", 1, suite.path()).args(BEATS).spawn();
+    let worker = fleet.worker("w", 1, suite.path());
     suite.file("a.sh", "until [ -e go ]; do sleep 0.05; done");
     let follower = submit(&server, &suite, &[]);
     follower.wait_for_event("trial_started", PATIENCE);
     worker.stop();
-    silent(&server, "rrrspec:worker:w");
+    server.end_heartbeat("rrrspec:worker:w");
     eventually(PATIENCE, "it is off the books", || {
         let books: Vec<String> = server.run(&["SMEMBERS", "rrrspec:worker"]);
         books.is_empty().then_some(())

@@ -1,8 +1,6 @@
 //! Races whose loser must change nothing.
 
 use crate::harness::*;
-use std::time::{Duration, Instant};
-
 #[test]
 fn c1_a_cancelled_taskset_stays_cancelled_and_its_tests_end() {
     let (server, suite) = (Server::new(), Suite::new());
@@ -247,7 +245,7 @@ fn c12_nothing_depends_on_clocks_that_agree() {
         let tool = Tool::new(&server, name).env("RRR_CLOCK_AHEAD", ahead);
         match name {
             "rrr-worker" => tool
-                .args(["--worker-id", id, "--slaves", "1", "--heartbeat", "3"])
+                .args(["--worker-id", id, "--slaves", "1"])
                 .arg("--in-place")
                 .arg(suite.path())
                 .spawn(),
@@ -268,17 +266,24 @@ fn c12_nothing_depends_on_clocks_that_agree() {
         .file("first.sh", "until [ -e go ]; do sleep 0.02; done")
         .file("second.sh", "until [ -e go ]; do sleep 0.02; done");
     let follower = submit(&server, &suite, &["--max-trials", "3"]);
-    // Each worker has a trial, and lives on for longer than a heartbeat.
+    // Each worker has a trial, and goes on to send its heartbeats, and its slave's.
     for id in ["ahead", "right"] {
-        let slave = format!("rrrspec:worker:{id}:");
-        follower.wait_for_event_where("trial_started", PATIENCE, |event| {
+        let worker = format!("rrrspec:worker:{id}");
+        let slave = format!("{worker}:");
+        let started = follower.wait_for_event_where("trial_started", PATIENCE, |event| {
             event["slave"].as_str().unwrap().starts_with(&slave)
         });
+        for alive in [&worker, started["slave"].as_str().unwrap()] {
+            let heartbeat = format!("{alive}:heartbeat");
+            let life = || server.run::<i64>(&["PTTL", &heartbeat]);
+            let mut last = life();
+            eventually(PATIENCE, "one more heartbeat", || {
+                let before = std::mem::replace(&mut last, life());
+                assert!(last > 0, "{alive} is silent");
+                (last > before).then_some(())
+            });
+        }
     }
-    let lived = Instant::now() + Duration::from_secs(4);
-    eventually(PATIENCE, "more than a heartbeat's life", || {
-        (Instant::now() > lived).then_some(())
-    });
     suite.file("go", "");
     let done = follower.wait(PATIENCE).expect_code(1);
     let receipt = done.receipt();

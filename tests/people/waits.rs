@@ -27,9 +27,10 @@ fn waiting_ends_with_the_verdict() {
                 .run()
                 .expect_code(code)
         };
-        for done in [wait(), wait()] {
-            assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("", ""));
-        }
+        // The first may have to say what it waits for, on a slow machine.
+        assert_eq!(wait().stdout, "");
+        let again = wait();
+        assert_eq!((again.stdout.as_str(), again.stderr.as_str()), ("", ""));
     }
 }
 

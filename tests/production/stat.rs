@@ -64,6 +64,12 @@ fn ran(server: &Server, suite: &Suite) -> Fleet {
     });
     worker.term();
     worker.wait(PATIENCE);
+    eventually(PATIENCE, "the last message is handled", || {
+        server
+            .list("rrrspec:arbiter_queue")
+            .is_empty()
+            .then_some(())
+    });
     fleet
 }
 
@@ -158,7 +164,12 @@ fn a_look_in_mid_run_sees_what_is_there() {
     assert_eq!(seen["tasksets"]["running"], 1);
     let workers = json!({"default": {"idle": 0, "busy": 1, "benched": 0, "slaves": 2}});
     assert_eq!(seen["workers"], workers);
-    assert_eq!(troubles(&server, &[]), [""; 0]);
+    // So far nobody has needed the arbiter and the persister: they may have just been started.
+    eventually(PATIENCE, "all roles are there", || {
+        let lacking = troubles(&server, &[]);
+        assert!(lacking.iter().all(|check| check == "roles"), "{lacking:?}");
+        lacking.is_empty().then_some(())
+    });
     suite.file("go", "");
     run.wait(PATIENCE).expect_code(0);
 }

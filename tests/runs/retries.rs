@@ -2,28 +2,48 @@
 
 use crate::harness::*;
 
-/// The slaves that made the trials of a task, in order.
-fn slaves_of(done: &Finished, spec_file: &str) -> Vec<String> {
-    let mut started = done.events_named("trial_started");
-    started.retain(|event| event["spec_file"] == spec_file);
-    let slave = |event: &serde_json::Value| event["slave"].as_str().unwrap().to_owned();
-    started.iter().map(slave).collect()
-}
+use rrr::slave::{self, Next};
 
 #[test]
 fn a_retry_goes_to_a_slave_that_has_not_tried_the_task() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a"]).running();
+    let mut store = rrr::cli::Redis::at(server.url()).connect().unwrap();
+    let key = taskset.key.parse().unwrap();
+    let [first, second] = ["1", "2"].map(|n| {
+        let slave: rrr::key::SlaveKey = format!("rrrspec:worker:w:slave:{n}").parse().unwrap();
+        let beat = rrr::heartbeat::Heartbeat::default();
+        slave::join(&mut store, &key, &slave, &beat).unwrap();
+        slave
+    });
+    // One slave fails the task, and asks for it again before the other does.
+    let mut reserve = |slave, spare| slave::reserve(&mut store, &key, slave, spare, false).unwrap();
+    let Next::Run(job) = reserve(&first, true) else {
+        panic!("the only task is free")
+    };
+    server.hset(job.trial.as_str(), "status", "failed");
+    server.tell_arbiter(format!("trial\t{}", job.trial));
+    drain(&server, "rrr-arbiter");
+    assert_eq!(taskset.list("task_queue"), ["a"]);
+    let left = reserve(&first, true);
+    assert!(matches!(left, Next::Skip), "{left:?}");
+    let taken = reserve(&second, true);
+    assert!(
+        matches!(&taken, Next::Run(job) if job.attempt == 2),
+        "{taken:?}"
+    );
+}
+
+#[test]
+fn a_retry_goes_to_the_same_slave_when_nobody_else_takes_it() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
-    let _worker = fleet.worker("w", 2, suite.path());
-    // Each waits for the other, so that both slaves are there when one fails.
-    let meet =
-        |other: &str| format!("touch $0.here; until [ -e {other}.here ]; do sleep 0.02; done");
-    suite.file("fails.sh", &format!("{}; exit 1", meet("passes.sh")));
-    suite.file("passes.sh", &meet("fails.sh"));
+    let _worker = fleet.worker("w", 1, suite.path());
+    suite.file("fails.sh", "exit 1");
     let done = submit(&server, &suite, &["--max-trials", "2"]).wait(PATIENCE);
-    let slaves = slaves_of(&done.expect_code(1), "fails.sh");
-    assert_eq!(slaves.len(), 2);
-    assert_ne!(slaves[0], slaves[1]);
+    let started = done.expect_code(1).events_named("trial_started");
+    assert_eq!(started.len(), 2);
+    assert_eq!(started[0]["slave"], started[1]["slave"]);
 }
 
 #[test]
@@ -58,7 +78,7 @@ fn c8_an_idle_slave_gets_a_copy_of_a_slow_task_and_the_first_verdict_stops_the_o
     // The first trial hangs, the second passes at once.
     suite.file(
         "slow.sh",
-        "mkdir first || exit 0; echo $$ >pid; exec sleep 1000",
+        "echo $$ >pid.$$; ln pid.$$ pid || exit 0; exec sleep 1000",
     );
     let done = submit(&server, &suite, &[]).wait(PATIENCE).expect_code(0);
     assert_eq!(done.events_named("task_speculated").len(), 1);
@@ -99,10 +119,9 @@ fn a_test_that_ignores_term_is_killed_after_the_grace_when_its_taskset_is_cancel
     );
     let submitter = submit(&server, &suite, &[]);
     let test = eventually(PATIENCE, "the test", || suite.lines("pid").pop());
-    let key = submitter.events()[0]["taskset"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    // The test may have begun before the submitter has told us of it.
+    let submitted = submitter.wait_for_event("taskset_submitted", PATIENCE);
+    let key = submitted["taskset"].as_str().unwrap().to_owned();
     let cancel = Tool::new(&server, "rrr-cancel").arg(&key).run();
     cancel.expect_code(0);
     submitter.wait(PATIENCE).expect_code(3);
