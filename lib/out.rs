@@ -5,11 +5,23 @@ use anyhow::Context;
 use serde_json::{Map, Value};
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, OnceLock};
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
 static TROUBLE: OnceLock<String> = OnceLock::new();
+
+/// Whether stdout is /dev/null: then a line need not be made at all.
+pub fn is_void() -> bool {
+    static VOID: LazyLock<bool> = LazyLock::new(|| {
+        let stdout = rustix::fs::fstat(rustix::stdio::stdout());
+        let void = rustix::fs::stat("/dev/null");
+        stdout.is_ok_and(|one| {
+            void.is_ok_and(|other| one.st_rdev == other.st_rdev && other.st_rdev != 0)
+        })
+    });
+    *VOID
+}
 
 /// Writes one line at once, so that lines of several processes do not mix.
 pub fn line(text: &str) {

@@ -4,7 +4,7 @@
 //! effect and pops it. A crash between loses nothing, two consumers cannot count twice, and one
 //! that merely BLPOPs can share the queue.
 
-use crate::key::{self, TaskKey, TasksetKey, TrialKey};
+use crate::key::{self, TasksetKey, TrialKey};
 use crate::lua;
 use crate::store::{Store, script::Script};
 use crate::{say, stop};
@@ -16,7 +16,7 @@ pub enum Message {
     CancelAll,
     Check(TasksetKey),
     Fail(TasksetKey),
-    Trial(TrialKey, TaskKey, TasksetKey),
+    Trial(TrialKey),
 }
 
 impl Message {
@@ -30,12 +30,10 @@ impl Message {
             "cancel" => Ok(Self::Cancel(taskset()?)),
             "check" => Ok(Self::Check(taskset()?)),
             "fail" => Ok(Self::Fail(taskset()?)),
-            "trial" => {
-                let trial: TrialKey = key.parse().map_err(|e: key::BadKey| e.to_string())?;
-                let task = trial.task();
-                let taskset = task.taskset();
-                Ok(Self::Trial(trial, task, taskset))
-            }
+            "trial" => Ok(Self::Trial(
+                key.parse()
+                    .map_err(|error: key::BadKey| error.to_string())?,
+            )),
             _ => Err("it is none of cancel, check, fail, trial".to_owned()),
         }
     }

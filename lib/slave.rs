@@ -8,7 +8,7 @@ use crate::heartbeat::Heartbeat;
 use crate::key::{self, SlaveKey, TasksetKey, TrialKey};
 use crate::store::{Store, rows, script::Answer, script::Script};
 use crate::trial::Result as TrialResult;
-use crate::{example, lua, time};
+use crate::{example, lua, time, trial};
 
 /// How a slave ended; none at all means that it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ pub fn reserve(
     patient: bool,
     announce: bool,
 ) -> anyhow::Result<Next> {
-    let trial_id = uuid::Uuid::new_v4().simple().to_string();
+    let trial_id = trial::fresh_id();
     let answer: Answer = store.call(|c, _| {
         RESERVE
             .key(taskset)
@@ -158,7 +158,7 @@ pub fn finish(
     more: bool,
 ) -> anyhow::Result<(bool, Next)> {
     let trial_id = if more {
-        uuid::Uuid::new_v4().simple().to_string()
+        trial::fresh_id()
     } else {
         String::new()
     };
@@ -172,13 +172,12 @@ pub fn finish(
             .arg(time::now())
             .arg(result.status.as_str())
             .arg(result.duration_ms)
-            .arg(told);
-        call.arg("stdout").arg(result.stdout.as_slice());
-        call.arg("stderr").arg(result.stderr.as_slice());
-        call.arg("passed").arg(result.passed);
-        call.arg("pending").arg(result.pending);
-        call.arg("failed").arg(result.failed);
-        call.arg("duration_ms").arg(result.duration_ms);
+            .arg(told)
+            .arg(result.stdout.as_slice())
+            .arg(result.stderr.as_slice())
+            .arg(result.passed)
+            .arg(result.pending)
+            .arg(result.failed);
         if let Some(code) = result.exit_code {
             call.arg("exit_code").arg(code);
         }

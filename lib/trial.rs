@@ -42,6 +42,13 @@ impl Status {
     }
 }
 
+/// The `$TRIAL_ID` of a new trial. It need only be new among the trials of one task, and stands in
+/// Redis many times.
+pub fn fresh_id() -> String {
+    let (_, random) = uuid::Uuid::new_v4().as_u64_pair();
+    format!("{random:016x}")
+}
+
 /// What a slave has to say of a trial it made.
 #[derive(Clone, Debug)]
 pub struct Result {

@@ -5,7 +5,7 @@
 -- shared: event reserve
 -- KEYS 1 taskset, 2 slave, 3 arbiter_queue, 4 trial
 -- ARGV 1 next trial id ('' to take none), 2 now, 3 trial status, 4 duration_ms, 5 its trial_finished
---      event as JSON, 6… field, value of the trial hash
+--      event as JSON, 6 stdout, 7 stderr, 8 passed, 9 pending, 10 failed, 11… more of the trial hash: field, value
 -- returns first 'recorded' | 'late' | 'gone', then as reserve, or 'over'/'fenced'
 local taskset, slave, trial = KEYS[1], KEYS[2], KEYS[4]
 local f = redis.call('HMGET', trial, 'status', 'task', 'duration_ms')
@@ -26,7 +26,9 @@ elseif is_set(f[1]) then
 end
 local events = {}
 if outcome == 'recorded' and not repeated then
-  redis.call('HSET', trial, 'status', ARGV[3], 'finished_at', ARGV[2], unpack(ARGV, 6))
+  redis.call('HSET', trial, 'status', ARGV[3], 'finished_at', ARGV[2], 'duration_ms', ARGV[4],
+    'stdout', ARGV[6], 'stderr', ARGV[7],
+    'passed', ARGV[8], 'pending', ARGV[9], 'failed', ARGV[10], unpack(ARGV, 11))
   if detail == '' then
     redis.call('RPUSH', KEYS[3], 'trial\t' .. trial)
     events[1] = ARGV[5]

@@ -7,6 +7,8 @@
 -- returns how many were put back, then what was emitted (taskset, JSON, …)
 local taskset = KEYS[1]
 ACTIVE, PERSISTER, NOW = KEYS[2], KEYS[3], ARGV[1]
+-- They come from the last to the first, as each is put at the head of the queue.
+NEAR = TAIL
 local exists, open, status = is_open(taskset)
 if not exists then
   redis.call('LREM', ACTIVE, 0, taskset)
@@ -34,7 +36,7 @@ for i = 2, #ARGV do
   local spec_file = spec_file_of(task, k[2])
   if is_set(k[1]) then
     -- Settled, but left here by a crash of somebody else's arbiter (C2).
-    redis.call('LREM', taskset .. ':tasks_left', 1, task)
+    redis.call('LREM', taskset .. ':tasks_left', NEAR, task)
   elseif spec_file and not (queued and k[3]) then
     if not k[2] then
       redis.call('HSET', task, 'taskset', taskset, 'spec_file', spec_file)

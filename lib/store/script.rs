@@ -49,6 +49,14 @@ impl Answer {
         }
     }
 
+    /// The bytes at `place`.
+    pub fn bytes(&self, place: usize) -> Option<&[u8]> {
+        match self.0.get(place) {
+            Some(Value::BulkString(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// The number at `place`; 0 when there is none.
     pub fn number(&self, place: usize) -> i64 {
         self.text(place).parse().unwrap_or(0)

@@ -9,7 +9,7 @@ mod verdict;
 
 pub use stage::{activate, lock_rsync_name, stage, unlock_rsync_name};
 pub use verdict::{
-    FAIL_AFTER_WORKERS, Finished, assign, close, judge, recover, request_cancel, request_fail,
+    FAIL_AFTER_WORKERS, Judged, assign, close, judge, recover, request_cancel, request_fail,
     speculate,
 };
 
@@ -192,18 +192,23 @@ pub struct Progress {
     pub queued: usize,
     /// Tasks without a final status.
     pub left: usize,
+    /// Messages that wait for the arbiter, of whatever taskset.
+    pub unjudged: usize,
     pub least_timeout_sec: f64,
 }
 
 impl Progress {
     /// Loads it: one round trip.
     pub fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Self> {
-        let (queued, left, least): (usize, usize, Option<String>) = store.call(|c, _| {
+        type Facts = (usize, usize, usize, Option<String>);
+        let (queued, left, unjudged, least): Facts = store.call(|c, _| {
             redis::pipe()
                 .cmd("LLEN")
                 .arg(taskset.task_queue())
                 .cmd("LLEN")
                 .arg(taskset.tasks_left())
+                .cmd("LLEN")
+                .arg(key::arbiter_queue())
                 .cmd("HGET")
                 .arg(taskset)
                 .arg("least_timeout_sec")
@@ -212,6 +217,7 @@ impl Progress {
         Ok(Self {
             queued,
             left,
+            unjudged,
             least_timeout_sec: least.and_then(|text| text.parse().ok()).unwrap_or(30.0),
         })
     }

@@ -1,7 +1,7 @@
 //! The transitions of an active taskset: given to workers, its trials judged, ended.
 
 use super::Status;
-use crate::key::{self, TaskKey, TasksetKey, TrialKey, WorkerKey};
+use crate::key::{self, TaskKey, TasksetKey, WorkerKey};
 use crate::store::{Store, script::Answer, script::Script};
 use crate::{lua, time};
 
@@ -46,27 +46,31 @@ pub fn close(
 
 static JUDGE: Script = lua!("judge", "event", "close", "judge");
 
-/// A trial to be judged, with the message that announced it.
-pub type Finished = (Vec<u8>, TrialKey, TaskKey, TasksetKey);
+/// What came of a look at the arbiter's queue.
+pub struct Judged {
+    /// How many trials were judged; their messages are gone from the queue.
+    pub taken: usize,
+    /// The message of another kind at the head of the queue now, if one was seen.
+    pub other: Option<Vec<u8>>,
+}
 
-/// Judges the trials that stand at the head of the arbiter's queue; returns how many were taken.
-pub fn judge(store: &mut Store, trials: &[Finished]) -> anyhow::Result<usize> {
+/// Judges the trials at the head of the arbiter's queue, at most `most`.
+pub fn judge(store: &mut Store, most: usize) -> anyhow::Result<Judged> {
     let answer: Answer = store.call(|c, _| {
-        let mut call = JUDGE.key(key::arbiter_queue());
-        call.key(key::active_taskset())
+        JUDGE
+            .key(key::arbiter_queue())
+            .key(key::active_taskset())
             .key(key::persister_queue())
             .key(key::dead(&key::arbiter_queue()))
-            .arg(time::now());
-        for (message, trial, task, taskset) in trials {
-            call.arg(message.as_slice())
-                .arg(taskset)
-                .arg(task)
-                .arg(trial);
-        }
-        call.invoke(c)
+            .arg(time::now())
+            .arg(most)
+            .invoke(c)
     })?;
-    answer.print_events(1);
-    Ok(answer.number(0) as usize)
+    answer.print_events(2);
+    Ok(Judged {
+        taken: answer.number(0) as usize,
+        other: answer.bytes(1).map(<[u8]>::to_vec),
+    })
 }
 
 static RECOVER: Script = lua!("recover", "event", "close", "reap", "judge");

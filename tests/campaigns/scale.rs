@@ -33,10 +33,7 @@ for line in orders:
 
 #[test]
 fn a_large_suite_ends_with_exact_counts() {
-    let tasks = match std::env::var("RRR_SCALE_TASKS") {
-        Ok(text) => text.parse().expect("a number of tasks"),
-        Err(_) => 3000,
-    };
+    let tasks = setting("RRR_SCALE_TASKS", 3000);
     let (server, suite) = (Server::new(), Suite::new());
     suite.file("runner.py", RUNNER);
     let fleet = Fleet::start(&server);
@@ -65,6 +62,90 @@ fn a_large_suite_ends_with_exact_counts() {
     worker.term();
     worker.wait(PATIENCE).expect_code(0);
     let fsck = Tool::new(&server, "rrr-fsck").bound(LONG).run();
+    assert_eq!(fsck.stdout, "", "{fsck:?}");
+}
+
+/// A number from the environment, for `scripts/scale`.
+fn setting(name: &str, default: usize) -> usize {
+    match std::env::var(name) {
+        Ok(text) => text.parse().expect("a number"),
+        Err(_) => default,
+    }
+}
+
+/// The bytes that Redis has in use.
+fn memory(server: &Server) -> u64 {
+    let info: String = server.run(&["INFO", "memory"]);
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("used_memory:"));
+    line.expect("used_memory").trim().parse().expect("bytes")
+}
+
+#[test]
+fn many_slaves_lose_a_tenth_of_the_tasks_at_once_and_end_with_exact_counts() {
+    let tasks = setting("RRR_SCALE_TASKS", 3000);
+    let slaves = setting("RRR_SCALE_SLAVES", 100);
+    let lost = tasks / 10;
+    let server = Server::new();
+    let empty = memory(&server);
+    let files: String = (0..tasks).map(|n| format!("t{n:06}.sh\n")).collect();
+    let submit = Tool::new(&server, "rrr-submit").args(["--no-rsync", "--key-only"]);
+    let submit = submit.args(["--files-from", "-"]).args(["--", "true"]);
+    let key = submit.stdin(files).run().expect_code(0).stdout;
+    let key = key.trim();
+    // As by a worker that has taken it.
+    server.hset(key, "status", "running");
+    let _arbiter = Tool::new(&server, "rrr-arbiter").spawn();
+    let mut conn = server.conn();
+    server.run::<()>(&["CONFIG", "RESETSTAT"]);
+    let crowd = Crowd::start(&server, key, slaves);
+    let began = Instant::now();
+    let before = Counts::take(&mut conn);
+    let queue = format!("{key}:task_queue");
+    let queued = || server.run::<usize>(&["LLEN", &queue]);
+    eventually(LONG, "a tenth of the tasks is left", || {
+        (queued() <= lost + slaves).then_some(())
+    });
+    crowd.hold();
+    eventually(LONG, "all trials are judged", || {
+        let waiting: usize = server.run(&["LLEN", "rrrspec:arbiter_queue"]);
+        (waiting == 0).then_some(())
+    });
+    let worked = began.elapsed();
+    let lost = queued();
+    server.run::<()>(&["DEL", &queue]);
+    let began = Instant::now();
+    eventually(LONG, "all lost tasks are queued again", || {
+        (queued() >= lost).then_some(())
+    });
+    let recovered = began.elapsed();
+    let began = Instant::now();
+    crowd.release();
+    crowd.wait();
+    let seconds = (worked + began.elapsed()).as_secs_f64();
+    assert_eq!(server.hget(key, "status").as_deref(), Some("succeeded"));
+    let count = server.hget(key, "succeeded_count");
+    assert_eq!(count, Some(tasks.to_string()));
+    let counts = Counts::take(&mut conn).since(&before);
+    let calls: u64 = counts.iter().map(|(_, calls)| calls).sum();
+    let [p50, p99, most] = percentiles(&server, "evalsha");
+    let round = |number: f64| (number * 1000.0).round() / 1000.0;
+    let line = serde_json::json!({
+        "campaign": "crowd",
+        "tasks": tasks,
+        "slaves": slaves,
+        "seconds": round(seconds),
+        "lost": lost,
+        "recovered_seconds": round(recovered.as_secs_f64()),
+        "script_p50_us": p50,
+        "script_p99_us": p99,
+        "script_p999_us": most,
+        "calls_a_task": round(calls as f64 / tasks as f64),
+        "bytes_a_task": (memory(&server) - empty) / tasks as u64,
+    });
+    println!("{line}");
+    let fsck = Tool::new(&server, "rrr-fsck").arg(key).bound(LONG).run();
     assert_eq!(fsck.stdout, "", "{fsck:?}");
 }
 

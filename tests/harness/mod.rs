@@ -36,7 +36,7 @@
 //! - [`proxy`] (with [`link`](mod@link) and [`resp`]): a man in the middle that counts commands,
 //!   kills at the k-th one, delays, cuts and swallows;
 //! - [`guise`]: the whole suite again, as the users of an ACL file or over TLS;
-//! - [`commandstats`]: what the server itself counted;
+//! - [`commandstats`]: what the server itself counted; [`crowd`]: a thousand slaves in one process;
 //! - [`invariants`]: what must hold for a taskset that has ended; [`random`]: seeds that are printed;
 //! - [`skip`]: what cannot be tested on this machine is said and counted.
 //!
@@ -45,6 +45,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod commandstats;
+pub mod crowd;
 pub mod dump;
 pub mod family;
 pub mod fleet;
@@ -65,6 +66,7 @@ pub mod tool;
 pub mod wait;
 
 pub use commandstats::Counts;
+pub use crowd::Crowd;
 pub use fleet::{Fleet, Suite, submit, submit_tool};
 pub use handle::Handle;
 pub use process::{Finished, Running};

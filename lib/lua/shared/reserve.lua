@@ -86,14 +86,10 @@ local function reserve(ask, events)
   if redis.call('RPUSH', ask.slave .. ':trial', trial) == 1 then
     redis.call('EXPIRE', ask.slave .. ':trial', KEY_TTL)
   end
-  events[#events + 1] = {
-    event = 'trial_started',
-    task = task,
-    spec_file = spec_file,
-    trial = trial,
-    slave = ask.slave,
-    attempt = attempt,
-  }
+  -- By hand, as each task has one: a table and its encoding cost as much as two commands.
+  local json = cjson.encode
+  events[#events + 1] = '{"event":"trial_started","task":' .. json(task) .. ',"spec_file":' .. json(spec_file)
+    .. ',"trial":' .. json(trial) .. ',"slave":' .. json(ask.slave) .. ',"attempt":' .. attempt .. '}'
   return { 'run', trial, spec_file, f[3] or '', attempt }
 end
 

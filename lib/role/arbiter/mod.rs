@@ -8,7 +8,7 @@ use crate::key;
 use crate::presence::Presence;
 use crate::queue::{self, Message};
 use crate::store::Store;
-use crate::taskset::{self, Status};
+use crate::taskset::{self, Judged, Status};
 use crate::{exit, notify, stop};
 use std::time::{Duration, Instant};
 use watch::Watch;
@@ -53,17 +53,13 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut presence = Presence::of("arbiter");
     notify::ready("judging");
     while !stop::requested() {
-        let wait = match last_tick {
-            Some(last) => TICK
-                .saturating_sub(last.elapsed())
-                .as_secs_f64()
-                .clamp(0.001, 0.25),
-            None => 0.001,
-        };
-        let messages = queue::peek(&mut store, &key::arbiter_queue(), BATCH, wait)?;
-        handle(&mut store, &messages)?;
-        judged += messages.len();
-        if (1..BATCH / 2).contains(&messages.len()) {
+        let Judged { taken, other } = taskset::judge(&mut store, BATCH)?;
+        judged += taken;
+        let idle = taken == 0 && other.is_none();
+        if let Some(message) = other {
+            handle(&mut store, &message)?;
+            judged += 1;
+        } else if (1..BATCH / 2).contains(&taken) {
             stop::sleep(GATHER);
         }
         if last_tick.is_none_or(|last| last.elapsed() >= TICK) {
@@ -75,54 +71,46 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             last_tick = Some(Instant::now());
             ticks += 1;
         }
-        if options.drain && messages.is_empty() && ticks >= 2 {
+        if options.drain && idle && ticks >= 2 {
             break;
+        }
+        if idle {
+            let wait = last_tick.map_or(TICK, |last| TICK.saturating_sub(last.elapsed()));
+            let wait = wait.as_secs_f64().clamp(0.001, 0.25);
+            queue::peek(&mut store, &key::arbiter_queue(), 1, wait)?;
         }
     }
     Ok(exit::OK)
 }
 
-/// Handles messages from the head of the queue, in order: trials in runs, others one by one.
-fn handle(store: &mut Store, messages: &[Vec<u8>]) -> anyhow::Result<()> {
+/// Handles the message at the head of the queue, which is about no trial.
+fn handle(store: &mut Store, bytes: &[u8]) -> anyhow::Result<()> {
     let queue = key::arbiter_queue();
-    let mut trials = Vec::new();
-    for bytes in messages {
-        let message = Message::parse(bytes);
-        if let Ok(Message::Trial(trial, task, taskset)) = message {
-            trials.push((bytes.clone(), trial, task, taskset));
-            continue;
+    match Message::parse(bytes) {
+        Ok(Message::Cancel(taskset)) => {
+            taskset::close(store, &taskset, bytes, Status::Cancelled, "")?;
         }
-        if !trials.is_empty() && taskset::judge(store, &std::mem::take(&mut trials))? == 0 {
-            // Another arbiter is ahead of us: look again.
-            return Ok(());
+        Ok(Message::CancelAll) => {
+            for taskset in taskset::active(store)? {
+                taskset::close(store, &taskset, b"", Status::Cancelled, "")?;
+            }
+            queue::pop(store, &queue, &[bytes.to_owned()])?;
         }
-        match message {
-            Ok(Message::Trial(..)) => unreachable!("handled above"),
-            Ok(Message::Cancel(taskset)) => {
-                taskset::close(store, &taskset, bytes, Status::Cancelled, "")?;
-            }
-            Ok(Message::CancelAll) => {
-                for taskset in taskset::active(store)? {
-                    taskset::close(store, &taskset, b"", Status::Cancelled, "")?;
-                }
-                queue::pop(store, &queue, std::slice::from_ref(bytes))?;
-            }
-            Ok(Message::Fail(taskset)) => {
-                let reason = taskset::Record::load(store, &taskset)?
-                    .and_then(|record| record.get("fail_reason").map(str::to_owned))
-                    .unwrap_or_else(|| "a worker asked to fail it".to_owned());
-                taskset::close(store, &taskset, bytes, Status::Failed, &reason)?;
-            }
-            Ok(Message::Check(taskset)) => {
-                // What is lost is found by the tick; this only ends a taskset that is done.
-                taskset::recover(store, &taskset, &[])?;
-                queue::pop(store, &queue, std::slice::from_ref(bytes))?;
-            }
-            Err(reason) => queue::refuse(store, &queue, bytes, &reason)?,
+        Ok(Message::Fail(taskset)) => {
+            let reason = taskset::Record::load(store, &taskset)?
+                .and_then(|record| record.get("fail_reason").map(str::to_owned))
+                .unwrap_or_else(|| "a worker asked to fail it".to_owned());
+            taskset::close(store, &taskset, bytes, Status::Failed, &reason)?;
         }
-    }
-    if !trials.is_empty() {
-        taskset::judge(store, &trials)?;
+        Ok(Message::Check(taskset)) => {
+            // What is lost is found by the tick; this only ends a taskset that is done.
+            taskset::recover(store, &taskset, &[])?;
+            queue::pop(store, &queue, &[bytes.to_owned()])?;
+        }
+        Ok(Message::Trial(_)) => {
+            queue::refuse(store, &queue, bytes, "it names no trial of a task")?;
+        }
+        Err(reason) => queue::refuse(store, &queue, bytes, &reason)?,
     }
     Ok(())
 }

@@ -90,7 +90,10 @@ impl Memory {
         running: &[Running],
     ) -> anyhow::Result<Vec<TaskKey>> {
         let tried: HashSet<&TaskKey> = running.iter().map(|run| &run.task).collect();
-        if progress.queued > 0 || progress.left <= tried.len() {
+        // An arbiter that is behind would take for lost what it has only not judged yet, and would
+        // judge all of that out of order, from the far end of its lists.
+        let behind = progress.unjudged > BATCH;
+        if progress.queued > 0 || progress.left <= tried.len() || behind {
             self.missing.clear();
             return Ok(Vec::new());
         }

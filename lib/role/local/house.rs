@@ -133,6 +133,9 @@ impl House {
                     "no",
                     "--maxmemory-policy",
                     "noeviction",
+                    // Hashes with long names of files in them stay compact.
+                    "--hash-max-ziplist-value",
+                    "512",
                 ])
                 .args([
                     "--loglevel",

@@ -10,7 +10,7 @@ use crate::child::{self, environment};
 use crate::event::{self, Event};
 use crate::exit;
 use crate::heartbeat::Heartbeat;
-use crate::key::{SlaveKey, TasksetKey, WorkerKey};
+use crate::key::{SlaveKey, TaskKey, TasksetKey, WorkerKey};
 use crate::slave::{self, Job, Next, Status};
 use crate::store::Store;
 use crate::taskset::Record;
@@ -233,17 +233,9 @@ impl Slave {
 
     fn make_trial(&mut self, job: &Job) -> Made {
         let task = job.trial.task();
-        out::line(&event::line(
-            time::unix_ms(),
-            self.taskset.as_str(),
-            &Event::TrialStarted {
-                task: task.to_string(),
-                spec_file: job.spec_file.clone(),
-                trial: job.trial.to_string(),
-                slave: self.key.to_string(),
-                attempt: job.attempt,
-            },
-        ));
+        if !out::is_void() {
+            self.tell_started(job, &task);
+        }
         let (soft, hard) = task::timeouts(job.estimate_sec, self.unknown_sec, self.least_sec);
         let order = Order {
             job,
@@ -257,6 +249,20 @@ impl Slave {
         self.adapter.run(&order, &mut listener)
     }
 
+    fn tell_started(&self, job: &Job, task: &TaskKey) {
+        out::line(&event::line(
+            time::unix_ms(),
+            self.taskset.as_str(),
+            &Event::TrialStarted {
+                task: task.to_string(),
+                spec_file: job.spec_file.clone(),
+                trial: job.trial.to_string(),
+                slave: self.key.to_string(),
+                attempt: job.attempt,
+            },
+        ));
+    }
+
     fn tell_finished(&self, job: &Job, told: &str, counted: bool) {
         if !counted {
             eprintln!(
@@ -264,10 +270,12 @@ impl Slave {
                 job.spec_file
             );
         }
-        out::line(&event::stamped(
-            time::unix_ms(),
-            self.taskset.as_str(),
-            told,
-        ));
+        if !out::is_void() {
+            out::line(&event::stamped(
+                time::unix_ms(),
+                self.taskset.as_str(),
+                told,
+            ));
+        }
     }
 }
