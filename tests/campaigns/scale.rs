@@ -1,6 +1,6 @@
 //! Campaign 9: many tasks, and ten thousand tasks lost at once. How long that took and how long
 //! scripts take is printed, not asserted: other processes share the machine. `scripts/scale` runs
-//! more tasks (`RRR_SCALE_TASKS`), and judges the times.
+//! more tasks (`RRR_SCALE_TASKS`, `RRR_SCALE_SLAVES`), and judges the times.
 
 use crate::harness::*;
 use std::time::{Duration, Instant};
@@ -68,8 +68,8 @@ fn a_large_suite_ends_with_exact_counts() {
 /// A number from the environment, for `scripts/scale`.
 fn setting(name: &str, default: usize) -> usize {
     match std::env::var(name) {
-        Ok(text) => text.parse().expect("a number"),
-        Err(_) => default,
+        Ok(text) if !text.is_empty() => text.parse().expect("a number"),
+        _ => default,
     }
 }
 

@@ -4,6 +4,9 @@
 mod harness;
 use harness::*;
 
+mod instructions;
+mod memory;
+
 use std::time::Duration;
 
 /// Most calls of Redis commands for a task: those of all roles, inside scripts too.
