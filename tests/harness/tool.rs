@@ -97,6 +97,26 @@ impl Tool {
         self
     }
 
+    /// As root: starts it as the user that owns nothing.
+    pub fn owning_nothing(mut self) -> Self {
+        const NOBODY: u32 = 65534;
+        if rustix::process::geteuid().is_root() {
+            self.command.uid(NOBODY).gid(NOBODY);
+        }
+        self
+    }
+
+    /// Lets the new process do `work` before it becomes the program: system calls only, since the
+    /// locks of other threads, that of the allocator too, may be held for ever there.
+    pub fn before_exec(
+        mut self,
+        work: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        // SAFETY: by the contract above.
+        unsafe { self.command.pre_exec(work) };
+        self
+    }
+
     /// Gives it `bytes` on stdin, then the end of it.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());

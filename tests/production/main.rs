@@ -4,6 +4,8 @@
 mod harness;
 
 mod attacks;
+mod confined;
+mod filter;
 mod install;
 mod notify;
 mod redis_users;
