@@ -1,5 +1,5 @@
-//! What is built into rrr: the rules of deny.toml that can be checked without a network, and the
-//! oldest Rust that we promise.
+//! What is built into rrr: the rules of deny.toml that can be checked without a network, the list of
+//! it that a release has, and the oldest Rust that we promise.
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -150,7 +150,8 @@ fn numbers(version: &str) -> Vec<u32> {
     numbers
 }
 
-/// That our own code needs no newer one is clippy's `incompatible_msrv`, denied in Cargo.toml.
+/// That our own code calls nothing newer is clippy's `incompatible_msrv`, denied in Cargo.toml. Newer
+/// syntax neither of them sees: only a build by that Rust would tell.
 #[test]
 fn no_crate_needs_a_newer_rust_than_we_say_we_need() {
     let ours = numbers(env!("CARGO_PKG_RUST_VERSION"));
@@ -160,4 +161,59 @@ fn no_crate_needs_a_newer_rust_than_we_say_we_need() {
     });
     let newer: Vec<String> = newer.map(|package| package.id).collect();
     assert_eq!(newer, [""; 0]);
+}
+
+/// What a release says of itself, `scripts/release --sbom`, beside what cargo and SQLite know.
+#[test]
+fn the_list_of_a_release_names_what_is_built_in_and_only_that() {
+    let list: serde_json::Value =
+        serde_json::from_str(&output("scripts/release", &["--sbom"])).expect("its JSON");
+    let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+    assert_eq!(list["metadata"]["component"]["name"], "rrr");
+    let lock: toml::Table = output("cat", &["Cargo.lock"]).parse().unwrap();
+    let locked = |name: &str, version: &str| {
+        let mut all = lock["package"].as_array().unwrap().iter();
+        let own = all.find(|it| {
+            it["name"].as_str() == Some(name) && it["version"].as_str() == Some(version)
+        });
+        let own = own.unwrap_or_else(|| panic!("{name} {version} is not in Cargo.lock"));
+        own["checksum"].as_str().unwrap().to_owned()
+    };
+    let mut known = BTreeSet::from([text(&list["metadata"]["component"]["bom-ref"])]);
+    let mut names = BTreeSet::new();
+    for component in list["components"].as_array().unwrap() {
+        let (name, version) = (text(&component["name"]), text(&component["version"]));
+        assert!(!component["licenses"][0]["expression"].is_null(), "{name}");
+        assert!(known.insert(text(&component["bom-ref"])), "{name} twice");
+        match name.as_str() {
+            "sqlite" => assert_eq!(version, rusqlite::version()),
+            _ => assert_eq!(
+                component["hashes"][0]["content"],
+                locked(&name, &version),
+                "{name}"
+            ),
+        }
+        names.insert(name);
+    }
+    for node in list["dependencies"].as_array().unwrap() {
+        for one in node["dependsOn"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .chain([&node["ref"]])
+        {
+            assert!(known.contains(&text(one)), "{one} is no component");
+        }
+    }
+    let manifest: toml::Table = output("cat", &["Cargo.toml"]).parse().unwrap();
+    let wanted = |table: &str| manifest[table].as_table().unwrap().keys().cloned();
+    let missing: Vec<String> = wanted("dependencies")
+        .filter(|name| !names.contains(name))
+        .collect();
+    assert_eq!(missing, [""; 0]);
+    // Some are also wanted by what is built in: tempfile needs fastrand.
+    let tests: Vec<String> = wanted("dev-dependencies")
+        .filter(|name| !names.contains(name))
+        .collect();
+    assert!(tests.len() > 5, "{tests:?}");
 }

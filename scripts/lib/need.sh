@@ -60,6 +60,7 @@ package_of() {
         junitparser) echo python3-junitparser ;;
         prometheus_client) echo python3-prometheus-client ;;
         dpkg-shlibdeps) echo dpkg-dev ;;
+        cmp | diff) echo diffutils ;;
         grpc | simplecov) echo "ruby-$1" ;;
         initdb) echo postgresql ;;
         pytest) echo python3-pytest ;;
