@@ -45,6 +45,10 @@ pub enum Event {
         stopped: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// Processes that the test left behind, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leaked: Option<u64>,
+        /// The folder with what it left on purpose, if anything.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         outputs: Option<String>,
     },

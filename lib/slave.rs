@@ -142,6 +142,7 @@ pub fn finished(slave: &SlaveKey, job: &Job, result: &TrialResult) -> Event {
         failed: Some(result.failed),
         stopped: result.stopped.clone(),
         reason: None,
+        leaked: Some(result.leaked).filter(|leaked| *leaked > 0),
         outputs: result.outputs.clone(),
     }
 }

@@ -4,6 +4,7 @@
 use crate::example::{Example, Status as ExampleStatus};
 use crate::plain::harmless;
 use crate::record::{Document, Task, Trial};
+use crate::view::progress::Remains;
 use crate::view::summary::{Failure, SLOWEST, Summary, places};
 use crate::{task, time, trial};
 
@@ -197,6 +198,7 @@ impl<'a> Run<'a> {
                 .map(|case| (case.spec_file.to_owned(), case.trials as u64))
                 .collect(),
             slowest: self.slowest(),
+            remains: self.cases.iter().filter_map(remains).collect(),
             elapsed_ms: self.elapsed_ms(),
         }
     }
@@ -208,4 +210,13 @@ impl<'a> Run<'a> {
         all.truncate(SLOWEST);
         all
     }
+}
+
+fn remains(case: &Case) -> Option<(String, Remains)> {
+    let trial = case.trial?;
+    let remains = Remains {
+        leaked: trial.leaked.unwrap_or(0).max(0) as u64,
+        outputs: trial.outputs.clone(),
+    };
+    (remains != Remains::default()).then(|| (case.spec_file.to_owned(), remains))
 }

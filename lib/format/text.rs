@@ -26,23 +26,6 @@ pub fn text(run: &Run) -> String {
             }
         }
     }
-    let leaks = run.cases.iter().filter_map(|case| {
-        let leaked = case.trial?.leaked.filter(|leaked| *leaked > 0)?;
-        Some((one_line(case.spec_file), leaked))
-    });
-    for (number, (file, leaked)) in leaks.enumerate() {
-        if number == 0 {
-            text.push('\n');
-        }
-        let noun = if leaked == 1 { "process" } else { "processes" };
-        let _ = writeln!(text, "{file} left {leaked} {noun} behind");
-    }
-    for case in &run.cases {
-        if let Some(folder) = case.trial.and_then(|trial| trial.outputs.as_deref()) {
-            let (file, folder) = (one_line(case.spec_file), one_line(folder));
-            let _ = writeln!(text, "{file} left outputs in {folder}");
-        }
-    }
     for line in run.summary().lines() {
         text.push_str(&console::strip_ansi_codes(&line));
         text.push('\n');

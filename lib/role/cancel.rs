@@ -3,7 +3,6 @@
 use crate::key::TasksetKey;
 use crate::taskset::{self, Record};
 use crate::{cli, exit};
-use std::time::Duration;
 
 /// Cancels tasksets
 #[derive(clap::Parser)]
@@ -26,7 +25,7 @@ pub struct Options {
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
-    store.set_patience(Duration::from_secs(10));
+    store.wait_briefly();
     if options.all {
         taskset::request_cancel(&mut store, None)?;
     } else if let Some(taskset) = &options.taskset {

@@ -32,7 +32,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let pause = Duration::try_from_secs_f64(options.pause)
         .map_err(|_| cli::usage("--pause must be 0 or more seconds"))?;
     let mut store = options.redis.connect()?;
-    store.set_patience(Duration::from_secs(10));
+    store.wait_briefly();
     let (report, findings) = fsck::check(&mut store, &options.tasksets, pause)?;
     if findings.is_empty() && report.tasksets < options.tasksets.len() {
         for taskset in &options.tasksets {

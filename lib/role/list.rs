@@ -9,7 +9,6 @@ use crate::taskset::{self, Progress, Record};
 use crate::{cli, exit, queue, trial, worker};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::time::Duration;
 
 /// Lists tasksets, workers or queues: JSON lines, or a table on a terminal
 #[derive(clap::Parser)]
@@ -32,7 +31,7 @@ enum What {
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
-    store.set_patience(Duration::from_secs(10));
+    store.wait_briefly();
     match options.what {
         What::Tasksets => tasksets(&mut store)?,
         What::Workers => workers(&mut store)?,

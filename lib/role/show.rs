@@ -8,7 +8,6 @@ use crate::{cli, db, exit, history, out};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Shows the record of a taskset, or one thing of it
 #[derive(clap::Parser)]
@@ -82,7 +81,7 @@ fn load(options: &Options) -> anyhow::Result<Document> {
         .or(of_trial)
         .expect("clap asks for one");
     let mut store = options.redis.connect()?;
-    store.set_patience(Duration::from_secs(10));
+    store.wait_briefly();
     if let Some(document) = record::gather(&mut store, &taskset)? {
         return Ok(document);
     }

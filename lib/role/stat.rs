@@ -4,7 +4,6 @@ use crate::stat::health::{self, Check, Limits};
 use crate::stat::{Stat, prometheus};
 use crate::{cli, exit, out};
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Tells how the whole installation is: one JSON line, a page for Prometheus, or a check
 #[derive(clap::Parser)]
@@ -47,7 +46,7 @@ enum Form {
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
-    store.set_patience(Duration::from_secs(10));
+    store.wait_briefly();
     let stat = Stat::load(&mut store)?;
     let mut code = exit::OK;
     if options.check {

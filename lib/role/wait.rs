@@ -33,7 +33,7 @@ impl Sink for Silent {
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
-    store.set_patience(Duration::from_secs(10));
+    store.wait_briefly();
     follow::load(&mut store, &options.taskset)?;
     let follow = Follow {
         taskset: &options.taskset,

@@ -152,6 +152,11 @@ impl Address {
         }
     }
 
+    /// Whether the master is found through Sentinels.
+    pub fn has_sentinels(&self) -> bool {
+        matches!(self.route, Route::Sentinels { .. })
+    }
+
     /// The URL without its password, for messages.
     pub fn shown(&self) -> &str {
         &self.shown

@@ -133,6 +133,13 @@ impl Store {
         .hint(address::hint(error))
     }
 
+    /// Bounds [`Store::call`] as a tool does that somebody waits for: 10 s; through Sentinels 60 s,
+    /// since by their defaults it takes them 30 s to see that a master is down.
+    pub fn wait_briefly(&mut self) {
+        let seconds = if self.address.has_sentinels() { 60 } else { 10 };
+        self.set_patience(Duration::from_secs(seconds));
+    }
+
     /// Bounds how long [`Store::call`] waits for a Redis that went away; without it, for ever.
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = Some(patience);

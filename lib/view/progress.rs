@@ -50,6 +50,15 @@ pub enum Note {
     Ended,
 }
 
+/// What the last trial of a task left on its machine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Remains {
+    /// Processes, which were killed.
+    pub leaked: u64,
+    /// A folder of files, which are kept.
+    pub outputs: Option<String>,
+}
+
 struct LastTrial {
     key: String,
     status: String,
@@ -67,6 +76,8 @@ pub struct Progress {
     pub failed: Vec<Failed>,
     /// Files that failed and then passed, and in how many trials.
     pub flaky: Vec<(String, u64)>,
+    /// By spec file; of those that left something.
+    pub remains: BTreeMap<String, Remains>,
     pub retries: u64,
     pub copies: u64,
     /// By the key of the trial.
@@ -104,6 +115,7 @@ impl Progress {
             pending: 0,
             failed: Vec::new(),
             flaky: Vec::new(),
+            remains: BTreeMap::new(),
             retries: 0,
             copies: 0,
             running: BTreeMap::new(),
@@ -177,9 +189,20 @@ impl Progress {
                 trial,
                 status,
                 duration_ms,
+                leaked,
+                outputs,
                 ..
             } => {
                 self.running.remove(trial);
+                let remains = Remains {
+                    leaked: leaked.unwrap_or(0),
+                    outputs: outputs.clone(),
+                };
+                if remains == Remains::default() {
+                    self.remains.remove(spec_file);
+                } else {
+                    self.remains.insert(spec_file.clone(), remains);
+                }
                 if let Some(took) = duration_ms {
                     self.took_ms.insert(spec_file.clone(), *took);
                 }

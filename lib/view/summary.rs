@@ -1,7 +1,7 @@
 //! The end of a run for people: what failed and how to run it again, what was flaky, what was
 //! slow, and the receipt, whose numbers add up.
 
-use super::progress::Progress;
+use super::progress::{Progress, Remains};
 use crate::example::Status;
 use crate::key::{TasksetKey, TrialKey};
 use crate::plain::{duration, one_line, shell_word};
@@ -36,6 +36,8 @@ pub struct Summary {
     pub failures: Vec<Failure>,
     pub flaky: Vec<(String, u64)>,
     pub slowest: Vec<(String, u64)>,
+    /// What tests left on their machines.
+    pub remains: Vec<(String, Remains)>,
     pub elapsed_ms: Option<u64>,
 }
 
@@ -80,6 +82,7 @@ impl Summary {
             slowest: slowest
                 .map(|(file, took)| (file.to_owned(), took))
                 .collect(),
+            remains: progress.remains.clone().into_iter().collect(),
             elapsed_ms: ended.map(|ended| elapsed(ended.unix_ms)),
         })
     }
@@ -128,6 +131,24 @@ impl Summary {
             lines.extend(
                 told.map(|(file, took)| format!("  {:>6}  {}", duration(*took), one_line(file))),
             );
+        }
+        if !self.remains.is_empty() {
+            lines.push(String::new());
+            lines.push(bold.apply_to("Left behind:").to_string());
+        }
+        for (file, remains) in &self.remains {
+            let file = one_line(file);
+            if remains.leaked > 0 {
+                let noun = if remains.leaked == 1 {
+                    "process"
+                } else {
+                    "processes"
+                };
+                lines.push(format!("  {file}: {} {noun}", remains.leaked));
+            }
+            if let Some(folder) = &remains.outputs {
+                lines.push(format!("  {file}: outputs in {}", one_line(folder)));
+            }
         }
         lines.push(String::new());
         if let Some(reason) = &self.fail_reason {
@@ -257,6 +278,7 @@ mod tests {
             }],
             flaky: vec![("b".into(), 2)],
             slowest: Vec::new(),
+            remains: Vec::new(),
             elapsed_ms: Some(2400),
         };
         let receipt = console::strip_ansi_codes(&summary.receipt()).into_owned();

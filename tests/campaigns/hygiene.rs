@@ -92,6 +92,12 @@ fn a_leak_is_counted_in_the_record_and_named_in_the_output() {
         .file("hangs.sh", "sleep 1002 & sleep 1003");
     let done = submit_hasty(&server, &suite, &["hangs.sh"], &["leaks.sh", "tidy.sh"]);
     let done = done.expect_code(1);
+    let told = |file: &str| {
+        let mut events = done.events_named("trial_finished").into_iter();
+        let event = events.find(|event| event["spec_file"] == file);
+        event.unwrap()["leaked"].clone()
+    };
+    assert_eq!((told("leaks.sh"), told("tidy.sh")), (2.into(), ().into()));
     let key = done.receipt()["taskset"].as_str().unwrap().to_owned();
     let show = |format| {
         let tool = Tool::new(&server, "rrr-show").args([&key, "--format", format]);
@@ -113,7 +119,7 @@ fn a_leak_is_counted_in_the_record_and_named_in_the_output() {
         trial_of("hangs.sh").get("leaked").is_none(),
         "it was cut short"
     );
-    assert!(show("text").contains("\nleaks.sh left 2 processes behind\n"));
+    assert!(show("text").contains("\nLeft behind:\n  leaks.sh: 2 processes\n"));
 }
 
 #[test]

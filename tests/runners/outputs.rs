@@ -56,7 +56,7 @@ fn what_a_test_leaves_is_kept_and_told_and_nothing_else_stays() {
     let told: Vec<_> = told.map(|event| &event["event"]).collect();
     assert_eq!(told, ["trial_finished"]);
     let text = Tool::new(&house.server, "rrr-show").arg(key).run();
-    let line = format!("leaves.sh left outputs in {}\n", kept.display());
+    let line = format!("  leaves.sh: outputs in {}\n", kept.display());
     assert!(text.stdout.contains(&line), "{}", text.stdout);
 }
 

@@ -150,7 +150,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         None => None,
     };
     let mut store = options.redis.connect()?;
-    store.set_patience(Duration::from_secs(10));
+    store.wait_briefly();
     let (request, tasks) = match (named, &options.rerun_failed) {
         (None, Some(earlier)) => rerun::of(&mut store, &options.db, earlier, &rsync_name)?,
         (named, _) => {
