@@ -7,9 +7,9 @@ use std::time::Duration;
 
 /// Most instructions of a slave for a task that runs `true`, of a build with and without optimisation.
 const INSTRUCTIONS_A_TASK: u64 = if cfg!(debug_assertions) {
-    840_000
+    800_000
 } else {
-    160_000
+    250_000
 };
 
 /// What a slave takes from its start to its end, for so many tasks.
