@@ -11,8 +11,8 @@ use std::sync::{LazyLock, OnceLock};
 static CLOSED: AtomicBool = AtomicBool::new(false);
 static TROUBLE: OnceLock<String> = OnceLock::new();
 
-/// Whether stdout is /dev/null: then a line need not be made at all.
-pub fn is_void() -> bool {
+/// Whether stdout is /dev/null.
+fn is_void() -> bool {
     static VOID: LazyLock<bool> = LazyLock::new(|| {
         let stdout = rustix::fs::fstat(rustix::stdio::stdout());
         let void = rustix::fs::stat("/dev/null");
@@ -26,6 +26,13 @@ pub fn is_void() -> bool {
 /// Writes one line at once, so that lines of several processes do not mix.
 pub fn line(text: &str) {
     bytes(format!("{text}\n").as_bytes());
+}
+
+/// The same, for a line that costs something: one that nobody would see is not made.
+pub fn line_of(make: impl FnOnce() -> String) {
+    if !is_void() {
+        line(&make());
+    }
 }
 
 /// Writes these bytes at once.

@@ -214,9 +214,7 @@ impl<'a> Run<'a> {
 
 fn remains(case: &Case) -> Option<(String, Remains)> {
     let trial = case.trial?;
-    let remains = Remains {
-        leaked: trial.leaked.unwrap_or(0).max(0) as u64,
-        outputs: trial.outputs.clone(),
-    };
-    (remains != Remains::default()).then(|| (case.spec_file.to_owned(), remains))
+    let leaked = trial.leaked.unwrap_or(0).max(0) as u64;
+    let remains = Remains::of(leaked, trial.outputs.as_deref())?;
+    Some((case.spec_file.to_owned(), remains))
 }

@@ -51,12 +51,22 @@ pub enum Note {
 }
 
 /// What the last trial of a task left on its machine.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Remains {
     /// Processes, which were killed.
     pub leaked: u64,
     /// A folder of files, which are kept.
     pub outputs: Option<String>,
+}
+
+impl Remains {
+    /// None where nothing was left.
+    pub fn of(leaked: u64, outputs: Option<&str>) -> Option<Self> {
+        (leaked > 0 || outputs.is_some()).then(|| Self {
+            leaked,
+            outputs: outputs.map(str::to_owned),
+        })
+    }
 }
 
 struct LastTrial {
@@ -194,15 +204,10 @@ impl Progress {
                 ..
             } => {
                 self.running.remove(trial);
-                let remains = Remains {
-                    leaked: leaked.unwrap_or(0),
-                    outputs: outputs.clone(),
+                match Remains::of(leaked.unwrap_or(0), outputs.as_deref()) {
+                    Some(remains) => self.remains.insert(spec_file.clone(), remains),
+                    None => self.remains.remove(spec_file),
                 };
-                if remains == Remains::default() {
-                    self.remains.remove(spec_file);
-                } else {
-                    self.remains.insert(spec_file.clone(), remains);
-                }
                 if let Some(took) = duration_ms {
                     self.took_ms.insert(spec_file.clone(), *took);
                 }

@@ -23,6 +23,16 @@ const GROWTH: f64 = 1.2;
 /// there is to judge stands in its queue.
 const LOOKS: [&str; 3] = ["blmove", "xread", "llen"];
 
+const LONG: Duration = Duration::from_secs(120);
+
+/// Waits until the arbiter's queue has a message of each task.
+fn all_are_to_be_judged(server: &Server, tasks: usize) {
+    eventually(LONG, "a message of each task", || {
+        let waiting: usize = server.run(&["LLEN", "rrrspec:arbiter_queue"]);
+        (waiting >= tasks).then_some(())
+    });
+}
+
 /// The calls and the round trips for each task of a taskset of so many, from the submission to the
 /// receipt.
 fn cost_of_a_task(tasks: u32) -> (f64, f64) {
@@ -38,13 +48,9 @@ fn cost_of_a_task(tasks: u32) -> (f64, f64) {
     let follower = submit_tool(&proxy, &suite, [""; 0], &args, &["true"])
         .stdin(files)
         .spawn();
-    let bound = Duration::from_secs(120);
-    eventually(bound, "a message of each task", || {
-        let waiting: u32 = server.run(&["LLEN", "rrrspec:arbiter_queue"]);
-        (waiting >= tasks).then_some(())
-    });
+    all_are_to_be_judged(&server, tasks as usize);
     fleet.arbiters[0].cont();
-    let done = follower.wait(bound).expect_code(0);
+    let done = follower.wait(LONG).expect_code(0);
     assert_eq!(done.receipt()["succeeded"], tasks);
     let counts = Counts::take(&mut conn).since(&before);
     for (command, calls) in counts.iter() {

@@ -1,8 +1,7 @@
 //! What a task takes of Redis' memory, as Redis counts it key by key.
 
+use crate::all_are_to_be_judged;
 use crate::harness::*;
-
-use std::time::Duration;
 
 /// Most bytes of the keys of a task that waits, and of one that has run, with a name of 30 bytes. Redis
 /// needs an entry of a table for each key besides; outputs and examples come on top.
@@ -25,10 +24,7 @@ fn bytes(tasks: usize) -> [u64; 2] {
     server.hset(key, "status", "running");
     let crowd = Crowd::start(&server, key, 4);
     // So that the events of all stand together, however busy the machine is.
-    eventually(Duration::from_secs(120), "a message of each task", || {
-        let waiting: usize = server.run(&["LLEN", "rrrspec:arbiter_queue"]);
-        (waiting >= tasks).then_some(())
-    });
+    all_are_to_be_judged(&server, tasks);
     drain(&server, "rrr-arbiter");
     crowd.wait();
     assert_eq!(server.hget(key, "succeeded_count"), Some(tasks.to_string()));

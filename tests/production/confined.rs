@@ -168,24 +168,27 @@ fn name(program: &Path) -> String {
     program.file_name().unwrap().to_string_lossy().into_owned()
 }
 
-const FILTERED: [(&str, &str); 2] = [("Seccomp", "2"), ("NoNewPrivs", "1")];
+/// `program` under the filters of a unit with this text.
+fn filtered(redis: &(impl Address + ?Sized), program: &Path, unit: &str) -> Tool {
+    let filters = Filters::of(unit);
+    Tool::program(redis, program)
+        .owning_nothing()
+        .before_exec(move || filters.enter())
+}
+
+/// The same as [`work`], by roles that `start` filters.
+fn work_filtered(server: &Server, root: &Path, start: &Start) {
+    let fields = [("Seccomp", "2"), ("NoNewPrivs", "1")];
+    work(server, root, Path::new("/escaped"), start, &fields);
+}
 
 #[test]
 fn roles_do_their_work_without_a_system_call_that_their_unit_forbids() {
     let (root, server) = (installed(), Server::new());
     let start = |program: &Path, _: Option<&Path>| {
-        let filters = Filters::of(&unit(root.path(), &name(program)));
-        Tool::program(&server, program)
-            .owning_nothing()
-            .before_exec(move || filters.enter())
+        filtered(&server, program, &unit(root.path(), &name(program)))
     };
-    work(
-        &server,
-        root.path(),
-        Path::new("/escaped"),
-        &start,
-        &FILTERED,
-    );
+    work_filtered(&server, root.path(), &start);
 }
 
 #[test]
@@ -205,21 +208,12 @@ fn roles_do_their_work_over_tls_with_the_drop_in_for_the_network_and_no_forbidde
     let url = format!("rediss://localhost:{port}");
     let start = |program: &Path, _: Option<&Path>| {
         let text = unit(root.path(), &name(program)) + "\n" + &drop_in(root.path());
-        let filters = Filters::of(&text);
-        Tool::program(&url, program)
+        filtered(&url, program, &text)
             .env("RRR_REDIS_CA", file("ca.crt"))
             .env("RRR_REDIS_CERT", file("rrr.crt"))
             .env("RRR_REDIS_KEY", file("rrr.key"))
-            .owning_nothing()
-            .before_exec(move || filters.enter())
     };
-    work(
-        &server,
-        root.path(),
-        Path::new("/escaped"),
-        &start,
-        &FILTERED,
-    );
+    work_filtered(&server, root.path(), &start);
 }
 
 /// What became of a process that tries something under the filters.

@@ -10,7 +10,7 @@ use crate::child::{self, environment};
 use crate::event::{self, Event};
 use crate::exit;
 use crate::heartbeat::Heartbeat;
-use crate::key::{SlaveKey, TaskKey, TasksetKey, WorkerKey};
+use crate::key::{SlaveKey, TasksetKey, WorkerKey};
 use crate::slave::{self, Job, Next, Status};
 use crate::store::Store;
 use crate::taskset::Record;
@@ -233,9 +233,19 @@ impl Slave {
 
     fn make_trial(&mut self, job: &Job) -> Made {
         let task = job.trial.task();
-        if !out::is_void() {
-            self.tell_started(job, &task);
-        }
+        out::line_of(|| {
+            event::line(
+                time::unix_ms(),
+                self.taskset.as_str(),
+                &Event::TrialStarted {
+                    task: task.to_string(),
+                    spec_file: job.spec_file.clone(),
+                    trial: job.trial.to_string(),
+                    slave: self.key.to_string(),
+                    attempt: job.attempt,
+                },
+            )
+        });
         let (soft, hard) = task::timeouts(job.estimate_sec, self.unknown_sec, self.least_sec);
         let order = Order {
             job,
@@ -249,20 +259,6 @@ impl Slave {
         self.adapter.run(&order, &mut listener)
     }
 
-    fn tell_started(&self, job: &Job, task: &TaskKey) {
-        out::line(&event::line(
-            time::unix_ms(),
-            self.taskset.as_str(),
-            &Event::TrialStarted {
-                task: task.to_string(),
-                spec_file: job.spec_file.clone(),
-                trial: job.trial.to_string(),
-                slave: self.key.to_string(),
-                attempt: job.attempt,
-            },
-        ));
-    }
-
     fn tell_finished(&self, job: &Job, told: &str, counted: bool) {
         if !counted {
             eprintln!(
@@ -270,12 +266,6 @@ impl Slave {
                 job.spec_file
             );
         }
-        if !out::is_void() {
-            out::line(&event::stamped(
-                time::unix_ms(),
-                self.taskset.as_str(),
-                told,
-            ));
-        }
+        out::line_of(|| event::stamped(time::unix_ms(), self.taskset.as_str(), told));
     }
 }
