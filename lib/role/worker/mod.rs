@@ -181,10 +181,11 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     notify::ready("waiting for a taskset");
     let code = worker.work();
     notify::stopping();
-    if worker.pulse.state().replaced {
+    if worker.pulse.news().replaced {
         eprintln!("rrr-worker: another worker has taken the id '{id}': stopping");
         return Ok(exit::INTERNAL);
     }
+    worker.pulse.leave();
     worker::exit(&mut worker.store, &worker.card)?;
     code
 }
@@ -368,7 +369,7 @@ impl Worker {
     }
 
     fn must_leave(&self) -> bool {
-        let state = self.pulse.state();
+        let state = self.pulse.news();
         stop::requested() || state.over || state.replaced
     }
 }

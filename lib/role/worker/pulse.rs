@@ -8,7 +8,7 @@ use crate::store::Store;
 use crate::worker::{self, Card};
 use crate::{notify, stop};
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What the pulse has heard.
@@ -22,20 +22,27 @@ pub struct State {
 }
 
 /// The worker's second thread, and what it knows.
-pub struct Pulse(Mutex<State>);
+#[derive(Default)]
+pub struct Pulse {
+    state: Mutex<State>,
+    /// Whether the worker has left. Locked while a heartbeat is on its way.
+    left: Mutex<bool>,
+}
 
 impl Pulse {
     /// Starts it.
     pub fn start(mut store: Store, card: &Card) -> std::io::Result<Arc<Self>> {
-        let pulse = Arc::new(Self(Mutex::default()));
+        let pulse = Arc::new(Self::default());
         let (shared, card) = (pulse.clone(), card.clone());
         std::thread::Builder::new()
             .name("pulse".into())
             .stack_size(256 << 10)
             .spawn(move || {
                 loop {
-                    if let Err(error) = shared.turn(&mut store, &card) {
-                        return without_heartbeat(&error);
+                    match shared.turn(&mut store, &card) {
+                        Ok(true) => {}
+                        Ok(false) => return,
+                        Err(error) => return without_heartbeat(&error),
                     }
                 }
             })?;
@@ -43,27 +50,46 @@ impl Pulse {
     }
 
     /// What it knows now.
-    pub fn state(&self) -> State {
-        self.0.lock().expect("no panic while noting news").clone()
+    pub fn news(&self) -> State {
+        self.state().clone()
     }
 
     /// Listens for news of another taskset, or of none.
     pub fn turn_to(&self, taskset: Option<TasksetKey>) {
-        let mut state = self.0.lock().expect("no panic while noting news");
+        let mut state = self.state();
         state.taskset = taskset;
         state.over = false;
     }
 
-    /// One heartbeat, and listening until the next is due.
-    fn turn(&self, store: &mut Store, card: &Card) -> anyhow::Result<()> {
+    /// Sends no heartbeat from now on: one that came after the id was given back would take it
+    /// again (K5). Waits for one that is on its way.
+    pub fn leave(&self) {
+        *self.left() = true;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while noting news")
+    }
+
+    fn left(&self) -> MutexGuard<'_, bool> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One heartbeat, and listening until the next is due; false once the worker has left.
+    fn turn(&self, store: &mut Store, card: &Card) -> anyhow::Result<bool> {
+        let left = self.left();
+        if *left {
+            return Ok(false);
+        }
         if !worker::beat(store, card)? {
-            self.0.lock().expect("no panic while noting news").replaced = true;
+            self.state().replaced = true;
             stop::request();
         }
+        drop(left);
         let due = Instant::now() + card.heartbeat.beat();
         let mut heard: Option<(TasksetKey, String)> = None;
         while Instant::now() < due {
-            let state = self.state();
+            let state = self.news();
             let Some(taskset) = state.taskset.filter(|_| !state.over) else {
                 std::thread::sleep(Duration::from_millis(50));
                 continue;
@@ -77,7 +103,7 @@ impl Pulse {
                 .min(card.heartbeat.listen());
             let wakes = slave::wakes(store, &taskset, &mut after, wait.as_millis().max(1) as u64)?;
             if wakes.iter().any(|wake| matches!(wake, Wake::Over(_))) {
-                let mut state = self.0.lock().expect("no panic while noting news");
+                let mut state = self.state();
                 if state.taskset.as_ref() == Some(&taskset) {
                     state.over = true;
                 }
@@ -85,7 +111,7 @@ impl Pulse {
             }
             heard = Some((taskset, after));
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -100,7 +126,7 @@ impl Watch for Leaving {
     fn stop(&mut self) -> Option<String> {
         stop::drain();
         notify::turn(|| "preparing a taskset".to_owned());
-        let state = self.0.state();
+        let state = self.0.news();
         (stop::requested() || state.over || state.replaced)
             .then(|| "there is nothing to prepare for".to_owned())
     }
