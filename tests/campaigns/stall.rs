@@ -22,9 +22,15 @@ fn c5_a_slave_that_stalls_longer_than_its_heartbeat_is_fenced() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     let stalled = fleet.worker("stalled", 1, suite.path());
-    suite.file("a.sh", "until [ -e go ]; do sleep 0.05; done");
+    suite.file(
+        "a.sh",
+        "echo $$ >>pids; until [ -e go ]; do sleep 0.05; done",
+    );
     let follower = submit(&server, &suite, &[]);
     let first = follower.wait_for_event("trial_started", PATIENCE);
+    let test = eventually(PATIENCE, "the first test", || {
+        suite.lines("pids").first().cloned()
+    });
     let slave = slave_of(&stalled);
     slave.signal(Signal::STOP);
     server.end_heartbeat(first["slave"].as_str().unwrap());
@@ -36,6 +42,11 @@ fn c5_a_slave_that_stalls_longer_than_its_heartbeat_is_fenced() {
         (&receipt["succeeded"], &receipt["flaky"]),
         (&1.into(), &1.into())
     );
+    // Else the slave would find it running, and stop it.
+    eventually(PATIENCE, "the first test has ended", || {
+        let stat = std::fs::read_to_string(format!("/proc/{test}/stat"));
+        stat.unwrap().contains(") Z ").then_some(())
+    });
     slave.signal(Signal::CONT);
     let trial = first["trial"].as_str().unwrap();
     let late = eventually(PATIENCE, "the late result", || {
