@@ -52,19 +52,17 @@ pub fn peek(
         if attempt > 0 && stop::requested() {
             return Ok(Vec::new());
         }
-        let (_, messages): (redis::Value, Vec<Vec<u8>>) = redis::pipe()
-            .cmd("BLMOVE")
-            .arg(queue)
-            .arg(queue)
-            .arg("LEFT")
-            .arg("LEFT")
-            .arg(wait)
-            .cmd("LRANGE")
-            .arg(queue)
-            .arg(0)
-            .arg(count - 1)
-            .query(c)?;
-        Ok(messages)
+        let mut pipe = redis::pipe();
+        pipe.cmd("BLMOVE").arg(queue).arg(queue);
+        pipe.arg("LEFT").arg("LEFT").arg(wait);
+        pipe.cmd("LRANGE").arg(queue).arg(0).arg(count - 1);
+        // One answer after the other: a signal ends the wait for the first, and what reads a pipeline
+        // would go on with that for the second.
+        c.send_packed_command(&pipe.get_packed_pipeline())?;
+        c.recv_response()?.extract_error()?;
+        Ok(redis::from_redis_value(
+            c.recv_response()?.extract_error()?,
+        )?)
     })
 }
 

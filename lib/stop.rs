@@ -3,12 +3,15 @@
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
+/// Set by the handler itself: a wait that a signal has broken may go on before the thread that listens
+/// for signals does, and would be begun anew.
+static SIGNALLED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 static PIPE: OnceLock<(UnixStream, UnixStream)> = OnceLock::new();
 
 fn pipe() -> &'static (UnixStream, UnixStream) {
@@ -25,7 +28,11 @@ fn pipe() -> &'static (UnixStream, UnixStream) {
 pub fn listen() -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     pipe();
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let ours = [SIGTERM, SIGINT, SIGHUP];
+    for signal in ours {
+        signal_hook::flag::register(signal, SIGNALLED.clone())?;
+    }
+    let mut signals = signal_hook::iterator::Signals::new(ours)?;
     std::thread::Builder::new()
         .name("signals".into())
         .stack_size(64 << 10)
@@ -46,7 +53,7 @@ pub fn request() {
 
 /// Whether somebody wants this process to stop.
 pub fn requested() -> bool {
-    count() > 0
+    count() > 0 || SIGNALLED.load(Ordering::SeqCst)
 }
 
 /// How often it was asked: the second Ctrl-C means more than the first.
