@@ -291,9 +291,7 @@ module RrrRunner
 
     # Runs the hooks after the suite of those that have been begun and not ended.
     def after_suite
-      RSpec.current_scope = :after_suite_hook
-      config.send(:run_suite_hooks, 'an `after(:suite)` hook', fresh(:@after_suite_hooks))
-      RSpec.current_scope = :suite
+      run_hooks(:after_suite_hook, 'an `after(:suite)` hook', fresh(:@after_suite_hooks))
     end
 
     # From here on hooks after the suite are only those that come new.
@@ -319,6 +317,7 @@ module RrrRunner
       world.prepare_example_filtering
       world.wants_to_quit = false
       world.non_example_failure = false
+      RSpec.current_scope = :suite
       config.reset_reporter
       config.reset_filters
       @options.configure_filter_manager(config.filter_manager)
@@ -326,8 +325,14 @@ module RrrRunner
     end
 
     def before_suite
-      RSpec.current_scope = :before_suite_hook
-      config.send(:run_suite_hooks, 'a `before(:suite)` hook', fresh(:@before_suite_hooks))
+      run_hooks(:before_suite_hook, 'a `before(:suite)` hook', fresh(:@before_suite_hooks))
+    end
+
+    # Not for the sake of none: RSpec keeps each such call, and by its reporter all examples of the file.
+    def run_hooks(scope, name, hooks)
+      return if hooks.empty?
+      RSpec.current_scope = scope
+      config.send(:run_suite_hooks, name, hooks)
       RSpec.current_scope = :suite
     end
 

@@ -153,6 +153,24 @@ fn forks_share_nothing_and_variables_reach_them() {
 }
 
 #[test]
+fn without_forks_nothing_of_a_file_is_kept_for_the_next() {
+    let house = House::new(1);
+    for n in 10..50 {
+        let text = "RSpec.describe('x') { it('y') { } }";
+        house.suite.file(&format!("spec/{n}_spec.rb"), text);
+    }
+    let counts = "RSpec.describe('z') { it('is alone') {
+      GC.start
+      groups = ObjectSpace.each_object(Class).count { |one| one < RSpec::Core::ExampleGroup }
+      puts \"#{groups} groups\"
+      expect(groups).to be < 10
+    } }";
+    house.suite.file("spec/99_spec.rb", counts);
+    let ran = house.run(NONE, &[]);
+    assert_eq!(ran.verdict("spec/99_spec.rb"), "passed 1 0 0");
+}
+
+#[test]
 fn a_fork_loads_nothing_of_rspec_and_what_the_suite_does_without_stays_away() {
     let house = House::new(1);
     let text = "before = $LOADED_FEATURES.dup\nRSpec.describe('x') { it('y') { expect([double(a: 1).a]).to include(1).and eq [1]; expect($LOADED_FEATURES - before).to eq [] } }";
