@@ -105,6 +105,7 @@ fn the_bench_prints_a_valid_line_for_each_row() {
             "rspec-fork",
             "pytest-none",
             "pytest-fork",
+            "cargo-test",
             "nextest",
             "memory"
         ]
