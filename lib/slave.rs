@@ -37,12 +37,14 @@ pub struct Job {
     pub estimate_sec: Option<u64>,
     /// 1 for the task's first trial.
     pub attempt: u64,
+    /// Whether Redis knows that the trial has begun.
+    pub begun: bool,
 }
 
-/// What a slave is told when it asks for its next task.
+/// What a slave is told when it asks for its next tasks.
 #[derive(Clone, Debug)]
-pub enum Next {
-    Run(Job),
+pub enum Next<Work = Vec<Job>> {
+    Run(Work),
     /// Nothing waits; the wake stream tells when something does.
     Empty,
     /// Only tasks it has tried before wait: another slave may want them.
@@ -54,13 +56,22 @@ pub enum Next {
 }
 
 fn next(answer: &Answer, place: usize) -> anyhow::Result<Next> {
+    let job = |at| {
+        anyhow::Ok(Job {
+            trial: answer.text(at).parse()?,
+            spec_file: answer.text(at + 1),
+            estimate_sec: answer.text(at + 2).parse().ok(),
+            attempt: answer.number(at + 3) as u64,
+            begun: answer.number(at + 4) == 1,
+        })
+    };
     Ok(match answer.text(place).as_str() {
-        "run" => Next::Run(Job {
-            trial: answer.text(place + 1).parse()?,
-            spec_file: answer.text(place + 2),
-            estimate_sec: answer.text(place + 3).parse().ok(),
-            attempt: answer.number(place + 4) as u64,
-        }),
+        "run" => Next::Run(
+            (place + 1..answer.len())
+                .step_by(5)
+                .map(job)
+                .collect::<anyhow::Result<_>>()?,
+        ),
         "empty" | "none" => Next::Empty,
         "skip" => Next::Skip,
         "over" => Next::Over(answer.text(place + 1)),
@@ -100,14 +111,15 @@ pub fn beat(store: &mut Store, slave: &SlaveKey, heartbeat: &Heartbeat) -> anyho
     })
 }
 
-static RESERVE: Script = lua!("reserve", "event", "reserve");
+static RESERVE: Script = lua!("reserve", "event", "hand", "reserve");
 
-/// Takes the next task. `patient`: rather come back when another slave may take it. `announce`:
-/// ask the arbiter for a check when nothing waits.
+/// Takes the next task, and up to `most` where they may share a hand. `patient`: rather come back
+/// when another slave may take it. `announce`: ask the arbiter for a check when nothing waits.
 pub fn reserve(
     store: &mut Store,
     taskset: &TasksetKey,
     slave: &SlaveKey,
+    most: usize,
     patient: bool,
     announce: bool,
 ) -> anyhow::Result<Next> {
@@ -119,6 +131,7 @@ pub fn reserve(
             .key(key::arbiter_queue())
             .arg(&trial_id)
             .arg(time::now())
+            .arg(most)
             .arg(u8::from(patient))
             .arg(u8::from(announce))
             .invoke(c)
@@ -126,83 +139,145 @@ pub fn reserve(
     next(&answer, 0)
 }
 
-static FINISH: Script = lua!("finish", "event", "reserve");
-
-/// The event that tells of a trial's `result`.
-pub fn finished(slave: &SlaveKey, job: &Job, result: &TrialResult) -> Event {
-    Event::TrialFinished {
+/// The event that tells of the start of a trial.
+pub fn started(slave: &SlaveKey, job: &Job) -> Event {
+    Event::TrialStarted {
         task: job.trial.task().to_string(),
         spec_file: job.spec_file.clone(),
         trial: job.trial.to_string(),
         slave: slave.to_string(),
-        status: result.status.as_str().to_owned(),
-        duration_ms: Some(result.duration_ms),
-        passed: Some(result.passed),
-        pending: Some(result.pending),
-        failed: Some(result.failed),
-        stopped: result.stopped.clone(),
-        reason: None,
-        leaked: Some(result.leaked).filter(|leaked| *leaked > 0),
-        outputs: result.outputs.clone(),
+        attempt: job.attempt,
     }
 }
 
-/// Ends a trial with `result`, of which the event `told` tells, and takes the next task if `more`:
-/// one round trip. The first value tells whether the result was the one that counts.
+/// A trial that has ended.
+#[derive(Clone, Debug)]
+pub struct Done {
+    pub job: Job,
+    pub result: TrialResult,
+    /// The event that tells of its end, as JSON.
+    pub told: String,
+}
+
+impl Done {
+    /// The trial of `job`, with what came of it.
+    pub fn new(slave: &SlaveKey, job: Job, result: TrialResult) -> Self {
+        let event = Event::TrialFinished {
+            task: job.trial.task().to_string(),
+            spec_file: job.spec_file.clone(),
+            trial: job.trial.to_string(),
+            slave: slave.to_string(),
+            status: result.status.as_str().to_owned(),
+            duration_ms: Some(result.duration_ms),
+            passed: Some(result.passed),
+            pending: Some(result.pending),
+            failed: Some(result.failed),
+            stopped: result.stopped.clone(),
+            reason: None,
+            leaked: Some(result.leaked).filter(|leaked| *leaked > 0),
+            outputs: result.outputs.clone(),
+        };
+        let told = event.json();
+        Self { job, result, told }
+    }
+
+    /// What the trial's hash gets besides what each has: field, value, ….
+    fn more_fields(&self, now: &str) -> Vec<(&'static str, String)> {
+        let result = &self.result;
+        let mut fields = Vec::new();
+        if !self.job.begun {
+            fields.push(("started_at", now.to_owned()));
+        }
+        if let Some(code) = result.exit_code {
+            fields.push(("exit_code", code.to_string()));
+        }
+        if let Some(signal) = result.signal {
+            fields.push(("signal", signal.to_string()));
+        }
+        if let Some(why) = &result.stopped {
+            fields.push(("stopped", why.clone()));
+        }
+        if result.leaked > 0 {
+            fields.push(("leaked", result.leaked.to_string()));
+        }
+        if let Some(folder) = &result.outputs {
+            fields.push(("outputs", folder.clone()));
+        }
+        if !result.examples.is_empty() {
+            let (json, left_out) = example::bounded_json(&result.examples);
+            fields.push(("examples", json));
+            let cut = left_out + result.examples_cut;
+            if cut > 0 {
+                fields.push(("examples_cut", cut.to_string()));
+            }
+        }
+        fields
+    }
+}
+
+static FINISH: Script = lua!("finish", "event", "hand", "reserve");
+
+/// Ends trials, and takes up to `most` next tasks (0: none): one round trip. The first value tells of
+/// each trial whether its result was the one that counts.
 pub fn finish(
     store: &mut Store,
     taskset: &TasksetKey,
     slave: &SlaveKey,
-    job: &Job,
-    result: &TrialResult,
-    told: &str,
-    more: bool,
-) -> anyhow::Result<(bool, Next)> {
-    let trial_id = if more {
-        trial::fresh_id()
-    } else {
-        String::new()
-    };
-    let examples = (!result.examples.is_empty()).then(|| example::bounded_json(&result.examples));
+    done: &[Done],
+    most: usize,
+) -> anyhow::Result<(Vec<bool>, Next)> {
+    let (trial_id, now) = (trial::fresh_id(), time::now());
     let answer: Answer = store.call(|c, _| {
         let mut call = FINISH.key(taskset);
-        call.key(slave)
-            .key(key::arbiter_queue())
-            .key(&job.trial)
-            .arg(&trial_id)
-            .arg(time::now())
-            .arg(result.status.as_str())
-            .arg(result.duration_ms)
-            .arg(told)
-            .arg(result.stdout.as_slice())
-            .arg(result.stderr.as_slice())
-            .arg(result.passed)
-            .arg(result.pending)
-            .arg(result.failed);
-        if let Some(code) = result.exit_code {
-            call.arg("exit_code").arg(code);
-        }
-        if let Some(signal) = result.signal {
-            call.arg("signal").arg(signal);
-        }
-        if let Some(why) = &result.stopped {
-            call.arg("stopped").arg(why);
-        }
-        if result.leaked > 0 {
-            call.arg("leaked").arg(result.leaked);
-        }
-        if let Some(folder) = &result.outputs {
-            call.arg("outputs").arg(folder);
-        }
-        if let Some((json, left_out)) = &examples {
-            call.arg("examples").arg(json);
-            if left_out + result.examples_cut > 0 {
-                call.arg("examples_cut").arg(left_out + result.examples_cut);
+        call.key(slave).key(key::arbiter_queue());
+        call.arg(&trial_id).arg(&now).arg(most);
+        for one in done {
+            let (result, more) = (&one.result, one.more_fields(&now));
+            let started = (!one.job.begun).then(|| started(slave, &one.job).json());
+            call.key(&one.job.trial)
+                .arg(9 + 2 * more.len())
+                .arg(result.status.as_str())
+                .arg(result.duration_ms)
+                .arg(started.unwrap_or_default())
+                .arg(&one.told)
+                .arg(result.stdout.as_slice())
+                .arg(result.stderr.as_slice())
+                .arg(result.passed)
+                .arg(result.pending)
+                .arg(result.failed);
+            for (field, value) in more {
+                call.arg(field).arg(value);
             }
         }
         call.invoke(c)
     })?;
-    Ok((answer.text(0) == "recorded", next(&answer, 1)?))
+    let counted = (0..done.len()).map(|place| answer.text(place) == "recorded");
+    Ok((counted.collect(), next(&answer, done.len())?))
+}
+
+static GIVE_BACK: Script = lua!("give_back", "event", "hand");
+
+/// Tells that the trial of `running` has begun, if there is one that nobody was told of, and puts the
+/// tasks of `rest`, which have not begun, back into the queue.
+pub fn give_back(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    slave: &SlaveKey,
+    running: Option<&Job>,
+    rest: &[Job],
+) -> anyhow::Result<()> {
+    let started = running.map(|job| self::started(slave, job).json());
+    store.call(|c, _| {
+        let mut call = GIVE_BACK.key(taskset);
+        call.key(slave);
+        for job in rest {
+            call.key(&job.trial);
+        }
+        call.arg(time::now())
+            .arg(running.map_or("", |job| job.trial.as_str()))
+            .arg(started.as_deref().unwrap_or_default())
+            .invoke::<()>(c)
+    })
 }
 
 static EXIT: Script = lua!("slave_exit");
@@ -230,7 +305,7 @@ pub enum Seen {
     Ended,
     /// It has no heartbeat, and nobody has declared it dead.
     Silent,
-    /// It lives; this is the trial it made last.
+    /// It lives; this is the trial it made last, or the last that it has on hand.
     Alive(Option<TrialKey>),
 }
 
@@ -260,7 +335,7 @@ pub fn look(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<Vec<Seen>>
     Ok(seen)
 }
 
-static REAP: Script = lua!("reap", "event", "reap");
+static REAP: Script = lua!("reap", "event", "hand", "reap");
 
 /// Declares a slave dead and ends its trial with `error`. `certain`: its process is known to be
 /// gone; otherwise it is left alone while it has a heartbeat.

@@ -1,59 +1,75 @@
--- finish: a slave ends its trial, tells the arbiter, and takes its next task, all in one step.
+-- finish: a slave ends trials, tells the arbiter, and takes its next tasks, all in one step.
 -- Guarantees that a result is recorded once and never lost between record and message (Q3), that
 -- a result of a trial that was already ended by somebody else changes nothing but late_status, and
 -- that a call which comes a second time (its answer, or itself, was held up) changes nothing.
--- shared: event reserve
--- KEYS 1 taskset, 2 slave, 3 arbiter_queue, 4 trial
--- ARGV 1 next trial id ('' to take none), 2 now, 3 trial status, 4 duration_ms, 5 its trial_finished
---      event as JSON, 6 stdout, 7 stderr, 8 passed, 9 pending, 10 failed, 11… more of the trial hash: field, value
--- returns first 'recorded' | 'late' | 'gone', then as reserve, or 'over'/'fenced'
-local taskset, slave, trial = KEYS[1], KEYS[2], KEYS[4]
-local f = redis.call('HMGET', trial, 'status', 'task', 'duration_ms')
--- Who declares a slave dead ends its trial in the same step (reap.lua): one whose trial has not
--- ended lives, and holds no later one.
-local fresh = f[2] and not is_set(f[1])
+-- shared: event hand reserve
+-- KEYS 1 taskset, 2 slave, 3 arbiter_queue, 4… the trials
+-- ARGV 1 next trial id, 2 now, 3 most tasks to take (0: none), 4… of each trial: how many more arguments it
+--   has, trial status, duration_ms, its trial_started event as JSON ('' if it was told of), its
+--   trial_finished event as JSON, stdout, stderr, passed, pending, failed, more of the trial hash: field, value, …
+-- returns for each trial 'recorded' | 'late' | 'gone', then as reserve, or 'none'
+local taskset, slave, arbiter_queue = KEYS[1], KEYS[2], KEYS[3]
+local found, fresh = {}, false
+for i = 4, #KEYS do
+  local f = redis.call('HMGET', KEYS[i], 'status', 'task', 'duration_ms')
+  found[i] = f
+  fresh = fresh or (f[2] and not is_set(f[1]))
+end
+-- Who declares a slave dead ends its trials in the same step (reap.lua): one that has a trial which
+-- has not ended lives, and holds no later one.
 local state, detail = standing(taskset, not fresh and slave)
-local outcome, repeated = 'recorded', false
-if not f[2] or (state ~= 'good' and redis.call('TTL', taskset) ~= -1) then
-  -- Expired or persisted: a write would bring a key back without an expiry (K1, K2).
-  outcome = 'gone'
-elseif f[1] == ARGV[3] and f[3] == ARGV[4] then
-  -- The status alone does not tell: who ends the trial of a dead slave may have given the same, but
-  -- knows no duration.
-  repeated = true
-elseif is_set(f[1]) then
-  outcome = 'late'
-end
-local events = {}
-if outcome == 'recorded' and not repeated then
-  redis.call('HSET', trial, 'status', ARGV[3], 'finished_at', ARGV[2], 'duration_ms', ARGV[4],
-    'stdout', ARGV[6], 'stderr', ARGV[7],
-    'passed', ARGV[8], 'pending', ARGV[9], 'failed', ARGV[10], unpack(ARGV, 11))
-  if detail == '' then
-    redis.call('RPUSH', KEYS[3], 'trial\t' .. trial)
-    events[1] = ARGV[5]
+-- Expired or persisted: a write would bring a key back without an expiry (K1, K2).
+local expired = state ~= 'good' and redis.call('TTL', taskset) ~= -1
+local answer, events, messages = {}, {}, {}
+local at = 4
+for i = 4, #KEYS do
+  local trial, f = KEYS[i], found[i]
+  local last = at + ARGV[at]
+  local status, duration_ms = ARGV[at + 1], ARGV[at + 2]
+  local outcome = 'recorded'
+  if expired or not f[2] then
+    outcome = 'gone'
+  elseif not is_set(f[1]) then
+    redis.call('HSET', trial, 'status', status, 'finished_at', ARGV[2], 'duration_ms', duration_ms,
+      'stdout', ARGV[at + 5], 'stderr', ARGV[at + 6],
+      'passed', ARGV[at + 7], 'pending', ARGV[at + 8], 'failed', ARGV[at + 9], unpack(ARGV, at + 10, last))
+    if detail == '' then
+      messages[#messages + 1] = 'trial\t' .. trial
+      if ARGV[at + 3] ~= '' then
+        events[#events + 1] = ARGV[at + 3]
+      end
+      events[#events + 1] = ARGV[at + 4]
+    end
+  elseif f[1] ~= status or f[3] ~= duration_ms then
+    -- The status alone does not tell whether this call was here before: who ends the trial of a dead
+    -- slave may have given the same, but knows no duration.
+    outcome = 'late'
+    redis.call('HSET', trial, 'late_status', status)
   end
-elseif outcome == 'late' then
-  redis.call('HSET', trial, 'late_status', ARGV[3])
+  answer[#answer + 1] = outcome
+  at = last + 1
 end
-local answer
+if #messages > 0 then
+  redis.call('RPUSH', arbiter_queue, unpack(messages))
+end
+local most, taken = tonumber(ARGV[3]), { 'none' }
 if state ~= 'good' then
-  answer = { outcome, state, detail }
-elseif ARGV[1] == '' then
-  answer = { outcome, 'none' }
-else
-  local next = reserve({
+  taken = { state, detail }
+elseif most > 0 then
+  taken = reserve({
     taskset = taskset,
     slave = slave,
-    arbiter_queue = KEYS[3],
+    arbiter_queue = arbiter_queue,
     trial_id = ARGV[1],
     now = ARGV[2],
+    most = most,
     patient = true,
     announce = true,
     holds = not fresh,
-    finished = trial,
   }, events)
-  answer = { outcome, unpack(next) }
+end
+for i = 1, #taken do
+  answer[#answer + 1] = taken[i]
 end
 emit(taskset, events)
 return answer

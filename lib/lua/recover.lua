@@ -1,7 +1,7 @@
 -- recover: puts back tasks that got lost, and finalises a taskset that has nothing left.
 -- Guarantees that a task is put back only if nothing else will bring its verdict: it has no
 -- status, is not queued, and no living slave tries it. Called with no task it only finalises.
--- shared: event close reap judge
+-- shared: event hand close reap judge
 -- KEYS 1 taskset, 2 active_taskset, 3 persister_queue, 4 arbiter_queue
 -- ARGV 1 now, 2… tasks that may be lost (at most 200)
 -- returns how many were put back, then what was emitted (taskset, JSON, …)
@@ -28,7 +28,10 @@ elseif status ~= 'running' then
 end
 local book = book_of(taskset)
 book.look = true
-local queued = redis.call('EXISTS', taskset .. ':task_queue') == 1
+local function has_queue()
+  return redis.call('EXISTS', taskset .. ':task_queue') == 1
+end
+local queued = has_queue()
 local lost = 0
 for i = 2, #ARGV do
   local task = ARGV[i]
@@ -55,9 +58,12 @@ for i = 2, #ARGV do
         waiting = true
       elseif is_set(f[2]) and reap(taskset, f[2], 'the slave died', NOW, KEYS[4]) == 1 then
         waiting = true
+        -- What it had on hand besides is back there.
+        queued = has_queue()
       elseif f[4] then
-        -- Its slave is known to be dead and does not hold it as its last: end it here.
-        redis.call('HSET', trial, 'status', 'error', 'finished_at', NOW)
+        -- Its slave has said its own end, and did not know of it: the answer was lost by which it
+        -- was taken, or the call came late. So nobody has made it, and it is no try.
+        redis.call('HSET', trial, 'status', 'error', 'finished_at', NOW, 'stopped', 'its slave had ended')
         judge(taskset, task, trial)
         waiting = true
       end

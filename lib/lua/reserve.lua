@@ -1,10 +1,11 @@
--- reserve: a slave takes its next task, and the trial of it is created, in one step.
--- Guarantees that a task leaves the queue only into a started trial, that finished tasks are
--- never tried again, and that a fenced slave gets nothing.
--- shared: event reserve
+-- reserve: a slave takes its next tasks, and the trials of them are created, in one step.
+-- Guarantees that a task leaves the queue only into a trial, that finished tasks are never tried
+-- again, and that a fenced slave gets nothing.
+-- shared: event hand reserve
 -- KEYS 1 taskset, 2 slave, 3 arbiter_queue
--- ARGV 1 trial id, 2 now, 3 patient (1/0), 4 announce (1/0)
--- returns {'run', trial, spec_file, estimate_sec, attempt} | {'empty'} | {'skip'} | {'over', status} | {'fenced'}
+-- ARGV 1 trial id, 2 now, 3 most tasks, 4 patient (1/0), 5 announce (1/0)
+-- returns {'run', then of each trial: trial, spec_file, estimate_sec, attempt, 1 if it has begun}
+--   | {'empty'} | {'skip'} | {'over', status} | {'fenced'}
 local taskset, slave = KEYS[1], KEYS[2]
 local state, detail = standing(taskset, slave)
 if state ~= 'good' then
@@ -17,8 +18,9 @@ local answer = reserve({
   arbiter_queue = KEYS[3],
   trial_id = ARGV[1],
   now = ARGV[2],
-  patient = ARGV[3] == '1',
-  announce = ARGV[4] == '1',
+  most = tonumber(ARGV[3]),
+  patient = ARGV[4] == '1',
+  announce = ARGV[5] == '1',
   holds = true,
 }, events)
 emit(taskset, events)

@@ -46,8 +46,8 @@ fn q2_a_call_that_comes_twice_takes_no_second_task_and_tells_nothing_twice() {
     let slave = "rrrspec:worker:w:slave:1".parse().unwrap();
     slave::join(&mut store, &key, &slave, &Heartbeat::default()).unwrap();
     // A network that was held up delivers what the slave has given up and repeated.
-    let mut reserve = || match slave::reserve(&mut store, &key, &slave, true, true).unwrap() {
-        Next::Run(job) => job,
+    let mut reserve = || match slave::reserve(&mut store, &key, &slave, 1, true, true).unwrap() {
+        Next::Run(mut jobs) => jobs.remove(0),
         other => panic!("{other:?}"),
     };
     let (job, again) = (reserve(), reserve());
@@ -57,14 +57,13 @@ fn q2_a_call_that_comes_twice_takes_no_second_task_and_tells_nothing_twice() {
         status: rrr::trial::Status::Passed,
         ..rrr::trial::Result::error("")
     };
-    let told = slave::finished(&slave, &job, &result).json();
-    let mut finish =
-        || slave::finish(&mut store, &key, &slave, &job, &result, &told, true).unwrap();
+    let message = format!("trial\t{}", job.trial);
+    let done = [slave::Done::new(&slave, job, result)];
+    let mut finish = || slave::finish(&mut store, &key, &slave, &done, 1).unwrap();
     let ((recorded, next), (repeated, same)) = (finish(), finish());
-    assert!(recorded && repeated);
+    assert_eq!((recorded, repeated), (vec![true], vec![true]));
     assert_eq!(format!("{next:?}"), format!("{same:?}"));
     assert_eq!(taskset.list("task_queue"), ["c"]);
-    let message = format!("trial\t{}", job.trial);
     assert_eq!(server.list("rrrspec:arbiter_queue"), [message]);
     let keys = server.dump_keys();
     let events = invariants::events(&keys, &taskset.key);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rrr::cli;
 use rrr::heartbeat::Heartbeat;
 use rrr::key::{SlaveKey, TasksetKey};
-use rrr::slave::{self, Next, Status, Wake};
+use rrr::slave::{self, Done, Next, Status, Wake};
 use rrr::store::Store;
 use rrr::trial;
 
@@ -160,16 +160,19 @@ impl Member {
 
     /// Passes one task after the other, until there is none.
     fn work(&self, store: &mut Store) {
-        let mut next = slave::reserve(store, &self.taskset, &self.key, true, true);
-        while let Next::Run(job) = next.expect("an answer") {
-            let mut result = trial::Result::error("");
-            result.set_status_alone(trial::Status::Passed);
-            let told = slave::finished(&self.key, &job, &result).json();
-            let more = !self.shared.held.load(Ordering::SeqCst);
-            let (taskset, key) = (&self.taskset, &self.key);
-            let done = slave::finish(store, taskset, key, &job, &result, &told, more);
-            let (counted, after) = done.expect("an answer");
-            assert!(counted, "{} came too late", job.trial);
+        let (taskset, key) = (&self.taskset, &self.key);
+        let mut next = slave::reserve(store, taskset, key, 1, true, true);
+        while let Next::Run(jobs) = next.expect("an answer") {
+            let pass = |job| {
+                let mut result = trial::Result::error("");
+                result.set_status_alone(trial::Status::Passed);
+                Done::new(key, job, result)
+            };
+            let done: Vec<Done> = jobs.into_iter().map(pass).collect();
+            let most = usize::from(!self.shared.held.load(Ordering::SeqCst));
+            let told = slave::finish(store, taskset, key, &done, most);
+            let (counted, after) = told.expect("an answer");
+            assert!(!counted.contains(&false), "{done:?} came too late");
             next = Ok(after);
         }
     }

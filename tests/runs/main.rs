@@ -4,6 +4,7 @@
 mod harness;
 
 mod bad_input;
+mod hands;
 mod local;
 mod protocol;
 mod protocol_page;

@@ -17,10 +17,12 @@ fn a_retry_goes_to_a_slave_that_has_not_tried_the_task() {
         slave
     });
     // One slave fails the task, and asks for it again before the other does.
-    let mut reserve = |slave, spare| slave::reserve(&mut store, &key, slave, spare, false).unwrap();
-    let Next::Run(job) = reserve(&first, true) else {
+    let mut reserve =
+        |slave, spare| slave::reserve(&mut store, &key, slave, 1, spare, false).unwrap();
+    let Next::Run(jobs) = reserve(&first, true) else {
         panic!("the only task is free")
     };
+    let [job] = &jobs[..] else { panic!("{jobs:?}") };
     server.hset(job.trial.as_str(), "status", "failed");
     server.tell_arbiter(format!("trial\t{}", job.trial));
     drain(&server, "rrr-arbiter");
@@ -29,7 +31,7 @@ fn a_retry_goes_to_a_slave_that_has_not_tried_the_task() {
     assert!(matches!(left, Next::Skip), "{left:?}");
     let taken = reserve(&second, true);
     assert!(
-        matches!(&taken, Next::Run(job) if job.attempt == 2),
+        matches!(&taken, Next::Run(jobs) if jobs[0].attempt == 2),
         "{taken:?}"
     );
 }

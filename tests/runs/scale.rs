@@ -68,7 +68,7 @@ fn five_thousand_tasks_succeed_with_separately_started_roles() {
 
 /// The commands and the round trips of a slave's main connection for so many tasks. What comes after
 /// the last result is left out: how often a slave asks for more depends on how long the arbiter takes.
-fn cost_of(tasks: usize) -> (usize, u64) {
+fn cost_of(tasks: usize, adapter: &[&str]) -> (usize, u64) {
     let (server, suite) = (Server::new(), Suite::new());
     let files: Vec<String> = (0..tasks).map(|n| format!("t{n}")).collect();
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
@@ -76,7 +76,8 @@ fn cost_of(tasks: usize) -> (usize, u64) {
     let proxy = Proxy::start(&server);
     let _arbiter = Tool::new(&server, "rrr-arbiter").spawn();
     Tool::new(&proxy, "rrr-slave")
-        .args(["--taskset", &taskset.key, "--worker-id", "w", "--", "true"])
+        .args(["--taskset", &taskset.key, "--worker-id", "w"])
+        .args(adapter)
         .dir(suite.path())
         .run()
         .expect_code(0);
@@ -91,7 +92,26 @@ fn cost_of(tasks: usize) -> (usize, u64) {
 
 #[test]
 fn a_slave_costs_one_command_and_one_round_trip_a_task() {
-    let (few, many) = (cost_of(20), cost_of(120));
+    let adapter = ["--", "sh", "-c", "sleep 0.01"];
+    let (few, many) = (cost_of(20, &adapter), cost_of(120, &adapter));
     assert_eq!(many.0 - few.0, 100, "commands: {few:?} and {many:?}");
     assert_eq!(many.1 - few.1, 100, "round trips: {few:?} and {many:?}");
+}
+
+#[test]
+fn a_slave_whose_trials_take_next_to_no_time_costs_less_than_a_round_trip_a_task() {
+    let runner = r#"
+import json, os
+for line in os.fdopen(3):
+    asked = json.loads(line)
+    if asked["type"] == "hello":
+        answer = {"type": "hello", "version": 1}
+    else:
+        answer = {"type": "result", "trial": asked["trial"], "status": "passed"}
+    os.write(4, json.dumps(answer).encode() + b"\n")
+"#;
+    let adapter = ["--adapter", "serve", "--", "python3", "-c", runner];
+    let (commands, round_trips) = cost_of(600, &adapter);
+    println!("600 tasks: {commands} commands, {round_trips} round trips");
+    assert!(commands < 300 && round_trips < 300);
 }

@@ -1,7 +1,7 @@
--- Shared: the death of a slave. Needs event.lua.
+-- Shared: the death of a slave. Needs event.lua and hand.lua.
 
--- Ends the slave and the trial it was making, if any, and tells the arbiter of it. From here on
--- the slave is fenced: whatever it says later changes nothing (C5).
+-- Ends the slave and the trial it was making, if any, and tells the arbiter of it; what it had on hand
+-- besides goes back. From here on the slave is fenced: whatever it says later changes nothing (C5).
 local function reap(taskset, slave, why, now, arbiter_queue)
   if is_set(redis.call('HGET', slave, 'status')) then
     return 0
@@ -9,22 +9,33 @@ local function reap(taskset, slave, why, now, arbiter_queue)
   redis.call('HSET', slave, 'status', 'failure_exit')
   redis.call('EXPIRE', slave, KEY_TTL)
   redis.call('DEL', slave .. ':heartbeat')
-  local trial = redis.call('LINDEX', slave .. ':trial', -1)
-  if trial then
-    local f = redis.call('HMGET', trial, 'status', 'task')
-    if f[2] and not is_set(f[1]) then
-      redis.call('HSET', trial, 'status', 'error', 'finished_at', now, 'stderr', 'rrr: ' .. why .. '\n')
+  local hand = on_hand(slave)
+  local known = #hand == 1 and hand[1][3]
+  if hand[1] then
+    -- The first is the one it was making, or about to: a slave of another implementation has it in
+    -- its own memory, so it is ended and not deleted.
+    hand[1][3] = true
+  end
+  give_back(taskset, slave, hand)
+  for _, held in ipairs(hand) do
+    local trial, task, begun = unpack(held)
+    if begun then
+      -- In a hand of several it may have ended before, and another have brought death: then it is no
+      -- try, and the tasks of the hand are taken alone from now on.
+      local stopped = known and {} or { 'stopped', why }
+      redis.call('HSET', trial, 'status', 'error', 'finished_at', now, 'stderr', 'rrr: ' .. why .. '\n', unpack(stopped))
       redis.call('RPUSH', arbiter_queue, 'trial\t' .. trial)
       emit(taskset, { {
         event = 'trial_finished',
-        task = f[2],
-        spec_file = spec_file_of(f[2]),
+        task = task,
+        spec_file = spec_file_of(task),
         trial = trial,
         slave = slave,
         status = 'error',
         passed = 0,
         pending = 0,
         failed = 0,
+        stopped = stopped[2],
         reason = why,
       } })
     end

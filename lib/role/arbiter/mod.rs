@@ -33,7 +33,7 @@ pub struct Options {
 }
 
 /// Most messages taken in one step: keeps a script under 5 ms.
-const BATCH: usize = 256;
+const BATCH: usize = 128;
 /// Least time between the ends of two steps: messages come in runs, and what comes meanwhile is
 /// taken in one step. A message that comes alone is taken at once.
 const GATHER: Duration = Duration::from_millis(20);

@@ -1,22 +1,24 @@
 //! rrr-slave: takes tasks one after the other, has an adapter run each, and tells the arbiter.
 //!
-//! The main thread supervises the test; a second one, the [`pulse`], keeps the slave alive for others.
+//! The main thread supervises the test; a second one, the [`pulse`], keeps the slave alive for others; a
+//! third, the keeper of the [`hand`], sees to it that nobody waits for tasks that it only holds.
 
+mod hand;
 mod pulse;
 
 use crate::adapter::{self, Adapter, Made, Order, Outputs, Place};
 use crate::child::cgroup::{self, Bounds, Cgroup};
 use crate::child::{self, environment};
-use crate::event::{self, Event};
+use crate::event;
 use crate::exit;
 use crate::heartbeat::Heartbeat;
 use crate::key::{SlaveKey, TasksetKey, WorkerKey};
 use crate::slave::{self, Job, Next, Status};
-use crate::store::Store;
 use crate::taskset::Record;
 use crate::trial;
 use crate::trust::Signed;
 use crate::{cli, out, stop, task, time};
+use hand::Hand;
 use pulse::{Listener, Pulse};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -78,11 +80,11 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     )?;
     let limit = |field, default| record.number(field).unwrap_or(default);
     let mut slave = Slave {
-        store,
+        hand: Hand::new(store, taskset.clone(), key.clone()),
         adapter,
         pulse,
-        taskset: taskset.clone(),
-        key: key.clone(),
+        taskset,
+        key,
         unknown_sec: limit("unknown_spec_timeout_sec", task::DEFAULT_UNKNOWN_SEC),
         least_sec: limit("least_timeout_sec", task::DEFAULT_LEAST_SEC),
         signed: None,
@@ -94,7 +96,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     }
     let (status, code) = slave.work()?;
     slave.adapter.end(slave.pulse.patience());
-    slave::exit(&mut slave.store, &taskset, &key, status)?;
+    slave.hand.leave(status)?;
     Ok(code)
 }
 
@@ -130,7 +132,7 @@ fn own_key(options: &Options) -> anyhow::Result<SlaveKey> {
 }
 
 struct Slave {
-    store: Store,
+    hand: Hand,
     adapter: Box<dyn Adapter>,
     pulse: Arc<Pulse>,
     taskset: TasksetKey,
@@ -143,7 +145,7 @@ struct Slave {
 
 impl Slave {
     /// Takes a task once one can be tried.
-    fn prepare_and_reserve(&mut self) -> anyhow::Result<Next> {
+    fn prepare_and_reserve(&mut self) -> anyhow::Result<Next<Job>> {
         let mut listener = Listener {
             pulse: self.pulse.clone(),
             task: None,
@@ -154,7 +156,7 @@ impl Slave {
             }
             return Err(error);
         }
-        slave::reserve(&mut self.store, &self.taskset, &self.key, true, true)
+        self.hand.reserve(true, true)
     }
 
     /// Works until there is no more to do; returns how it ended.
@@ -175,17 +177,7 @@ impl Slave {
                     let ending = made.hard_timeout || self.pulse.must_end();
                     // With a broken runner no task is taken that then could not be tried.
                     let more = !ending && self.adapter.is_ready();
-                    let told = slave::finished(&self.key, &job, &made.result).json();
-                    let (counted, after) = slave::finish(
-                        &mut self.store,
-                        &self.taskset,
-                        &self.key,
-                        &job,
-                        &made.result,
-                        &told,
-                        more,
-                    )?;
-                    self.tell_finished(&job, &told, counted);
+                    let after = self.hand.finish(made.result, more)?;
                     if made.hard_timeout {
                         return Ok((Status::TimeoutExit, exit::HARD_TIMEOUT));
                     }
@@ -197,25 +189,13 @@ impl Slave {
                 Next::Skip => {
                     skips += 1;
                     stop::sleep(Duration::from_millis(40));
-                    next = slave::reserve(
-                        &mut self.store,
-                        &self.taskset,
-                        &self.key,
-                        skips < PATIENCE,
-                        false,
-                    )?;
+                    next = self.hand.reserve(skips < PATIENCE, false)?;
                 }
                 Next::Empty => {
                     if self.pulse.wait_for_work() {
                         return Ok((Status::NormalExit, exit::OK));
                     }
-                    next = slave::reserve(
-                        &mut self.store,
-                        &self.taskset,
-                        &self.key,
-                        skips < PATIENCE,
-                        false,
-                    )?;
+                    next = self.hand.reserve(skips < PATIENCE, false)?;
                 }
                 Next::Over(_) => return Ok((Status::NormalExit, exit::OK)),
                 Next::Fenced => {
@@ -234,17 +214,8 @@ impl Slave {
     fn make_trial(&mut self, job: &Job) -> Made {
         let task = job.trial.task();
         out::line_of(|| {
-            event::line(
-                time::unix_ms(),
-                self.taskset.as_str(),
-                &Event::TrialStarted {
-                    task: task.to_string(),
-                    spec_file: job.spec_file.clone(),
-                    trial: job.trial.to_string(),
-                    slave: self.key.to_string(),
-                    attempt: job.attempt,
-                },
-            )
+            let started = slave::started(&self.key, job);
+            event::line(time::unix_ms(), self.taskset.as_str(), &started)
         });
         let (soft, hard) = task::timeouts(job.estimate_sec, self.unknown_sec, self.least_sec);
         let order = Order {
@@ -257,15 +228,5 @@ impl Slave {
             task: Some(task),
         };
         self.adapter.run(&order, &mut listener)
-    }
-
-    fn tell_finished(&self, job: &Job, told: &str, counted: bool) {
-        if !counted {
-            eprintln!(
-                "rrr-slave: the result of '{}' came too late to count",
-                job.spec_file
-            );
-        }
-        out::line_of(|| event::stamped(time::unix_ms(), self.taskset.as_str(), told));
     }
 }
