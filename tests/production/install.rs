@@ -203,9 +203,15 @@ fn sizing_tells_what_a_task_and_a_role_cost() {
         .lines()
         .map(|line| serde_json::from_str(line).expect("a JSON line"))
         .collect();
-    assert_eq!(lines.len(), 15, "{text}");
+    assert_eq!(lines.len(), 21, "{text}");
     for line in lines {
-        assert!(line["value"].as_u64().unwrap() > 0, "{line}");
+        // What a slave takes in a second is a difference, which a busy machine may turn around.
+        let least = if line["unit"] == "us a second" {
+            i64::MIN
+        } else {
+            1
+        };
+        assert!(line["value"].as_i64().unwrap() >= least, "{line}");
         assert!(
             line["what"].is_string() && line["unit"].is_string(),
             "{line}"
