@@ -3,15 +3,14 @@
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
-static SIGNAL: AtomicI32 = AtomicI32::new(0);
-/// Set by the handler itself: a wait that a signal has broken may go on before the thread that listens
-/// for signals does, and would be begun anew.
-static SIGNALLED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+/// The last signal; 0 if there was none. Set by the handler itself: a wait that a signal has broken may
+/// go on before the thread that listens for signals does, and would be begun anew.
+static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 static PIPE: OnceLock<(UnixStream, UnixStream)> = OnceLock::new();
 
 fn pipe() -> &'static (UnixStream, UnixStream) {
@@ -30,15 +29,14 @@ pub fn listen() -> std::io::Result<()> {
     pipe();
     let ours = [SIGTERM, SIGINT, SIGHUP];
     for signal in ours {
-        signal_hook::flag::register(signal, SIGNALLED.clone())?;
+        signal_hook::flag::register_usize(signal, SIGNAL.clone(), signal as usize)?;
     }
     let mut signals = signal_hook::iterator::Signals::new(ours)?;
     std::thread::Builder::new()
         .name("signals".into())
         .stack_size(64 << 10)
         .spawn(move || {
-            for signal in signals.forever() {
-                SIGNAL.store(signal, Ordering::SeqCst);
+            for _ in signals.forever() {
                 request();
             }
         })?;
@@ -53,7 +51,7 @@ pub fn request() {
 
 /// Whether somebody wants this process to stop.
 pub fn requested() -> bool {
-    count() > 0 || SIGNALLED.load(Ordering::SeqCst)
+    count() > 0 || SIGNAL.load(Ordering::SeqCst) > 0
 }
 
 /// How often it was asked: the second Ctrl-C means more than the first.

@@ -10,20 +10,11 @@ local taskset, slave, running = KEYS[1], KEYS[2], ARGV[2]
 if redis.call('TTL', taskset) ~= -1 then
   return
 end
-if running ~= '' then
-  local f = redis.call('HMGET', running, 'status', 'task', 'started_at')
-  if f[2] and not is_set(f[1]) and not is_set(f[3]) then
-    redis.call('HSET', running, 'started_at', ARGV[1])
-    if redis.call('HGET', taskset, 'status') == 'running' then
-      emit(taskset, { ARGV[3] })
-    end
+local held = running ~= '' and unended({ running })[1]
+if held and not held[3] then
+  redis.call('HSET', running, 'started_at', ARGV[1])
+  if redis.call('HGET', taskset, 'status') == 'running' then
+    emit(taskset, { ARGV[3] })
   end
 end
-local hand = {}
-for i = 3, #KEYS do
-  local f = redis.call('HMGET', KEYS[i], 'status', 'task', 'started_at')
-  if f[2] and not is_set(f[1]) then
-    hand[#hand + 1] = { KEYS[i], f[2], is_set(f[3]) }
-  end
-end
-give_back(taskset, slave, hand)
+give_back(taskset, slave, unended({ unpack(KEYS, 3) }))

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rrr::cli;
 use rrr::heartbeat::Heartbeat;
 use rrr::key::{SlaveKey, TasksetKey};
-use rrr::slave::{self, Done, Next, Status, Wake};
+use rrr::slave::{self, Done, Job, Next, Status, Wake};
 use rrr::store::Store;
 use rrr::trial;
 
@@ -21,6 +21,13 @@ const STACK: usize = 256 << 10;
 
 /// Time after which a slave looks for work without a word, as rrr-slave does.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// The trial of `job`, passed without being made.
+pub fn passed(slave: &SlaveKey, job: Job) -> Done {
+    let mut result = trial::Result::error("");
+    result.set_status_alone(trial::Status::Passed);
+    Done::new(slave, job, result)
+}
 
 /// Slaves that work until their taskset is over.
 pub struct Crowd {
@@ -163,12 +170,7 @@ impl Member {
         let (taskset, key) = (&self.taskset, &self.key);
         let mut next = slave::reserve(store, taskset, key, 1, true, true);
         while let Next::Run(jobs) = next.expect("an answer") {
-            let pass = |job| {
-                let mut result = trial::Result::error("");
-                result.set_status_alone(trial::Status::Passed);
-                Done::new(key, job, result)
-            };
-            let done: Vec<Done> = jobs.into_iter().map(pass).collect();
+            let done: Vec<Done> = jobs.into_iter().map(|job| passed(key, job)).collect();
             let most = usize::from(!self.shared.held.load(Ordering::SeqCst));
             let told = slave::finish(store, taskset, key, &done, most);
             let (counted, after) = told.expect("an answer");

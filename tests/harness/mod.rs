@@ -66,7 +66,7 @@ pub mod tool;
 pub mod wait;
 
 pub use commandstats::Counts;
-pub use crowd::Crowd;
+pub use crowd::{Crowd, passed};
 pub use fleet::{Fleet, Suite, submit, submit_tool};
 pub use handle::Handle;
 pub use process::{Finished, Running};

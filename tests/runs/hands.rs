@@ -5,7 +5,6 @@ use crate::harness::*;
 use rrr::key::{SlaveKey, TasksetKey};
 use rrr::slave::{self, Done, Job, Next};
 use rrr::store::Store;
-use rrr::trial;
 
 /// A slave that is asked for each step, and its taskset.
 struct Player {
@@ -36,11 +35,7 @@ impl Player {
     }
 
     fn pass(&mut self, jobs: &[Job], most: usize) -> (Vec<bool>, Vec<Job>) {
-        let passed = |job: &Job| {
-            let mut result = trial::Result::error("");
-            result.set_status_alone(trial::Status::Passed);
-            Done::new(&self.key, job.clone(), result)
-        };
+        let passed = |job: &Job| passed(&self.key, job.clone());
         let done: Vec<Done> = jobs.iter().map(passed).collect();
         let told = slave::finish(&mut self.store, &self.taskset, &self.key, &done, most);
         match told.unwrap() {

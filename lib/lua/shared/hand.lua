@@ -8,16 +8,21 @@
 -- Most tasks in a hand.
 local MOST_IN_HAND = 16
 
--- The trials that a slave has not ended, in order, each as trial, task and whether it has begun.
-local function on_hand(slave)
+-- Those of the trials that have not ended, each as trial, task and whether it has begun.
+local function unended(trials)
   local hand = {}
-  for _, trial in ipairs(redis.call('LRANGE', slave .. ':trial', -MOST_IN_HAND, -1)) do
+  for _, trial in ipairs(trials) do
     local f = redis.call('HMGET', trial, 'status', 'task', 'started_at')
     if f[2] and not is_set(f[1]) then
       hand[#hand + 1] = { trial, f[2], is_set(f[3]) }
     end
   end
   return hand
+end
+
+-- The trials that a slave has not ended, in order.
+local function on_hand(slave)
+  return unended(redis.call('LRANGE', slave .. ':trial', -MOST_IN_HAND, -1))
 end
 
 -- Takes the trials that have not begun from their slave, as if they had never been, and puts their tasks
