@@ -61,14 +61,6 @@ macro_rules! key_type {
 
         impl redis::ToSingleRedisArg for $name {}
 
-        impl redis::FromRedisValue for $name {
-            fn from_redis_value(value: redis::Value) -> Result<Self, redis::ParsingError> {
-                let text: String = redis::FromRedisValue::from_redis_value(value)?;
-                text.parse()
-                    .map_err(|error: BadKey| redis::ParsingError::from(error.to_string()))
-            }
-        }
-
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(&self.0)

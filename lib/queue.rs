@@ -6,7 +6,7 @@
 
 use crate::key::{self, TasksetKey, TrialKey};
 use crate::lua;
-use crate::store::{Store, script::Script};
+use crate::store::{Store, read, script::Script};
 use crate::{say, stop};
 
 /// A message in the arbiter's queue.
@@ -73,15 +73,7 @@ pub fn length(store: &mut Store, queue: &str) -> anyhow::Result<u64> {
 
 /// The messages of `queue` that were refused, oldest first: JSON objects with the reason.
 pub fn dead(store: &mut Store, queue: &str) -> anyhow::Result<Vec<String>> {
-    let all: Vec<Vec<u8>> = store.call(|c, _| {
-        redis::cmd("LRANGE")
-            .arg(key::dead(queue))
-            .arg(0)
-            .arg(-1)
-            .query(c)
-    })?;
-    let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
-    Ok(all.iter().map(text).collect())
+    read::texts(store, &key::dead(queue))
 }
 
 static POP: Script = lua!("pop");

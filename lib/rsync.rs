@@ -2,8 +2,7 @@
 
 use crate::exit::{self, failure};
 use crate::key;
-use crate::store::Store;
-use std::collections::HashMap;
+use crate::store::{Store, read};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -115,8 +114,7 @@ pub fn remote(
     path: Option<&str>,
     options: Option<&str>,
 ) -> anyhow::Result<Option<Remote>> {
-    let info: HashMap<String, String> =
-        store.call(|c, _| redis::cmd("HGETALL").arg(key::rsync_info()).query(c))?;
+    let info = read::hash(store, &key::rsync_info())?;
     let known = |field: &str| info.get(field).filter(|text| !text.is_empty());
     let options = match (options, known("rsync_options")) {
         (Some(options), _) => split(options)?,

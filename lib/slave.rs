@@ -6,7 +6,12 @@
 use crate::event::Event;
 use crate::heartbeat::Heartbeat;
 use crate::key::{self, SlaveKey, TasksetKey, TrialKey};
-use crate::store::{Store, rows, script::Answer, script::Script};
+use crate::store::{
+    Store,
+    read::{Text, rows},
+    script::Answer,
+    script::Script,
+};
 use crate::trial::Result as TrialResult;
 use crate::{example, lua, time, trial};
 
@@ -89,14 +94,14 @@ pub fn join(
     slave: &SlaveKey,
     heartbeat: &Heartbeat,
 ) -> anyhow::Result<Option<String>> {
-    let state: String = store.call(|c, _| {
+    let state: Text = store.call(|c, _| {
         JOIN.key(taskset)
             .key(slave)
             .key(slave.heartbeat())
             .arg(heartbeat.ttl_sec())
             .invoke(c)
     })?;
-    Ok((state != "joined").then_some(state))
+    Ok((&*state != "joined").then(|| state.into()))
 }
 
 static BEAT: Script = lua!("slave_beat");
@@ -311,7 +316,7 @@ pub enum Seen {
 
 /// Looks at `slaves`: one round trip for each 500.
 pub fn look(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<Vec<Seen>> {
-    type Facts = (Option<String>, bool, Option<String>);
+    type Facts = (Option<Text>, bool, Option<Text>);
     let mut seen = Vec::with_capacity(slaves.len());
     for chunk in slaves.chunks(500) {
         // The status first: a slave that leaves sets it before its heartbeat goes.
@@ -378,8 +383,8 @@ pub fn wakes(
     after: &mut String,
     wait_ms: u64,
 ) -> anyhow::Result<Vec<Wake>> {
-    type Streams = Option<Vec<(String, Vec<(String, Vec<String>)>)>>;
-    let (status, streams): (Option<String>, Streams) = store.call(|c, _| {
+    type Streams = Option<Vec<(String, Vec<(String, Vec<Text>)>)>>;
+    let (status, streams): (Option<Text>, Streams) = store.call(|c, _| {
         redis::pipe()
             .cmd("HGET")
             .arg(taskset)
@@ -396,8 +401,8 @@ pub fn wakes(
     for (_, entries) in streams.unwrap_or_default() {
         for (id, fields) in entries {
             *after = id;
-            let about = fields.get(1).cloned().unwrap_or_default();
-            match fields.first().map(String::as_str) {
+            let about = fields.get(1).cloned().unwrap_or_default().into();
+            match fields.first().map(|verb| &**verb) {
                 Some("work") => wakes.push(Wake::Work),
                 Some("stop") => wakes.push(Wake::Stop(about)),
                 Some("over") => wakes.push(Wake::Over(about)),
@@ -407,7 +412,9 @@ pub fn wakes(
     }
     // Another implementation's arbiter writes no wake stream.
     if status.as_deref() != Some("running") {
-        wakes.push(Wake::Over(status.unwrap_or_else(|| "gone".into())));
+        wakes.push(Wake::Over(
+            status.map_or_else(|| "gone".into(), String::from),
+        ));
     }
     Ok(wakes)
 }

@@ -4,7 +4,10 @@ use crate::example::Example;
 
 use crate::key::TrialKey;
 use crate::schedule::Running;
-use crate::store::{Store, rows};
+use crate::store::{
+    Store,
+    read::{Text, rows},
+};
 
 /// How a trial ended; none at all means that it has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +137,7 @@ pub fn unfinished(
     store: &mut Store,
     trials: &[TrialKey],
 ) -> anyhow::Result<Vec<(TrialKey, Running)>> {
-    type Facts = (Option<String>, (Option<String>, Option<String>), u64);
+    type Facts = (Option<Text>, (Option<Text>, Option<Text>), u64);
     let mut running = Vec::new();
     for chunk in trials.chunks(500) {
         let facts: Vec<Facts> = store.call(|c, _| {
@@ -181,7 +184,7 @@ const GLANCE: usize = 256 << 10;
 
 /// Looks at a finished trial; an output longer than a glance is left where it is.
 pub fn outcome(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Outcome> {
-    type Fields = (Option<Vec<u8>>, Option<String>, Option<String>);
+    type Fields = (Option<Vec<u8>>, Option<Text>, Option<Text>);
     let ((out_length, err_length), (examples, exit_code, signal)): ((usize, usize), Fields) = store
         .call(|c, _| {
             let mut pipe = redis::pipe();
@@ -201,7 +204,7 @@ pub fn outcome(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Outcome> {
             store.call(|c, _| redis::cmd("HGET").arg(trial).arg(field).query(c))?;
         Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
     };
-    let number = |field: Option<String>| field.and_then(|text| text.parse().ok());
+    let number = |field: Option<Text>| field.and_then(|text| text.parse().ok());
     Ok(Outcome {
         stdout: text("stdout", out_length)?,
         stderr: text("stderr", err_length)?,
@@ -214,12 +217,12 @@ pub fn outcome(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Outcome> {
 /// When a trial that has not finished began, in the protocol's format ('' if that is not known);
 /// `None` for one that has.
 pub fn running_since(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Option<String>> {
-    let (started, status): (Option<String>, Option<String>) = store.call(|c, _| {
+    let (started, status): (Option<Text>, Option<Text>) = store.call(|c, _| {
         redis::cmd("HMGET")
             .arg(trial)
             .arg(&["started_at", "status"])
             .query(c)
     })?;
     let finished = status.is_some_and(|status| !status.is_empty());
-    Ok((!finished).then(|| started.unwrap_or_default()))
+    Ok((!finished).then(|| started.unwrap_or_default().into()))
 }

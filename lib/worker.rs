@@ -4,7 +4,12 @@
 
 use crate::heartbeat::{self, Heartbeat};
 use crate::key::{self, TasksetKey, WorkerKey};
-use crate::store::{Store, rows, script::Answer, script::Script};
+use crate::store::{
+    Store,
+    read::{self, Text, rows},
+    script::Answer,
+    script::Script,
+};
 use crate::{lua, time};
 
 /// What a worker tells about itself.
@@ -60,21 +65,23 @@ static REGISTER: Script = lua!("worker_register");
 pub fn register(store: &mut Store, card: &Card) -> anyhow::Result<Option<String>> {
     let mut gone = String::new();
     loop {
-        let holder: String = store.call(|c, _| {
-            REGISTER
-                .key(&card.key)
-                .key(card.key.heartbeat())
-                .key(key::workers())
-                .key(key::dispatcher_queue())
-                .arg(&card.instance)
-                .arg(&gone)
-                .arg(card.heartbeat.ttl_sec())
-                .arg(&card.worker_type)
-                .arg(card.slaves)
-                .arg(VERSION)
-                .arg(time::now())
-                .invoke(c)
-        })?;
+        let holder: String = store
+            .call(|c, _| {
+                REGISTER
+                    .key(&card.key)
+                    .key(card.key.heartbeat())
+                    .key(key::workers())
+                    .key(key::dispatcher_queue())
+                    .arg(&card.instance)
+                    .arg(&gone)
+                    .arg(card.heartbeat.ttl_sec())
+                    .arg(&card.worker_type)
+                    .arg(card.slaves)
+                    .arg(VERSION)
+                    .arg(time::now())
+                    .invoke::<Text>(c)
+            })?
+            .into();
         if holder.is_empty() {
             return Ok(None);
         }
@@ -208,9 +215,7 @@ pub fn evict(store: &mut Store, worker: &WorkerKey) -> anyhow::Result<bool> {
 
 /// The workers on the books, each with whether it has a heartbeat.
 pub fn all(store: &mut Store) -> anyhow::Result<Vec<(WorkerKey, bool)>> {
-    let names: Vec<String> =
-        store.call(|c, _| redis::cmd("SMEMBERS").arg(key::workers()).query(c))?;
-    let keys: Vec<WorkerKey> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    let keys: Vec<WorkerKey> = read::set(store, &key::workers())?;
     if keys.is_empty() {
         // Redis refuses an empty pipeline.
         return Ok(Vec::new());
@@ -245,7 +250,7 @@ pub struct Seen {
 
 /// Looks at all workers on the books, by name: one round trip for each 500.
 pub fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
-    type Facts = (i64, [Option<String>; 6], u64);
+    type Facts = (i64, [Option<Text>; 6], u64);
     let mut keys: Vec<WorkerKey> = all(store)?.into_iter().map(|(key, _)| key).collect();
     keys.sort();
     let mut seen = Vec::new();
@@ -284,11 +289,11 @@ pub fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
                 beat_ms: u64::try_from(left_ms)
                     .ok()
                     .map(|left| life.saturating_sub(left)),
-                worker_type,
+                worker_type: worker_type.map(String::from),
                 slaves: slaves.and_then(|text| text.parse().ok()),
-                version,
-                taskset,
-                benched,
+                version: version.map(String::from),
+                taskset: taskset.map(String::from),
+                benched: benched.map(String::from),
                 queued,
             });
         }

@@ -1,7 +1,11 @@
 //! Worker logs: what a worker did for a taskset, and when. Written by rrr-worker alone.
 
 use crate::key::TasksetKey;
-use crate::store::{Store, script::Script};
+use crate::store::{
+    Store,
+    read::{self, Text},
+    script::Script,
+};
 use crate::{lua, time};
 
 /// Most bytes a log keeps in Redis (K6).
@@ -52,18 +56,15 @@ pub fn preparing(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<
         "setup_finished_at",
         "finished_at",
     ];
-    let list = taskset.worker_logs();
-    let logs: Vec<String> =
-        store.call(|c, _| redis::cmd("LRANGE").arg(&list).arg(0).arg(-1).query(c))?;
     let mut preparing = Vec::new();
-    for log in logs {
-        let fields: [Option<String>; 4] =
+    for log in read::list::<String>(store, &taskset.worker_logs())? {
+        let fields: [Option<Text>; 4] =
             store.call(|c, _| redis::cmd("HMGET").arg(&log).arg(&FIELDS).query(c))?;
         let [worker, rsync, setup, finished] =
             fields.map(|field| field.filter(|text| !text.is_empty()));
         if setup.is_none() && finished.is_none() {
             preparing.push(Preparing {
-                worker: worker.unwrap_or(log),
+                worker: worker.map_or(log, String::from),
                 step: if rsync.is_none() { "rsync" } else { "setup" },
             });
         }

@@ -1,7 +1,10 @@
 //! What one look sees: a taskset whole, and what stands around it.
 
 use crate::key::{self, SlaveKey, TaskKey, TasksetKey};
-use crate::store::{Store, rows};
+use crate::store::{
+    Store,
+    read::{self, Text, rows},
+};
 use crate::{event, event::Event, task, taskset, trial};
 use std::collections::{HashMap, HashSet};
 
@@ -34,24 +37,19 @@ pub struct Worker {
     pub benched: bool,
 }
 
-fn list(store: &mut Store, key: &str) -> anyhow::Result<Vec<String>> {
-    let entries: Vec<Vec<u8>> =
-        store.call(|c, _| redis::cmd("LRANGE").arg(key).arg(0).arg(-1).query(c))?;
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ok(entries.into_iter().map(text).collect())
-}
-
-fn set(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.is_empty())
+fn set(text: Option<Text>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).map(String::from)
 }
 
 impl Around {
     /// Reads it.
     pub fn load(store: &mut Store) -> anyhow::Result<Self> {
-        let messages = list(store, &key::arbiter_queue())?;
+        let messages = read::texts(store, &key::arbiter_queue())?;
         let mut around = Self {
-            active: list(store, &key::active_taskset())?,
-            to_persist: list(store, &key::persister_queue())?.into_iter().collect(),
+            active: read::texts(store, &key::active_taskset())?,
+            to_persist: read::texts(store, &key::persister_queue())?
+                .into_iter()
+                .collect(),
             arbiter_head: messages.first().cloned(),
             ..Self::default()
         };
@@ -69,8 +67,8 @@ impl Around {
             if !alive {
                 continue;
             }
-            type Facts = (Option<String>, Option<String>, Option<String>);
-            let ((worker_type, on_hand, benched), queued): (Facts, Option<String>) =
+            type Facts = (Option<Text>, Option<Text>, Option<Text>);
+            let ((worker_type, on_hand, benched), queued): (Facts, Option<Text>) =
                 store.call(|c, _| {
                     redis::pipe()
                         .cmd("HMGET")
@@ -85,8 +83,8 @@ impl Around {
                 })?;
             around.workers.push(Worker {
                 key: worker.to_string(),
-                worker_type: worker_type.unwrap_or_default(),
-                taskset: set(on_hand).or(queued),
+                worker_type: set(worker_type).unwrap_or_default(),
+                taskset: set(on_hand).or_else(|| set(queued)),
                 benched: set(benched).is_some(),
             });
         }
@@ -153,8 +151,8 @@ impl Taskset {
             record,
             expiry,
             tasks: Vec::new(),
-            left: list(store, &key.tasks_left())?,
-            queue: list(store, &key.task_queue())?.into_iter().collect(),
+            left: read::texts(store, &key.tasks_left())?,
+            queue: read::texts(store, &key.task_queue())?.into_iter().collect(),
             endings: Vec::new(),
             task_endings: HashMap::new(),
             events: 0,
@@ -168,7 +166,7 @@ impl Taskset {
         }
         seen.read_events(store)?;
         seen.read_logs(store)?;
-        let tasks = list(store, &key.tasks())?;
+        let tasks = read::texts(store, &key.tasks())?;
         for chunk in tasks.chunks(BATCH) {
             seen.read_tasks(store, chunk, around)?;
         }
@@ -204,15 +202,15 @@ impl Taskset {
 
     fn read_logs(&mut self, store: &mut Store) -> anyhow::Result<()> {
         let mut names = vec![self.key.log()];
-        for log in list(store, &self.key.worker_logs())? {
-            let (worker, failure): (Option<String>, Option<String>) = store.call(|c, _| {
+        for log in read::texts(store, &self.key.worker_logs())? {
+            let (worker, failure): (Option<Text>, Option<Text>) = store.call(|c, _| {
                 redis::cmd("HMGET")
                     .arg(&log)
                     .arg("worker")
                     .arg("failure")
                     .query(c)
             })?;
-            if let (Some(worker), Some(_)) = (worker, set(failure)) {
+            if let (Some(worker), Some(_)) = (set(worker), set(failure)) {
                 self.given_up.insert(worker);
             }
             names.push(format!("{log}:log"));
@@ -238,7 +236,7 @@ impl Taskset {
         keys: &[String],
         around: &Around,
     ) -> anyhow::Result<()> {
-        let facts: Vec<(Option<String>, Vec<String>)> = store.call(|c, _| {
+        let facts: Vec<(Option<Text>, Vec<Text>)> = store.call(|c, _| {
             let mut pipe = redis::pipe();
             for key in keys {
                 pipe.cmd("HGET").arg(key).arg("status");
@@ -249,13 +247,16 @@ impl Taskset {
             }
             rows(pipe.query(c)?, 2)
         })?;
-        let names: Vec<&String> = facts.iter().flat_map(|(_, trials)| trials).collect();
+        let names: Vec<&str> = facts
+            .iter()
+            .flat_map(|(_, trials)| trials.iter().map(|name| &**name))
+            .collect();
         let mut trials = HashMap::with_capacity(names.len());
         for chunk in names.chunks(BATCH) {
             trials.extend(read_trials(store, chunk, around)?);
         }
         for (key, (status, names)) in keys.iter().zip(facts) {
-            let all = names.iter().filter_map(|name| trials.remove(name.as_str()));
+            let all = names.iter().filter_map(|name| trials.remove(&**name));
             self.tasks.push(Task {
                 key: key.clone(),
                 status: set(status).as_deref().and_then(task::Status::parse),
@@ -274,14 +275,10 @@ impl Taskset {
 
 fn read_trials(
     store: &mut Store,
-    names: &[&String],
+    names: &[&str],
     around: &Around,
 ) -> anyhow::Result<HashMap<String, Trial>> {
-    type Facts = (
-        (Option<String>, Option<String>, Option<String>),
-        usize,
-        usize,
-    );
+    type Facts = ((Option<Text>, Option<Text>, Option<Text>), usize, usize);
     let facts: Vec<Facts> = store.call(|c, _| {
         let mut pipe = redis::pipe();
         for name in names {
@@ -295,8 +292,7 @@ fn read_trials(
         }
         rows(pipe.query(c)?, 3)
     })?;
-    let slave_of =
-        |(_, _, slave): &(_, _, Option<String>)| slave.as_ref()?.parse::<SlaveKey>().ok();
+    let slave_of = |(_, _, slave): &(_, _, Option<Text>)| slave.as_ref()?.parse::<SlaveKey>().ok();
     let slaves: Vec<SlaveKey> = facts.iter().filter_map(|(f, ..)| slave_of(f)).collect();
     let seen = crate::slave::look(store, &slaves)?;
     let mut alive = HashSet::new();
@@ -310,13 +306,13 @@ fn read_trials(
         let lives = slave_of(&fields).is_some_and(|slave| alive.contains(&slave));
         let status = set(fields.0).as_deref().and_then(trial::Status::parse);
         let trial = Trial {
-            key: (*name).clone(),
+            key: (*name).to_owned(),
             status,
             stopped: set(fields.1).is_some(),
             live: (status.is_none() && lives) || around.announced.contains(*name),
             output: stdout.max(stderr),
         };
-        trials.insert((*name).clone(), trial);
+        trials.insert((*name).to_owned(), trial);
     }
     Ok(trials)
 }

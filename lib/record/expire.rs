@@ -4,7 +4,7 @@
 use crate::key::{self, SlaveKey, TasksetKey};
 use crate::lua;
 use crate::stat::totals::Counts;
-use crate::store::{Store, script::Script};
+use crate::store::{Store, read, script::Script};
 
 /// Seconds that a hash stands between its record being durable and its other keys expiring.
 const MARKED: u64 = 86_400;
@@ -52,10 +52,7 @@ static EXPIRE_TASKS: Script = lua!("expire_tasks");
 
 /// Lets every key of a marked taskset expire, but its hash.
 pub fn expire(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
-    let list = |store: &mut Store, key: &str| -> anyhow::Result<Vec<Vec<u8>>> {
-        store.call(|c, _| redis::cmd("LRANGE").arg(key).arg(0).arg(-1).query(c))
-    };
-    for chunk in list(store, &taskset.tasks())?.chunks(TASKS) {
+    for chunk in read::entries(store, &taskset.tasks())?.chunks(TASKS) {
         store.call(|c, _| {
             let mut call = EXPIRE_TASKS.arg(EXPIRY);
             for task in chunk {
@@ -65,7 +62,7 @@ pub fn expire(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
         })?;
     }
     let mut keys: Vec<Vec<u8>> = Vec::new();
-    for slave in list(store, &taskset.slaves())? {
+    for slave in read::entries(store, &taskset.slaves())? {
         let parsed = std::str::from_utf8(&slave).ok().map(str::parse::<SlaveKey>);
         if let Some(Ok(slave)) = parsed {
             let own = [slave.log(), slave.trials(), slave.heartbeat()];
@@ -73,7 +70,7 @@ pub fn expire(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
         }
         keys.push(slave);
     }
-    for log in list(store, &taskset.worker_logs())? {
+    for log in read::entries(store, &taskset.worker_logs())? {
         keys.push([log.as_slice(), b":log"].concat());
         keys.push(log);
     }

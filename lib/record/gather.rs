@@ -4,7 +4,7 @@ use super::fields::{Bytes, Hash};
 use super::{Document, Slave, Task, Taskset, Trial, WorkerLog};
 use crate::example::Example;
 use crate::key::{SlaveKey, TaskKey, TasksetKey, TrialKey};
-use crate::store::Store;
+use crate::store::{Store, read};
 use redis::{FromRedisValue, Pipeline};
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
@@ -36,18 +36,6 @@ fn pipe<T: FromRedisValue>(
     store.call(|c, _| pipe.query(c))
 }
 
-/// A list whose entries are all keys of one kind; what is none is left out.
-fn list<K: std::str::FromStr>(store: &mut Store, key: &str) -> anyhow::Result<Vec<K>> {
-    let entries: Vec<Vec<u8>> =
-        store.call(|c, _| redis::cmd("LRANGE").arg(key).arg(0).arg(-1).query(c))?;
-    Ok(keys(&entries))
-}
-
-fn keys<K: std::str::FromStr>(entries: &[Vec<u8>]) -> Vec<K> {
-    let parse = |bytes: &Vec<u8>| std::str::from_utf8(bytes).ok()?.parse().ok();
-    entries.iter().filter_map(parse).collect()
-}
-
 /// A hash and a string.
 fn with_log(store: &mut Store, hash: &str, log: &str) -> anyhow::Result<(Hash, Bytes)> {
     let (pairs, log): (Pairs, Option<Vec<u8>>) = store.call(|c, _| {
@@ -73,11 +61,11 @@ pub fn parts(
         return Ok(false);
     }
     visit(Part::Taskset(Box::new(Taskset::read(hash)), log))?;
-    let tasks: Vec<TaskKey> = list(store, &key.tasks())?;
+    let tasks: Vec<TaskKey> = read::list(store, &key.tasks())?;
     for chunk in tasks.chunks(TASKS) {
         for_tasks(store, chunk, &mut visit)?;
     }
-    for slave in list::<SlaveKey>(store, &key.slaves())? {
+    for slave in read::list::<SlaveKey>(store, &key.slaves())? {
         let (hash, log) = with_log(store, slave.as_str(), &slave.log())?;
         visit(Part::Slave(Slave::read(hash, slave, log)))?;
     }
@@ -90,7 +78,7 @@ pub fn parts(
 
 /// Readers take whatever key stands in the list, as long as it is text.
 fn worker_logs(store: &mut Store, key: &TasksetKey) -> anyhow::Result<Vec<String>> {
-    let names: Vec<String> = list(store, &key.worker_logs())?;
+    let names: Vec<String> = read::list(store, &key.worker_logs())?;
     Ok(names
         .into_iter()
         .filter(|name| !name.contains(char::is_control))
@@ -130,7 +118,7 @@ fn for_tasks(
     };
     let mut of_task: Vec<(TaskKey, Hash, Vec<TrialKey>)> = Vec::with_capacity(tasks.len());
     for ((task, pairs), trials) in tasks.iter().zip(hashes).zip(&lists) {
-        of_task.push((task.clone(), Hash::new(pairs), keys(trials)));
+        of_task.push((task.clone(), Hash::new(pairs), read::parsed(trials)));
     }
     let lengths: Vec<u64> = pipe(store, |pipe| {
         for trial in of_task.iter().flat_map(|(_, _, trials)| trials) {

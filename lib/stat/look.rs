@@ -5,7 +5,10 @@ use super::{Memory, Queue, Stat, Stranded, Tasks, Tasksets, Trials, Workers, tot
 use crate::key::{self, SlaveKey, TasksetKey, WorkerKey};
 use crate::queue::Message;
 use crate::slave::{self, Seen};
-use crate::store::{Store, rows};
+use crate::store::{
+    Store,
+    read::{Text, parsed, rows},
+};
 use crate::taskset::Status;
 use crate::{event, time, trial, worker};
 use std::collections::BTreeMap;
@@ -93,7 +96,7 @@ fn tasksets(
 }
 
 fn active(store: &mut Store, now: i64) -> anyhow::Result<(Vec<Active>, u64)> {
-    type Facts = ([Option<String>; 5], u64, u64, Vec<String>);
+    type Facts = ([Option<Text>; 5], u64, u64, Vec<Vec<u8>>);
     let (all, names): (u64, Vec<Vec<u8>>) = store.call(|c, _| {
         let list = key::active_taskset();
         redis::pipe()
@@ -127,10 +130,10 @@ fn active(store: &mut Store, now: i64) -> anyhow::Result<(Vec<Active>, u64)> {
         })?;
         for (key, (fields, left, queued, slaves)) in chunk.iter().zip(facts) {
             let [status, created_at, worker_type, succeeded, failed] = fields;
-            let count = |text: Option<String>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
+            let count = |text: Option<Text>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
             active.push(Active {
                 key: key.clone(),
-                worker_type: worker_type.unwrap_or_default(),
+                worker_type: worker_type.unwrap_or_default().into(),
                 status: status.as_deref().and_then(Status::parse),
                 age_sec: age_sec(created_at.as_deref(), now),
                 tasks: Tasks {
@@ -139,16 +142,11 @@ fn active(store: &mut Store, now: i64) -> anyhow::Result<(Vec<Active>, u64)> {
                     left,
                     queued,
                 },
-                slaves: slaves.iter().filter_map(|text| text.parse().ok()).collect(),
+                slaves: parsed(&slaves),
             });
         }
     }
     Ok((active, unseen))
-}
-
-fn parsed<K: std::str::FromStr>(names: &[Vec<u8>]) -> Vec<K> {
-    let parse = |bytes: &Vec<u8>| std::str::from_utf8(bytes).ok()?.parse().ok();
-    names.iter().filter_map(parse).collect()
 }
 
 /// How many of these slaves live, and how many trials they make.
@@ -241,7 +239,7 @@ fn oldest(store: &mut Store, hashes: &[String], now: i64) -> anyhow::Result<Opti
         // Redis refuses an empty pipeline.
         return Ok(None);
     }
-    let ends: Vec<Option<String>> = store.call(|c, _| {
+    let ends: Vec<Option<Text>> = store.call(|c, _| {
         let mut pipe = redis::pipe();
         for hash in hashes {
             pipe.cmd("HGET").arg(hash).arg("finished_at");

@@ -7,10 +7,10 @@
 use crate::db::{Database, number, text};
 use crate::key::{self, TasksetKey};
 use crate::record::Value;
-use crate::store::Store;
+use crate::store::{Store, read};
 use crate::time;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Upper ends of the classes of durations, in milliseconds.
 pub const TRIAL_MS: &[u64] = &[
@@ -111,12 +111,8 @@ pub fn of(db: &mut Database, taskset: &TasksetKey) -> anyhow::Result<Counts> {
 
 /// Reads the counts; one that is no number is left out.
 pub fn load(store: &mut Store) -> anyhow::Result<Totals> {
-    let fields: HashMap<String, String> =
-        store.call(|c, _| redis::cmd("HGETALL").arg(key::totals()).query(c))?;
-    let number = |(field, text): (String, String)| Some((field, text.parse().ok()?));
-    Ok(Totals::read(
-        &fields.into_iter().filter_map(number).collect(),
-    ))
+    let counts = read::numbers(store, &key::totals())?;
+    Ok(Totals::read(&counts.into_iter().collect()))
 }
 
 impl Totals {

@@ -1,6 +1,7 @@
 //! The connection to Redis: made once, mended when it breaks, and told about once.
 
 pub mod address;
+pub mod read;
 pub mod script;
 
 use crate::exit::{self, failure};
@@ -80,20 +81,6 @@ fn is_forbidden(error: &RedisError) -> bool {
         || ["NOAUTH", "WRONGPASS", "NOPERM"]
             .iter()
             .any(|code| text.contains(code))
-}
-
-/// Reads the answers of a pipeline as rows of `width` answers each.
-pub fn rows<T: redis::FromRedisValue>(
-    answers: Vec<redis::Value>,
-    width: usize,
-) -> redis::RedisResult<Vec<T>> {
-    let mut answers = answers.into_iter();
-    let mut rows = Vec::with_capacity(answers.len() / width);
-    while answers.len() >= width {
-        let row = answers.by_ref().take(width).collect();
-        rows.push(redis::from_redis_value(redis::Value::Array(row))?);
-    }
-    Ok(rows)
 }
 
 /// The error in words: that of a time-out would be "resource temporarily unavailable".

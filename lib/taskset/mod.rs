@@ -14,7 +14,10 @@ pub use verdict::{
 };
 
 use crate::key::{self, SlaveKey, TaskKey, TasksetKey};
-use crate::store::Store;
+use crate::store::{
+    Store,
+    read::{self, Text},
+};
 use std::collections::HashMap;
 
 /// Where a taskset stands; no status at all means that it waits for a worker.
@@ -106,8 +109,7 @@ pub struct Record(pub HashMap<String, String>);
 impl Record {
     /// Loads the hash; `None` when it does not exist.
     pub fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Option<Self>> {
-        let fields: HashMap<String, String> =
-            store.call(|c, _| redis::cmd("HGETALL").arg(taskset).query(c))?;
+        let fields = read::hash(store, taskset.as_str())?;
         Ok((!fields.is_empty()).then_some(Self(fields)))
     }
 
@@ -132,21 +134,12 @@ impl Record {
 
 /// The tasksets that are submitted and not finished, oldest first; what is no key is left out.
 pub fn active(store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
-    listed(store, &key::active_taskset())
+    read::list(store, &key::active_taskset())
 }
 
 /// The tasksets that are finished and wait to be persisted, oldest first.
 pub fn unpersisted(store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
-    listed(store, &key::persister_queue())
-}
-
-fn listed(store: &mut Store, list: &str) -> anyhow::Result<Vec<TasksetKey>> {
-    let keys: Vec<Vec<u8>> =
-        store.call(|c, _| redis::cmd("LRANGE").arg(list).arg(0).arg(-1).query(c))?;
-    Ok(keys
-        .iter()
-        .filter_map(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok())
-        .collect())
+    read::list(store, &key::persister_queue())
 }
 
 /// Seconds until the hash expires: -1 never (it is not persisted), -2 it does not exist.
@@ -159,30 +152,17 @@ pub const STOPPED_ALLOWANCE: usize = 8;
 
 /// The slaves that ever joined, in order; what is no key is left out.
 pub fn slaves(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<SlaveKey>> {
-    let keys: Vec<String> = store.call(|c, _| {
-        redis::cmd("LRANGE")
-            .arg(taskset.slaves())
-            .arg(0)
-            .arg(-1)
-            .query(c)
-    })?;
-    Ok(keys.iter().filter_map(|text| text.parse().ok()).collect())
+    read::list(store, &taskset.slaves())
 }
 
 /// All tasks, in the order of submission; what is no key is left out.
 pub fn tasks(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<TaskKey>> {
-    task_list(store, &taskset.tasks())
+    read::list(store, &taskset.tasks())
 }
 
 /// The tasks without a final status; what is no key is left out.
 pub fn tasks_left(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<TaskKey>> {
-    task_list(store, &taskset.tasks_left())
-}
-
-fn task_list(store: &mut Store, list: &str) -> anyhow::Result<Vec<TaskKey>> {
-    let keys: Vec<String> =
-        store.call(|c, _| redis::cmd("LRANGE").arg(list).arg(0).arg(-1).query(c))?;
-    Ok(keys.iter().filter_map(|text| text.parse().ok()).collect())
+    read::list(store, &taskset.tasks_left())
 }
 
 /// What tells, without a look at any task, whether one can be lost.
@@ -200,7 +180,7 @@ pub struct Progress {
 impl Progress {
     /// Loads it: one round trip.
     pub fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Self> {
-        type Facts = (usize, usize, usize, Option<String>);
+        type Facts = (usize, usize, usize, Option<Text>);
         let (queued, left, unjudged, least): Facts = store.call(|c, _| {
             redis::pipe()
                 .cmd("LLEN")
@@ -225,19 +205,10 @@ impl Progress {
 
 /// The estimates of a class, in whole seconds by spec file.
 pub fn estimates(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
-    numbers(store, &key::estimate_sec(class))
+    read::numbers(store, &key::estimate_sec(class))
 }
 
 /// The same in milliseconds; of those that rrr-persist has written only.
 pub fn estimates_ms(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
-    numbers(store, &key::estimate_ms(class))
-}
-
-fn numbers(store: &mut Store, key: &str) -> anyhow::Result<HashMap<String, u64>> {
-    let known: HashMap<String, String> =
-        store.call(|c, _| redis::cmd("HGETALL").arg(key).query(c))?;
-    Ok(known
-        .into_iter()
-        .filter_map(|(file, number)| Some((file, number.parse().ok()?)))
-        .collect())
+    read::numbers(store, &key::estimate_ms(class))
 }

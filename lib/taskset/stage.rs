@@ -1,7 +1,7 @@
 //! Writing a taskset, and handing it over: what rrr-submit and rrr-local do.
 
 use crate::key::{self, TasksetKey};
-use crate::store::{Store, script::Script};
+use crate::store::{Store, read::Text, script::Script};
 use crate::{lua, time};
 use std::collections::HashMap;
 
@@ -70,7 +70,7 @@ pub fn activate(
     tasks: usize,
     locked: bool,
 ) -> anyhow::Result<()> {
-    let state: String = store.call(|c, _| {
+    let state: Text = store.call(|c, _| {
         ACTIVATE
             .key(taskset)
             .key(key::active_taskset())
@@ -80,7 +80,7 @@ pub fn activate(
             .arg(u8::from(locked))
             .invoke(c)
     })?;
-    match state.as_str() {
+    match &*state {
         "active" => Ok(()),
         "unlocked" => {
             anyhow::bail!("lost the lock of the rsync name '{rsync_name}' before submitting")
@@ -98,7 +98,7 @@ pub fn lock_rsync_name(
     taskset: &TasksetKey,
     rsync_name: &str,
 ) -> anyhow::Result<Option<String>> {
-    let holder: String = store.call(|c, _| {
+    let holder: Text = store.call(|c, _| {
         RSYNC_LOCK
             .key(key::rsync_lock(rsync_name))
             .arg(taskset)
@@ -107,7 +107,7 @@ pub fn lock_rsync_name(
             .arg(key::active_taskset())
             .invoke(c)
     })?;
-    Ok((!holder.is_empty()).then_some(holder))
+    Ok((!holder.is_empty()).then(|| holder.into()))
 }
 
 static RSYNC_UNLOCK: Script = lua!("rsync_unlock");

@@ -123,7 +123,7 @@ pub fn request_fail(
             .arg(worker)
             .arg(reason)
             .arg(FAIL_AFTER_WORKERS)
-            .invoke::<String>(c)
+            .invoke::<redis::Value>(c)
     })?;
     Ok(())
 }

@@ -106,3 +106,61 @@ fn l8_nonsense_in_any_queue_stops_no_daemon() {
         daemon.expect_code(0);
     }
 }
+
+#[test]
+fn l8_bytes_that_are_no_text_stop_no_role() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let taskset = hand::taskset(&server, "t", &["a", "b"]).submitted();
+    let dead = "rrrspec:worker:w:slave:dead";
+    taskset.join_slave(dead, false);
+    let log = format!("{}:worker_log:x", taskset.key);
+    server.push(&taskset.list_key("worker_log"), &log);
+    for list in ["slave", "worker_log", "task_queue"] {
+        server.push(&taskset.list_key(list), b"\xff");
+    }
+    server.push(&format!("{}:trial", taskset.task("a")), b"\xff");
+    server.push(&format!("{dead}:trial"), b"\xff");
+    let mut redis = server.conn();
+    let hashes = [
+        taskset.key.as_str(),
+        &log,
+        "rrrspec:estimate_sec:default",
+        "rrrspec:rsync_info",
+        "rrrspec:totals",
+        "rrrspec:worker:gone",
+    ];
+    for hash in hashes {
+        for field in [&b"worker"[..], b"\xfe"] {
+            let mut command = redis::cmd("HSET");
+            command.arg(hash).arg(field).arg(b"\xff");
+            command.exec(&mut redis).unwrap();
+        }
+    }
+    for member in [&b"rrrspec:worker:gone"[..], b"\xff"] {
+        let mut command = redis::cmd("SADD");
+        command.arg("rrrspec:worker").arg(member);
+        command.exec(&mut redis).unwrap();
+    }
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("w", 1, suite.path());
+    for (tool, arguments) in [
+        ("rrr-wait", &["--timeout", "30", &taskset.key][..]),
+        ("rrr-show", &[&taskset.key]),
+        ("rrr-list", &["tasksets"]),
+        ("rrr-list", &["workers"]),
+        ("rrr-stat", &[]),
+    ] {
+        Tool::new(&server, tool)
+            .args(arguments)
+            .run()
+            .expect_code(0);
+    }
+    assert_eq!(taskset.counts(), (2, 0));
+    eventually(PATIENCE, "the record is durable", || {
+        let queued: usize = server.run(&["LLEN", "rrrspec:persister_queue"]);
+        (queued == 0).then_some(())
+    });
+    for daemon in fleet.stop() {
+        daemon.expect_code(0);
+    }
+}

@@ -1,0 +1,91 @@
+//! What Redis holds, read so that nothing in it stops us: anybody who reaches it can write what is
+//! no UTF-8 or no key, and a daemon that refused to read it would never go on.
+
+use super::Store;
+use redis::{FromRedisValue, ParsingError, Value};
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::str::FromStr;
+
+/// A text; U+FFFD stands for what is no UTF-8.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Text(String);
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        text.0
+    }
+}
+
+impl FromRedisValue for Text {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        match value {
+            Value::BulkString(bytes) => Ok(Self(lossy(bytes))),
+            other => String::from_redis_value(other).map(Self),
+        }
+    }
+}
+
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// Reads the answers of a pipeline as rows of `width` answers each.
+pub fn rows<T: FromRedisValue>(answers: Vec<Value>, width: usize) -> redis::RedisResult<Vec<T>> {
+    let mut answers = answers.into_iter();
+    let mut rows = Vec::with_capacity(answers.len() / width);
+    while answers.len() >= width {
+        let row = answers.by_ref().take(width).collect();
+        rows.push(redis::from_redis_value(Value::Array(row))?);
+    }
+    Ok(rows)
+}
+
+/// Those of `entries` that are a `K`.
+pub fn parsed<K: FromStr>(entries: &[Vec<u8>]) -> Vec<K> {
+    let parse = |bytes: &Vec<u8>| std::str::from_utf8(bytes).ok()?.parse().ok();
+    entries.iter().filter_map(parse).collect()
+}
+
+/// The entries of a list, as they are.
+pub fn entries(store: &mut Store, list: &str) -> anyhow::Result<Vec<Vec<u8>>> {
+    store.call(|c, _| redis::cmd("LRANGE").arg(list).arg(0).arg(-1).query(c))
+}
+
+/// Those entries of a list that are a `K`, in order.
+pub fn list<K: FromStr>(store: &mut Store, list: &str) -> anyhow::Result<Vec<K>> {
+    Ok(parsed(&entries(store, list)?))
+}
+
+/// The entries of a list as text.
+pub fn texts(store: &mut Store, list: &str) -> anyhow::Result<Vec<String>> {
+    Ok(entries(store, list)?.into_iter().map(lossy).collect())
+}
+
+/// Those members of a set that are a `K`.
+pub fn set<K: FromStr>(store: &mut Store, set: &str) -> anyhow::Result<Vec<K>> {
+    let members: Vec<Vec<u8>> = store.call(|c, _| redis::cmd("SMEMBERS").arg(set).query(c))?;
+    Ok(parsed(&members))
+}
+
+/// The fields of a hash; none when it is not there.
+pub fn hash(store: &mut Store, key: &str) -> anyhow::Result<HashMap<String, String>> {
+    let fields: HashMap<Text, Text> = store.call(|c, _| redis::cmd("HGETALL").arg(key).query(c))?;
+    let plain = |(name, value): (Text, Text)| (name.into(), value.into());
+    Ok(fields.into_iter().map(plain).collect())
+}
+
+/// Those fields of a hash that are a number.
+pub fn numbers<N: FromStr>(store: &mut Store, key: &str) -> anyhow::Result<HashMap<String, N>> {
+    let number = |(name, value): (String, String)| Some((name, value.parse().ok()?));
+    Ok(hash(store, key)?.into_iter().filter_map(number).collect())
+}
