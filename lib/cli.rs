@@ -201,6 +201,8 @@ pub fn in_plain_words(text: &str) -> String {
             "cannot parse integer from empty string",
             "it is not a whole number",
         )
+        .replace("invalid float literal", "it is not a number")
+        .replace("cannot parse float from empty string", "it is not a number")
 }
 
 /// A refusal of bad input.

@@ -10,7 +10,7 @@
 //! environment overrule it, and nothing in it runs on the machine that submits.
 
 use crate::cli::usage;
-use crate::{flags, out, role, store};
+use crate::{flags, out, role, url};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Id};
 use std::ffi::OsString;
@@ -262,13 +262,7 @@ fn row(arg: &Arg, matches: &ArgMatches, file: Option<&File>) -> out::Row {
         .into_iter()
         .flatten()
         .map(|word| word.to_string_lossy().into_owned())
-        .map(|word| {
-            if id == "url" {
-                store::address::shown(&word)
-            } else {
-                word
-            }
-        })
+        .map(|word| if id == "url" { url::shown(&word) } else { word })
         .collect();
     let from = match matches.value_source(id) {
         Some(ValueSource::CommandLine) => "command line".to_owned(),
@@ -343,10 +337,7 @@ mod tests {
     #[test]
     fn a_value_that_the_flag_would_refuse_is_refused() {
         assert!(refusal("max-trials = 0").contains("max-trials"));
-        assert!(
-            refusal("max-trials = [1]").contains("cannot be a list")
-                || refusal("max-trials = [1]").contains("must be")
-        );
+        assert!(refusal("max-trials = [1]").contains("must be"));
         assert!(refusal("no-rsync = 'yes'").contains("true or false"));
         assert!(refusal("command = 'sh {}'").contains("list of words"));
         assert!(refusal("max-trials = ").contains("not TOML"));

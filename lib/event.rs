@@ -1,7 +1,7 @@
 //! What happens to a taskset, as one JSON object a line.
 //!
 //! Written by the transitions into the stream `…:events`, whose entry ids are the times (Redis'
-//! clock, the only one that all roles share); read by `--follow`.
+//! clock, the only one that all roles share); read by all that show a run, and by rrr-fsck.
 
 use crate::key::TasksetKey;
 use crate::{out, time};

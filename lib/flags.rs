@@ -103,6 +103,7 @@ fn before_rest(arguments: &[OsString]) -> impl Iterator<Item = &OsString> {
 
 /// The command, less the variables that are empty or that the command line overrules.
 fn settled(command: &Command, arguments: &[OsString]) -> Command {
+    let command = without_empty(command.clone());
     let bare = command
         .clone()
         .mut_args(|arg| arg.env(None::<&'static str>));
@@ -111,26 +112,35 @@ fn settled(command: &Command, arguments: &[OsString]) -> Command {
         Ok(said) => given(said, &[ValueSource::CommandLine]),
         Err(_) => Vec::new(),
     };
-    let built = built(command);
+    let built = built(&command);
     let silent: Vec<Id> = command
         .get_arguments()
         .filter(|arg| {
-            let empty = arg
-                .get_env()
-                .and_then(std::env::var_os)
-                .is_some_and(|value| value.is_empty());
             let id = arg.get_id();
-            empty || (!given.contains(id) && given.iter().any(|other| exclude(&built, id, other)))
+            !given.contains(id) && given.iter().any(|other| exclude(&built, id, other))
         })
         .map(|arg| arg.get_id().clone())
         .collect();
-    command.clone().mut_args(|arg| {
+    command.mut_args(|arg| {
         if silent.contains(arg.get_id()) {
             arg.env(None::<&'static str>)
         } else {
             arg
         }
     })
+}
+
+/// The command, and what is below it, less the variables that are empty.
+fn without_empty(command: Command) -> Command {
+    let command = command.mut_args(|arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        if value.is_some_and(|value| value.is_empty()) {
+            arg.env(None::<&'static str>)
+        } else {
+            arg
+        }
+    });
+    command.mut_subcommands(without_empty)
 }
 
 /// The settings that come from one of these places.

@@ -109,7 +109,7 @@ pub fn to_the_end(store: &mut Store, follow: &Follow, sink: &mut dyn Sink) -> an
             continue;
         }
         let Some(record) = Record::load(store, follow.taskset)? else {
-            return Err(gone(follow.taskset, after != "0-0").into());
+            return Err(gone(follow.taskset, after != event::START).into());
         };
         if let Some(status) = record.status().filter(|status| status.is_final()) {
             // Finished by somebody who writes no events, and none is on its way.

@@ -19,6 +19,9 @@ pub struct Page {
 /// Codes that every tool may end with.
 const COMMON: &[u8] = &[exit::OK, exit::USAGE, exit::UNAVAILABLE, exit::INTERNAL];
 
+/// Tools that connect to nothing.
+const OFFLINE: [&str; 3] = ["rrr", "cargo-rrr", "rrr-keygen"];
+
 /// What an exit code means.
 pub fn meaning(code: u8) -> &'static str {
     match code {
@@ -28,7 +31,7 @@ pub fn meaning(code: u8) -> &'static str {
         exit::CANCELLED => "the taskset was cancelled",
         exit::NOTHING => "there was nothing to run",
         exit::HARD_TIMEOUT => "a test had to be killed at its hard timeout",
-        exit::UNAVAILABLE => "Redis cannot be reached",
+        exit::UNAVAILABLE => "Redis, or the database, cannot be reached",
         exit::TIMED_OUT => "the time given for waiting is over",
         _ => "something inside went wrong",
     }
@@ -40,9 +43,25 @@ impl Page {
         self.command.get_name()
     }
 
+    /// What an exit code of this tool means.
+    pub fn meaning(&self, code: u8) -> &'static str {
+        match (self.name(), code) {
+            ("rrr-worker", exit::OK) => {
+                "done; whether the taskset succeeded is told where it was submitted"
+            }
+            ("rrr-worker", exit::FAILED) => {
+                "with --once or --taskset: the taskset could not be run here"
+            }
+            _ => meaning(code),
+        }
+    }
+
     /// All its exit codes, in order.
     pub fn codes(&self) -> Vec<u8> {
         let mut codes = [COMMON, self.exit_codes].concat();
+        if OFFLINE.contains(&self.name()) {
+            codes.retain(|code| *code != exit::UNAVAILABLE);
+        }
         codes.sort_unstable();
         codes.dedup();
         codes
@@ -211,6 +230,10 @@ pub fn all() -> Vec<Page> {
                      and logs are in one JSON document a taskset in the log folder, named by a UUID, whose size \
                      and SHA-256 the row has. Any number of persisters may share the queue; a kill at any point \
                      leaves one record.",
+                "For each it prints a JSON object {time, persisted, status, file}: the key of the taskset, its status and the \
+                     path of its document. `\"again\": true` is added when it was durable already, and an earlier persister \
+                     was killed before it noted so. `--rebuild-estimates` prints {estimates}, how many files have one. \
+                     Without --db and --log-dir both are below $XDG_STATE_HOME/rrr, or ~/.local/state/rrr.",
                 "A database that does not answer is waited for, at the start too (by `--drain` for ten seconds), and \
                      so is room on a disk that is full, or would have less than `--keep-free`. A taskset that fails \
                      otherwise is tried again with growing pauses, and after `--attempts` it goes to the dead \
@@ -238,10 +261,14 @@ pub fn all() -> Vec<Page> {
             command: flags::command::<role::show::Options>(),
             more: &[
                 "text is for a person: failures with the end of their output, flaky and slow files, the receipt. \
-                 json is the whole record; jsonl one object for each task. junit has a suite for each spec file and \
+                 json is the whole record; jsonl one object for each task (below). junit has a suite for each spec file and \
                  a case for each example, as GitLab, Jenkins and Buildkite read it. tap is version 14. markdown is \
                  for a pull request. github prints at most ten annotations of a kind, and appends the whole story \
                  to the file $GITHUB_STEP_SUMMARY, within its limit of 1 MiB.",
+                "jsonl: {taskset, spec_file, status, trial_status, flaky, trials, duration_ms, passed, pending, failed, exit_code, \
+                 signal, slave, trial, failed_examples}. status is the task's: passed, pending, failed, or null while it has \
+                 none. What follows is of the trial that decided it: trial_status may say error or timeout too; passed, \
+                 pending and failed count its examples. What is not known is null.",
                 "otlp-json has a span for the taskset, each task, each trial and what workers did before, a line of OTLP's \
                  JSON for up to 500, as the otlpjsonfile receiver of OpenTelemetry's collector reads them; exported \
                  again they keep their ids. trace opens in https://ui.perfetto.dev: a process for each worker, a \
@@ -331,7 +358,7 @@ pub fn all() -> Vec<Page> {
                 OUTPUT,
                 "With --follow the first Ctrl-C cancels the taskset and waits for its end; the second leaves. When only \
                  the reader of stdout goes away the taskset goes on.",
-                "-- CMD is short for --slave 'rrr-slave -- CMD'; a spec file that no {} stands for goes behind it.",
+                "-- CMD is short for --slave 'rrr-slave -- CMD'; where CMD has no {}, the spec file is appended to it.",
                 "A line of --files-from that begins with { is a JSON task: {\"spec_file\": \"a.rb\", \
                  \"estimate_sec\": 3}.",
                 FROM,
@@ -402,8 +429,11 @@ pub fn all() -> Vec<Page> {
             more: &[
                 "Takes tasksets of its type one at a time, brings their tree here, runs their setup script \
                      and keeps slaves alive in number. Nothing that a test starts survives it.",
+                "rsync and the setup script have an hour each.",
+                "Trees are kept below $XDG_STATE_HOME/rrr/work, or ~/.local/state/rrr/work, unless --working-dir says \
+                     otherwise.",
             ],
-            exit_codes: &[],
+            exit_codes: &[exit::FAILED],
             examples: &[
                 (
                     "A machine of a cluster:",

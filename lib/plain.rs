@@ -104,10 +104,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_too_long_loses_its_front() {
-        assert_eq!(
-            cut_front("spec/models/user_spec.rb", 15),
-            "…/user_spec.rb".replace("…/", "…s/")
-        );
+        assert_eq!(cut_front("spec/models/user_spec.rb", 15), "…s/user_spec.rb");
         assert_eq!(cut_front("a.rb", 15), "a.rb");
     }
 }

@@ -15,6 +15,9 @@ use crate::store::{
 use crate::trial::Result as TrialResult;
 use crate::{example, lua, time, trial};
 
+/// Most tasks that a slave takes in one call.
+pub const MOST_IN_HAND: u32 = 16;
+
 /// How a slave ended; none at all means that it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {

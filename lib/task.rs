@@ -9,6 +9,15 @@ pub enum Status {
 }
 
 impl Status {
+    /// As it stands in the task.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Pending => "pending",
+            Self::Failed => "failed",
+        }
+    }
+
     /// Reads the field; absent, empty and unknown are `None`.
     pub fn parse(text: &str) -> Option<Self> {
         match text {

@@ -159,7 +159,7 @@ impl Trust {
         if field(SIGNATURE).is_empty() {
             return Err("it is not signed".into());
         }
-        let signature = bytes_of::<64>(field(SIGNATURE)).ok_or("its signature is none")?;
+        let signature = bytes_of::<64>(field(SIGNATURE)).ok_or("its signature is malformed")?;
         let signature = Signature::from_bytes(&signature);
         let bytes = signed_bytes(taskset, fields);
         if !self
@@ -182,7 +182,10 @@ impl Trust {
             return Err("it was signed in the future: compare the clocks".into());
         }
         if time("signed_until")? < now {
-            return Err("its signature was valid until a time that is over".into());
+            return Err(
+                "its signature has expired (rrr-submit --sign-for says for how long one holds)"
+                    .into(),
+            );
         }
         if field("tasks_digest") != digest(spec_files) {
             return Err("its list of tasks was changed after it was signed".into());

@@ -52,7 +52,7 @@ fn manual(page: &Page) -> String {
     text += "\\fBNO_COLOR\\fR, \\fBCLICOLOR_FORCE\\fR and \\fBTERM=dumb\\fR are honoured.\n";
     text += ".SH EXIT STATUS\n";
     for code in page.codes() {
-        writeln!(text, ".TP\n\\fB{code}\\fR\n{}", roff(pages::meaning(code))).unwrap();
+        writeln!(text, ".TP\n\\fB{code}\\fR\n{}", roff(page.meaning(code))).unwrap();
     }
     text += ".TP\n\\fB128+n\\fR\nended by signal n; 141 when the reader of stdout went away\n";
     text += ".SH EXAMPLES\n";
@@ -268,4 +268,17 @@ fn every_documented_exit_code_has_a_meaning_of_its_own() {
     ];
     let meanings: BTreeSet<&str> = all.iter().map(|code| pages::meaning(*code)).collect();
     assert_eq!(meanings.len(), all.len());
+}
+
+#[test]
+fn the_overview_names_every_other_page() {
+    let overview = std::fs::read_to_string(root().join("man/rrr.7")).unwrap();
+    for entry in std::fs::read_dir(root().join("man")).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        let (name, section) = file.rsplit_once('.').unwrap();
+        if file != "rrr.7" && name != "cargo-rrr" {
+            let link = format!("\\fB{}\\fR({section})", roff(name));
+            assert!(overview.contains(&link), "{file}");
+        }
+    }
 }

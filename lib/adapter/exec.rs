@@ -279,7 +279,7 @@ impl Adapter for Exec {
 
 /// Says at the start, and once, that no task can be run.
 fn check_command(program: &str) -> anyhow::Result<()> {
-    if program.contains("{}") || super::find(program).is_some() {
+    if program.contains("{}") || crate::child::find(program).is_some() {
         return Ok(());
     }
     Err(cli::usage(format!("command not found: '{program}'"))

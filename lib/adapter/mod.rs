@@ -24,7 +24,6 @@ pub use serve::Serve;
 use crate::child::Watch;
 use crate::slave::Job;
 use crate::trial;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// A trial to be made, and the time it has.
@@ -68,13 +67,3 @@ pub trait Adapter {
 pub const CAPTURE: usize = 4 << 20;
 /// Time a test has to end after it was asked to.
 pub const GRACE: Duration = Duration::from_secs(2);
-
-/// Where a program is, by its path or on PATH.
-pub fn find(program: &str) -> Option<PathBuf> {
-    if program.contains('/') {
-        return Some(PathBuf::from(program)).filter(|path| path.exists());
-    }
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .map(|folder| folder.join(program))
-        .find(|path| path.is_file())
-}

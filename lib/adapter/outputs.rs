@@ -64,8 +64,8 @@ impl Outputs {
     }
 }
 
-/// The name of a folder: the id, or what is made of the key when somebody else chose an id that is
-/// no UUID and might lead elsewhere (FAULTS S5).
+/// The name of a folder: the id if it is a UUID, as that of a taskset of ours is; else one made of the
+/// key, since an id that somebody else chose might lead elsewhere (FAULTS S5).
 fn name(id: &str, key: &str) -> Uuid {
     Uuid::parse_str(id).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_URL, key.as_bytes()))
 }

@@ -16,7 +16,7 @@ pub fn interpreter(folder: &Path) -> Vec<String> {
             return vec![python.to_string_lossy().into_owned()];
         }
     }
-    let script = super::find("pytest").and_then(|path| std::fs::read(path).ok());
+    let script = crate::child::find("pytest").and_then(|path| std::fs::read(path).ok());
     script
         .and_then(|text| from_first_line(&text))
         .unwrap_or_else(|| vec!["python3".into()])

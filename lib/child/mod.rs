@@ -9,10 +9,22 @@ pub mod reap;
 mod start;
 pub mod supervise;
 
+use std::path::PathBuf;
+
 pub use capture::Captured;
 pub use cgroup::Cgroup;
 pub use start::prepare;
 pub use supervise::{End, Exit, LAST, Leftovers, Limits, Outcome, Supervisor, Watch};
+
+/// Where a program is, by its path or on PATH.
+pub fn find(program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(|path| path.exists());
+    }
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
 
 /// Sees to it that no descriptor this process was started with reaches its children, but for stdin,
 /// stdout and stderr. To be called before any child is.

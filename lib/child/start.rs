@@ -146,7 +146,7 @@ impl Starter {
         if self.found.is_none() && !program.as_bytes().contains(&b'/') {
             // So that PATH need not be searched for the next.
             self.found = program.to_str().and_then(|name| {
-                let path = crate::adapter::find(name)?;
+                let path = super::find(name)?;
                 Some((program.to_owned(), c_string(path.as_os_str()).ok()?))
             });
         }

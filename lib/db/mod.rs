@@ -6,9 +6,9 @@ mod postgres;
 mod sqlite;
 mod tls;
 
-use crate::cli;
 use crate::exit::{self, failure};
 use crate::record::Value;
+use crate::{cli, state};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,7 +54,7 @@ pub struct Place {
     /// sqlite:PATH or postgres://… [the state folder]
     ///
     /// The database of finished tasksets; by default sqlite:~/.local/state/rrr/history.db.
-    #[arg(long, value_name = "URL", env = "RRR_DB", hide_env_values = true)]
+    #[arg(long, value_name = "URL", hide_env_values = true)]
     db: Option<String>,
 }
 
@@ -63,21 +63,9 @@ impl Place {
     pub fn url(&self) -> anyhow::Result<Url> {
         let given = self.db.clone().filter(|url| !url.is_empty());
         let url = given
-            .unwrap_or_else(|| format!("sqlite:{}", state_folder().join("history.db").display()));
+            .unwrap_or_else(|| format!("sqlite:{}", state::folder().join("history.db").display()));
         Url::new(url)
     }
-}
-
-/// Where a tool keeps what outlives it: `$XDG_STATE_HOME/rrr`, or `~/.local/state/rrr`.
-pub fn state_folder() -> PathBuf {
-    std::env::var_os("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .unwrap_or_else(|| {
-            let home = std::env::home_dir().unwrap_or_default();
-            home.join(".local/state")
-        })
-        .join("rrr")
 }
 
 impl Url {
@@ -100,12 +88,7 @@ impl Url {
 
     /// Without its password, for messages.
     pub fn shown(&self) -> String {
-        match (self.0.find("://"), self.0.rfind('@')) {
-            (Some(scheme), Some(at)) if at > scheme => {
-                format!("{}://{}", &self.0[..scheme], &self.0[at + 1..])
-            }
-            _ => self.0.clone(),
-        }
+        crate::url::shown(&self.0)
     }
 
     /// The folder that the database grows in, if it is on this machine.

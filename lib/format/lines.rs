@@ -1,6 +1,8 @@
 //! One JSON object for each task: what jq wants to ask.
 
 use super::run::Run;
+use crate::record::Trial;
+use crate::{task, trial};
 use serde_json::json;
 use std::io::Write;
 
@@ -11,7 +13,8 @@ pub fn write(run: &Run, out: &mut dyn Write) -> std::io::Result<()> {
         let line = json!({
             "taskset": run.document.key,
             "spec_file": case.spec_file,
-            "status": case.word(),
+            "status": case.verdict.map(task::Status::as_str),
+            "trial_status": trial.and_then(Trial::status).map(trial::Status::as_str),
             "flaky": case.is_flaky(),
             "trials": case.trials,
             "duration_ms": case.duration_ms(),

@@ -181,7 +181,7 @@ impl Taskset {
     }
 
     fn read_events(&mut self, store: &mut Store) -> anyhow::Result<()> {
-        let mut after = "0-0".to_owned();
+        let mut after = event::START.to_owned();
         loop {
             let entries = store.call(|c, _| event::read(c, &self.key, &mut after, 1))?;
             if entries.is_empty() {

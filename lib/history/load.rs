@@ -5,6 +5,7 @@ use crate::example::{self, Example};
 use crate::key::TasksetKey;
 use crate::log_store::{Folder, Stored};
 use crate::record::{self, Bytes, Document, Other, Slave, Task, Taskset, Trial, Value, WorkerLog};
+use crate::state;
 use anyhow::Context;
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,7 +20,7 @@ pub fn find(
     let Some(mut db) = place.url()?.open_existing()? else {
         return Ok(None);
     };
-    let folder = log_dir.map_or_else(|| db::state_folder().join("log"), Path::to_owned);
+    let folder = log_dir.map_or_else(|| state::folder().join("log"), Path::to_owned);
     load(&mut db, &Folder::at(folder), key)
 }
 

@@ -18,12 +18,7 @@ pub struct Options {
     #[arg(long, conflicts_with = "tasksets")]
     all: bool,
     /// Seconds until what looks wrong is looked at again
-    #[arg(
-        long,
-        value_name = "SEC",
-        default_value_t = 2.5,
-        env = "RRR_FSCK_PAUSE"
-    )]
+    #[arg(long, value_name = "SEC", default_value_t = 2.5)]
     pause: f64,
 }
 

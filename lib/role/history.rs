@@ -5,11 +5,11 @@ use crate::history::{self, Candidate, File, Files, Filter, Run, sparkline};
 use crate::log_store::Folder;
 use crate::out::{self, Row};
 use crate::plain::duration;
-use crate::{cli, exit, time};
+use crate::{cli, exit, state, time};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-/// Ask what finished tasksets teach: JSON lines, or a small table
+/// Tells what finished tasksets teach: JSON lines, or a small table
 #[derive(clap::Parser)]
 #[command(
     name = "rrr-history",
@@ -72,7 +72,7 @@ struct Prune {
     #[arg(long)]
     dry_run: bool,
     /// Folder with outputs and logs [default: ~/.local/state/rrr/log]
-    #[arg(long, value_name = "DIR", env = "RRR_LOG_DIR")]
+    #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
 }
 
@@ -276,7 +276,7 @@ fn file(db: &mut Database, ask: &Ask, path: &str) -> anyhow::Result<()> {
 }
 
 fn prune(db: &mut Database, options: &Prune) -> anyhow::Result<()> {
-    let path = (options.log_dir.clone()).unwrap_or_else(|| db::state_folder().join("log"));
+    let path = (options.log_dir.clone()).unwrap_or_else(|| state::folder().join("log"));
     let folder = Folder::at(path.clone());
     if !options.dry_run && !path.is_dir() {
         return Err(cli::usage(format!("'{}' is not a folder", path.display()))

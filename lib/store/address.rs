@@ -85,7 +85,7 @@ const FORMS: &str = "use redis://HOST:PORT, rediss://HOST:PORT, unix:///PATH or 
 impl Address {
     /// Reads a URL; `password` replaces the one in it. Errors name what is wrong (exit code 2).
     pub fn parse(url: &str, password: Option<String>, tls: Tls) -> Result<Self, Failure> {
-        let shown = shown(url);
+        let shown = crate::url::shown(url);
         let bad = |why: &dyn std::fmt::Display| {
             failure(exit::USAGE, format!("'{shown}' is not a Redis URL: {why}")).hint(FORMS)
         };
@@ -305,19 +305,6 @@ fn sentinels(scheme: &str, rest: &str) -> Result<(Route, RedisConnectionInfo), S
         Route::Sentinels { nodes, master },
         login.redis_settings().clone(),
     ))
-}
-
-/// The URL without its password, for messages.
-pub fn shown(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => {
-            format!("{}://{}", &url[..scheme], &url[at + 1..])
-        }
-        _ => match url.split_once('?') {
-            Some((place, query)) if query.contains("pass=") => format!("{place}?…"),
-            _ => url.to_owned(),
-        },
-    }
 }
 
 /// How to mend a connection that failed so.

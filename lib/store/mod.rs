@@ -256,6 +256,7 @@ impl Store {
                     self.address.shown()
                 ),
             )
+            .hint("upgrade it, or pass --redis with the URL of another")
             .into());
         }
         Ok(())

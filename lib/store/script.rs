@@ -6,10 +6,15 @@ use std::sync::LazyLock;
 /// A script that is sent by its digest, and whole only when Redis does not know it.
 pub type Script = LazyLock<redis::Script>;
 
-/// Joins the parts of a script below the constants they use.
+/// Joins the parts of a script below the constants that they and we must agree on.
 pub fn compose(parts: &[&str]) -> redis::Script {
-    // A string: Redis would make one of a number at each call.
-    let mut code = format!("local KEY_TTL = '{}'\n", super::KEY_TTL);
+    // The TTL is a string: Redis would make one of a number at each call.
+    let mut code = format!(
+        "local KEY_TTL, STOPPED_ALLOWANCE, MOST_IN_HAND = '{}', {}, {}\n",
+        super::KEY_TTL,
+        crate::taskset::STOPPED_ALLOWANCE,
+        crate::slave::MOST_IN_HAND
+    );
     for part in parts {
         code.push_str(part);
     }

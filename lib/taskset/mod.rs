@@ -18,7 +18,13 @@ use crate::store::{
     Store,
     read::{self, Text},
 };
+use crate::task::DEFAULT_LEAST_SEC;
 use std::collections::HashMap;
+
+/// Most workers at once, where nobody says.
+pub const DEFAULT_MAX_WORKERS: u32 = 10;
+/// Most trials of a task, where nobody says.
+pub const DEFAULT_MAX_TRIALS: u32 = 3;
 
 /// Where a taskset stands; no status at all means that it waits for a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +153,7 @@ pub fn expiry(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<i64> {
     store.call(|c, _| redis::cmd("TTL").arg(taskset).query(c))
 }
 
-/// Trials stopped from outside that a task may have besides its `max_trials` (judge.lua).
+/// Trials stopped from outside that a task may have besides its `max_trials` (shared/judge.lua).
 pub const STOPPED_ALLOWANCE: usize = 8;
 
 /// The slaves that ever joined, in order; what is no key is left out.
@@ -198,7 +204,9 @@ impl Progress {
             queued,
             left,
             unjudged,
-            least_timeout_sec: least.and_then(|text| text.parse().ok()).unwrap_or(30.0),
+            least_timeout_sec: least
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(DEFAULT_LEAST_SEC as f64),
         })
     }
 }

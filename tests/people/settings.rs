@@ -55,6 +55,17 @@ fn the_command_line_overrules_the_environment_and_that_the_file() {
 }
 
 #[test]
+fn an_empty_variable_of_a_subcommand_is_none_too() {
+    let suite = Suite::new();
+    let done = Tool::new("unused", "rrr-history")
+        .args(["slowest", "--db", "sqlite:history.db"])
+        .env("RRR_SINCE", "")
+        .dir(suite.path())
+        .run();
+    done.expect_code(0);
+}
+
+#[test]
 fn the_nearer_of_two_settings_that_exclude_each_other_wins() {
     let suite = Suite::new();
     suite.file(".rrr.toml", "slave = 'file'\n").file("a.sh", "");

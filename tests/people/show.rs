@@ -306,6 +306,8 @@ fn json_is_the_whole_record_and_jsonl_a_line_for_each_task() {
         .events();
     let of = |name: &str| lines.iter().find(|line| line["spec_file"] == name).unwrap();
     assert_eq!(of("fails.sh")["exit_code"], 3);
+    assert_eq!(of("fails.sh")["status"], "failed");
+    assert_eq!(of("fails.sh")["trial_status"], "failed");
     assert_eq!(of("flaky #1.sh")["flaky"], true);
     assert_eq!(of("passes.sh")["trials"], 1);
     // What rrr-persist writes reads the same.

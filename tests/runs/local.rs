@@ -1,6 +1,7 @@
 //! rrr-local: one machine, no service.
 
 use crate::harness::*;
+use std::path::Path;
 
 #[test]
 fn rrr_local_runs_everything_and_leaves_nothing() {
@@ -27,6 +28,37 @@ fn rrr_local_without_a_server_says_how_to_get_one() {
         .run()
         .expect_code(2);
     assert!(done.stderr.contains("hint: apt-get install redis-server"));
+}
+
+#[test]
+fn rrr_local_names_what_keeps_its_processes_from_starting() {
+    let suite = Suite::new();
+    suite.file("a", "");
+    let deep = suite.path().join("d".repeat(100));
+    std::fs::create_dir(&deep).unwrap();
+    let alone = suite.path().join("rrr-local");
+    std::fs::copy(bin("rrr-local"), &alone).unwrap();
+    let local = |program: &Path| {
+        Tool::program("unused", program)
+            .args(["a", "--", "true"])
+            .dir(suite.path())
+    };
+    for (tool, message, hint) in [
+        (
+            local(&bin("rrr-local")).env("TMPDIR", &deep),
+            "the path of a socket would be too long",
+            "hint: set TMPDIR to a shorter path",
+        ),
+        (
+            local(&alone),
+            "rrr-arbiter': No such file",
+            "hint: rrr-local wants the other tools in its own folder",
+        ),
+    ] {
+        let done = tool.run().expect_code(2);
+        assert!(done.stderr.contains(message), "{done:#?}");
+        assert!(done.stderr.contains(hint), "{done:#?}");
+    }
 }
 
 #[test]

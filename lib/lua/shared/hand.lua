@@ -5,9 +5,6 @@
 -- not begun, as far as its slave has told. A slave takes no other task before all of its hand have
 -- ended or were given back, and ends them in order.
 
--- Most tasks in a hand.
-local MOST_IN_HAND = 16
-
 -- Those of the trials that have not ended, each as trial, task and whether it has begun.
 local function unended(trials)
   local hand = {}

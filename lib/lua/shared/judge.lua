@@ -11,10 +11,6 @@ local books = {}
 local HEAD, TAIL = '1', '-1'
 local NEAR = HEAD
 
--- Trials that were stopped from outside (a worker shut down, say) do not use up max_trials, but
--- only so many of them, so that a test that stops its own worker still ends.
-local STOPPED_ALLOWANCE = 8
-
 local function book_of(taskset)
   local book = books[taskset]
   if not book then
@@ -133,6 +129,8 @@ local function judge(taskset, task, trial)
     return nil
   end
   local s = survey(trials)
+  -- Trials that were stopped from outside (a worker shut down, say) do not use up max_trials, but
+  -- only so many of them, so that a test that stops its own worker still ends.
   if s.tries >= book.max_trials or s.finished >= book.max_trials + STOPPED_ALLOWANCE then
     if s.unfinished > 0 then
       wake(taskset, 'stop', task)

@@ -23,12 +23,7 @@ pub struct Options {
     #[arg(long)]
     drain: bool,
     /// Try a task a second time on an idle slave when it runs longer than X times its estimate
-    #[arg(
-        long,
-        value_name = "X",
-        default_value_t = 1.0,
-        env = "RRR_SPECULATE_AFTER"
-    )]
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
     speculate_after: f64,
 }
 

@@ -1,7 +1,8 @@
 //! The processes of one run on this machine: started, mended, and ended with it whatever happens.
 
-use crate::{cli, exit};
+use crate::{child, cli, exit};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -10,6 +11,9 @@ use std::time::{Duration, Instant};
 
 /// How often a role that keeps dying is started again before the run is given up.
 const MOST_RESTARTS: u32 = 20;
+
+/// Most bytes of the path of a Unix socket, by Linux.
+const LONGEST_SOCKET: usize = 107;
 
 /// Time for the roles to end by themselves: more than a worker gives its slaves, which would outlive
 /// a worker that is killed meanwhile.
@@ -81,7 +85,12 @@ impl House {
         }
         let name = Path::new(command.get_program()).file_name();
         let name = name.unwrap_or_default().to_string_lossy().into_owned();
-        let child = command.spawn()?;
+        let child = command.spawn().map_err(|error| {
+            let path = Path::new(command.get_program()).display();
+            exit::failure(exit::USAGE, format!("cannot run '{path}': {error}")).hint(
+                "rrr-local wants the other tools in its own folder: cargo install puts them there",
+            )
+        })?;
         self.roles.push(Role {
             name,
             command,
@@ -121,58 +130,60 @@ impl House {
     /// Starts a Redis of the run's own, whose socket and files are in `folder`; returns its URL.
     pub fn start_redis(&mut self, folder: &Path) -> anyhow::Result<String> {
         let socket = folder.join("redis.sock");
-        for server in ["redis-server", "valkey-server"] {
-            let mut command = Command::new(server);
-            command
-                .args([
-                    "--port",
-                    "0",
-                    "--save",
-                    "",
-                    "--appendonly",
-                    "no",
-                    "--maxmemory-policy",
-                    "noeviction",
-                    // Hashes with long names of files in them stay compact.
-                    "--hash-max-ziplist-value",
-                    "512",
-                ])
-                .args([
-                    "--loglevel",
-                    "warning",
-                    "--unixsocketperm",
-                    "700",
-                    "--unixsocket",
-                ])
-                .arg(&socket)
-                .arg("--dir")
-                .arg(folder);
-            match self.start(command) {
-                Ok(()) => {
-                    let began = Instant::now();
-                    while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-                        if began.elapsed() > Duration::from_secs(10) {
-                            anyhow::bail!("{server} did not start within 10 s");
-                        }
-                        std::thread::sleep(Duration::from_millis(2));
-                    }
-                    return Ok(format!("unix://{}", socket.display()));
-                }
-                Err(error) => {
-                    let missing = error
-                        .downcast_ref::<std::io::Error>()
-                        .is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound);
-                    if !missing {
-                        return Err(error);
-                    }
-                }
-            }
+        if socket.as_os_str().len() > LONGEST_SOCKET {
+            let message = format!(
+                "the path of a socket would be too long: '{}'",
+                socket.display()
+            );
+            return Err(cli::usage(message)
+                .hint("set TMPDIR to a shorter path")
+                .into());
         }
-        Err(
-            cli::usage("neither redis-server nor valkey-server is installed")
-                .hint("apt-get install redis-server")
-                .into(),
-        )
+        let servers = ["redis-server", "valkey-server"];
+        let Some(server) = servers.into_iter().find(|name| child::find(name).is_some()) else {
+            return Err(
+                cli::usage("neither redis-server nor valkey-server is installed")
+                    .hint("apt-get install redis-server")
+                    .into(),
+            );
+        };
+        let mut command = Command::new(server);
+        command
+            .args([
+                "--port",
+                "0",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--maxmemory-policy",
+                "noeviction",
+                // Hashes with long names of files in them stay compact.
+                "--hash-max-ziplist-value",
+                "512",
+            ])
+            .args([
+                "--loglevel",
+                "warning",
+                "--unixsocketperm",
+                "700",
+                "--unixsocket",
+            ])
+            .arg(&socket)
+            .arg("--dir")
+            .arg(folder);
+        self.start(command)?;
+        let began = Instant::now();
+        while UnixStream::connect(&socket).is_err() {
+            if let Some(status) = self.roles[0].child.try_wait()? {
+                anyhow::bail!("{server} has ended as it started ({status})");
+            }
+            if began.elapsed() > Duration::from_secs(10) {
+                anyhow::bail!("{server} did not start within 10 s");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(format!("unix://{}", socket.display()))
     }
 }
 

@@ -10,14 +10,14 @@ use crate::disk::Room;
 use crate::key::{self, TasksetKey};
 use crate::log_store::Folder;
 use crate::presence::Presence;
-use crate::{cli, db, estimate, exit, history, notify, out, queue, say, stop, time};
+use crate::{cli, db, estimate, exit, history, notify, out, queue, say, state, stop, time};
 use rustix::fs::{FlockOperation, flock};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 use step::{Attempt, Backoff, Persister};
 
-/// Write finished tasksets to a database
+/// Writes finished tasksets to a database
 #[derive(clap::Parser)]
 #[command(name = "rrr-persist", version)]
 pub struct Options {
@@ -26,7 +26,7 @@ pub struct Options {
     #[command(flatten)]
     db: db::Place,
     /// Folder for outputs and logs: a JSON document a taskset [default: ~/.local/state/rrr/log]
-    #[arg(long, value_name = "DIR", env = "RRR_LOG_DIR")]
+    #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
     /// Space to leave free there, and where SQLite is
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(..1 << 30))]
@@ -53,7 +53,7 @@ const LEFT_BEHIND: i64 = 86_400_000;
 
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
-    let path = (options.log_dir.clone()).unwrap_or_else(|| db::state_folder().join("log"));
+    let path = (options.log_dir.clone()).unwrap_or_else(|| state::folder().join("log"));
     let folder = Folder::open(path.clone())
         .map_err(|e| cli::usage(format!("cannot use the folder '{}': {e}", path.display())))?;
     let url = options.db.url()?;

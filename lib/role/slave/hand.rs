@@ -6,7 +6,7 @@
 
 use super::pulse;
 use crate::key::{SlaveKey, TasksetKey};
-use crate::slave::{self, Done, Job, Next, Status};
+use crate::slave::{self, Done, Job, MOST_IN_HAND, Next, Status};
 use crate::store::Store;
 use crate::trial::Result as TrialResult;
 use crate::{event, out, stop, time};
@@ -20,8 +20,6 @@ const AIM: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(30);
 /// Most bytes of output that are not told at once: more would swell the slave, and hold up Redis.
 const UNTOLD: usize = 256 << 10;
-/// Most tasks in a hand, as hand.lua has it.
-const MOST: u32 = 16;
 
 /// The tasks that a slave has, and the connection by which it takes and ends them.
 pub struct Hand(Arc<Shared>);
@@ -268,8 +266,10 @@ impl Pace {
 
     /// Tasks to have on hand.
     fn most(&self) -> usize {
-        let trial = self.trial.map_or(AIM, |trial| trial.max(AIM / MOST));
-        (AIM.as_micros() / trial.as_micros().max(1)).clamp(1, u128::from(MOST)) as usize
+        let trial = self
+            .trial
+            .map_or(AIM, |trial| trial.max(AIM / MOST_IN_HAND));
+        (AIM.as_micros() / trial.as_micros().max(1)).clamp(1, u128::from(MOST_IN_HAND)) as usize
     }
 }
 

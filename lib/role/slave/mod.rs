@@ -34,7 +34,7 @@ pub struct Options {
     #[arg(long, value_name = "KEY", env = "RRRSPEC_TASKSET_KEY")]
     taskset: TasksetKey,
     /// The worker that this slave belongs to [default: the host name]
-    #[arg(long, value_name = "ID", env = "RRR_WORKER_ID")]
+    #[arg(long, value_name = "ID")]
     worker_id: Option<String>,
     #[command(flatten)]
     heartbeat: Heartbeat,

@@ -6,8 +6,8 @@ use crate::child::Watch;
 use crate::heartbeat::Heartbeat;
 use crate::key::{SlaveKey, TaskKey, TasksetKey};
 use crate::slave::{self, Wake};
-use crate::stop;
 use crate::store::Store;
+use crate::{event, stop};
 use std::collections::HashSet;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
@@ -76,7 +76,7 @@ impl Pulse {
         key: &SlaveKey,
         heartbeat: &Heartbeat,
     ) {
-        let mut after = "0-0".to_owned();
+        let mut after = event::START.to_owned();
         let mut last_beat = Instant::now();
         loop {
             if last_beat.elapsed() >= heartbeat.beat() {

@@ -4,7 +4,8 @@ use super::Task;
 use crate::key::TasksetKey;
 use crate::record::{self, Taskset};
 use crate::store::Store;
-use crate::taskset::Request;
+use crate::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
+use crate::taskset::{DEFAULT_MAX_TRIALS, DEFAULT_MAX_WORKERS, Request};
 use crate::{cli, db, exit, history, name, task};
 
 /// What `earlier` asked for, and those of its tasks that did not pass. A taskset that has gone from
@@ -63,11 +64,10 @@ pub fn of(
 
 fn request(taskset: &Taskset, rsync_name: &str) -> Request {
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let count = |field: Option<i64>, default| {
-        field
-            .and_then(|number| u32::try_from(number).ok())
-            .unwrap_or(default)
-    };
+    fn count<N: TryFrom<i64>>(field: Option<i64>, default: N) -> N {
+        let number = field.and_then(|number| N::try_from(number).ok());
+        number.unwrap_or(default)
+    }
     Request {
         rsync_name: rsync_name.to_owned(),
         setup_command: text(&taskset.setup_command),
@@ -76,10 +76,10 @@ fn request(taskset: &Taskset, rsync_name: &str) -> Request {
             .worker_type
             .clone()
             .unwrap_or_else(|| "default".into()),
-        max_workers: count(taskset.max_workers, 10),
-        max_trials: count(taskset.max_trials, 3),
+        max_workers: count(taskset.max_workers, DEFAULT_MAX_WORKERS),
+        max_trials: count(taskset.max_trials, DEFAULT_MAX_TRIALS),
         taskset_class: taskset.class().to_owned(),
-        unknown_spec_timeout_sec: count(taskset.unknown_spec_timeout_sec, 300).into(),
-        least_timeout_sec: count(taskset.least_timeout_sec, 30).into(),
+        unknown_spec_timeout_sec: count(taskset.unknown_spec_timeout_sec, DEFAULT_UNKNOWN_SEC),
+        least_timeout_sec: count(taskset.least_timeout_sec, DEFAULT_LEAST_SEC),
     }
 }

@@ -3,7 +3,7 @@
 use crate::source::{Per, Question, Source, outline, split};
 use crate::store::Store;
 use crate::taskset::{self, Request};
-use crate::{cli, exit, name};
+use crate::{cli, exit, name, task};
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::io::Read;
@@ -45,7 +45,7 @@ pub struct Suite {
     #[arg(long, value_name = "CMD", conflicts_with = "command")]
     pub slave: Option<String>,
     /// Most trials of a task
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = taskset::DEFAULT_MAX_TRIALS, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_trials: u32,
     /// Type of the workers to run on
     #[arg(
@@ -56,7 +56,7 @@ pub struct Suite {
     )]
     pub worker_type: String,
     /// Most workers at once
-    #[arg(long, value_name = "N", default_value_t = 10, hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = taskset::DEFAULT_MAX_WORKERS, hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_workers: u32,
     /// Whose timings to use, and to add to
     #[arg(
@@ -67,10 +67,10 @@ pub struct Suite {
     )]
     pub taskset_class: String,
     /// Time for a spec file without an estimate
-    #[arg(long, value_name = "SEC", default_value_t = 300, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SEC", default_value_t = task::DEFAULT_UNKNOWN_SEC, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub unknown_spec_timeout: u64,
     /// Least time for a spec file
-    #[arg(long, value_name = "SEC", default_value_t = 30, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SEC", default_value_t = task::DEFAULT_LEAST_SEC, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub least_timeout: u64,
     /// Print each setting and its source, and exit
     #[arg(long, hide_short_help = true)]

@@ -32,40 +32,25 @@ pub struct Options {
     #[command(flatten)]
     redis: cli::Redis,
     /// Name of this worker [default: the host name]
-    #[arg(long, value_name = "ID", env = "RRR_WORKER_ID")]
+    #[arg(long, value_name = "ID")]
     worker_id: Option<String>,
     /// Take tasksets of this type only
-    #[arg(
-        long,
-        value_name = "T",
-        default_value = "default",
-        env = "RRR_WORKER_TYPE"
-    )]
+    #[arg(long, value_name = "T", default_value = "default")]
     worker_type: String,
     /// Slaves to run at once [default: the number of processors]
-    #[arg(long, value_name = "N", env = "RRR_SLAVES", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     slaves: Option<u16>,
-    /// Folder below which trees are kept
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "RRR_WORKING_DIR",
-        conflicts_with = "in_place"
-    )]
+    /// Folder below which trees are kept [default: ~/.local/state/rrr/work]
+    #[arg(long, value_name = "DIR", conflicts_with = "in_place")]
     working_dir: Option<PathBuf>,
     /// The tree is here already: no rsync
-    #[arg(long, value_name = "DIR", env = "RRR_IN_PLACE")]
+    #[arg(long, value_name = "DIR")]
     in_place: Option<PathBuf>,
     /// Where trees come from [default: rsync_info in Redis]
-    #[arg(long, value_name = "P", env = "RRR_RSYNC_REMOTE_PATH")]
+    #[arg(long, value_name = "P")]
     rsync_remote_path: Option<String>,
     /// Options of rsync [default: rsync_info in Redis, or --archive --delete]
-    #[arg(
-        long,
-        value_name = "S",
-        env = "RRR_RSYNC_OPTIONS",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "S", allow_hyphen_values = true)]
     rsync_options: Option<String>,
     #[command(flatten)]
     heartbeat: Heartbeat,

@@ -8,7 +8,7 @@ use crate::child::{End, Exit, Leftovers, Limits, environment};
 use crate::key::TasksetKey;
 use crate::name::rsync_name_error;
 use crate::taskset::Record;
-use crate::{exit, rsync, worker_log};
+use crate::{exit, rsync, state, worker_log};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -33,9 +33,7 @@ impl Worker {
         }
         let base = match &self.options.working_dir {
             Some(folder) => folder.clone(),
-            None => std::env::home_dir()
-                .unwrap_or_default()
-                .join(".local/state/rrr/work"),
+            None => state::folder().join("work"),
         };
         let folder = base.join(name);
         std::fs::create_dir_all(&folder).map_err(|error| {
@@ -137,7 +135,7 @@ impl Worker {
             (End::Exited, Exit::Code(0)) => return Ok(()),
             (End::Exited, Exit::Code(code)) => format!("exit code {code}"),
             (End::Exited, Exit::Signal(signal)) => format!("signal {signal}"),
-            _ => format!("longer than {} s", PREPARE_LIMIT.as_secs()),
+            _ => "rsync and setup have an hour each".to_owned(),
         };
         Err(CannotRun(format!("{what} failed ({ended}){last}")).into())
     }

@@ -6,7 +6,7 @@ use crate::key::TasksetKey;
 use crate::slave::{self, Wake};
 use crate::store::Store;
 use crate::worker::{self, Card};
-use crate::{notify, stop};
+use crate::{event, notify, stop};
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -96,7 +96,7 @@ impl Pulse {
             };
             let mut after = match heard.take() {
                 Some((known, after)) if known == taskset => after,
-                _ => "0-0".to_owned(),
+                _ => event::START.to_owned(),
             };
             let wait = due
                 .saturating_duration_since(Instant::now())

@@ -6,7 +6,7 @@ complete -c rrr-worker -l redis-key -d 'Key of that certificate, in PEM' -r -F
 complete -c rrr-worker -l worker-id -d 'Name of this worker [default: the host name]' -r
 complete -c rrr-worker -l worker-type -d 'Take tasksets of this type only' -r
 complete -c rrr-worker -l slaves -d 'Slaves to run at once [default: the number of processors]' -r
-complete -c rrr-worker -l working-dir -d 'Folder below which trees are kept' -r -F
+complete -c rrr-worker -l working-dir -d 'Folder below which trees are kept [default: ~/.local/state/rrr/work]' -r -F
 complete -c rrr-worker -l in-place -d 'The tree is here already: no rsync' -r -F
 complete -c rrr-worker -l rsync-remote-path -d 'Where trees come from [default: rsync_info in Redis]' -r
 complete -c rrr-worker -l rsync-options -d 'Options of rsync [default: rsync_info in Redis, or --archive --delete]' -r

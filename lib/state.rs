@@ -1,0 +1,15 @@
+//! What outlives the tool that made it.
+
+use std::path::PathBuf;
+
+/// Where it is kept: `$XDG_STATE_HOME/rrr`, or `~/.local/state/rrr`.
+pub fn folder() -> PathBuf {
+    std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .unwrap_or_else(|| {
+            let home = std::env::home_dir().unwrap_or_default();
+            home.join(".local/state")
+        })
+        .join("rrr")
+}
