@@ -51,9 +51,18 @@ pub fn bytes(bytes: &[u8]) {
     }
 }
 
-/// Writes the file under another name first, so that a reader never sees half of it.
+/// Writes the file under another name first, so that a reader never sees half of it. A link is
+/// followed, and what is no file (a device, a pipe) is written to as it stands.
 pub fn file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
     let problem = || format!("cannot write '{}'", path.display());
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let open = std::fs::OpenOptions::new().write(true).open(path);
+        return open
+            .and_then(|mut sink| sink.write_all(text))
+            .with_context(problem);
+    }
+    let real = path.canonicalize();
+    let path = real.as_deref().unwrap_or(path);
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());

@@ -144,6 +144,8 @@ impl Supervisor {
         };
         let mut end = End::Exited;
         let mut kill_at: Option<Instant> = None;
+        // The watch has said that the child should end.
+        let mut told = false;
         let status = loop {
             // Looked at before anything is done to it: when this process has stood still, the child
             // may have ended long ago, in time and unasked.
@@ -151,14 +153,7 @@ impl Supervisor {
                 break status;
             }
             let now = Instant::now();
-            if let Some(at) = kill_at {
-                if now >= at {
-                    let _ = kill_process_group(group, Signal::KILL);
-                    if end == End::SoftTimeout {
-                        end = End::HardTimeout;
-                    }
-                }
-            } else if now >= began + limits.soft {
+            if kill_at.is_none() && now >= began + limits.soft {
                 end = End::SoftTimeout;
                 terminate(group);
                 let hard = limits.hard.max(limits.soft + Duration::from_millis(1));
@@ -167,20 +162,33 @@ impl Supervisor {
                 } else {
                     now + limits.grace
                 });
-            } else if let Some(reason) = watch.stop() {
-                end = End::Stopped(reason);
-                terminate(group);
-                kill_at = Some(now + limits.grace);
+            }
+            // One that has had its soft timeout can be stopped too: its hard one may be far.
+            if !told && let Some(reason) = watch.stop() {
+                told = true;
+                let at = now + limits.grace;
+                if kill_at.is_none() {
+                    end = End::Stopped(reason);
+                    terminate(group);
+                }
+                kill_at = Some(kill_at.map_or(at, |kill_at| kill_at.min(at)));
+            }
+            if kill_at.is_some_and(|at| now >= at) {
+                let _ = kill_process_group(group, Signal::KILL);
+                if end == End::SoftTimeout {
+                    end = End::HardTimeout;
+                }
             }
             let next = match kill_at {
                 Some(at) if at > now => at - now,
                 Some(_) => Duration::from_millis(20),
-                // The watch is asked now and then even when nothing happens.
-                None => (began + limits.soft)
-                    .saturating_duration_since(now)
-                    .min(Duration::from_secs(5)),
+                None => (began + limits.soft).saturating_duration_since(now),
             };
-            wait(&child.exit, &mut outputs, watch, next, &mut self.buffer)?;
+            // What the watch has told stays readable: to look on would be to spin.
+            let outside = if told { None } else { watch.fd() };
+            // It is asked now and then even when nothing happens.
+            let next = next.min(Duration::from_secs(5));
+            wait(&child.exit, &mut outputs, outside, next, &mut self.buffer)?;
         };
         let duration = began.elapsed();
         let leftovers = match (&end, limits.leftovers) {
@@ -224,7 +232,7 @@ impl Supervisor {
 fn wait(
     exit: &OwnedFd,
     outputs: &mut Outputs,
-    watch: &dyn Watch,
+    outside: Option<BorrowedFd>,
     timeout: Duration,
     buffer: &mut [u8],
 ) -> io::Result<()> {
@@ -235,7 +243,6 @@ fn wait(
     {
         let mut fds = vec![PollFd::new(exit, PollFlags::IN)];
         let streams = [&outputs.stdout, &outputs.stderr];
-        let outside = watch.fd();
         for fd in streams.into_iter().filter_map(Stream::fd).chain(outside) {
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
         }

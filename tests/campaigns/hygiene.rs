@@ -2,6 +2,7 @@
 //! it run, and nothing of it outlives its trial.
 
 use crate::harness::*;
+use std::time::Duration;
 
 /// Processes that carry this in their environment.
 fn survivors(mark: &str) -> Vec<String> {
@@ -291,6 +292,49 @@ fn bounds_that_cannot_be_kept_are_said_once_and_stop_nothing() {
 fn l4_a_test_that_ignores_every_signal_is_killed_at_its_hard_timeout() {
     let script = "trap '' TERM INT HUP QUIT; while :; do sleep 1; done";
     abuse(script, "timeout");
+}
+
+#[test]
+fn a_slave_sleeps_while_a_test_ignores_its_soft_timeout_and_can_still_be_cancelled() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.file(
+        "x",
+        "trap 'touch asked' TERM\necho $PPID >slave\nwhile :; do sleep 0.1; done\n",
+    );
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("w", 1, suite.path());
+    // Killed after 31 seconds, if nobody stops it before.
+    let hasty = ["--unknown-spec-timeout", "1", "--least-timeout", "1"];
+    let run = submit_tool(&server, &suite, ["x"], &hasty, &["sh", "{}"]).spawn();
+    let submitted = run.wait_for_event("taskset_submitted", PATIENCE);
+    let key = submitted["taskset"].as_str().unwrap();
+    eventually(PATIENCE, "the test is asked to end", || {
+        suite.path().join("asked").exists().then_some(())
+    });
+    let slave = suite.lines("slave").remove(0);
+    let reads = || {
+        let io = std::fs::read_to_string(format!("/proc/{slave}/io")).ok()?;
+        let count = io.lines().find_map(|line| line.strip_prefix("syscr: "))?;
+        Some(count.parse::<u64>().unwrap())
+    };
+    let before = reads().expect("the slave lives");
+    server.run::<String>(&["XADD", &format!("{key}:wake"), "*", "work", ""]);
+    Tool::new(&server, "rrr-cancel")
+        .arg(&key)
+        .run()
+        .expect_code(0);
+    let mut after = before;
+    eventually(Duration::from_secs(20), "the slave is gone", || {
+        let count = reads();
+        after = count.unwrap_or(after);
+        count.is_none().then_some(())
+    });
+    assert!(
+        after - before < 1000,
+        "it has read {} times",
+        after - before
+    );
+    run.wait(PATIENCE).expect_code(3);
 }
 
 #[test]
