@@ -13,4 +13,4 @@ pub use files::{File, Files, sparkline};
 pub use load::{find, load, log_file};
 pub use prune::{Candidate, candidates, remove, sweep};
 pub use runs::{Filter, Run, Try, failed_examples, runs, tasksets};
-pub use save::{Saved, clear_loose, save};
+pub use save::{Saved, clear_loose, save, set_aside};

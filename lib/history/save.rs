@@ -25,6 +25,18 @@ pub enum Saved {
 /// Called between the pieces: an error ends the saving, and nothing of it stays.
 pub type Between<'a> = dyn FnMut() -> anyhow::Result<()> + 'a;
 
+/// Gives the record of an earlier run under this key the key `KEY~ID`: people name keys themselves,
+/// and Redis forgets those that are persisted. That it is another run is seen from when it was
+/// created; one that is persisted again, since a persister was killed, is the same.
+pub fn set_aside(db: &mut Database, key: &TasksetKey, created_at: &str) -> anyhow::Result<()> {
+    let sql = "UPDATE tasksets SET key = key || '~' || CAST(id AS TEXT)
+         WHERE key = $1 AND created_at <> $2";
+    if !created_at.is_empty() {
+        db.execute(sql, &[key.as_str().into(), created_at.into()])?;
+    }
+    Ok(())
+}
+
 /// Makes the record of `key` durable.
 pub fn save(
     store: &mut Store,

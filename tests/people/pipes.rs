@@ -193,3 +193,31 @@ fn a_full_disk_is_an_error_that_is_told() {
         );
     }
 }
+
+#[test]
+fn a_file_that_is_a_link_or_a_pipe_is_written_to_and_not_replaced() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let at = |name: &str| suite.path().join(name);
+    let write = |file: &str| {
+        let args = ["--format", "prometheus", "--file", file];
+        let stat = Tool::new(&server, "rrr-stat").args(args);
+        stat.dir(suite.path()).run()
+    };
+    let is_page = |text: &str| text.contains("rrr_tasksets_total") && text.ends_with('\n');
+    suite.file("real", "old");
+    std::os::unix::fs::symlink("real", at("link")).unwrap();
+    write("link").expect_code(0);
+    assert!(at("link").is_symlink());
+    assert!(is_page(&std::fs::read_to_string(at("real")).unwrap()));
+    assert!(is_page(&write("/dev/stdout").expect_code(0).stdout));
+    let made = std::process::Command::new("mkfifo")
+        .arg(at("pipe"))
+        .status();
+    assert!(made.unwrap().success());
+    let pipe = at("pipe");
+    let reader = std::thread::spawn(move || std::fs::read_to_string(pipe).unwrap());
+    write("pipe").expect_code(0);
+    assert!(is_page(&reader.join().unwrap()));
+    let full = write("/dev/full").expect_code(70);
+    assert!(full.stderr.contains("cannot write '/dev/full'"), "{full:?}");
+}

@@ -322,39 +322,6 @@ fn json_is_the_whole_record_and_jsonl_a_line_for_each_task() {
 }
 
 #[test]
-fn a_report_goes_into_a_link_or_a_pipe_and_does_not_replace_it() {
-    let ran = ran();
-    let at = |name: &str| ran.suite.path().join(name);
-    ran.suite.file("real", "old");
-    std::os::unix::fs::symlink("real", at("link")).unwrap();
-    ran.show(&["--format", "tap", "--file", "link"])
-        .run()
-        .expect_code(0);
-    assert!(at("link").is_symlink());
-    let tap = std::fs::read_to_string(at("real")).unwrap();
-    assert_eq!(tap, ran.text(&["--format", "tap"]));
-    for stdout in ["/dev/stdout", "/proc/self/fd/1"] {
-        let done = ran.show(&["--format", "tap", "--file", stdout]).run();
-        assert_eq!(done.expect_code(0).stdout, tap);
-    }
-    assert_eq!(output("mkfifo", &[at("pipe").to_str().unwrap()]), "");
-    let reader = std::thread::spawn({
-        let pipe = at("pipe");
-        move || std::fs::read_to_string(pipe).unwrap()
-    });
-    ran.show(&["--format", "tap", "--file", "pipe"])
-        .run()
-        .expect_code(0);
-    assert_eq!(reader.join().unwrap(), tap);
-    let full = ran.show(&["--format", "tap", "--file", "/dev/full"]).run();
-    assert!(
-        full.expect_code(70)
-            .stderr
-            .contains("cannot write '/dev/full'")
-    );
-}
-
-#[test]
 fn s9_one_trial_is_printed_as_it_was_and_without_escapes_unless_raw() {
     let ran = ran();
     let done = ran.show(&["--task", "fails.sh"]).run().expect_code(0);

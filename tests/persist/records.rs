@@ -25,6 +25,32 @@ fn a_record_comes_back_byte_for_byte() {
 }
 
 #[test]
+fn a_key_that_is_used_again_costs_neither_run_its_record() {
+    for bench in Bench::both() {
+        let run = |status: &str, verdict: &str, created_at: &str| {
+            let taskset = bench.ended("again", &["a"], status);
+            bench.server.hset(&taskset.key, "created_at", created_at);
+            bench.tried(&taskset, "a", verdict, &[]);
+            let before = bench.gather(&taskset.key);
+            let told = output::json_lines(&bench.drain().stdout).remove(0);
+            assert_eq!(told["again"], serde_json::Value::Null, "{told}");
+            assert_eq!(bench.load(&taskset.key).unwrap().0, before);
+            bench.server.run::<()>(&["FLUSHALL"]);
+            before
+        };
+        let first = run("succeeded", "passed", "2013-07-11 15:43:36 +0900");
+        run("failed", "failed", "2013-07-11 15:44:36 +0900");
+        let mut db = bench.db();
+        let sql = "SELECT key FROM tasksets ORDER BY id";
+        let keys = db.rows(sql, &[]).unwrap();
+        let keys: Vec<_> = keys.iter().map(|row| rr::text(&row[0]).unwrap()).collect();
+        assert_eq!(keys.len(), 2, "{}: {keys:?}", bench.url());
+        assert!(keys[0].starts_with("rrrspec:taskset:again~"), "{keys:?}");
+        assert_eq!(bench.load(&keys[0]).unwrap().0.tasks, first.tasks);
+    }
+}
+
+#[test]
 fn without_its_file_a_record_lacks_its_outputs_and_says_so() {
     for bench in Bench::both() {
         let key = bench.strange("strange");

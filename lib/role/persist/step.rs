@@ -173,6 +173,7 @@ impl Persister {
                 self.room.check()
             };
             between()?;
+            history::set_aside(db, taskset, state.get("created_at").unwrap_or(""))?;
             let saved = history::save(store, db, &self.folder, taskset, &mut between)?;
             estimate::publish(store, db, taskset)?;
             crash::point();
