@@ -293,8 +293,8 @@ pub fn all() -> Vec<Page> {
                 OUTPUT,
                 "With --follow the first Ctrl-C cancels the taskset and waits for its end; the second leaves. When only \
                  the reader of stdout goes away the taskset goes on.",
-                "--taskset KEY names the run beforehand. A minute after its record is durable Redis has forgotten it, and the \
-                 key may be used again: the record of the earlier run is kept as KEY~NUMBER, which rrr-history shows.",
+                "--taskset KEY names the run beforehand. A key is free again a minute after its record is durable; the record of \
+                 the earlier run is then kept as KEY~NUMBER (rrr-history shows it).",
                 "-- CMD is short for --slave 'rrr-slave -- CMD'; where CMD has no {}, the spec file is appended to it.",
                 "A line of --files-from that begins with { is a JSON task: {\"spec_file\": \"a.rb\", \
                  \"estimate_sec\": 3}.",

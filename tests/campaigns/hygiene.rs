@@ -320,7 +320,7 @@ fn a_slave_sleeps_while_a_test_ignores_its_soft_timeout_and_can_still_be_cancell
     let before = reads().expect("the slave lives");
     server.run::<String>(&["XADD", &format!("{key}:wake"), "*", "work", ""]);
     Tool::new(&server, "rrr-cancel")
-        .arg(&key)
+        .arg(key)
         .run()
         .expect_code(0);
     let mut after = before;

@@ -72,6 +72,23 @@ fn l9_a_worker_whose_setups_keep_failing_is_given_no_more_work_until_it_comes_ba
 }
 
 #[test]
+fn l9_a_slave_command_that_never_becomes_a_slave_fails_the_taskset() {
+    for command in ["true", "exit 3"] {
+        let suite = Suite::new();
+        suite.file("a", "");
+        let done = Tool::new("unused", "rrr-local")
+            .args(["-j1", "a", "--slave", command])
+            .dir(suite.path())
+            .run();
+        let why = done.expect_code(1).receipt()["fail_reason"].to_string();
+        assert!(
+            why.contains(&format!("slave command '{command}' does not work")),
+            "{why}"
+        );
+    }
+}
+
+#[test]
 fn a_worker_that_was_to_run_one_taskset_says_by_its_code_that_it_could_not() {
     let (server, suite) = (Server::new(), Suite::new());
     let taskset = hand::taskset(&server, "t", &["x"])

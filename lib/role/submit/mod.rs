@@ -44,7 +44,7 @@ pub struct Options {
     /// Print the taskset's key alone
     #[arg(long, conflicts_with = "follow")]
     key_only: bool,
-    /// Use this key, which no taskset in Redis may have
+    /// Use this key, which must be free
     #[arg(long, value_name = "KEY", hide_short_help = true)]
     taskset: Option<TasksetKey>,
     /// Folder to send, with its .rrr.toml

@@ -81,6 +81,8 @@ const FAILURES_IN_A_ROW: u32 = 3;
 const NAMED_PATIENCE: Duration = Duration::from_secs(60);
 /// What the script `accept` says of a taskset that Redis does not have.
 const GONE: &str = "gone";
+/// How long a wait goes on before it is told of.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// How long a worker sits out after so many failures: 30 s, then twice as long each time, up to
 /// 16 min.
@@ -195,6 +197,7 @@ impl Worker {
     fn work(&mut self) -> anyhow::Result<u8> {
         let queue = self.card.key.queue();
         let (began, named) = (Instant::now(), self.options.taskset.is_some());
+        let mut told = false;
         while !stop::requested() {
             notify::turn(|| "waiting for a taskset".to_owned());
             let (message, parsed) = match self.options.taskset.clone() {
@@ -234,8 +237,20 @@ impl Worker {
                 Accepted::Over(status)
                     if status == GONE && named && began.elapsed() < NAMED_PATIENCE =>
                 {
+                    if !told && began.elapsed() > QUIET {
+                        told = true;
+                        let limit = NAMED_PATIENCE.as_secs();
+                        eprintln!(
+                            "rrr-worker: waiting for '{taskset}' to be submitted ({limit} s at most)"
+                        );
+                    }
                     stop::sleep(Duration::from_millis(100));
                     continue;
+                }
+                Accepted::Over(status) if status == GONE => {
+                    eprintln!(
+                        "rrr-worker: there is no taskset '{taskset}': it has ended, or was never submitted"
+                    );
                 }
                 Accepted::Over(status) => eprintln!("rrr-worker: '{taskset}' is over ({status})"),
                 Accepted::NotNow => {

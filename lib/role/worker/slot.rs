@@ -3,6 +3,7 @@
 
 use crate::key::{SlaveKey, TasksetKey};
 use crate::store::Store;
+use crate::taskset::{Record, Status};
 use crate::{slave, taskset, worker_log};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -140,9 +141,17 @@ impl Slot {
             slave::reap(store, taskset, key, &why, true)?;
             made_trials = slave::has_trials(store, key)?;
         }
-        if made_trials || status.success() {
+        // A slave need not make a trial; but while its taskset goes on it joins it, and so has a key.
+        let was_slave = key.is_some() || !is_running(store, taskset)?;
+        if made_trials || (status.success() && was_slave) {
             self.false_starts = 0;
         } else {
+            if status.success() {
+                self.epitaph = format!(
+                    "it ended with {} and was no slave; does it run rrr-slave?",
+                    self.epitaph
+                );
+            }
             self.false_starts += 1;
             eprintln!(
                 "rrr-worker: slave {} ended without a trial: {}",
@@ -217,6 +226,11 @@ impl Slot {
         }
         Ok(self.key.clone())
     }
+}
+
+fn is_running(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool> {
+    let record = Record::load(store, taskset)?;
+    Ok(record.and_then(|record| record.status()) == Some(Status::Running))
 }
 
 /// `: LAST LINE` of what was said on stderr, for a message; nothing if nothing was.

@@ -19,7 +19,7 @@ complete -c rrr-submit -l output -d 'What to show; auto is live on a terminal, e
 json\t''
 live\t''
 plain\t''"
-complete -c rrr-submit -l taskset -d 'Use this key, which no taskset in Redis may have' -r
+complete -c rrr-submit -l taskset -d 'Use this key, which must be free' -r
 complete -c rrr-submit -l packaging-dir -d 'Folder to send, with its .rrr.toml' -r -F
 complete -c rrr-submit -l rsync-name -d 'Name of the tree at its target [$USER]' -r
 complete -c rrr-submit -l rsync-remote-path -d 'Where the tree goes [rsync_info in Redis]' -r
