@@ -5,13 +5,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// The last signal; 0 if there was none. Set by the handler itself: a wait that a signal has broken may
 /// go on before the thread that listens for signals does, and would be begun anew.
 static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 static PIPE: OnceLock<(UnixStream, UnixStream)> = OnceLock::new();
+
+/// Signals that come this soon after another are the same wish.
+const ECHO: Duration = Duration::from_millis(200);
 
 fn pipe() -> &'static (UnixStream, UnixStream) {
     PIPE.get_or_init(|| {
@@ -36,8 +39,13 @@ pub fn listen() -> std::io::Result<()> {
         .name("signals".into())
         .stack_size(64 << 10)
         .spawn(move || {
+            let mut last: Option<Instant> = None;
             for _ in signals.forever() {
-                request();
+                // timeout(1) signals its child, and then the group that its child is in.
+                if last.is_none_or(|last| last.elapsed() > ECHO) {
+                    last = Some(Instant::now());
+                    request();
+                }
             }
         })?;
     Ok(())

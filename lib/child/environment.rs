@@ -1,12 +1,13 @@
-//! What a test finds in its environment: the worker's, less its credentials and its own settings
-//! (FAULTS S8), and less whatever is not on the owner's list, if there is one.
+//! What a test finds in its environment: the worker's, less our own settings and whatever holds the URL
+//! of our Redis (FAULTS S8), and less what is not on the owner's list, if there is one. The suite may
+//! have a Redis of its own: REDIS_URL is kept from it only if it is ours.
 
 use std::ffi::OsString;
 use std::process::Command;
 
-/// Whether the variable is a credential or a setting of ours, or of the service manager.
-fn is_secret(name: &str) -> bool {
-    ["RRR_", "REDIS_", "WATCHDOG_", "LISTEN_"]
+/// Whether the variable is a setting of ours, or of the service manager.
+fn is_ours(name: &str) -> bool {
+    ["RRR_", "WATCHDOG_", "LISTEN_"]
         .iter()
         .any(|prefix| name.starts_with(prefix))
         || matches!(
@@ -15,20 +16,20 @@ fn is_secret(name: &str) -> bool {
         )
 }
 
-/// Names of variables of this process that a test must not see.
-pub fn secrets() -> Vec<OsString> {
+/// Names of variables of this process that a test must not see; `redis` is the URL of our Redis.
+pub fn secrets(redis: &str) -> Vec<OsString> {
     std::env::vars_os()
+        .filter(|(name, value)| is_ours(&name.to_string_lossy()) || value == redis)
         .map(|(name, _)| name)
-        .filter(|name| is_secret(&name.to_string_lossy()))
         .collect()
 }
 
-/// Takes from `command` every variable that is neither in `allowed` nor a secret: secrets are for
-/// our own processes, which keep them from the tests. PATH stays, since nothing runs without.
+/// Takes from `command` every variable that is neither in `allowed` nor a setting of ours: these are
+/// for our own processes, which keep them from the tests. PATH stays, since nothing runs without.
 pub fn narrow(command: &mut Command, allowed: &[String]) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let stays = text == "PATH" || is_secret(&text) || allowed.iter().any(|a| *a == text);
+        let stays = text == "PATH" || is_ours(&text) || allowed.iter().any(|a| *a == text);
         if !stays {
             command.env_remove(&name);
         }
@@ -40,17 +41,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_and_credentials_are_secret_and_the_protocols_variables_are_not() {
-        for name in [
-            "RRR_REDIS_URL",
-            "REDIS_URL",
-            "NOTIFY_SOCKET",
-            "WATCHDOG_USEC",
-        ] {
-            assert!(is_secret(name), "{name}");
+    fn our_settings_are_ours_and_the_protocols_and_the_suites_variables_are_not() {
+        for name in ["RRR_REDIS_URL", "NOTIFY_SOCKET", "WATCHDOG_USEC"] {
+            assert!(is_ours(name), "{name}");
         }
-        for name in ["RRRSPEC_TASKSET_KEY", "PATH", "HOME", "TEST_ENV_NUMBER"] {
-            assert!(!is_secret(name), "{name}");
+        for name in [
+            "RRRSPEC_TASKSET_KEY",
+            "PATH",
+            "TEST_ENV_NUMBER",
+            "REDIS_URL",
+        ] {
+            assert!(!is_ours(name), "{name}");
         }
     }
 }

@@ -73,7 +73,11 @@ fn rrr_local_ends_with_all_it_started_on_ctrl_c() {
     eventually(PATIENCE, "the test begins", || {
         suite.path().join("began").exists().then_some(())
     });
+    // As from timeout(1): its child's own, and that of the group. They are one wish.
+    local.stop();
     local.int();
+    local.term();
+    local.cont();
     local.wait(PATIENCE).expect_code(3);
     assert_eq!(local.family(), []);
     let left = std::fs::read_dir(suite.path()).unwrap().count();

@@ -61,7 +61,9 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         options.outputs.of(&options.taskset),
     )
     .map_err(|error| cli::usage(format!("cannot make a temporary folder: {error}")))?;
-    let adapter = options.adapter.adapter(place, environment::secrets())?;
+    let adapter = options
+        .adapter
+        .adapter(place, environment::secrets(&options.redis.url()))?;
     let mut store = options.redis.connect_quickly()?;
     let taskset = options.taskset.clone();
     let Some(record) = Record::load(&mut store, &taskset)? else {

@@ -54,7 +54,7 @@ pub struct Options {
     rsync_options: Option<String>,
     #[command(flatten)]
     heartbeat: Heartbeat,
-    /// Variables that tests may see, besides PATH and those of the protocol [default: all but secrets]
+    /// Variables that tests may see, besides PATH and those of the protocol [default: all but those of rrr]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     env_allow: Option<Vec<String>>,
     #[command(flatten)]

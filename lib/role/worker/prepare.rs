@@ -109,7 +109,7 @@ impl Worker {
         taskset: &TasksetKey,
         log: &str,
     ) -> anyhow::Result<()> {
-        for name in environment::secrets() {
+        for name in environment::secrets(&self.options.redis.url()) {
             command.env_remove(name);
         }
         let limits = Limits {
