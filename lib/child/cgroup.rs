@@ -39,17 +39,26 @@ impl Bounds {
         *self == Self::default()
     }
 
-    /// Has a slave keep them, below `base`; without a base there is nothing that could.
-    pub fn pass_on(&self, base: Option<&Path>, command: &mut Command) {
+    /// Tells a worker or a slave that `command` starts to keep them.
+    pub fn pass_on(&self, command: &mut Command) {
         for (name, value) in [
             ("RRR_TRIAL_MEMORY", self.trial_memory),
             ("RRR_TRIAL_PIDS", self.trial_pids),
         ] {
-            match value.filter(|_| base.is_some()) {
+            match value {
                 Some(value) => command.env(name, value.to_string()),
                 None => command.env_remove(name),
             };
         }
+    }
+
+    /// Has a slave keep them, below `base`; without a base there is nothing that could.
+    pub fn pass_on_below(&self, base: Option<&Path>, command: &mut Command) {
+        let kept = match base {
+            Some(_) => self,
+            None => &Self::default(),
+        };
+        kept.pass_on(command);
         command.env(BASE, base.unwrap_or(Path::new("")));
     }
 

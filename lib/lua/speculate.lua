@@ -1,12 +1,14 @@
 -- speculate: queues a second copy of tasks that run long while slaves are idle.
--- Guarantees one extra copy a task, and only while the queue is empty (C8).
+-- Guarantees one extra copy a task, and only while the queue is empty (C8); none where a task may have
+-- one trial only.
 -- shared: event
 -- KEYS 1 taskset
 -- ARGV 1… tasks
 -- returns how many were queued, then what was emitted (taskset, JSON, …)
 local taskset = KEYS[1]
 local queue = taskset .. ':task_queue'
-if redis.call('HGET', taskset, 'status') ~= 'running' or redis.call('EXISTS', queue) == 1 then
+local s = redis.call('HMGET', taskset, 'status', 'max_trials')
+if s[1] ~= 'running' or s[2] == '1' or redis.call('EXISTS', queue) == 1 then
   return { 0 }
 end
 local events = {}

@@ -111,6 +111,25 @@ fn c8_a_copy_is_made_only_when_the_queue_is_empty_and_a_slave_is_idle() {
 }
 
 #[test]
+fn c8_a_task_that_may_have_one_trial_gets_no_copy() {
+    let server = Server::new();
+    let mut store = rrr::cli::Redis::at(server.url()).connect().unwrap();
+    for (most, copies) in [("1", 0), ("2", 1)] {
+        let taskset = hand::taskset(&server, most, &["a"])
+            .set("max_trials", most)
+            .running();
+        taskset.start_trial("a", "1", "rrrspec:worker:w:slave:1");
+        let task = taskset.task("a").parse().unwrap();
+        rrr::taskset::speculate(&mut store, &taskset.key.parse().unwrap(), &[task]).unwrap();
+        assert_eq!(
+            taskset.list("task_queue").len(),
+            copies,
+            "max_trials {most}"
+        );
+    }
+}
+
+#[test]
 fn a_test_that_ignores_term_is_killed_after_the_grace_when_its_taskset_is_cancelled() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);

@@ -4,7 +4,7 @@ mod house;
 
 use super::submit::{self, Suite};
 use crate::adapter::Outputs;
-use crate::child::cgroup;
+use crate::child::cgroup::{self, Bounds};
 use crate::event::Event;
 use crate::folder::{self, Folder};
 use crate::follow::{self, Follow, OnInterrupt, Sink};
@@ -30,6 +30,8 @@ pub struct Options {
     timeout: Option<u64>,
     #[command(flatten)]
     view: view::Choice,
+    #[command(flatten)]
+    bounds: Bounds,
     #[command(flatten)]
     outputs: Outputs,
     /// Folder of the suite, with its .rrr.toml
@@ -120,6 +122,7 @@ impl Place<'_> {
         let mut worker = self.role("rrr-worker")?;
         worker.arg("--in-place").arg(&options.packaging_dir);
         worker.arg("--worker-type").arg(&options.suite.worker_type);
+        options.bounds.pass_on(&mut worker);
         options.outputs.pass_on(&mut worker);
         if let Some(jobs) = options.jobs {
             worker.arg("--slaves").arg(jobs.to_string());

@@ -126,7 +126,7 @@ impl Worker {
         self.options.redis.pass_on(&mut shell);
         self.options
             .bounds
-            .pass_on(self.cgroups.as_deref(), &mut shell);
+            .pass_on_below(self.cgroups.as_deref(), &mut shell);
         self.options.outputs.pass_on(&mut shell);
         match signed {
             Some(file) => shell.env(Signed::VARIABLE, file),
