@@ -25,6 +25,24 @@ pub fn harmless(text: &str) -> String {
     safe.replace("␍\n", "\n")
 }
 
+/// `: LINE` for a message: the last line of what a program said before it failed, less our hints and,
+/// where there is another, what is indented (the rest of a backtrace); nothing if it said nothing.
+pub fn last_words(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let said = || {
+        let lines = text.lines().rev();
+        lines.filter(|line| !line.trim().is_empty() && !line.starts_with("hint:"))
+    };
+    let line = said().find(|line| !line.starts_with([' ', '\t']));
+    let line = line.or_else(|| said().next()).unwrap_or("").trim();
+    let kept: String = line.chars().filter(|c| !c.is_control()).take(300).collect();
+    if kept.is_empty() {
+        kept
+    } else {
+        format!(": {kept}")
+    }
+}
+
 /// The same on one line.
 pub fn one_line(text: &str) -> String {
     harmless(text).replace(['\n', '\t'], " ")
@@ -100,6 +118,28 @@ mod tests {
             assert_eq!(duration(ms), text);
         }
         assert_eq!(clock(4250), "4s");
+    }
+
+    #[test]
+    fn the_last_words_of_a_program_are_its_error_and_not_its_backtrace() {
+        for (output, words) in [
+            ("", ""),
+            (" \n", ""),
+            ("one\ntwo\n\n", ": two"),
+            ("rrr-slave: no\nhint: yes\n", ": rrr-slave: no"),
+            (
+                "a.rb:1: no such file (LoadError)\n\tfrom b.rb:2\n",
+                ": a.rb:1: no such file (LoadError)",
+            ),
+            (
+                "Traceback:\n  File x\nModuleNotFoundError: y\n",
+                ": ModuleNotFoundError: y",
+            ),
+            ("  only this\n", ": only this"),
+            ("\u{1b}[31mred\n", ": [31mred"),
+        ] {
+            assert_eq!(last_words(output.as_bytes()), words);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::resident::{Heard, Resident};
 use super::wire::{self, Answer, VERSIONS};
 use super::{Adapter, GRACE, Made, Order, Place};
 use crate::child::{Exit, Watch};
-use crate::{cli, trial};
+use crate::{cli, plain, trial};
 use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -90,8 +90,13 @@ impl Serve {
                 } else {
                     why
                 };
-                log(process.take_output(true));
-                Err(cli::usage(format!("the runner '{program}' does not start: {why}")).into())
+                let output = process.take_output(true);
+                // stderr, unless only stdout says something.
+                let mut words = output.iter().rev().map(|it| plain::last_words(&it.bytes));
+                let last = words.find(|words| !words.is_empty()).unwrap_or_default();
+                log(output);
+                let message = format!("the runner '{program}' does not start: {why}{last}");
+                Err(cli::usage(message).into())
             }
         }
     }

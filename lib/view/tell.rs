@@ -69,7 +69,7 @@ fn failure(store: &mut Store, progress: &Progress, failed: &Failed) -> anyhow::R
     };
     let mut facts = vec![
         match (failed.status.as_str(), outcome.signal, outcome.exit_code) {
-            ("failed", Some(signal), _) => format!("signal {signal}"),
+            ("failed" | "error", Some(signal), _) => format!("signal {signal}"),
             ("failed", None, Some(code)) => format!("exit {code}"),
             (status, ..) => status.to_owned(),
         },

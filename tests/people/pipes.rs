@@ -48,7 +48,9 @@ fn a_file_gets_the_events_too() {
 #[test]
 fn plain_output_is_for_logs() {
     let (server, suite) = (Server::new(), Suite::new());
-    suite.file("a.sh", "echo why; exit 3");
+    suite
+        .file("a.sh", "echo why; exit 3")
+        .file("b.sh", "kill -9 $$");
     let fleet = Fleet::start(&server);
     let _worker = fleet.worker("box", 1, suite.path());
     let args = ["--output", "plain", "--max-trials", "1"];
@@ -57,7 +59,8 @@ fn plain_output_is_for_logs() {
     for wanted in [
         "FAIL   a.sh (exit 3",
         "    why\n",
-        "failed: 1 task = 0 passed + 1 failed",
+        "FAIL   b.sh (signal 9",
+        "failed: 2 tasks = 0 passed + 2 failed",
     ] {
         assert!(
             done.stderr.contains(wanted),

@@ -159,6 +159,10 @@ fn a_conftest_that_does_not_load_stops_everything_and_is_told() {
     let receipt = ran.done.expect_code(1).receipt();
     let reason = receipt["fail_reason"].as_str().unwrap();
     assert!(reason.contains("does not start"), "{reason}");
+    assert!(
+        reason.contains("No module named 'no_such_module'"),
+        "{reason}"
+    );
 }
 
 #[test]

@@ -1,14 +1,13 @@
 //! What a worker does before its slaves start: it brings the tree, and runs the setup command.
 
 use super::pulse::Leaving;
-use super::slot::last_line;
 use super::{CannotRun, Worker};
 use crate::adapter::GRACE;
 use crate::child::{End, Exit, Leftovers, Limits, environment};
 use crate::key::TasksetKey;
 use crate::name::rsync_name_error;
 use crate::taskset::Record;
-use crate::{exit, rsync, state, worker_log};
+use crate::{exit, plain, rsync, state, worker_log};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -129,7 +128,7 @@ impl Worker {
         output.extend_from_slice(&outcome.stderr.bytes);
         let log_key = format!("{log}:log");
         worker_log::append(&mut self.store, taskset, &log_key, &output)?;
-        let last = last_line(&outcome.stderr.bytes);
+        let last = plain::last_words(&outcome.stderr.bytes);
         let ended = match (outcome.end, outcome.exit) {
             (End::Stopped(_), _) => return Ok(()),
             (End::Exited, Exit::Code(0)) => return Ok(()),

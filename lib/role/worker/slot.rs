@@ -4,7 +4,7 @@
 use crate::key::{SlaveKey, TasksetKey};
 use crate::store::Store;
 use crate::taskset::{Record, Status};
-use crate::{slave, taskset, worker_log};
+use crate::{plain, slave, taskset, worker_log};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
@@ -134,7 +134,7 @@ impl Slot {
             (Some(code), _) => format!("exit code {code}"),
             (None, signal) => format!("signal {}", signal.unwrap_or(0)),
         };
-        self.epitaph = format!("{how}{}", last_line(&self.tail));
+        self.epitaph = format!("{how}{}", plain::last_words(&self.tail));
         let mut made_trials = false;
         if let Some(key) = &key {
             let why = format!("the slave died ({how})");
@@ -231,25 +231,4 @@ impl Slot {
 fn is_running(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool> {
     let record = Record::load(store, taskset)?;
     Ok(record.and_then(|record| record.status()) == Some(Status::Running))
-}
-
-/// `: LAST LINE` of what was said on stderr, for a message; nothing if nothing was.
-pub fn last_line(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stderr);
-    let line = text
-        .lines()
-        .rev()
-        .find(|line| !line.trim().is_empty() && !line.starts_with("hint:"))
-        .unwrap_or("");
-    let line: String = line
-        .trim()
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(300)
-        .collect();
-    if line.is_empty() {
-        line
-    } else {
-        format!(": {line}")
-    }
 }
