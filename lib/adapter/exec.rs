@@ -17,6 +17,11 @@ pub trait Program {
         Ok(())
     }
 
+    /// Whether the command says itself where its report goes, and so writes it there.
+    fn names_report(&self) -> bool {
+        false
+    }
+
     /// The command for the task called `spec_file`; its report is to be written to `report`.
     ///
     /// Errors: why there is none.
@@ -98,6 +103,10 @@ impl Template {
 }
 
 impl Program for Template {
+    fn names_report(&self) -> bool {
+        self.words.iter().any(|word| word.contains("{report}"))
+    }
+
     fn command(&self, spec_file: &str, report: &str) -> Result<Command, String> {
         let has_place = self.words.iter().any(|word| word.contains("{}"));
         let mut words = self.words.iter().map(|word| fill(word, spec_file, report));
@@ -242,7 +251,8 @@ impl Adapter for Exec {
         };
         let spec_file = &order.job.spec_file;
         let source = self.settings.report.as_ref();
-        let place = report::Place::new(source, &self.place, spec_file);
+        let names = self.program.names_report();
+        let place = report::Place::new(source, &self.place, spec_file, names);
         place.clear();
         let made = |result, hard_timeout| Made {
             result,

@@ -13,18 +13,33 @@ const LARGEST: u64 = 32 << 20;
 pub struct Place {
     pub path: PathBuf,
     in_use: bool,
+    /// It must be in the file. Else it is there if somebody has written it, or on stdout.
+    in_file: bool,
 }
 
 impl Place {
-    /// By the path that was asked for, with `{}` for the spec file, or in the slave's own folder.
-    pub fn new(source: Option<&Source>, place: &super::Place, spec_file: &str) -> Self {
+    /// By the path that was asked for, with `{}` for the spec file, or in the slave's own folder, which
+    /// the command `names` or not.
+    pub fn new(
+        source: Option<&Source>,
+        place: &super::Place,
+        spec_file: &str,
+        names: bool,
+    ) -> Self {
         let path = source.and_then(|source| source.path.as_deref());
+        let is_file = |source: &Source| match source.format {
+            Format::Junit => true,
+            // One that knows the format by its look finds the place likewise.
+            Format::Auto => false,
+            _ => names,
+        };
         Self {
             path: match path {
                 Some(path) => path.replace("{}", spec_file).into(),
                 None => place.report(),
             },
             in_use: source.is_some(),
+            in_file: path.is_some() || source.is_some_and(is_file),
         }
     }
 
@@ -90,9 +105,9 @@ impl Place {
     }
 
     fn read(&self, source: &Source, whole: bool, stdout: &[u8]) -> Result<Vec<u8>, String> {
-        let from_file = source.path.is_some()
-            || source.format == Format::Junit
-            || !matches!(source.format, Format::Tap | Format::Libtest) && self.path.exists();
+        // What prints TAP may write a JUnit report as well, where Bazel's variable says.
+        let is_printed = matches!(source.format, Format::Tap | Format::Libtest);
+        let from_file = self.in_file || !is_printed && self.path.exists();
         if !from_file {
             return if whole {
                 Ok(stdout.to_vec())

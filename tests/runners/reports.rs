@@ -3,6 +3,23 @@
 use crate::House;
 
 #[test]
+fn a_command_that_names_its_report_writes_it_to_a_file_in_any_format() {
+    let house = House::new(1);
+    let suite = &house.suite;
+    suite
+        .file("writes", "echo '1..2'; echo 'ok 1'; echo 'ok 2'")
+        .file("prints", "")
+        .file(
+            "run.sh",
+            "case $1 in writes) sh $1 >$2 ;; *) echo 1..1; echo ok 1 ;; esac",
+        );
+    let slave = "rrr-slave --report tap -- sh run.sh {} {report}";
+    let ran = house.run(slave, &["writes", "prints"]);
+    assert_eq!(ran.verdict("writes"), "passed 2 0 0");
+    assert_eq!(ran.verdict("prints"), "error 0 0 0");
+}
+
+#[test]
 fn tap_on_stdout_gives_counts_examples_and_verdicts() {
     let house = House::new(2);
     house
