@@ -10,7 +10,7 @@
 //! environment overrule it, and nothing in it runs on the machine that submits.
 
 use crate::cli::usage;
-use crate::{flags, out, role, url};
+use crate::{flags, name, out, role, url};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Id};
 use std::ffi::OsString;
@@ -180,17 +180,16 @@ fn unknown(key: &str, path: &Path, known: &[Command]) -> crate::exit::Failure {
         .filter(|name| !REFUSED.iter().any(|(refused, _)| refused == name))
         .collect();
     names.push(COMMAND);
-    let likeness = |name: &str| strsim::jaro_winkler(&key.replace('_', "-"), name);
-    let nearest = names
-        .into_iter()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
-        .unwrap_or(COMMAND);
+    let nearest = match name::nearest(&key.replace('_', "-"), names.into_iter()) {
+        Some(name) => format!("the nearest is '{name}'; "),
+        None => String::new(),
+    };
     usage(format!(
         "'{}': there is no setting '{}'",
         path.display(),
         key.escape_debug()
     ))
-    .hint(format!("the nearest is '{nearest}'; --help lists them all"))
+    .hint(format!("{nearest}--help lists them all"))
 }
 
 impl File {

@@ -1,9 +1,17 @@
 //! Which names from outside are taken: those of spec files, and those of folders for rsync.
 //!
 //! Both become paths on other machines, and a spec file's name part of a key, so each has one rule,
-//! asked wherever such a name comes in.
+//! asked wherever such a name comes in. What a mistyped one may have meant is told by one rule too.
 
 use std::path::{Component, Path};
+
+/// The one of `names` that is most like `word`, if it is like it at all: for a hint.
+pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let rated = names.map(|name| (strsim::jaro_winkler(word, name), name));
+    let best = rated.max_by(|a, b| a.0.total_cmp(&b.0));
+    best.filter(|(likeness, _)| *likeness > 0.8)
+        .map(|(_, name)| name)
+}
 
 /// Longest spec file name in bytes (FAULTS S6).
 pub const SPEC_FILE_MAX: usize = 1024;

@@ -318,7 +318,7 @@ pub fn all() -> Vec<Page> {
                     "git ls-files -z '*_test.py' | rrr-submit -0 --files-from - --follow -- pytest {}",
                 ),
                 (
-                    "Leave, and come back later:",
+                    "Leave, and come back while it runs:",
                     "KEY=$(rrr-submit --key-only a_spec.rb -- rspec {}); rrr-watch \"$KEY\"",
                 ),
                 (
@@ -345,7 +345,7 @@ pub fn all() -> Vec<Page> {
             command: flags::command::<role::watch::Options>(),
             more: &[
                 "Shows everything from the taskset's first event on, whenever it is started, also twice. Ctrl-C \
-                 only ends the watching.",
+                 only ends the watching. A minute after its record is durable a taskset is gone from Redis; rrr-show has it then.",
                 OUTPUT,
             ],
             exit_codes: VERDICTS,

@@ -95,8 +95,7 @@ pub fn main() -> ExitCode {
         .find(|p| p.is_file())
     else {
         let tools = list();
-        let likeness = |tool: &&String| (strsim::jaro_winkler(tool, &first) * 1000.0) as u32;
-        let nearest = tools.iter().max_by_key(likeness);
+        let nearest = crate::name::nearest(&first, tools.iter().map(String::as_str));
         let nearest = nearest.map_or(String::new(), |tool| format!("the nearest is '{tool}'; "));
         eprintln!("rrr: there is no tool '{first}'\nhint: {nearest}rrr --list shows them all");
         return ExitCode::from(crate::exit::USAGE);

@@ -147,8 +147,7 @@ fn find_trial<'a>(options: &Options, document: &'a Document) -> anyhow::Result<O
 }
 
 fn nearest<'a>(name: &str, tasks: &'a [Task]) -> Option<&'a str> {
-    let likeness = |file: &&str| (strsim::jaro_winkler(name, file) * 1000.0) as u32;
-    tasks.iter().map(Task::spec_file).max_by_key(likeness)
+    crate::name::nearest(name, tasks.iter().map(Task::spec_file))
 }
 
 /// Prints what a trial printed, each stream to the one of its name.

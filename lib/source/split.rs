@@ -60,6 +60,9 @@ pub fn split(
 ) -> (Vec<Task>, Vec<String>) {
     let limit = above.limit(&tasks);
     let (mut all, mut notes) = (Vec::new(), Vec::new());
+    if tasks.iter().all(|(_, estimate)| estimate.is_none()) {
+        notes.push("no file has an estimate, so none is split: they come from earlier runs that rrr-persist has kept, or from --files-from".to_owned());
+    }
     for (file, estimate) in tasks {
         let seconds = estimate.unwrap_or(0);
         if seconds as f64 <= limit {

@@ -236,6 +236,8 @@ module RrrRunner
     def preload(files)
       config.output_stream = Unhurried.new($stdout)
       @options.configure(config)
+      # As RSpec hides its own frames.
+      config.backtrace_exclusion_patterns << Regexp.new(Regexp.escape(__FILE__))
       files = default_files if files.empty?
       files.each { |file| require File.expand_path(file) }
       @formatters = config.formatter_loader.formatters.map do |formatter|
