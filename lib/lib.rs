@@ -9,7 +9,8 @@
 //!
 //! In reading order: [`key`] names everything in Redis, [`store`] talks to it, the modules named
 //! after the protocol's nouns wrap one atomic transition each (`lib/lua/*.lua`), [`child`] runs a
-//! process, [`adapter`] makes a trial of it, and [`role`] is what each tool does.
+//! process, [`adapter`] makes a trial of it, and [`role`] is what each tool does. Codes such as (Q1) name
+//! faults and invariants: `tests/faults/README.md` explains them.
 
 pub mod adapter;
 pub mod child;

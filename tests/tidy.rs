@@ -352,3 +352,37 @@ fn every_lua_script_has_one_wrapper_with_the_parts_that_it_names() {
     }
     assert!(wrappers.is_empty(), "no such script: {wrappers:?}");
 }
+
+/// The codes of faults and invariants in a text: `(Q1)`, `FAULTS S8`, `fn i10_…`.
+fn codes(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let is_code = |word: &&str| {
+        let number = word.strip_prefix(['F', 'L', 'Q', 'C', 'K', 'S', 'I']);
+        number.is_some_and(|rest| rest.len() <= 2 && rest.parse::<u8>().is_ok())
+    };
+    let named = text.split("fn ").skip(1).filter_map(|name| {
+        let (code, _) = name.split_once('_')?;
+        Some(code.to_uppercase())
+    });
+    let named = named.filter(|code| is_code(&code.as_str()));
+    words
+        .filter(is_code)
+        .map(str::to_owned)
+        .chain(named)
+        .collect()
+}
+
+#[test]
+fn every_code_of_a_fault_is_explained() {
+    let page = fs::read_to_string(root().join("tests/faults/README.md")).unwrap();
+    let explained = codes(&page);
+    let all = [rust(), sources("lib/lua", ".lua"), sources("tests", ".rs")];
+    let unknown = all.into_iter().flatten().filter_map(|source| {
+        let unknown: Vec<_> = codes(&source.text)
+            .difference(&explained)
+            .cloned()
+            .collect();
+        (!unknown.is_empty()).then(|| format!("{}: {unknown:?}", source.path))
+    });
+    only(&[], unknown, "tests/faults/README.md explains each code");
+}
