@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, OnceLock};
 
+/// Nobody is to stop because nobody reads.
+static LOG: AtomicBool = AtomicBool::new(false);
 static CLOSED: AtomicBool = AtomicBool::new(false);
 static TROUBLE: OnceLock<String> = OnceLock::new();
 
@@ -47,8 +49,15 @@ pub fn bytes(bytes: &[u8]) {
         if error.kind() != ErrorKind::BrokenPipe {
             let _ = TROUBLE.set(error.to_string());
         }
-        crate::stop::request();
+        if !LOG.load(Ordering::Relaxed) {
+            crate::stop::request();
+        }
     }
+}
+
+/// What is printed is a log from now on: the work goes on when nobody takes it any more.
+pub fn is_only_a_log() {
+    LOG.store(true, Ordering::Relaxed);
 }
 
 /// Writes the file under another name first, so that a reader never sees half of it. A link is

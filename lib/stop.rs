@@ -26,12 +26,26 @@ fn pipe() -> &'static (UnixStream, UnixStream) {
     })
 }
 
-/// Starts to listen for SIGTERM, SIGINT and SIGHUP.
+/// Whether whoever started us wants the signal ignored, as nohup does.
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: the action is only read, into a place of its own.
+    unsafe {
+        let mut action = std::mem::zeroed::<nix::libc::sigaction>();
+        nix::libc::sigaction(signal, std::ptr::null(), &mut action) == 0
+            && action.sa_sigaction == nix::libc::SIG_IGN
+    }
+}
+
+/// Starts to listen for SIGTERM, and for SIGINT and SIGHUP unless they are ignored.
 pub fn listen() -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     pipe();
-    let ours = [SIGTERM, SIGINT, SIGHUP];
-    for signal in ours {
+    let heard = |signal: &i32| *signal == SIGTERM || !is_ignored(*signal);
+    let ours: Vec<i32> = [SIGTERM, SIGINT, SIGHUP]
+        .into_iter()
+        .filter(heard)
+        .collect();
+    for &signal in &ours {
         signal_hook::flag::register_usize(signal, SIGNAL.clone(), signal as usize)?;
     }
     let mut signals = signal_hook::iterator::Signals::new(ours)?;
@@ -92,6 +106,18 @@ pub fn sleep(duration: Duration) {
         tv_nsec: 0,
     });
     let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout));
+}
+
+/// The same, but a [`nudge`] does not end it, and stays for whoever polls.
+pub fn sleep_through(duration: Duration) {
+    let until = Instant::now() + duration;
+    while !requested() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::sleep(left.min(Duration::from_millis(50)));
+    }
 }
 
 /// Forgets the bytes that made [`fd`] readable; the wish itself stays.

@@ -34,16 +34,20 @@ pub const DEFAULT_UNKNOWN_SEC: u64 = 300;
 /// Seconds for any task at least, where a taskset does not say.
 pub const DEFAULT_LEAST_SEC: u64 = 30;
 
+/// Longest time of a trial in seconds, a year: clocks end somewhere, and anybody can write numbers.
+const LONGEST_SEC: u64 = 365 * 24 * 3600;
+
 /// How long a trial may take, in seconds: the protocol's rules. The first number is when it is
 /// asked to end, the second when it is killed.
 pub fn timeouts(estimate_sec: Option<u64>, unknown_sec: u64, least_sec: u64) -> (u64, u64) {
-    match estimate_sec {
+    let (soft, hard) = match estimate_sec {
         Some(estimate) => (
             estimate.saturating_mul(2).max(least_sec),
             estimate.saturating_mul(3).max(least_sec),
         ),
         None => (unknown_sec, unknown_sec.saturating_add(30)),
-    }
+    };
+    (soft.min(LONGEST_SEC), hard.min(LONGEST_SEC))
 }
 
 #[cfg(test)]
@@ -56,5 +60,8 @@ mod tests {
         assert_eq!(timeouts(Some(1), 300, 30), (30, 30));
         assert_eq!(timeouts(Some(12), 300, 30), (30, 36));
         assert_eq!(timeouts(None, 300, 30), (300, 330));
+        let longest = (LONGEST_SEC, LONGEST_SEC);
+        assert_eq!(timeouts(Some(u64::MAX), 300, 30), longest);
+        assert_eq!(timeouts(None, u64::MAX, 30), longest);
     }
 }

@@ -132,7 +132,14 @@ impl Serve {
                 end = End::Timeout;
                 runner.ask_to_stop(trial);
                 let hard = began + order.hard.max(order.soft + GRACE);
-                runner.process.hear(hard, &mut ())
+                match runner.process.hear(hard, watch) {
+                    // It has been asked already, and nobody waits for its hard timeout.
+                    Ok(Heard::Stop(_)) => {
+                        let soon = hard.min(Instant::now() + GRACE);
+                        runner.process.hear(soon, &mut ())
+                    }
+                    other => other,
+                }
             }
             Ok(Heard::Stop(why)) => {
                 end = End::Stopped(why);

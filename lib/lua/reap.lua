@@ -12,5 +12,5 @@ if ARGV[3] ~= '1' and redis.call('EXISTS', slave .. ':heartbeat') == 1 then
 elseif redis.call('EXISTS', taskset) == 0 or redis.call('TTL', taskset) ~= -1 then
   return { 0 }
 end
-local reaped = reap(taskset, slave, ARGV[2], ARGV[1], KEYS[3])
+local reaped = reap(taskset, slave, ARGV[2], ARGV[1], KEYS[3], ARGV[3] == '1')
 return { reaped, unpack(emitted) }

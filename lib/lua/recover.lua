@@ -56,7 +56,7 @@ for i = 2, #ARGV do
         end
       elseif is_set(f[2]) and redis.call('EXISTS', f[2] .. ':heartbeat') == 1 then
         waiting = true
-      elseif is_set(f[2]) and reap(taskset, f[2], 'the slave died', NOW, KEYS[4]) == 1 then
+      elseif is_set(f[2]) and reap(taskset, f[2], "the slave's heartbeat stopped", NOW, KEYS[4], false) == 1 then
         waiting = true
         -- What it had on hand besides is back there.
         queued = has_queue()

@@ -1,4 +1,5 @@
--- slave_join: a slave joins a taskset, alive before its first trial (C6).
+-- slave_join: a slave joins a taskset, alive before its first trial (C6). A call that is repeated, since
+-- its answer was lost, does not join it twice.
 -- KEYS 1 taskset, 2 slave, 3 slave heartbeat
 -- ARGV 1 heartbeat seconds
 -- returns 'joined', or the status of a taskset that is not running ('gone' when it does not exist)
@@ -6,7 +7,8 @@ local status = redis.call('HGET', KEYS[1], 'status')
 if status ~= 'running' then
   return status or 'gone'
 end
-redis.call('SET', KEYS[3], 'alive', 'EX', ARGV[1])
-redis.call('RPUSH', KEYS[1] .. ':slave', KEYS[2])
+if redis.call('SET', KEYS[3], 'alive', 'EX', ARGV[1], 'NX') then
+  redis.call('RPUSH', KEYS[1] .. ':slave', KEYS[2])
+end
 redis.call('EXPIRE', KEYS[1] .. ':slave', KEY_TTL)
 return 'joined'

@@ -61,6 +61,8 @@ fn is_passing(error: &RedisError) -> bool {
         || error.is_connection_dropped()
         || error.is_timeout()
         || error.kind() == ErrorKind::Parse
+        // Its code is ERR, as that of a mistake.
+        || error.to_string().contains("max number of clients")
         || refusals.is_some_and(|all| all.iter().all(|(_, one)| PASSING.contains(&one.code())))
 }
 
@@ -206,7 +208,7 @@ impl Store {
                 if stop::requested() {
                     std::thread::sleep(pause);
                 } else {
-                    stop::sleep(pause);
+                    stop::sleep_through(pause);
                 }
             }
             attempt += 1;

@@ -132,13 +132,13 @@ fn c5_a_late_result_that_says_what_the_arbiter_said_is_late_all_the_same() {
     assert_eq!(late_result_of_a_stalled_slave("kill -9 $$"), "error");
 }
 
-/// Stops a slave until it is taken for dead and its only trial has failed; lets its test end by
+/// Stops a slave until it is taken for dead and another has failed its task; lets its test end by
 /// `ending`, lets the slave go on, and returns the status it came with.
 fn late_result_of_a_stalled_slave(ending: &str) -> String {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     let worker = fleet.worker("w", 1, suite.path());
-    let wait = "touch began; until [ -e go ]; do sleep 0.05; done";
+    let wait = "mkdir began || exit 1; until [ -e go ]; do sleep 0.05; done";
     suite.file("a.sh", &format!("{wait}; {ending}"));
     let follower = submit(&server, &suite, &["--max-trials", "1"]);
     let trial = follower.wait_for_event("trial_started", PATIENCE);
@@ -154,6 +154,7 @@ fn late_result_of_a_stalled_slave(ending: &str) -> String {
     server.run::<()>(&["DEL", &heartbeat]);
     // The test ends while its slave is held up; the slave is taken for dead meanwhile.
     suite.file("go", "");
+    let _other = fleet.worker("other", 1, suite.path());
     let done = follower.wait(PATIENCE).expect_code(1);
     assert_eq!(done.receipt()["failed"], 1);
     slave.signal(Signal::CONT);

@@ -202,3 +202,34 @@ fn q2_a_worker_whose_accept_was_answered_to_nobody_takes_the_taskset_all_the_sam
     assert_eq!(accept(), first, "the same call again");
     assert_eq!(taskset.list("worker_log").len(), 1);
 }
+
+#[test]
+fn a_trial_whose_slave_only_fell_silent_is_no_try() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a"])
+        .set("max_trials", "1")
+        .running();
+    let slave = "rrrspec:worker:w:slave:1";
+    taskset.join_slave(slave, false);
+    let trial = taskset.start_trial("a", "1", slave);
+    let _arbiter = Tool::new(&server, "rrr-arbiter").spawn();
+    eventually(PATIENCE, "the task is queued again", || {
+        (taskset.list("task_queue") == ["a"]).then_some(())
+    });
+    assert_eq!(server.hget(&trial, "status").as_deref(), Some("error"));
+    assert_eq!(taskset.status().as_deref(), Some("running"));
+}
+
+#[test]
+fn a_slave_whose_call_to_join_is_repeated_joins_once() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a"]).running();
+    let mut store = rrr::cli::Redis::at(server.url()).connect().unwrap();
+    let key = taskset.key.parse().unwrap();
+    let slave = "rrrspec:worker:w:slave:1".parse().unwrap();
+    for _ in 0..2 {
+        let over = rrr::slave::join(&mut store, &key, &slave, &Default::default());
+        assert_eq!(over.unwrap(), None);
+    }
+    assert_eq!(taskset.list("slave").len(), 1);
+}

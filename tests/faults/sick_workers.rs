@@ -128,3 +128,49 @@ fn a_worker_whose_heartbeat_is_refused_for_good_stops_and_says_so() {
         done.stderr
     );
 }
+
+#[test]
+fn l9_a_slave_that_cannot_start_costs_none_of_those_that_can_their_tests() {
+    let suite = Suite::new();
+    suite.many(4, "sleep 0.5");
+    let done = Tool::new("unused", "rrr-local")
+        .args(["-j2", "--max-trials", "1", "--slave"])
+        .arg("[ $SLAVE_NUMBER = 0 ] || exit 9; exec rrr-slave -- sh {}")
+        .args(suite.files())
+        .dir(suite.path())
+        .run();
+    assert_eq!(done.expect_code(0).receipt()["succeeded"], 4);
+}
+
+#[test]
+fn a_worker_whose_log_is_read_no_more_fails_no_test_for_it() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.many(6, "exit 0");
+    let _fleet = Fleet::start(&server);
+    let worker = bin("rrr-worker").display().to_string();
+    let script = format!("'{worker}' --slaves 1 --in-place . | head -n 3");
+    let _worker = Tool::program(&server, "sh")
+        .args(["-c", &script])
+        .dir(suite.path())
+        .spawn();
+    let done = submit(&server, &suite, &["--max-trials", "1"]).wait(PATIENCE);
+    assert_eq!(done.expect_code(0).receipt()["succeeded"], 6);
+}
+
+#[test]
+fn l9_a_worker_whose_temporary_folder_was_tidied_away_goes_on() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let temporary = tempfile::tempdir().unwrap();
+    let worker = fleet.worker_tool("w", 1, suite.path());
+    let _worker = worker.env("TMPDIR", temporary.path()).spawn();
+    let folder = eventually(PATIENCE, "its folder", || {
+        let mut all = std::fs::read_dir(temporary.path()).unwrap().flatten();
+        server.hget("rrrspec:worker:w", "worker_type")?;
+        Some(all.next()?.path())
+    });
+    std::fs::remove_dir_all(folder).unwrap();
+    suite.file("a", "");
+    let done = submit_tool(&server, &suite, ["a"], &["--setup", "true"], &["true"]).run();
+    done.expect_code(0);
+}

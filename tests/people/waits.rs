@@ -258,3 +258,22 @@ fn cancelling_what_has_ended_says_so_and_is_no_error() {
         done.stderr
     );
 }
+
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_ignored_as_by_nohup() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.file("a.sh", "");
+    let key = key_of(&server, &suite, "true");
+    let _arbiter = Tool::new(&server, "rrr-arbiter").spawn();
+    let wait = Tool::new(&server, "rrr-wait").arg(&key).before_exec(|| {
+        // SAFETY: async-signal-safe, and no handler.
+        unsafe { nix::libc::signal(nix::libc::SIGHUP, nix::libc::SIG_IGN) };
+        Ok(())
+    });
+    let wait = wait.spawn();
+    wait.wait_for_stderr(PATIENCE, |text| text.contains("waiting for"));
+    wait.signal(Signal::HUP);
+    let cancel = Tool::new(&server, "rrr-cancel").arg(&key).run();
+    cancel.expect_code(0);
+    wait.wait(PATIENCE).expect_code(3);
+}

@@ -286,3 +286,14 @@ fn a_database_that_is_away_at_the_start_is_waited_for_too() {
     persister.wait(PATIENCE).expect_code(0);
     bench.persister().arg("--drain").run().expect_code(69);
 }
+
+#[test]
+fn c12_a_taskset_that_ended_in_the_future_is_not_waited_for() {
+    let bench = Bench::sqlite();
+    let taskset = bench.ended_at("ahead", &["a"], "failed", "2999-01-01 00:00:00 +0000");
+    let log = format!("{}:worker_log:rrrspec:worker:w", taskset.key);
+    bench.server.push(&taskset.list_key("worker_log"), &log);
+    bench.server.hset(&log, "worker", "rrrspec:worker:w");
+    bench.drain();
+    assert_eq!(bench.count("tasksets"), 1);
+}

@@ -2,7 +2,8 @@
 
 -- Ends the slave and the trial it was making, if any, and tells the arbiter of it; what it had on hand
 -- besides goes back. From here on the slave is fenced: whatever it says later changes nothing (C5).
-local function reap(taskset, slave, why, now, arbiter_queue)
+-- certain: its worker has seen it die.
+local function reap(taskset, slave, why, now, arbiter_queue, certain)
   if is_set(redis.call('HGET', slave, 'status')) then
     return 0
   end
@@ -20,9 +21,10 @@ local function reap(taskset, slave, why, now, arbiter_queue)
   for _, held in ipairs(hand) do
     local trial, task, begun = unpack(held)
     if begun then
-      -- In a hand of several it may have ended before, and another have brought death: then it is no
-      -- try, and the tasks of the hand are taken alone from now on.
-      local stopped = known and {} or { 'stopped', why }
+      -- It is a try if it may have killed its slave. Not so where a heartbeat has stopped, since a
+      -- machine or Redis was away; nor in a hand of several, where it may have ended before, and another
+      -- have brought death: the tasks of the hand are taken alone from now on.
+      local stopped = known and certain and {} or { 'stopped', why }
       redis.call('HSET', trial, 'status', 'error', 'finished_at', now, 'stderr', 'rrr: ' .. why .. '\n', unpack(stopped))
       redis.call('RPUSH', arbiter_queue, 'trial\t' .. trial)
       emit(taskset, { {

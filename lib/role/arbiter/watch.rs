@@ -4,6 +4,7 @@
 //! What seems dead or lost must seem so at two looks in a row, so that a slave or a message that is
 //! just on its way is left alone. That is all a watch remembers: a new one needs one look more.
 
+use crate::heartbeat;
 use crate::key::{SlaveKey, TaskKey, TasksetKey, TrialKey};
 use crate::schedule::{self, Running};
 use crate::slave::{self, Seen};
@@ -11,7 +12,7 @@ use crate::store::Store;
 use crate::taskset::{self, Progress};
 use crate::trial;
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Most tasks put back in one step: keeps a script under 5 ms.
 const BATCH: usize = 200;
@@ -20,7 +21,14 @@ const BATCH: usize = 200;
 pub struct Watch {
     speculate_after: f64,
     tasksets: HashMap<TasksetKey, Memory>,
+    last: Option<Instant>,
+    /// Until then no silence counts.
+    indulgent_until: Option<Instant>,
 }
+
+/// A look that comes so long after the last: Redis was away, or we were. Heartbeats may have stopped
+/// only because nobody could send them.
+const GAP: Duration = Duration::from_secs(5);
 
 /// What is remembered of one taskset between two looks.
 #[derive(Default)]
@@ -39,17 +47,29 @@ impl Watch {
         Self {
             speculate_after,
             tasksets: HashMap::new(),
+            last: None,
+            indulgent_until: None,
         }
     }
 
     /// One look at every active taskset.
     pub fn check(&mut self, store: &mut Store) -> anyhow::Result<()> {
         let active = taskset::active(store)?;
+        let now = Instant::now();
+        if self.last.is_some_and(|last| now - last > GAP) {
+            self.indulgent_until = Some(now + Duration::from_secs(heartbeat::DEFAULT_SEC));
+        }
+        let indulgent = self.indulgent_until.is_some_and(|until| now < until);
         self.tasksets.retain(|taskset, _| active.contains(taskset));
         for taskset in active {
             let memory = self.tasksets.entry(taskset.clone()).or_default();
+            if indulgent {
+                memory.silent.clear();
+                memory.missing.clear();
+            }
             memory.check(store, &taskset, self.speculate_after)?;
         }
+        self.last = Some(Instant::now());
         Ok(())
     }
 }

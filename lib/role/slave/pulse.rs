@@ -7,7 +7,7 @@ use crate::heartbeat::Heartbeat;
 use crate::key::{SlaveKey, TaskKey, TasksetKey};
 use crate::slave::{self, Wake};
 use crate::store::Store;
-use crate::{event, stop};
+use crate::{event, out, stop};
 use std::collections::HashSet;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
@@ -50,6 +50,8 @@ impl Pulse {
             shared.beat_and_listen(store, &taskset, &key, &heartbeat)
         })?;
         if std::env::var_os("RRR_SUPERVISED").is_some() {
+            // The worker's stdout is ours too, and a test is not to be stopped for it.
+            out::is_only_a_log();
             let shared = pulse.clone();
             thread("parent", move || {
                 // The worker holds the other end of our stdin: it ends when the worker does.
@@ -82,7 +84,10 @@ impl Pulse {
             if last_beat.elapsed() >= heartbeat.beat() {
                 match slave::beat(&mut store, key, heartbeat) {
                     Ok(true) => last_beat = Instant::now(),
-                    Ok(false) => self.note(|news| news.fenced = true),
+                    Ok(false) => {
+                        last_beat = Instant::now();
+                        self.note(|news| news.fenced = true);
+                    }
                     Err(error) => return self.fall_silent(&error),
                 }
             }

@@ -44,11 +44,12 @@ impl Worker {
                     self.start(slot, taskset, command, folder, signed)?;
                 }
             }
-            if let Some(epitaph) = slots.iter().find_map(Slot::hopeless)
+            // One that works goes on alone: what it runs is not to be lost for the others.
+            let epitaphs: Option<Vec<&str>> = slots.iter().map(Slot::hopeless).collect();
+            if let Some([epitaph, ..]) = epitaphs.as_deref()
                 && !must_leave
             {
                 let reason = format!("slave command '{command}' does not work: {epitaph}");
-                slots.iter_mut().for_each(Slot::dismiss);
                 return Err(CannotRun(reason).into());
             }
             sweep(&slots, &setup_left);

@@ -20,7 +20,9 @@ use crate::trust::{Signed, Trust};
 use crate::worker::{self, Accepted, Card};
 use crate::{cli, exit, notify, queue, stop, time, worker_log};
 use pulse::Pulse;
+use std::fs::DirBuilder;
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -360,12 +362,26 @@ impl Worker {
         trust
             .check(taskset, &record.0, files(), now)
             .map_err(|why| Refused(format!("the taskset is not trusted: {why}")))?;
-        let mut file = tempfile::NamedTempFile::new_in(self.folder.path())?;
+        let cannot = |error| CannotRun(format!("cannot write down what was signed: {error}"));
+        let mut file = self.scratch_file().map_err(cannot)?;
         let mut out = std::io::BufWriter::new(&mut file);
-        Signed::of(&record.0, files()).write(&mut out)?;
-        out.flush()?;
+        let signed = Signed::of(&record.0, files());
+        signed
+            .write(&mut out)
+            .and_then(|()| out.flush())
+            .map_err(cannot)?;
         drop(out);
         Ok(Some(file))
+    }
+
+    /// A file in our folder, which somebody who tidies up may have removed.
+    fn scratch_file(&self) -> std::io::Result<tempfile::NamedTempFile> {
+        let folder = self.folder.path();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+        tempfile::NamedTempFile::new_in(folder)
     }
 
     fn must_leave(&self) -> bool {

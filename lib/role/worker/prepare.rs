@@ -24,7 +24,10 @@ impl Worker {
         record: &Record,
     ) -> anyhow::Result<PathBuf> {
         if let Some(folder) = &self.options.in_place {
-            return Ok(folder.canonicalize()?);
+            return folder.canonicalize().map_err(|error| {
+                let folder = folder.display();
+                CannotRun(format!("cannot use the folder '{folder}': {error}")).into()
+            });
         }
         let name = record.get("rsync_name").unwrap_or("");
         if let Some(wrong) = rsync_name_error(name) {
@@ -84,8 +87,9 @@ impl Worker {
         if script.trim().is_empty() {
             return Ok(());
         }
-        let file = tempfile::NamedTempFile::new_in(self.folder.path())?;
-        std::fs::write(file.path(), script)?;
+        let cannot = |error| CannotRun(format!("cannot write the setup script: {error}"));
+        let file = self.scratch_file().map_err(cannot)?;
+        std::fs::write(file.path(), script).map_err(cannot)?;
         let mut command = Command::new("bash");
         command
             .arg("-ex")

@@ -109,14 +109,6 @@ impl Slot {
         }
     }
 
-    /// Kills its slave and waits for the end of it.
-    pub fn dismiss(&mut self) {
-        self.kill();
-        if let Some(mut child) = self.child.take() {
-            let _ = child.wait();
-        }
-    }
-
     /// Looks after what a slave that has ended leaves: its trial, if it died in one. Its process is
     /// known to be gone, so nobody has to wait for its heartbeat to stop.
     pub fn bury(
