@@ -1,12 +1,18 @@
 -- activate: hands a complete taskset over to the dispatcher and the arbiter.
--- Guarantees that a half-written taskset never becomes active, and that the call may be repeated.
+-- Guarantees that a half-written taskset never becomes active, nor that of another submission, and
+-- that the call may be repeated, even when the taskset has ended meanwhile.
 -- A staged taskset expires by itself (K4); from here on it stays until it is persisted.
 -- shared: event
 -- KEYS 1 taskset, 2 active_taskset, 3 dispatcher_queue, 4 rsync lock
--- ARGV 1 number of tasks, 2 locked (1: the rsync lock must be ours)
--- returns 'active' | 'incomplete' | 'unlocked'
+-- ARGV 1 number of tasks, 2 submission, 3 whom the rsync lock must name ('': there need be none)
+-- returns 'active' | 'incomplete' | 'unlocked' | 'taken'
 local taskset = KEYS[1]
-if redis.call('TTL', taskset) == -1 then
+local f = redis.call('HMGET', taskset, 'submission', 'status')
+if f[1] ~= ARGV[2] then
+  return f[1] and 'taken' or 'incomplete'
+end
+-- What has ended may have a TTL again; what is staged has no status.
+if f[2] or redis.call('TTL', taskset) == -1 then
   return 'active'
 end
 local count = tonumber(ARGV[1])
@@ -15,8 +21,8 @@ for _, list in ipairs({ ':tasks', ':tasks_left', ':task_queue' }) do
     return 'incomplete'
   end
 end
-if ARGV[2] == '1' then
-  if redis.call('GET', KEYS[4]) ~= taskset then
+if ARGV[3] ~= '' then
+  if redis.call('GET', KEYS[4]) ~= ARGV[3] then
     return 'unlocked'
   end
   redis.call('DEL', KEYS[4])

@@ -1,11 +1,12 @@
 -- rsync_lock: takes or renews the right to sync into the remote folder of an rsync name (F4).
 -- Guarantees that a folder is not changed while a taskset that reads it is active.
 -- KEYS 1 lock
--- ARGV 1 the taskset in the making, 2 rsync name, 3 milliseconds, 4 active_taskset
--- returns '' when held, else the taskset in the way
+-- ARGV 1 who asks: the taskset in the making, a space, its submission; 2 rsync name, 3 milliseconds,
+--   4 active_taskset
+-- returns '' when held, else the taskset in the way, or who holds the lock
 for _, taskset in ipairs(redis.call('LRANGE', ARGV[4], 0, -1)) do
   local f = redis.call('HMGET', taskset, 'rsync_name', 'status')
-  if taskset ~= ARGV[1] and f[1] == ARGV[2] and (not f[2] or f[2] == '' or f[2] == 'running') then
+  if f[1] == ARGV[2] and (not f[2] or f[2] == '' or f[2] == 'running') then
     return taskset
   end
 end

@@ -1,18 +1,18 @@
 -- stage_tasks: adds some tasks to a staged taskset.
--- Guarantees that they are added once, however often the call comes and however late, and that
--- their keys expire by themselves (K4).
+-- Guarantees that they are added once, however often the call comes and however late, by the
+-- submission alone that has the taskset, and that their keys expire by themselves (K4).
 -- KEYS 1 taskset, 2 tasks, 3 tasks_left, 4 task_queue
--- ARGV 1 how many tasks stand before these, then for each: key, spec_file, estimate_sec ('' if unknown)
--- returns how many tasks stand now, or -1 when the taskset is not staged any more
-if redis.call('TTL', KEYS[1]) < 0 then
+-- ARGV 1 submission, 2 how many tasks stand before these, then for each: key, spec_file, estimate_sec ('' if unknown)
+-- returns how many tasks stand now, or -1 when the taskset is not staged any more, or by another
+if redis.call('TTL', KEYS[1]) < 0 or redis.call('HGET', KEYS[1], 'submission') ~= ARGV[1] then
   return -1
 end
 local count = redis.call('LLEN', KEYS[2])
-if count ~= tonumber(ARGV[1]) then
+if count ~= tonumber(ARGV[2]) then
   return count
 end
 local tasks = {}
-for at = 2, #ARGV, 3 do
+for at = 3, #ARGV, 3 do
   local task, estimate = ARGV[at], ARGV[at + 2]
   tasks[#tasks + 1] = task
   local known = estimate ~= '' and { 'estimate_sec', estimate } or {}

@@ -2,11 +2,39 @@
 
 use crate::key::{self, TasksetKey};
 use crate::store::{Store, read::Text, script::Script};
-use crate::{lua, time};
+use crate::{cli, exit, lua, time};
 use std::collections::HashMap;
 
 static STAGE: Script = lua!("stage");
 static STAGE_TASKS: Script = lua!("stage_tasks");
+
+/// One attempt to make a taskset. Several may be made under one key at once: the key alone does not
+/// tell a call of ours, repeated because its reply was lost, from somebody else's.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    pub taskset: TasksetKey,
+    nonce: String,
+}
+
+impl Submission {
+    /// A new attempt.
+    pub fn of(taskset: TasksetKey) -> Self {
+        let nonce = uuid::Uuid::new_v4().simple().to_string();
+        Self { taskset, nonce }
+    }
+
+    /// How it signs a lock.
+    fn holder(&self) -> String {
+        format!("{} {}", self.taskset, self.nonce)
+    }
+}
+
+/// Words that a key is not free.
+pub fn taken(taskset: &TasksetKey) -> exit::Failure {
+    cli::usage(format!("there is a taskset '{taskset}' already")).hint(
+        "each run needs a key of its own; without --taskset it gets one (rrr-list tasksets: those there are)",
+    )
+}
 
 /// Seconds that a submitter has to hand over what it has begun to write.
 const STAGED: u64 = 3600;
@@ -15,9 +43,11 @@ const CHUNK: usize = 500;
 
 /// Writes a taskset of these fields that nobody acts on yet. It expires after an hour unless it is activated, and
 /// all its other keys live 14 days from now (K4).
+///
+/// Errors: the key is another submission's; Redis has lost what was written.
 pub fn stage(
     store: &mut Store,
-    taskset: &TasksetKey,
+    submission: &Submission,
     fields: &HashMap<String, String>,
     tasks: &[(String, Option<u64>)],
 ) -> anyhow::Result<()> {
@@ -31,19 +61,27 @@ pub fn stage(
         ("succeeded_count", "0"),
         ("failed_count", "0"),
     ]);
-    store.call(|c, _| {
+    let taskset = &submission.taskset;
+    let lists = [taskset.tasks(), taskset.tasks_left(), taskset.task_queue()];
+    let ours: bool = store.call(|c, _| {
         let mut call = STAGE.key(taskset);
-        call.arg(STAGED).arg(&fields[..]);
-        call.invoke::<u8>(c)
+        for list in &lists {
+            call.key(list);
+        }
+        call.arg(STAGED).arg(&submission.nonce).arg(&fields[..]);
+        call.invoke(c)
     })?;
+    if !ours {
+        return Err(taken(taskset).into());
+    }
     let mut written = 0;
     for chunk in tasks.chunks(CHUNK) {
         let stand: i64 = store.call(|c, _| {
             let mut call = STAGE_TASKS.key(taskset);
-            call.key(taskset.tasks())
-                .key(taskset.tasks_left())
-                .key(taskset.task_queue())
-                .arg(written);
+            for list in &lists {
+                call.key(list);
+            }
+            call.arg(&submission.nonce).arg(written);
             for (file, estimate) in chunk {
                 let estimate = estimate.map(|seconds| seconds.to_string());
                 call.arg(taskset.task(file))
@@ -65,11 +103,17 @@ static ACTIVATE: Script = lua!("activate", "event");
 /// Hands a staged taskset of `tasks` tasks over; `locked` when its rsync lock must still be held.
 pub fn activate(
     store: &mut Store,
-    taskset: &TasksetKey,
+    submission: &Submission,
     rsync_name: &str,
     tasks: usize,
     locked: bool,
 ) -> anyhow::Result<()> {
+    let taskset = &submission.taskset;
+    let holder = if locked {
+        submission.holder()
+    } else {
+        String::new()
+    };
     let state: Text = store.call(|c, _| {
         ACTIVATE
             .key(taskset)
@@ -77,11 +121,13 @@ pub fn activate(
             .key(key::dispatcher_queue())
             .key(key::rsync_lock(rsync_name))
             .arg(tasks)
-            .arg(u8::from(locked))
+            .arg(&submission.nonce)
+            .arg(&holder)
             .invoke(c)
     })?;
     match &*state {
         "active" => Ok(()),
+        "taken" => Err(taken(taskset).into()),
         "unlocked" => {
             anyhow::bail!("lost the lock of the rsync name '{rsync_name}' before submitting")
         }
@@ -95,19 +141,20 @@ static RSYNC_LOCK: Script = lua!("rsync_lock");
 /// taskset in the way, if any.
 pub fn lock_rsync_name(
     store: &mut Store,
-    taskset: &TasksetKey,
+    submission: &Submission,
     rsync_name: &str,
 ) -> anyhow::Result<Option<String>> {
     let holder: Text = store.call(|c, _| {
         RSYNC_LOCK
             .key(key::rsync_lock(rsync_name))
-            .arg(taskset)
+            .arg(submission.holder())
             .arg(rsync_name)
             .arg(30_000)
             .arg(key::active_taskset())
             .invoke(c)
     })?;
-    Ok((!holder.is_empty()).then(|| holder.into()))
+    let taskset = holder.split(' ').next().unwrap_or_default();
+    Ok((!taskset.is_empty()).then(|| taskset.to_owned()))
 }
 
 static RSYNC_UNLOCK: Script = lua!("rsync_unlock");
@@ -115,13 +162,13 @@ static RSYNC_UNLOCK: Script = lua!("rsync_unlock");
 /// Gives the right to sync into `rsync_name`'s folder back, when a submission is given up.
 pub fn unlock_rsync_name(
     store: &mut Store,
-    taskset: &TasksetKey,
+    submission: &Submission,
     rsync_name: &str,
 ) -> anyhow::Result<()> {
     store.call(|c, _| {
         RSYNC_UNLOCK
             .key(key::rsync_lock(rsync_name))
-            .arg(taskset)
+            .arg(submission.holder())
             .invoke::<i64>(c)
     })?;
     Ok(())

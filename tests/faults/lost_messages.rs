@@ -6,7 +6,6 @@ use rrr::heartbeat::Heartbeat;
 use rrr::slave::{self, Next};
 use rrr::store::Store;
 use rrr::store::address::{Address, Tls};
-use rrr::taskset;
 
 #[test]
 fn q1_work_of_a_killed_worker_is_done_by_another() {
@@ -32,7 +31,7 @@ fn q2_a_popped_task_without_a_trial_is_put_back() {
     assert_eq!(taskset.list("task_queue"), ["a"]);
 }
 
-fn connect(server: &Server) -> Store {
+pub fn connect(server: &Server) -> Store {
     let address = Address::parse(&server.url(), None, Tls::default());
     Store::connect(address.expect("a URL")).expect("a connection")
 }
@@ -65,34 +64,6 @@ fn q2_a_call_that_comes_twice_takes_no_second_task_and_tells_nothing_twice() {
     let events = invariants::events(&keys, &taskset.key);
     let finished = events.iter().filter(|e| e["event"] == "trial_finished");
     assert_eq!(finished.count(), 1);
-}
-
-#[test]
-fn q2_a_submission_that_comes_twice_changes_nothing_once_it_is_handed_over() {
-    let server = Server::new();
-    let mut store = connect(&server);
-    let key = "rrrspec:taskset:t".parse().unwrap();
-    let request = taskset::Request {
-        rsync_name: "me".into(),
-        setup_command: String::new(),
-        slave_command: "true".into(),
-        worker_type: "default".into(),
-        max_workers: 1,
-        max_trials: 1,
-        taskset_class: "default".into(),
-        unknown_spec_timeout_sec: 1,
-        least_timeout_sec: 1,
-    };
-    let tasks: Vec<_> = (0..1200).map(|n| (format!("t{n}"), Some(n))).collect();
-    taskset::stage(&mut store, &key, &request.fields(), &tasks).unwrap();
-    taskset::stage(&mut store, &key, &request.fields(), &tasks[..1000]).unwrap_err();
-    taskset::activate(&mut store, &key, "me", tasks.len(), false).unwrap();
-    let before = dump::lines(&server.dump_keys());
-    taskset::stage(&mut store, &key, &request.fields(), &tasks).unwrap_err();
-    taskset::activate(&mut store, &key, "me", tasks.len(), false).unwrap();
-    assert_eq!(dump::lines(&server.dump_keys()), before);
-    assert_eq!(server.run::<i64>(&["TTL", "rrrspec:taskset:t"]), -1);
-    assert_eq!(server.list("rrrspec:taskset:t:task_queue").len(), 1200);
 }
 
 #[test]

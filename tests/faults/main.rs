@@ -10,3 +10,4 @@ mod leaks;
 mod lost_messages;
 mod sick_workers;
 mod stuck;
+mod submissions;

@@ -10,6 +10,7 @@ use crate::folder::{self, Folder};
 use crate::follow::{self, Follow, OnInterrupt, Sink};
 use crate::key::TasksetKey;
 use crate::store::Store;
+use crate::taskset::Submission;
 use crate::{cli, exit, stop, view};
 use house::House;
 use std::path::{Path, PathBuf};
@@ -59,8 +60,9 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     house.start(place.role("rrr-arbiter")?)?;
     house.start(place.role("rrr-dispatch")?)?;
     house.start(place.worker(&options)?)?;
-    let taskset = TasksetKey::fresh();
-    submit::submit(&mut store, &taskset, &request, tasks, false, None)?;
+    let submission = Submission::of(TasksetKey::fresh());
+    submit::submit(&mut store, &submission, &request, tasks, false, None)?;
+    let taskset = submission.taskset;
     let follow = Follow {
         taskset: &taskset,
         limit: options.timeout.map(Duration::from_secs),

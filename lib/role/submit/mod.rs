@@ -10,7 +10,7 @@ use crate::follow::{self, Follow, OnInterrupt};
 use crate::key::TasksetKey;
 use crate::name::rsync_name_error;
 use crate::store::Store;
-use crate::taskset::{self, Record, Request};
+use crate::taskset::{self, Record, Request, Submission};
 use crate::{cli, db, event, exit, out, schedule, time, trust, view};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -118,11 +118,7 @@ impl Options {
             return Ok(TasksetKey::fresh());
         };
         if Record::load(store, taskset)?.is_some() {
-            return Err(
-                cli::usage(format!("there is a taskset '{taskset}' already"))
-                    .hint("each run needs a key of its own; without --taskset it gets one")
-                    .into(),
-            );
+            return Err(taskset::taken(taskset).into());
         }
         Ok(taskset.clone())
     }
@@ -162,23 +158,22 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             )
         }
     };
-    let taskset = options.new_taskset(&mut store)?;
-    if !options.no_rsync {
-        let sent = tree::send(&mut store, &options, &taskset, &rsync_name);
-        if sent.is_err() {
-            taskset::unlock_rsync_name(&mut store, &taskset, &rsync_name)?;
-        }
-        sent?;
-    }
+    let submission = Submission::of(options.new_taskset(&mut store)?);
     let locked = !options.no_rsync;
-    submit(
-        &mut store,
-        &taskset,
-        &request,
-        tasks,
-        locked,
-        signing.as_ref(),
-    )?;
+    let sent = match locked {
+        true => tree::send(&mut store, &options, &submission, &rsync_name),
+        false => Ok(()),
+    };
+    let submitted = sent.and_then(|()| {
+        let signing = signing.as_ref();
+        submit(&mut store, &submission, &request, tasks, locked, signing)
+    });
+    if submitted.is_err() && locked {
+        // Why nothing was submitted says more than that the lock must expire by itself.
+        let _ = taskset::unlock_rsync_name(&mut store, &submission, &rsync_name);
+    }
+    submitted?;
+    let taskset = submission.taskset;
     if options.follow {
         let follow = Follow {
             taskset: &taskset,
@@ -218,7 +213,7 @@ pub struct Signing {
 /// Completes the estimates, orders the tasks, writes the taskset and hands it over.
 pub fn submit(
     store: &mut Store,
-    taskset: &TasksetKey,
+    submission: &Submission,
     request: &Request,
     mut tasks: Vec<Task>,
     locked: bool,
@@ -239,8 +234,8 @@ pub fn submit(
         let now = time::unix_ms() / 1000;
         signing
             .signer
-            .sign(taskset, &mut fields, now, signing.seconds);
+            .sign(&submission.taskset, &mut fields, now, signing.seconds);
     }
-    taskset::stage(store, taskset, &fields, &tasks)?;
-    taskset::activate(store, taskset, &request.rsync_name, tasks.len(), locked)
+    taskset::stage(store, submission, &fields, &tasks)?;
+    taskset::activate(store, submission, &request.rsync_name, tasks.len(), locked)
 }

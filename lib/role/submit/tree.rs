@@ -1,8 +1,8 @@
 //! Sends the packaging folder up with rsync.
 
 use super::Options;
-use crate::key::TasksetKey;
 use crate::store::Store;
+use crate::taskset::Submission;
 use crate::{cli, rsync, stop, taskset};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub(super) fn send(
     store: &mut Store,
     options: &Options,
-    taskset: &TasksetKey,
+    submission: &Submission,
     name: &str,
 ) -> anyhow::Result<()> {
     let (path, flags) = (
@@ -22,7 +22,7 @@ pub(super) fn send(
             .hint("pass --rsync-remote-path P, or --no-rsync when the workers have the tree")
             .into());
     };
-    if let Some(holder) = taskset::lock_rsync_name(store, taskset, name)? {
+    if let Some(holder) = taskset::lock_rsync_name(store, submission, name)? {
         return Err(
             cli::usage(format!("the rsync name '{name}' is in use by '{holder}'"))
                 .hint("wait for it, rrr-cancel it, or pass another --rsync-name")
@@ -47,7 +47,7 @@ pub(super) fn send(
             return Err(crate::store::Stopped.into());
         }
         if renewed.elapsed() > Duration::from_secs(5) {
-            taskset::lock_rsync_name(store, taskset, name)?;
+            taskset::lock_rsync_name(store, submission, name)?;
             renewed = Instant::now();
         }
         std::thread::sleep(Duration::from_millis(5));
