@@ -2,8 +2,8 @@
 -- Guarantees that a folder is not changed while a taskset that reads it is active.
 -- KEYS 1 lock
 -- ARGV 1 who asks: the taskset in the making, a space, its submission; 2 rsync name, 3 milliseconds,
---   4 active_taskset
--- returns '' when held, else the taskset in the way, or who holds the lock
+--   4 active_taskset, 5 renewed (1: it must be held already)
+-- returns '' when held, else the taskset in the way, or who holds the lock; '-' when it has expired
 for _, taskset in ipairs(redis.call('LRANGE', ARGV[4], 0, -1)) do
   local f = redis.call('HMGET', taskset, 'rsync_name', 'status')
   if f[1] == ARGV[2] and (not f[2] or f[2] == '' or f[2] == 'running') then
@@ -13,6 +13,10 @@ end
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then
   return holder
+end
+-- Nobody knows who has written there since.
+if not holder and ARGV[5] == '1' then
+  return '-'
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 return ''

@@ -7,7 +7,9 @@
 mod stage;
 mod verdict;
 
-pub use stage::{Submission, activate, lock_rsync_name, stage, taken, unlock_rsync_name};
+pub use stage::{
+    Submission, activate, lock_rsync_name, renew_rsync_lock, stage, taken, unlock_rsync_name,
+};
 pub use verdict::{
     FAIL_AFTER_WORKERS, Judged, assign, close, judge, recover, request_cancel, request_fail,
     speculate,

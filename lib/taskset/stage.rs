@@ -129,7 +129,8 @@ pub fn activate(
         "active" => Ok(()),
         "taken" => Err(taken(taskset).into()),
         "unlocked" => {
-            anyhow::bail!("lost the lock of the rsync name '{rsync_name}' before submitting")
+            let lost = format!("lost the lock of the rsync name '{rsync_name}' before submitting");
+            Err(cli::usage(lost).hint(AGAIN).into())
         }
         _ => anyhow::bail!("'{taskset}' was not complete in Redis when it was submitted"),
     }
@@ -137,12 +138,41 @@ pub fn activate(
 
 static RSYNC_LOCK: Script = lua!("rsync_lock");
 
-/// Takes or renews the right to sync into `rsync_name`'s folder for 30 seconds. Returns the
-/// taskset in the way, if any.
+/// What to do when another may have written into the folder meanwhile.
+const AGAIN: &str = "nothing was submitted: submit it again, or pass another --rsync-name";
+
+/// Takes the right to sync into `rsync_name`'s folder for 30 seconds. Returns the taskset in the
+/// way, if any.
 pub fn lock_rsync_name(
     store: &mut Store,
     submission: &Submission,
     rsync_name: &str,
+) -> anyhow::Result<Option<String>> {
+    in_the_way(store, submission, rsync_name, false)
+}
+
+/// Keeps that right for 30 seconds from now.
+///
+/// Errors: it was lost, so that the folder may be another's to write or to read.
+pub fn renew_rsync_lock(
+    store: &mut Store,
+    submission: &Submission,
+    rsync_name: &str,
+) -> anyhow::Result<()> {
+    let why = match in_the_way(store, submission, rsync_name, true)?.as_deref() {
+        None => return Ok(()),
+        Some("-") => "it has expired".to_owned(),
+        Some(taskset) => format!("it is in use by '{taskset}'"),
+    };
+    let lost = format!("lost the lock of the rsync name '{rsync_name}' while rsync ran: {why}");
+    Err(cli::usage(lost).hint(AGAIN).into())
+}
+
+fn in_the_way(
+    store: &mut Store,
+    submission: &Submission,
+    rsync_name: &str,
+    renewed: bool,
 ) -> anyhow::Result<Option<String>> {
     let holder: Text = store.call(|c, _| {
         RSYNC_LOCK
@@ -151,6 +181,7 @@ pub fn lock_rsync_name(
             .arg(rsync_name)
             .arg(30_000)
             .arg(key::active_taskset())
+            .arg(u8::from(renewed))
             .invoke(c)
     })?;
     let taskset = holder.split(' ').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Submissions that come twice, and several under one key.
+//! Submissions that come twice, several under one key, and several into one tree.
 
 use crate::harness::*;
 use crate::lost_messages::connect;
@@ -173,4 +173,87 @@ fn f4_a_submission_does_not_take_the_lock_of_another_under_its_own_key_for_its_o
     taskset::activate(&mut store, &first, "me", 1, true).unwrap();
     let while_active = taskset::lock_rsync_name(&mut store, &second, "me").unwrap();
     assert_eq!(while_active.as_deref(), Some(KEY));
+}
+
+/// An rsync that has a helper, does not end at TERM, and never gets done.
+const STUBBORN: &str = "trap '' TERM; (sleep 600); exit 0";
+
+/// Submits from `suite` under this rsync name by an rsync that is the `script`, and waits until that runs.
+fn sending(server: &Server, suite: &Suite, name: &str, script: &str) -> Running {
+    use std::os::unix::fs::PermissionsExt;
+    let began = format!("began-{name}");
+    let rsync = format!("tools-{name}/rsync");
+    suite
+        .file("a.sh", "exit 0")
+        .file(&rsync, &format!("#!/bin/sh\ntouch {began}; {script}\n"));
+    let rsync = suite.path().join(rsync);
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&rsync, mode).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let submitter = Tool::new(server, "rrr-submit")
+        .args(["--rsync-name", name, "--rsync-remote-path", "trees"])
+        .args(["a.sh", "--", "sh", "{}"])
+        .env(
+            "PATH",
+            format!("{}:{path}", rsync.parent().unwrap().display()),
+        )
+        .dir(suite.path())
+        .spawn();
+    eventually(PATIENCE, "rsync runs", || {
+        suite.path().join(&began).exists().then_some(())
+    });
+    submitter
+}
+
+#[test]
+fn f4_a_submitter_that_has_lost_its_lock_ends_and_its_rsync_with_it() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let taken = sending(&server, &suite, "taken", STUBBORN);
+    let expired = sending(&server, &suite, "expired", STUBBORN);
+    let other = "rrrspec:taskset:other";
+    server.run::<()>(&["SET", "rrrspec:rsync_lock:taken", &format!("{other} word")]);
+    server.run::<()>(&["DEL", "rrrspec:rsync_lock:expired"]);
+    let done = [taken.wait(PATIENCE), expired.wait(PATIENCE)].map(|done| done.expect_code(2));
+    assert_eq!((taken.family(), expired.family()), (vec![], vec![]));
+    for done in &done {
+        assert!(done.stderr.contains("lost the lock"), "{done:#?}");
+        assert!(done.stderr.contains("\nhint: "), "{done:#?}");
+    }
+    assert!(done[0].stderr.contains(other), "{done:#?}");
+    let keys: Vec<_> = server.dump_keys().into_keys().collect();
+    assert_eq!(keys, ["rrrspec:rsync_lock:taken"]);
+}
+
+#[test]
+fn f4_a_submitter_that_stood_still_while_another_got_the_tree_stops_its_rsync() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let late = sending(&server, &suite, "me", STUBBORN);
+    late.stop();
+    server.run::<()>(&["DEL", "rrrspec:rsync_lock:me"]);
+    let next = sending(&server, &suite, "me", "exit 0");
+    next.wait(PATIENCE).expect_code(0);
+    let active = server.list("rrrspec:active_taskset");
+    late.cont();
+    let done = late.wait(PATIENCE).expect_code(2);
+    assert!(done.stderr.contains(&active[0]), "{done:#?}");
+    assert_eq!(late.family(), []);
+    assert_eq!(server.list("rrrspec:active_taskset"), active);
+}
+
+#[test]
+fn f4_no_rsync_outlives_its_submitter_whatever_ends_it() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let asked = sending(&server, &suite, "asked", STUBBORN);
+    asked.term();
+    asked.wait(PATIENCE).expect_code(143);
+    assert_eq!(asked.family(), []);
+    let killed = sending(&server, &suite, "killed", "exec sleep 600");
+    killed.kill();
+    eventually(PATIENCE, "its rsync ends", || {
+        killed.family().is_empty().then_some(())
+    });
+    let alone = sending(&server, &suite, "alone", STUBBORN);
+    server.kill();
+    alone.wait(PATIENCE).expect_code(69);
+    assert_eq!(alone.family(), []);
 }

@@ -169,7 +169,9 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         submit(&mut store, &submission, &request, tasks, locked, signing)
     });
     if submitted.is_err() && locked {
-        // Why nothing was submitted says more than that the lock must expire by itself.
+        // A lock that stays expires by itself: it is worth neither another wait for a Redis that has
+        // gone, nor an error in place of the first.
+        store.set_patience(Duration::from_secs(1));
         let _ = taskset::unlock_rsync_name(&mut store, &submission, &rsync_name);
     }
     submitted?;

@@ -1,10 +1,23 @@
 //! Sends the packaging folder up with rsync.
 
 use super::Options;
-use crate::store::Store;
+use crate::child::reap;
+use crate::store::{Stopped, Store};
 use crate::taskset::Submission;
 use crate::{cli, rsync, stop, taskset};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+/// How often the lock of a name is renewed, which lasts six times as long.
+const RENEWAL: Duration = Duration::from_secs(5);
+/// Time that rsync has to end by itself when it is told to.
+const GRACE: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Sends the tree up, holding the lock of its name, so that nobody's tree changes while it is read.
 pub(super) fn send(
@@ -30,38 +43,107 @@ pub(super) fn send(
         );
     }
     remote.make_folder(name)?;
-    let handle = duct::cmd("rsync", remote.up(&options.packaging_dir, name))
-        .stdin_null()
-        .stdout_null()
-        .stderr_capture()
-        .unchecked()
-        .start()
+    let mut rsync = Rsync::start(remote.up(&options.packaging_dir, name))
         .map_err(|error| rsync::not_started(&error))?;
     let mut renewed = Instant::now();
-    let output = loop {
-        if let Some(output) = handle.try_wait()? {
-            break output;
+    let status = loop {
+        if let Some(status) = rsync.ended()? {
+            break status;
         }
         if stop::requested() {
-            handle.kill()?;
-            return Err(crate::store::Stopped.into());
+            return Err(Stopped.into());
         }
-        if renewed.elapsed() > Duration::from_secs(5) {
-            taskset::lock_rsync_name(store, submission, name)?;
+        // If we have stood still, the lock may be another's by now: this is the first thing to learn.
+        if renewed.elapsed() > RENEWAL {
+            taskset::renew_rsync_lock(store, submission, name)?;
             renewed = Instant::now();
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(LOOK);
     };
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+    if !status.success() {
         return Err(cli::usage(format!(
-            "rsync to '{}' failed ({}): {}",
+            "rsync to '{}' failed ({status}): {}",
             remote.path,
-            output.status,
-            said.trim()
+            rsync.said()?.trim()
         ))
         .hint("check --rsync-remote-path and --rsync-options; nothing was submitted")
         .into());
     }
     Ok(())
+}
+
+/// A running rsync, which writes into the tree as long as it lives: when this is dropped, for whatever
+/// reason, it is gone, and so is what it has started.
+struct Rsync {
+    child: Child,
+    status: Option<ExitStatus>,
+    /// What it says on stderr: no pipe, which an ssh that stays for the next one would keep open.
+    stderr: File,
+    /// The children that this process had already: they were its own before it became rrr-submit.
+    others: Vec<u32>,
+}
+
+impl Rsync {
+    /// Starts it in our own process group, so that its ssh may ask on the terminal for a password.
+    fn start(arguments: Vec<OsString>) -> std::io::Result<Self> {
+        // It has helpers, which are to be found when it is dead.
+        reap::become_subreaper()?;
+        let others = reap::children();
+        let flags = rustix::fs::MemfdFlags::CLOEXEC;
+        let stderr = File::from(rustix::fs::memfd_create("rsync", flags)?);
+        let mut command = Command::new("rsync");
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr.try_clone()?);
+        // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec. If
+        // this process is killed, rsync must not go on without a lock; by TERM it ends its helpers.
+        unsafe {
+            command.pre_exec(|| {
+                set_parent_process_death_signal(Some(Signal::TERM))?;
+                Ok(())
+            });
+        }
+        Ok(Self {
+            child: command.spawn()?,
+            status: None,
+            stderr,
+            others,
+        })
+    }
+
+    /// How it has ended, if it has.
+    fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait()?;
+        }
+        Ok(self.status)
+    }
+
+    /// What it has said on stderr.
+    fn said(&mut self) -> std::io::Result<String> {
+        let mut bytes = Vec::new();
+        self.stderr.rewind()?;
+        self.stderr.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+impl Drop for Rsync {
+    fn drop(&mut self) {
+        if self.status.is_some() {
+            return;
+        }
+        // By TERM it takes away what it has half written, and tells the other end.
+        let pid = Pid::from_child(&self.child);
+        let _ = kill_process(pid, Signal::TERM);
+        // One that is stopped must wake up to hear it.
+        let _ = kill_process(pid, Signal::CONT);
+        let told = Instant::now();
+        while matches!(self.ended(), Ok(None)) && told.elapsed() < GRACE {
+            std::thread::sleep(LOOK);
+        }
+        reap::sweep(&self.others);
+    }
 }
