@@ -7,13 +7,14 @@
 -- returns 1 if it was closed now, else 0; then what was emitted (taskset, JSON, …)
 local taskset = KEYS[1]
 ACTIVE, PERSISTER = KEYS[2], KEYS[3]
+if ARGV[1] ~= '' and redis.call('LINDEX', KEYS[4], 0) ~= ARGV[1] then
+  return { 0 }
+end
+-- Before the message goes: about what is no taskset it is refused, and must stand there for that (L8).
+local exists, open = is_open(taskset)
 if ARGV[1] ~= '' then
-  if redis.call('LINDEX', KEYS[4], 0) ~= ARGV[1] then
-    return { 0 }
-  end
   redis.call('LPOP', KEYS[4])
 end
-local exists, open = is_open(taskset)
 if not (exists and open) then
   return { 0 }
 end

@@ -74,5 +74,5 @@ for i = 2, #ARGV do
     end
   end
 end
-flush()
+flush(taskset)
 return { lost, unpack(emitted) }

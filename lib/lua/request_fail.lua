@@ -1,7 +1,7 @@
 -- request_fail: a worker that cannot run a taskset says why, and asks the arbiter to fail it when
 -- no other worker is left that might do better.
 -- Guarantees that one sick machine does not fail a taskset which others could run (L9).
--- shared: event close
+-- shared: event close worker
 -- KEYS 1 taskset, 2 worker log, 3 arbiter_queue, 4 dispatcher_queue, 5 worker set
 -- ARGV 1 the worker, 2 reason, 3 after how many distinct workers a taskset is failed
 -- returns 'asked' | 'passed on' | 'over'
@@ -23,10 +23,8 @@ for _, log in ipairs(redis.call('LRANGE', taskset .. ':worker_log', 0, -1)) do
 end
 if count < tonumber(ARGV[3]) then
   local type = redis.call('HGET', taskset, 'worker_type')
-  for _, worker in ipairs(redis.call('SMEMBERS', KEYS[5])) do
-    local is_worker = string.sub(worker, 1, #KEYS[5] + 1) == KEYS[5] .. ':'
-    if is_worker and not failed[worker] and redis.call('HGET', worker, 'worker_type') == type
-      and redis.call('EXISTS', worker .. ':heartbeat') == 1 then
+  for _, worker in ipairs(living(KEYS[5])) do
+    if not failed[worker.key] and worker.type == type then
       redis.call('RPUSH', KEYS[4], '0')
       return 'passed on'
     end

@@ -6,6 +6,7 @@
 use crate::key::{self, WorkerKey};
 use crate::presence::Presence;
 use crate::store::Store;
+use crate::taskset::Broken;
 use crate::{exit, notify, queue, stop, taskset, worker};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
     let mut silent = HashSet::new();
+    let mut broken = Broken::default();
     let mut last_look: Option<Instant> = None;
     let mut presence = Presence::of("dispatch");
     notify::ready("waiting for tasksets");
@@ -45,8 +47,10 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         }
         evict(&mut store, &mut silent)?;
         let active = taskset::active(&mut store)?;
+        broken.keep(&active);
         for taskset in &active {
-            taskset::assign(&mut store, taskset)?;
+            let done = taskset::assign(&mut store, taskset);
+            broken.pass_over(taskset, done.map(drop))?;
         }
         notify::turn(|| format!("{} active tasksets", active.len()));
         queue::pop(&mut store, &key::dispatcher_queue(), &notes)?;

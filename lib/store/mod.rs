@@ -7,7 +7,6 @@ pub mod script;
 use crate::exit::{self, failure};
 use crate::{notify, say, stop};
 use address::Address;
-use anyhow::anyhow;
 use redis::{Connection, ErrorKind, RedisError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +28,19 @@ impl std::fmt::Display for Stopped {
 }
 
 impl std::error::Error for Stopped {}
+
+/// Redis answered, and will not do what it was asked, however often: a key is of the wrong type, say.
+/// A wrong password or a right that its user lacks is none of these.
+#[derive(Debug)]
+pub struct Refused(String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// A Redis that answers, or will again.
 pub struct Store {
@@ -148,7 +160,7 @@ impl Store {
     /// Does `work` on the connection. When Redis goes away it says so once, waits with backoff and
     /// does it again, so `work` must be safe to repeat; it is told which attempt this is (0 first).
     ///
-    /// Errors: what Redis refuses for good; [`Stopped`]; exit code 69 when patience ends.
+    /// Errors: [`Refused`]; [`Stopped`]; exit code 69 when patience ends, or without the rights.
     pub fn call<T>(
         &mut self,
         mut work: impl FnMut(&mut Connection, usize) -> redis::RedisResult<T>,
@@ -180,7 +192,11 @@ impl Store {
                 return Err(if is_forbidden(&error) {
                     self.unreachable(&error).into()
                 } else {
-                    anyhow!("Redis at '{}' refused: {error}", self.address.shown())
+                    Refused(format!(
+                        "Redis at '{}' refused: {error}",
+                        self.address.shown()
+                    ))
+                    .into()
                 });
             }
             let since = *lost.get_or_insert_with(Instant::now);

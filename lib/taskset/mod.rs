@@ -4,9 +4,11 @@
 //! changed by the scripts `assign` and `accept` (rrr-dispatch, rrr-worker), `judge`, `recover` and
 //! `close` (rrr-arbiter) alone ([`verdict`]).
 
+mod broken;
 mod stage;
 mod verdict;
 
+pub use broken::Broken;
 pub use stage::{
     Submission, activate, lock_rsync_name, renew_rsync_lock, stage, taken, unlock_rsync_name,
 };

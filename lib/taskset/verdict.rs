@@ -5,7 +5,7 @@ use crate::key::{self, TaskKey, TasksetKey, WorkerKey};
 use crate::store::{Store, script::Answer, script::Script};
 use crate::{lua, time};
 
-static ASSIGN: Script = lua!("assign", "event", "close");
+static ASSIGN: Script = lua!("assign", "event", "close", "worker");
 
 /// Gives the taskset to workers; returns to which.
 pub fn assign(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<String>> {
@@ -100,7 +100,7 @@ pub fn speculate(store: &mut Store, taskset: &TasksetKey, tasks: &[TaskKey]) -> 
     Ok(())
 }
 
-static REQUEST_FAIL: Script = lua!("request_fail", "event", "close");
+static REQUEST_FAIL: Script = lua!("request_fail", "event", "close", "worker");
 
 /// After how many distinct workers that cannot run it a taskset is failed (L9).
 pub const FAIL_AFTER_WORKERS: u32 = 2;

@@ -164,3 +164,104 @@ fn l8_bytes_that_are_no_text_stop_no_role() {
         daemon.expect_code(0);
     }
 }
+
+#[test]
+fn l8_a_key_of_the_wrong_type_costs_no_other_taskset_a_verdict_and_stops_no_arbiter() {
+    let server = Server::new();
+    let evil = "rrrspec:taskset:evil";
+    server.run::<()>(&["SET", evil, "x"]);
+    server.push("rrrspec:active_taskset", evil);
+    let taskset = hand::taskset(&server, "t", &["a", "b", "c"]).running();
+    let [first, broken, last] =
+        ["a", "b", "c"].map(|file| taskset.finish_trial(file, "1", "passed"));
+    let healthy = server.run::<Vec<String>>(&["HGETALL", &broken]);
+    server.run::<()>(&["SET", &broken, "x"]);
+    let nonsense = [
+        format!("trial\t{evil}:task:t:trial:1"),
+        format!("trial\t{broken}"),
+        format!("cancel\t{evil}"),
+        format!("check\t{evil}"),
+        format!("fail\t{evil}"),
+    ];
+    server.tell_arbiter(format!("trial\t{first}"));
+    nonsense
+        .iter()
+        .for_each(|message| server.tell_arbiter(message));
+    server.tell_arbiter(format!("trial\t{last}"));
+    drain(&server, "rrr-arbiter");
+    assert_eq!(
+        (taskset.status(), taskset.counts()),
+        (Some("running".into()), (2, 0))
+    );
+    let dead = server.list("rrrspec:arbiter_queue:dead");
+    assert_eq!(dead.len(), nonsense.len());
+    assert!(
+        dead.iter().all(|entry| entry.contains("WRONGTYPE")),
+        "{dead:?}"
+    );
+    // Mended, it is judged though its message is gone.
+    server.run::<()>(&["DEL", &broken]);
+    let words = [vec!["HSET".to_owned(), broken], healthy].concat();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    server.run::<()>(&words);
+    let arbiter = Tool::new(&server, "rrr-arbiter").spawn();
+    eventually(PATIENCE, "a success", || {
+        (taskset.status()? == "succeeded").then_some(())
+    });
+    arbiter.term();
+    let done = arbiter.wait(PATIENCE).expect_code(0);
+    // What was looked at twice at least is told of once.
+    assert_eq!(done.stderr.matches("passing over").count(), 1, "{done:#?}");
+}
+
+#[test]
+fn l8_counts_that_are_no_numbers_cost_no_other_taskset_a_verdict() {
+    let server = Server::new();
+    let odd = hand::taskset(&server, "odd", &["a"])
+        .set("succeeded_count", "x")
+        .running();
+    let good = hand::taskset(&server, "good", &["a"]).running();
+    for taskset in [&odd, &good] {
+        let passed = taskset.finish_trial("a", "1", "passed");
+        server.tell_arbiter(format!("trial\t{passed}"));
+    }
+    drain(&server, "rrr-arbiter");
+    assert_eq!(good.status().as_deref(), Some("succeeded"));
+    assert_eq!(odd.status().as_deref(), Some("failed"));
+    assert_eq!(server.list("rrrspec:arbiter_queue:dead").len(), 1);
+}
+
+#[test]
+fn l8_a_message_is_not_taken_for_nonsense_when_redis_is_short_of_memory() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a"]).running();
+    let failed = taskset.finish_trial("a", "1", "failed");
+    server.tell_arbiter(format!("trial\t{failed}"));
+    server.run::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    let arbiter = Tool::new(&server, "rrr-arbiter").spawn();
+    arbiter.wait_for_stderr(PATIENCE, |line| line.contains("lost Redis"));
+    assert_eq!(server.list("rrrspec:arbiter_queue").len(), 1);
+    server.run::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    eventually(PATIENCE, "the task is queued again", || {
+        (taskset.list("task_queue") == ["a"]).then_some(())
+    });
+    assert!(server.list("rrrspec:arbiter_queue:dead").is_empty());
+}
+
+#[test]
+fn l8_keys_of_the_wrong_type_stop_no_dispatcher_and_no_other_worker_is_passed_over() {
+    let server = Server::new();
+    let evil = "rrrspec:taskset:evil";
+    server.run::<()>(&["SET", evil, "x"]);
+    server.push("rrrspec:active_taskset", evil);
+    let broken = server.add_worker("a-broken");
+    server.run::<()>(&["SET", &broken, "x"]);
+    let queueless = server.add_worker("b-queueless");
+    server.run::<()>(&["SET", &format!("{queueless}:worker_queue"), "x"]);
+    let well = server.add_worker("c-well");
+    let taskset = hand::taskset(&server, "t", &["a"]).submitted();
+    let done = drain(&server, "rrr-dispatch");
+    assert!(done.stderr.contains(&format!("passing over {evil}")));
+    assert_eq!(taskset.status().as_deref(), Some("running"));
+    assert_eq!(server.list(&format!("{well}:worker_queue")), [taskset.key]);
+}

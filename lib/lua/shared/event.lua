@@ -35,6 +35,27 @@ local function is_set(field)
   return field and field ~= ''
 end
 
+-- What Redis says of a key or a field that is not of the kind it should be.
+local NONSENSE = { '^WRONGTYPE ', '^ERR hash value is not an integer', '^ERR increment or decrement would overflow' }
+
+-- Calls f, which may meet what somebody else has written there, and must not end the script by it
+-- (L8): what was done of other tasksets would stay half done. Returns nil and what Redis said then.
+-- Any other error is passed on: want of memory or of rights is no fault of that key's.
+local function try(f, ...)
+  local ok, result = pcall(f, ...)
+  if ok then
+    return result
+  end
+  local text = type(result) == 'table' and result.err or tostring(result)
+  for _, pattern in ipairs(NONSENSE) do
+    if string.find(text, pattern) then
+      return nil, text
+    end
+  end
+  -- As a table the error keeps its code, by which we know what passes; Redis 6.2 takes only text.
+  error(redis.REDIS_VERSION_NUM and { err = text } or text, 0)
+end
+
 -- The spec file of a task: its own field, or the last part of its key.
 local function spec_file_of(task, field)
   return is_set(field) and field or string.match(task, ':task:(.*)$')

@@ -1,7 +1,8 @@
 -- Shared: verdicts of tasks. Needs event.lua and close.lua.
 --
 -- A call may judge trials of several tasksets: what it learns and changes of each is gathered
--- here and written once, by flush().
+-- here and written once, by flush(). What fails for a key of the wrong type (L8) has changed
+-- nothing of the books, so that the rest of the call stands.
 
 local NOW
 local books = {}
@@ -38,8 +39,9 @@ end
 -- (promise 1: finalised at most once).
 local function settle(taskset, task, spec_file, status, trials, flaky)
   local book = books[taskset]
-  redis.call('HSET', task, 'status', status)
+  -- In this order: the list may be none, and then the task must not have its status and no count.
   redis.call('LREM', taskset .. ':tasks_left', NEAR, task)
+  redis.call('HSET', task, 'status', status)
   if status == 'failed' then
     book.failed = book.failed + 1
   else
@@ -124,11 +126,12 @@ local function judge(taskset, task, trial)
     settle(taskset, task, spec_file, t[1], #trials, flaky)
     return nil
   end
+  -- Before the mark: a trial that cannot be read must not leave this one as judged.
+  local s = survey(trials)
   -- A failing trial may requeue its task once, however often it is announced (C3, C7).
   if redis.call('HSETNX', trial, 'judged', 1) == 0 then
     return nil
   end
-  local s = survey(trials)
   -- Trials that were stopped from outside (a worker shut down, say) do not use up max_trials, but
   -- only so many of them, so that a test that stops its own worker still ends.
   if s.tries >= book.max_trials or s.finished >= book.max_trials + STOPPED_ALLOWANCE then
@@ -159,28 +162,28 @@ local function finalise(taskset)
   end
 end
 
--- Writes what the books say, and closes the tasksets that have nothing left.
-local function flush()
-  for taskset, book in pairs(books) do
-    if book.open then
-      if book.succeeded > 0 then
-        redis.call('HINCRBY', taskset, 'succeeded_count', book.succeeded)
-      end
-      if book.failed > 0 then
-        redis.call('HINCRBY', taskset, 'failed_count', book.failed)
-      end
-      if book.flaky > 0 then
-        redis.call('HINCRBY', taskset, 'flaky_count', book.flaky)
-      end
-      emit(taskset, book.events)
-      if book.wake then
-        wake(taskset, 'work')
-      end
-      if book.look or book.succeeded + book.failed > 0 then
-        if redis.call('EXISTS', taskset .. ':tasks_left') == 0 then
-          finalise(taskset)
-        end
-      end
+-- Writes what the book of a taskset says, and closes it if it has nothing left.
+local function flush(taskset)
+  local book = books[taskset]
+  if not book.open then
+    return
+  end
+  if book.succeeded > 0 then
+    redis.call('HINCRBY', taskset, 'succeeded_count', book.succeeded)
+  end
+  if book.failed > 0 then
+    redis.call('HINCRBY', taskset, 'failed_count', book.failed)
+  end
+  if book.flaky > 0 then
+    redis.call('HINCRBY', taskset, 'flaky_count', book.flaky)
+  end
+  emit(taskset, book.events)
+  if book.wake then
+    wake(taskset, 'work')
+  end
+  if book.look or book.succeeded + book.failed > 0 then
+    if redis.call('EXISTS', taskset .. ':tasks_left') == 0 then
+      finalise(taskset)
     end
   end
 end

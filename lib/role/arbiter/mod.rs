@@ -7,8 +7,8 @@ mod watch;
 use crate::key;
 use crate::presence::Presence;
 use crate::queue::{self, Message};
-use crate::store::Store;
-use crate::taskset::{self, Judged, Status};
+use crate::store::{Refused, Store};
+use crate::taskset::{self, Broken, Judged, Status};
 use crate::{exit, notify, stop};
 use std::time::{Duration, Instant};
 use watch::Watch;
@@ -81,31 +81,45 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
 /// Handles the message at the head of the queue, which is about no trial.
 fn handle(store: &mut Store, bytes: &[u8]) -> anyhow::Result<()> {
     let queue = key::arbiter_queue();
-    match Message::parse(bytes) {
-        Ok(Message::Cancel(taskset)) => {
+    let refusal = match Message::parse(bytes) {
+        Ok(message) => match obey(store, &queue, bytes, message) {
+            // It would stand at the head for ever, before every other (L8).
+            Err(error) if error.is::<Refused>() => error.to_string(),
+            done => return done,
+        },
+        Err(reason) => reason,
+    };
+    queue::refuse(store, &queue, bytes, &refusal)
+}
+
+/// Does what the message asks for, and pops it.
+fn obey(store: &mut Store, queue: &str, bytes: &[u8], message: Message) -> anyhow::Result<()> {
+    match message {
+        Message::Cancel(taskset) => {
             taskset::close(store, &taskset, bytes, Status::Cancelled, "")?;
         }
-        Ok(Message::CancelAll) => {
+        Message::CancelAll => {
+            let mut broken = Broken::default();
             for taskset in taskset::active(store)? {
-                taskset::close(store, &taskset, b"", Status::Cancelled, "")?;
+                let done = taskset::close(store, &taskset, b"", Status::Cancelled, "");
+                broken.pass_over(&taskset, done)?;
             }
-            queue::pop(store, &queue, &[bytes.to_owned()])?;
+            queue::pop(store, queue, &[bytes.to_owned()])?;
         }
-        Ok(Message::Fail(taskset)) => {
+        Message::Fail(taskset) => {
             let reason = taskset::Record::load(store, &taskset)?
                 .and_then(|record| record.get("fail_reason").map(str::to_owned))
                 .unwrap_or_else(|| "a worker asked to fail it".to_owned());
             taskset::close(store, &taskset, bytes, Status::Failed, &reason)?;
         }
-        Ok(Message::Check(taskset)) => {
+        Message::Check(taskset) => {
             // What is lost is found by the tick; this only ends a taskset that is done.
             taskset::recover(store, &taskset, &[])?;
-            queue::pop(store, &queue, &[bytes.to_owned()])?;
+            queue::pop(store, queue, &[bytes.to_owned()])?;
         }
-        Ok(Message::Trial(_)) => {
-            queue::refuse(store, &queue, bytes, "it names no trial of a task")?;
+        Message::Trial(_) => {
+            queue::refuse(store, queue, bytes, "it names no trial of a task")?;
         }
-        Err(reason) => queue::refuse(store, &queue, bytes, &reason)?,
     }
     Ok(())
 }

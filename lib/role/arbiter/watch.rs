@@ -9,7 +9,7 @@ use crate::key::{SlaveKey, TaskKey, TasksetKey, TrialKey};
 use crate::schedule::{self, Running};
 use crate::slave::{self, Seen};
 use crate::store::Store;
-use crate::taskset::{self, Progress};
+use crate::taskset::{self, Broken, Progress};
 use crate::trial;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ pub struct Watch {
     last: Option<Instant>,
     /// Until then no silence counts.
     indulgent_until: Option<Instant>,
+    broken: Broken,
 }
 
 /// A look that comes so long after the last: Redis was away, or we were. Heartbeats may have stopped
@@ -49,6 +50,7 @@ impl Watch {
             tasksets: HashMap::new(),
             last: None,
             indulgent_until: None,
+            broken: Broken::default(),
         }
     }
 
@@ -61,13 +63,15 @@ impl Watch {
         }
         let indulgent = self.indulgent_until.is_some_and(|until| now < until);
         self.tasksets.retain(|taskset, _| active.contains(taskset));
+        self.broken.keep(&active);
         for taskset in active {
             let memory = self.tasksets.entry(taskset.clone()).or_default();
             if indulgent {
                 memory.silent.clear();
                 memory.missing.clear();
             }
-            memory.check(store, &taskset, self.speculate_after)?;
+            let done = memory.check(store, &taskset, self.speculate_after);
+            self.broken.pass_over(&taskset, done)?;
         }
         self.last = Some(Instant::now());
         Ok(())
