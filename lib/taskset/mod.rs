@@ -1,8 +1,8 @@
 //! Tasksets: one run of a suite.
 //!
 //! Written by rrr-submit until it is active ([`stage`](mod@stage)); from then on its status is
-//! changed by the scripts `assign` and `accept` (rrr-dispatch, rrr-worker), `judge`, `recover` and
-//! `close` (rrr-arbiter) alone ([`verdict`]).
+//! changed by the scripts `assign` and `accept` (rrr-dispatch, rrr-worker), `judge`, `recover`,
+//! `give_up` and `close` (rrr-arbiter) alone ([`verdict`]).
 
 mod broken;
 mod stage;
@@ -13,8 +13,8 @@ pub use stage::{
     Submission, activate, lock_rsync_name, renew_rsync_lock, stage, taken, unlock_rsync_name,
 };
 pub use verdict::{
-    FAIL_AFTER_WORKERS, Judged, assign, close, judge, recover, request_cancel, request_fail,
-    speculate,
+    FAIL_AFTER_WORKERS, Judged, assign, close, give_up, judge, recover, request_cancel,
+    request_fail, speculate,
 };
 
 use crate::key::{self, SlaveKey, TaskKey, TasksetKey};

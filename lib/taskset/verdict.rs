@@ -128,6 +128,25 @@ pub fn request_fail(
     Ok(())
 }
 
+static GIVE_UP: Script = lua!("give_up", "event", "close", "worker");
+
+/// Whether every living worker of its type, one at least, has said that it cannot run the taskset, and
+/// none is at it; `fail`: it ends so then, with what one of them said.
+pub fn give_up(store: &mut Store, taskset: &TasksetKey, fail: bool) -> anyhow::Result<bool> {
+    let answer: Answer = store.call(|c, _| {
+        GIVE_UP
+            .key(taskset)
+            .key(key::active_taskset())
+            .key(key::persister_queue())
+            .arg(key::workers())
+            .arg(time::now())
+            .arg(u8::from(fail))
+            .invoke(c)
+    })?;
+    answer.print_events(1);
+    Ok(answer.number(0) == 1)
+}
+
 /// Asks the arbiter to cancel one taskset, or every active one.
 pub fn request_cancel(store: &mut Store, taskset: Option<&TasksetKey>) -> anyhow::Result<()> {
     let message = match taskset {

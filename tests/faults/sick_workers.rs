@@ -1,6 +1,9 @@
 //! Machines that cannot run what they are given.
 
 use crate::harness::*;
+use crate::lost_messages::connect;
+
+use rrr::taskset::give_up;
 
 /// Waits until they are known: one that is not is none that might do better.
 fn registered(server: &Server, workers: &[&str]) {
@@ -42,6 +45,79 @@ fn l9_a_taskset_fails_on_setup_when_no_worker_is_left_that_might_do_better() {
         suite.lines("setups").len() >= 2,
         "one worker's word is not enough"
     );
+}
+
+#[test]
+fn l9_a_taskset_fails_when_the_worker_goes_to_which_a_failed_setup_was_passed_on() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let busy = server.add_worker("busy");
+    server.hset(&busy, "taskset", "rrrspec:taskset:other");
+    server.run::<()>(&["PERSIST", &format!("{busy}:heartbeat")]);
+    let _sick = fleet.worker("sick", 1, suite.path());
+    registered(&server, &["sick"]);
+    let setup = ["--setup", "exit 7"];
+    let follower = submit_tool(&server, &suite, ["x"], &setup, &["true"]).spawn();
+    let taskset = eventually(PATIENCE, "the taskset", || {
+        server.list("rrrspec:active_taskset").pop()
+    });
+    eventually(PATIENCE, "the failed setup", || {
+        server.hget(
+            &format!("{taskset}:worker_log:rrrspec:worker:sick"),
+            "failure",
+        )
+    });
+    let status = server.hget(&taskset, "status");
+    assert_eq!(
+        status.as_deref(),
+        Some("running"),
+        "it might be set up by the other"
+    );
+    server.end_heartbeat(&busy);
+    let receipt = follower.wait(PATIENCE).expect_code(1).receipt();
+    assert_eq!(receipt["status"], "failed");
+    let reason = receipt["fail_reason"].as_str().unwrap();
+    assert!(reason.contains("exit code 7"), "{reason}");
+}
+
+#[test]
+fn l9_a_taskset_is_not_given_up_while_any_living_worker_might_run_it_or_none_lives() {
+    let server = Server::new();
+    let mut store = connect(&server);
+    let taskset = hand::taskset(&server, "t", &["x"]).running();
+    let key = taskset.key.parse().unwrap();
+    let mut is_given_up = |fail| give_up(&mut store, &key, fail).unwrap();
+    let sick = server.add_worker("sick");
+    let log = format!("{}:worker_log:{sick}", taskset.key);
+    server.push(&taskset.list_key("worker_log"), &log);
+    server.hset(&log, "worker", &sick);
+    assert!(!is_given_up(true), "nobody has failed it");
+    server.hset(&log, "failure", "its setup failed");
+    assert!(is_given_up(false));
+    let other = server.add_worker("other");
+    assert!(!is_given_up(true), "the other has not tried it");
+    server.hset(&other, "benched", "for a while");
+    server.hset(&other, "taskset", "rrrspec:taskset:another");
+    assert!(!is_given_up(true), "the other may come back to it");
+    server.hset(&other, "worker_type", "gpu");
+    assert!(is_given_up(false));
+    server.hset(&other, "taskset", &taskset.key);
+    assert!(!is_given_up(true), "somebody has it on hand");
+    server.hset(&other, "taskset", "");
+    server.push(&format!("{other}:worker_queue"), &taskset.key);
+    assert!(!is_given_up(true), "somebody was given it");
+    server.end_heartbeat(&other);
+    server.end_heartbeat(&sick);
+    assert!(!is_given_up(true), "a worker may come");
+    assert_eq!(taskset.status().as_deref(), Some("running"));
+    server.set_heartbeat(&sick);
+    assert!(is_given_up(true));
+    assert_eq!(
+        taskset.get("fail_reason").as_deref(),
+        Some("its setup failed")
+    );
+    assert!(!is_given_up(true), "it was closed, and once");
+    assert_eq!(server.list("rrrspec:persister_queue"), [&*taskset.key]);
 }
 
 #[test]

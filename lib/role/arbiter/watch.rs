@@ -1,8 +1,9 @@
 //! The arbiter's own look at the active tasksets: it reaps dead slaves, puts lost tasks back, ends
-//! what is done, and gives tasks that run long a second copy.
+//! what is done or can be run by nobody, and gives tasks that run long a second copy.
 //!
 //! What seems dead or lost must seem so at two looks in a row, so that a slave or a message that is
-//! just on its way is left alone. That is all a watch remembers: a new one needs one look more.
+//! just on its way is left alone; what nobody can run is waited with for longer. That is all a watch
+//! remembers: a new one needs the same again.
 
 use crate::heartbeat;
 use crate::key::{SlaveKey, TaskKey, TasksetKey, TrialKey};
@@ -16,6 +17,10 @@ use std::time::{Duration, Instant};
 
 /// Most tasks put back in one step: keeps a script under 5 ms.
 const BATCH: usize = 200;
+
+/// How long a taskset waits for a worker that might do better than those that live, which have all
+/// said that they cannot run it: the one that had it may only be started anew, or have stood still.
+const LAST_HOPE: Duration = Duration::from_secs(10);
 
 /// What is remembered of all active tasksets.
 pub struct Watch {
@@ -40,6 +45,8 @@ struct Memory {
     missing: HashSet<TaskKey>,
     /// When each unfinished trial was first seen, by our own clock (C12).
     begun: HashMap<TrialKey, Instant>,
+    /// Since when no living worker might run it, while others that cannot live.
+    hopeless: Option<Instant>,
 }
 
 impl Watch {
@@ -101,6 +108,14 @@ impl Memory {
             if !chosen.is_empty() {
                 taskset::speculate(store, taskset, &chosen)?;
             }
+        }
+        // With no task queued its verdict is still on the way, whoever has gone.
+        if alive == 0 && progress.queued > 0 {
+            let since = self.hopeless.unwrap_or_else(Instant::now);
+            let fail = since.elapsed() >= LAST_HOPE;
+            self.hopeless = taskset::give_up(store, taskset, fail)?.then_some(since);
+        } else {
+            self.hopeless = None;
         }
         Ok(())
     }
