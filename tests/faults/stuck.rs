@@ -109,6 +109,8 @@ fn l8_nonsense_in_any_queue_stops_no_daemon() {
 
 #[test]
 fn l8_bytes_that_are_no_text_stop_no_role() {
+    // Below our prefix, where the roles' users may look.
+    const NO_TEXT: &[u8] = b"rrrspec:taskset:t:\xff";
     let (server, suite) = (Server::new(), Suite::new());
     let taskset = hand::taskset(&server, "t", &["a", "b"]).submitted();
     let dead = "rrrspec:worker:w:slave:dead";
@@ -116,10 +118,10 @@ fn l8_bytes_that_are_no_text_stop_no_role() {
     let log = format!("{}:worker_log:x", taskset.key);
     server.push(&taskset.list_key("worker_log"), &log);
     for list in ["slave", "worker_log", "task_queue"] {
-        server.push(&taskset.list_key(list), b"\xff");
+        server.push(&taskset.list_key(list), NO_TEXT);
     }
-    server.push(&format!("{}:trial", taskset.task("a")), b"\xff");
-    server.push(&format!("{dead}:trial"), b"\xff");
+    server.push(&format!("{}:trial", taskset.task("a")), NO_TEXT);
+    server.push(&format!("{dead}:trial"), NO_TEXT);
     let mut redis = server.conn();
     let hashes = [
         taskset.key.as_str(),
@@ -136,7 +138,7 @@ fn l8_bytes_that_are_no_text_stop_no_role() {
             command.exec(&mut redis).unwrap();
         }
     }
-    for member in [&b"rrrspec:worker:gone"[..], b"\xff"] {
+    for member in [&b"rrrspec:worker:gone"[..], b"rrrspec:worker:\xff"] {
         let mut command = redis::cmd("SADD");
         command.arg("rrrspec:worker").arg(member);
         command.exec(&mut redis).unwrap();
