@@ -6,6 +6,7 @@ use anyhow::Context;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 pub struct Sqlite(Connection);
 
@@ -21,9 +22,24 @@ pub fn open(path: &Path) -> anyhow::Result<Sqlite> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(super::PATIENCE)?;
     // Readers do not wait for the writer, and a commit is on the disk when it returns.
-    connection.pragma_update(None, "journal_mode", "wal")?;
+    use_wal(&connection)?;
     connection.pragma_update(None, "synchronous", "full")?;
     Ok(Sqlite(connection))
+}
+
+/// A file of before is changed once, and who comes meanwhile is refused at once: the busy time-out
+/// does not hold for two that want the same lock.
+fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let began = Instant::now();
+    loop {
+        let done = connection.pragma_update(None, "journal_mode", "wal");
+        match done {
+            Err(error) if is_busy(&error) && began.elapsed() < super::PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Whether SQLite found no room.
