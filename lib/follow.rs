@@ -53,7 +53,7 @@ pub const TICK: Duration = Duration::from_millis(200);
 /// Least time between two reads: events come in runs, and a read takes all that have come.
 const GATHER: Duration = Duration::from_millis(10);
 /// How long nothing may happen before it is asked what is waited for, and asked again.
-const QUIET: Duration = Duration::from_secs(3);
+pub const QUIET: Duration = Duration::from_secs(3);
 
 /// Shows each event to `sink` until the taskset ends; returns the exit code of its verdict.
 pub fn to_the_end(store: &mut Store, follow: &Follow, sink: &mut dyn Sink) -> anyhow::Result<u8> {

@@ -9,7 +9,9 @@ pub mod reap;
 mod start;
 pub mod supervise;
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 pub use capture::Captured;
 pub use cgroup::Cgroup;
@@ -24,6 +26,18 @@ pub fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?)
         .map(|folder| folder.join(program))
         .find(|path| path.is_file())
+}
+
+/// Has what `command` starts be asked to end (TERM) when this process is gone, even if it was killed.
+pub fn end_with_us(command: &mut Command) {
+    // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            let ask = rustix::process::Signal::TERM;
+            rustix::process::set_parent_process_death_signal(Some(ask))?;
+            Ok(())
+        });
+    }
 }
 
 /// Sees to it that no descriptor this process was started with reaches its children, but for stdin,

@@ -23,7 +23,7 @@ pub struct Page {
 const COMMON: &[u8] = &[exit::OK, exit::USAGE, exit::UNAVAILABLE, exit::INTERNAL];
 
 /// Tools that connect to nothing.
-const OFFLINE: [&str; 3] = ["rrr", "cargo-rrr", "rrr-keygen"];
+const OFFLINE: [&str; 2] = ["rrr", "rrr-keygen"];
 
 /// What an exit code means.
 pub fn meaning(code: u8) -> &'static str {

@@ -73,16 +73,7 @@ impl House {
             .stdout(Stdio::null())
             .stderr(self.stderr.try_clone()?)
             .process_group(0);
-        // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec. If
-        // this process is killed, so are its children.
-        unsafe {
-            command.pre_exec(|| {
-                rustix::process::set_parent_process_death_signal(Some(
-                    rustix::process::Signal::TERM,
-                ))?;
-                Ok(())
-            });
-        }
+        child::end_with_us(&mut command);
         let name = Path::new(command.get_program()).file_name();
         let name = name.unwrap_or_default().to_string_lossy().into_owned();
         let child = command.spawn().map_err(|error| {

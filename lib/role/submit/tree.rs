@@ -1,15 +1,14 @@
 //! Sends the packaging folder up with rsync.
 
 use super::Options;
-use crate::child::reap;
+use crate::child::{self, reap};
 use crate::store::{Stopped, Store};
 use crate::taskset::Submission;
 use crate::{cli, rsync, stop, taskset};
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -97,14 +96,8 @@ impl Rsync {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr.try_clone()?);
-        // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec. If
-        // this process is killed, rsync must not go on without a lock; by TERM it ends its helpers.
-        unsafe {
-            command.pre_exec(|| {
-                set_parent_process_death_signal(Some(Signal::TERM))?;
-                Ok(())
-            });
-        }
+        // It must not go on without a lock; by TERM it ends its helpers.
+        child::end_with_us(&mut command);
         Ok(Self {
             child: command.spawn()?,
             status: None,

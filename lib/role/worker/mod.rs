@@ -12,6 +12,7 @@ use crate::adapter::Outputs;
 use crate::child::cgroup::{self, Bounds};
 use crate::child::{self, Supervisor, reap};
 use crate::folder::{self, Folder};
+use crate::follow::QUIET;
 use crate::heartbeat::Heartbeat;
 use crate::key::{TaskKey, TasksetKey, WorkerKey};
 use crate::store::Store;
@@ -83,8 +84,6 @@ const FAILURES_IN_A_ROW: u32 = 3;
 const NAMED_PATIENCE: Duration = Duration::from_secs(60);
 /// What the script `accept` says of a taskset that Redis does not have.
 const GONE: &str = "gone";
-/// How long a wait goes on before it is told of.
-const QUIET: Duration = Duration::from_secs(3);
 
 /// How long a worker sits out after so many failures: 30 s, then twice as long each time, up to
 /// 16 min.
