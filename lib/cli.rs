@@ -1,6 +1,7 @@
 //! What all tools share on the command line.
 
 use crate::exit::{self, Failure, failure};
+use crate::say::say;
 use crate::store::Store;
 use crate::store::address::{self, Address, Tls};
 use crate::{config, flags};
@@ -167,7 +168,7 @@ fn conclude(tool: &str, outcome: anyhow::Result<u8>) -> ExitCode {
     });
     match crate::out::trouble() {
         Some(why) => {
-            eprintln!("{tool}: cannot write to stdout: {why}");
+            say!("{tool}: cannot write to stdout: {why}");
             ExitCode::from(exit::INTERNAL)
         }
         None => ExitCode::from(code),

@@ -4,6 +4,7 @@
 //! clock, the only one that all roles share); read by all that show a run, and by rrr-fsck.
 
 use crate::key::TasksetKey;
+use crate::plain::harmless_json;
 use crate::{out, time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -94,7 +95,9 @@ pub fn stamped(unix_ms: i64, taskset: &str, json: &str) -> String {
     let (name, fields) = name.split_once('"').unwrap_or_default();
     let time = time::rfc3339(unix_ms);
     let taskset = Value::from(taskset);
-    format!(r#"{{"time":"{time}","event":"{name}","taskset":{taskset}{fields}"#)
+    harmless_json(format!(
+        r#"{{"time":"{time}","event":"{name}","taskset":{taskset}{fields}"#
+    ))
 }
 
 /// Prints an event that a transition has just emitted; what is not an event of ours is left out.

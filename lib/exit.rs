@@ -1,5 +1,6 @@
 //! The exit codes of every tool, and failures that carry one.
 
+use crate::say::say;
 use std::fmt;
 
 /// Done, or the taskset succeeded.
@@ -58,11 +59,11 @@ impl Failure {
 
 /// Prints `error` as `tool: …` and `hint: …` on stderr, and returns its exit code.
 pub fn report(tool: &str, error: &anyhow::Error) -> u8 {
-    eprintln!("{tool}: {error:#}");
+    say!("{tool}: {error:#}");
     match error.downcast_ref::<Failure>() {
         Some(failure) => {
             if let Some(hint) = &failure.hint {
-                eprintln!("hint: {hint}");
+                say!("hint: {hint}");
             }
             failure.code
         }

@@ -30,6 +30,12 @@ pub fn line(text: &str) {
     bytes(format!("{text}\n").as_bytes());
 }
 
+/// Writes a value as JSON on one line, which a terminal or a CI log can show.
+pub fn json_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    line(&plain::harmless_json(serde_json::to_string(value)?));
+    Ok(())
+}
+
 /// The same, for a line that costs something: one that nobody would see is not made.
 pub fn line_of(make: impl FnOnce() -> String) {
     if !is_void() {
@@ -152,8 +158,11 @@ pub fn rows(columns: &[&str], rows: Vec<Row>) {
 
 /// Prints every field of the rows as JSON lines.
 pub fn json(rows: &[Row]) {
-    rows.iter()
-        .for_each(|row| line(&Value::Object(row.fields.clone()).to_string()));
+    rows.iter().for_each(|row| {
+        line(&plain::harmless_json(
+            Value::Object(row.fields.clone()).to_string(),
+        ))
+    });
 }
 
 /// Prints rows as a table of these columns. The last column is as wide as it wants to be.

@@ -2,27 +2,61 @@
 
 use console::{measure_text_width, truncate_str};
 
+/// Whether a terminal or a CI log may not get this character as it is: controls (C0, DEL, C1) move the
+/// cursor or end a line; format characters turn the direction of writing, so that a reader sees
+/// another text than the one that is there.
+pub fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{206f}'
+                | '\u{fff9}'..='\u{fffb}'
+        )
+}
+
 /// The text with its control characters made visible, so that what a test printed cannot move the
 /// cursor, set a title or answer for the user (FAULTS S9). Line feeds and tabs stay.
 pub fn harmless(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
         match c {
             '\n' | '\t' => safe.push(c),
-            // A carriage return before the end of a line would hide the line.
-            '\r' => safe.push('␍'),
-            '\0'..='\u{1f}' => safe.push(char::from_u32(0x2400 + c as u32).unwrap_or('?')),
-            '\u{7f}' => safe.push('␡'),
-            // C1 controls are escapes of their own; the others turn the direction of writing.
-            '\u{80}'..='\u{9f}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => safe.push_str(&c.escape_unicode().to_string()),
+            '\r' if chars.peek() == Some(&'\n') => {}
+            _ => push_visible(&mut safe, c),
+        }
+    }
+    safe
+}
+
+fn push_visible(safe: &mut String, c: char) {
+    match c {
+        '\0'..='\u{1f}' => safe.push(char::from_u32(0x2400 + c as u32).unwrap_or('?')),
+        '\u{7f}' => safe.push('␡'),
+        _ if is_harmful(c) => safe.push_str(&c.escape_unicode().to_string()),
+        _ => safe.push(c),
+    }
+}
+
+/// JSON text with the escapes that its writer leaves out: DEL, C1 and format characters, which can
+/// only be inside of strings.
+pub fn harmless_json(json: String) -> String {
+    if !json.chars().any(|c| c != '\n' && is_harmful(c)) {
+        return json;
+    }
+    let mut safe = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        match c {
+            '\n' => safe.push(c),
+            _ if is_harmful(c) => safe.push_str(&format!("\\u{:04x}", c as u32)),
             _ => safe.push(c),
         }
     }
-    safe.replace("␍\n", "\n")
+    safe
 }
 
 /// `: LINE` for a message: the last line of what a program said before it failed, less our hints and,
@@ -35,7 +69,7 @@ pub fn last_words(output: &[u8]) -> String {
     };
     let line = said().find(|line| !line.starts_with([' ', '\t']));
     let line = line.or_else(|| said().next()).unwrap_or("").trim();
-    let kept: String = line.chars().filter(|c| !c.is_control()).take(300).collect();
+    let kept: String = line.chars().filter(|c| !is_harmful(*c)).take(300).collect();
     if kept.is_empty() {
         kept
     } else {
@@ -87,9 +121,28 @@ pub fn clock(ms: u64) -> String {
     }
 }
 
-/// A word of a command line as a shell wants it.
+/// A word of a command line, to be copied into a shell. One with harmful characters is written with
+/// `$'…'`, byte by byte, so that the shell gets the word and the terminal does not.
 pub fn shell_word(word: &str) -> String {
-    shlex::try_quote(word).map_or_else(|_| harmless(word), |quoted| quoted.into_owned())
+    if !word.chars().any(is_harmful) {
+        return shlex::try_quote(word)
+            .map_or_else(|_| harmless(word), |quoted| quoted.into_owned());
+    }
+    let mut quoted = String::from("$'");
+    for c in word.chars() {
+        match c {
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            '\'' | '\\' => quoted.extend(['\\', c]),
+            _ if is_harmful(c) => {
+                let mut bytes = [0; 4];
+                let bytes = c.encode_utf8(&mut bytes).bytes();
+                bytes.for_each(|byte| quoted.push_str(&format!("\\{byte:03o}")));
+            }
+            _ => quoted.push(c),
+        }
+    }
+    quoted + "'"
 }
 
 #[cfg(test)]
@@ -104,6 +157,45 @@ mod tests {
         assert!(safe.chars().all(kept), "{safe:?}");
         assert_eq!(harmless("a\x1b[2Jb\r\nc\rd"), "a␛[2Jb\nc␍d");
         assert!(!one_line("a\nb\tc").contains(['\n', '\t']));
+    }
+
+    #[test]
+    fn no_character_that_turns_or_ends_a_line_stays_as_it_is() {
+        let bad =
+            "\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{9b}\u{7f}";
+        for c in bad.chars() {
+            let text = format!("a{c}b");
+            let shown = [
+                harmless(&text),
+                one_line(&text),
+                shell_word(&text),
+                harmless_json(serde_json::to_string(&text).unwrap()),
+            ];
+            for shown in &shown {
+                assert!(!shown.contains(is_harmful), "{shown:?}");
+            }
+            assert_eq!(serde_json::from_str::<String>(&shown[3]).unwrap(), text);
+        }
+        assert_eq!(harmless("é ‍👩‍💻 x"), "é ‍👩‍💻 x");
+    }
+
+    #[test]
+    fn a_word_to_copy_is_the_word_for_the_shell_and_harmless() {
+        for word in [
+            "a\nb'c\\d",
+            "x\u{1b}[31m9",
+            "\u{202e}0\u{7f}1",
+            "\t$HOME`id`\r\n",
+        ] {
+            let shown = shell_word(word);
+            assert!(!shown.contains(is_harmful), "{shown:?}");
+            let script = format!("printf %s {shown}");
+            let output = std::process::Command::new("bash")
+                .args(["-c", &script])
+                .output()
+                .unwrap();
+            assert_eq!(output.stdout, word.as_bytes(), "{shown}");
+        }
     }
 
     #[test]

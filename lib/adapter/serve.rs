@@ -5,6 +5,7 @@ use super::resident::{Heard, Resident};
 use super::wire::{self, Answer, VERSIONS};
 use super::{Adapter, GRACE, Made, Order, Place};
 use crate::child::{Exit, Watch};
+use crate::say::say;
 use crate::{cli, plain, trial};
 use std::io::Write;
 use std::process::Command;
@@ -257,7 +258,7 @@ impl Adapter for Serve {
             let (exit, output) = runner.process.dismiss(patience);
             log(output);
             if exit != Exit::Code(0) {
-                eprintln!("rrr-slave: the runner's own end went wrong: {exit}");
+                say!("rrr-slave: the runner's own end went wrong: {exit}");
             }
         }
     }

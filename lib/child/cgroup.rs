@@ -5,6 +5,7 @@
 //! made one holds a lock on it while it lives, so that anybody can tell what is left of the dead.
 
 use super::reap::{self, Killed};
+use crate::say::say;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -65,10 +66,8 @@ impl Bounds {
     /// Says, as `tool`, why they are not kept; nothing if there are none.
     pub fn cannot_be_kept(&self, tool: &str, error: &io::Error) {
         if !self.is_empty() {
-            eprintln!("{tool}: --trial-memory and --trial-pids cannot be kept here: {error}");
-            eprintln!(
-                "hint: they need a delegated cgroup v2, as a systemd unit with Delegate=yes has"
-            );
+            say!("{tool}: --trial-memory and --trial-pids cannot be kept here: {error}");
+            say!("hint: they need a delegated cgroup v2, as a systemd unit with Delegate=yes has");
         }
     }
 

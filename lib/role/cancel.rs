@@ -1,6 +1,7 @@
 //! rrr-cancel: asks the arbiter to cancel tasksets.
 
 use crate::key::TasksetKey;
+use crate::say::say;
 use crate::taskset::{self, Record};
 use crate::{cli, exit};
 
@@ -35,7 +36,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         })?;
         match record.status().filter(|status| status.is_final()) {
             // It is what was wanted: nothing of it runs.
-            Some(status) => eprintln!("'{taskset}' has ended already ({})", status.as_str()),
+            Some(status) => say!("'{taskset}' has ended already ({})", status.as_str()),
             None => taskset::request_cancel(&mut store, Some(taskset))?,
         }
     } else if let Some(name) = &options.rsync_name {

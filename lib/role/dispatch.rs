@@ -5,6 +5,7 @@
 
 use crate::key::{self, WorkerKey};
 use crate::presence::Presence;
+use crate::say::say;
 use crate::store::Store;
 use crate::taskset::Broken;
 use crate::{exit, notify, queue, stop, taskset, worker};
@@ -67,7 +68,7 @@ fn evict(store: &mut Store, silent: &mut HashSet<WorkerKey>) -> anyhow::Result<(
     for (worker, alive) in worker::all(store)? {
         if !alive && silent.contains(&worker) {
             if worker::evict(store, &worker)? {
-                eprintln!("rrr-dispatch: worker '{}' has died", worker.id());
+                say!("rrr-dispatch: worker '{}' has died", worker.id());
             }
         } else if !alive {
             still_silent.insert(worker);

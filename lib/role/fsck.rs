@@ -1,6 +1,7 @@
 //! rrr-fsck: checks every promise against what Redis holds, and changes nothing.
 
 use crate::key::TasksetKey;
+use crate::say::say;
 use crate::taskset::Record;
 use crate::{cli, exit, fsck, out};
 use std::time::Duration;
@@ -39,9 +40,9 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         }
     }
     for finding in &findings {
-        out::line(&serde_json::to_string(finding)?);
+        out::json_line(finding)?;
     }
-    eprintln!(
+    say!(
         "rrr-fsck: {} tasksets, {} keys: {}",
         report.tasksets,
         report.keys,

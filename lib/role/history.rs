@@ -5,6 +5,7 @@ use crate::history::{self, Candidate, File, Files, Filter, Run, sparkline};
 use crate::log_store::Folder;
 use crate::out::{self, Row};
 use crate::plain::duration;
+use crate::say::say;
 use crate::{cli, exit, state, time};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -143,7 +144,7 @@ fn with(
     match url.open_existing()? {
         Some(mut db) => work(&mut db),
         None => {
-            eprintln!("rrr-history: nothing is in '{}' yet", url.shown());
+            say!("rrr-history: nothing is in '{}' yet", url.shown());
             Ok(())
         }
     }

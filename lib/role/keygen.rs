@@ -15,6 +15,6 @@ pub struct Options {
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let public = trust::generate(&options.file)?;
-    out::line(&serde_json::json!({ "public_key": public, "file": options.file }).to_string());
+    out::json_line(&serde_json::json!({ "public_key": public, "file": options.file }))?;
     Ok(exit::OK)
 }

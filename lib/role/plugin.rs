@@ -1,5 +1,6 @@
 //! rrr and cargo-rrr: `rrr submit` runs `rrr-submit`, found on PATH or beside this program.
 
+use crate::say::say;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -75,7 +76,7 @@ pub fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         "-V" | "--version" => {
-            println!("rrr {}", env!("CARGO_PKG_VERSION"));
+            crate::out::line(concat!("rrr ", env!("CARGO_PKG_VERSION")));
             return ExitCode::SUCCESS;
         }
         "-h" | "--help" => {
@@ -85,7 +86,8 @@ pub fn main() -> ExitCode {
         _ => {}
     }
     if first.is_empty() || first.starts_with('-') {
-        eprintln!("usage: rrr TOOL [ARGUMENT...]\nhint: rrr --list shows the tools");
+        say!("usage: rrr TOOL [ARGUMENT...]");
+        say!("hint: rrr --list shows the tools");
         return ExitCode::from(crate::exit::USAGE);
     }
     let program = format!("rrr-{first}");
@@ -97,10 +99,11 @@ pub fn main() -> ExitCode {
         let tools = list();
         let nearest = crate::name::nearest(&first, tools.iter().map(String::as_str));
         let nearest = nearest.map_or(String::new(), |tool| format!("the nearest is '{tool}'; "));
-        eprintln!("rrr: there is no tool '{first}'\nhint: {nearest}rrr --list shows them all");
+        say!("rrr: there is no tool '{first}'");
+        say!("hint: {nearest}rrr --list shows them all");
         return ExitCode::from(crate::exit::USAGE);
     };
     let error = Command::new(&path).args(&arguments[1..]).exec();
-    eprintln!("rrr: cannot run '{}': {error}", path.display());
+    say!("rrr: cannot run '{}': {error}", path.display());
     ExitCode::from(crate::exit::INTERNAL)
 }

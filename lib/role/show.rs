@@ -2,8 +2,9 @@
 
 use crate::format::{self, Format};
 use crate::key::{TasksetKey, TrialKey};
-use crate::plain::harmless;
+use crate::plain::{harmless, one_line};
 use crate::record::{self, Bytes, Document, Task, Trial};
+use crate::say::say;
 use crate::{cli, db, exit, history, out};
 use serde::Serialize;
 use std::io::Write;
@@ -103,7 +104,7 @@ fn persisted(options: &Options, taskset: &TasksetKey) -> anyhow::Result<Option<D
     let found = history::find(&options.db, options.log_dir.as_deref(), taskset)?;
     Ok(found.map(|(document, problem)| {
         if let Some(problem) = problem {
-            eprintln!("rrr-show: outputs and logs are left out: {problem}");
+            say!("rrr-show: outputs and logs are left out: {problem}");
         }
         document
     }))
@@ -168,8 +169,7 @@ fn piece(options: &Options, trial: &Trial) -> anyhow::Result<()> {
 }
 
 fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    out::line(&serde_json::to_string(value)?);
-    Ok(())
+    out::json_line(value)
 }
 
 fn shown(bytes: &Bytes, raw: bool) -> Vec<u8> {
@@ -197,7 +197,7 @@ fn logs(document: &Document, raw: bool) {
         .map(|slave| (slave.key.to_string(), &slave.log));
     for (key, log) in taskset.into_iter().chain(workers).chain(slaves) {
         if !log.0.is_empty() {
-            out::line(&format!("--- {key}"));
+            out::line(&format!("--- {}", one_line(&key)));
             print(log, raw);
             if !log.0.ends_with(b"\n") {
                 out::line("");

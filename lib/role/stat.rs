@@ -1,5 +1,6 @@
 //! rrr-stat: the state of a whole installation in one line, for a monitor.
 
+use crate::plain::harmless_json;
 use crate::stat::health::{self, Check, Limits};
 use crate::stat::{Stat, prometheus};
 use crate::{cli, exit, out};
@@ -53,7 +54,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         code = check(&options, &stat)?;
     } else {
         let text = match options.format {
-            Form::Json => serde_json::to_string(&stat)? + "\n",
+            Form::Json => harmless_json(serde_json::to_string(&stat)?) + "\n",
             Form::Prometheus => prometheus::page(&stat),
         };
         match &options.file {
@@ -78,7 +79,7 @@ fn check(options: &Options, stat: &Stat) -> anyhow::Result<u8> {
     let mut troubles = health::troubles(stat, &limits);
     troubles.retain(|trouble| !options.ignore.contains(&trouble.check));
     for trouble in &troubles {
-        out::line(&serde_json::to_string(trouble)?);
+        out::json_line(trouble)?;
     }
     Ok(if troubles.is_empty() {
         exit::OK

@@ -2,6 +2,7 @@
 
 use super::Stat;
 use super::totals::{Counts, Histogram};
+use crate::plain::harmless;
 use std::fmt::Write;
 
 /// A text that is being written.
@@ -11,8 +12,10 @@ struct Page(String);
 /// A value with its labels.
 type Sample<'a> = (&'a [(&'a str, &'a str)], u64);
 
+/// A label's value; harmful characters are made visible, since people read the page too.
 fn escaped(value: &str) -> String {
-    value
+    harmless(value)
+        .replace('\t', "␉")
         .replace('\\', "\\\\")
         .replace('"', "\\\"")
         .replace('\n', "\\n")

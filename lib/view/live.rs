@@ -7,7 +7,7 @@ use super::progress::{Progress, Running};
 use super::tell;
 use crate::event::{self, Event};
 use crate::follow::Sink;
-use crate::plain::{clock, cut, cut_front, one_line};
+use crate::plain::{clock, cut, cut_front, harmless, one_line};
 use crate::store::Store;
 use crate::time;
 use console::{Style, measure_text_width};
@@ -82,7 +82,7 @@ impl Sink for Live {
     }
 
     fn say(&mut self, what: &str) {
-        self.canvas.print(&[what.to_owned()]);
+        self.canvas.print(&[harmless(what)]);
     }
 }
 
@@ -116,7 +116,7 @@ fn frame(
             Style::new()
                 .for_stderr()
                 .yellow()
-                .apply_to(what)
+                .apply_to(one_line(what))
                 .to_string(),
         );
     }

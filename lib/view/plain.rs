@@ -79,7 +79,7 @@ impl Sink for Plain {
                 say::line(&standing(&self.progress));
             }
             for line in tell::note(store, &self.progress, &note)? {
-                say::line(&line);
+                say::styled(&line);
             }
         }
         Ok(())

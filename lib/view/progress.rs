@@ -3,6 +3,7 @@
 use super::left;
 use crate::event::Event;
 use crate::key::{SlaveKey, TasksetKey};
+use crate::plain::one_line;
 use crate::store::Store;
 use crate::taskset::{self, Record};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -290,7 +291,7 @@ impl Progress {
 
     fn place(&mut self, slave: &str) -> String {
         let Ok(key) = slave.parse::<SlaveKey>() else {
-            return slave.to_owned();
+            return one_line(slave);
         };
         let worker = key.worker().id().to_owned();
         let known = self.slaves.entry(worker.clone()).or_default();
@@ -299,7 +300,7 @@ impl Progress {
             known.push(slave.to_owned());
             known.len() - 1
         });
-        format!("{worker}/{}", at + 1)
+        format!("{}/{}", one_line(&worker), at + 1)
     }
 
     /// What the file is expected to take, if anything is known of it (milliseconds).

@@ -101,7 +101,7 @@ impl Summary {
                 many => format!(" in {many} trials"),
             };
             let file = one_line(&failure.spec_file);
-            lines.push(format!("  {file}: {}{trials}", failure.status));
+            lines.push(format!("  {file}: {}{trials}", one_line(&failure.status)));
             lines.extend(
                 failure
                     .places
@@ -172,7 +172,7 @@ impl Summary {
             .saturating_sub(self.passed + failed + self.pending);
         let mut text = format!(
             "{}: {} = {} passed + {failed} failed + {} pending",
-            style.apply_to(&self.status),
+            style.apply_to(one_line(&self.status)),
             counted(self.tasks, "task"),
             self.passed,
             self.pending

@@ -71,7 +71,7 @@ fn failure(store: &mut Store, progress: &Progress, failed: &Failed) -> anyhow::R
         match (failed.status.as_str(), outcome.signal, outcome.exit_code) {
             ("failed" | "error", Some(signal), _) => format!("signal {signal}"),
             ("failed", None, Some(code)) => format!("exit {code}"),
-            (status, ..) => status.to_owned(),
+            (status, ..) => one_line(status),
         },
     ];
     facts.extend(

@@ -6,6 +6,7 @@ mod terminal;
 
 mod completions;
 mod live;
+mod lost;
 mod pipes;
 mod recipes;
 mod settings;

@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::folder::{self, Folder};
 use crate::follow::{self, Follow, OnInterrupt, Sink};
 use crate::key::TasksetKey;
+use crate::say::say;
 use crate::store::Store;
 use crate::taskset::Submission;
 use crate::{cli, exit, stop, view};
@@ -74,7 +75,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     };
     let outcome = follow::to_the_end(&mut store, &follow, &mut sink);
     drop(sink);
-    house.said().iter().for_each(|line| eprintln!("{line}"));
+    house.said().iter().for_each(|line| say!("{line}"));
     // Without its Redis the run cannot be followed; that it died says more.
     let outcome = outcome.or_else(|error| house.mend().and(Err(error)));
     let code = outcome.map_err(nothing_goes_on)?;

@@ -60,7 +60,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
     if options.rebuild_estimates {
         let files = estimate::rebuild(&mut store, &mut url.open()?)?;
-        out::line(&serde_json::json!({ "estimates": files }).to_string());
+        out::json_line(&serde_json::json!({ "estimates": files }))?;
         return Ok(exit::OK);
     }
     let _lock = match options.drain {

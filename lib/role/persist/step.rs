@@ -266,6 +266,5 @@ fn tell(
     if saved == Saved::Before {
         line["again"] = true.into();
     }
-    out::line(&line.to_string());
-    Ok(())
+    out::json_line(&line)
 }

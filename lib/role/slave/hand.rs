@@ -6,6 +6,7 @@
 
 use super::pulse;
 use crate::key::{SlaveKey, TasksetKey};
+use crate::say::say;
 use crate::slave::{self, Done, Job, MOST_IN_HAND, Next, Status};
 use crate::store::Store;
 use crate::trial::Result as TrialResult;
@@ -220,7 +221,7 @@ impl Table {
         for (done, counted) in done.iter().zip(counted) {
             if !counted {
                 let file = &done.job.spec_file;
-                eprintln!("rrr-slave: the result of '{file}' came too late to count");
+                say!("rrr-slave: the result of '{file}' came too late to count");
             }
             out::line_of(|| event::stamped(time::unix_ms(), self.taskset.as_str(), &done.told));
         }

@@ -13,6 +13,7 @@ use crate::event;
 use crate::exit;
 use crate::heartbeat::Heartbeat;
 use crate::key::{SlaveKey, TasksetKey, WorkerKey};
+use crate::say::say;
 use crate::slave::{self, Job, Next, Status};
 use crate::taskset::Record;
 use crate::trial;
@@ -71,7 +72,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     };
     let key = own_key(&options)?;
     if let Some(status) = slave::join(&mut store, &taskset, &key, &options.heartbeat)? {
-        eprintln!("rrr-slave: '{taskset}' is not running ({status}): nothing to do");
+        say!("rrr-slave: '{taskset}' is not running ({status}): nothing to do");
         return Ok(exit::OK);
     }
     let pulse = Pulse::start(
@@ -201,7 +202,7 @@ impl Slave {
                 }
                 Next::Over(_) => return Ok((Status::NormalExit, exit::OK)),
                 Next::Fenced => {
-                    eprintln!(
+                    say!(
                         "rrr-slave: declared dead while it was stalled: its work was given to others"
                     );
                     return Ok((Status::FailureExit, exit::INTERNAL));

@@ -5,6 +5,7 @@ use crate::adapter::GRACE;
 use crate::child::Watch;
 use crate::heartbeat::Heartbeat;
 use crate::key::{SlaveKey, TaskKey, TasksetKey};
+use crate::say::say;
 use crate::slave::{self, Wake};
 use crate::store::Store;
 use crate::{event, out, stop};
@@ -125,7 +126,7 @@ impl Pulse {
     /// Redis refuses the heartbeat for good: a slave that went on would be declared dead, so it leaves.
     fn fall_silent(&self, error: &anyhow::Error) {
         if !stop::requested() {
-            eprintln!("rrr-slave: cannot send heartbeats, leaving: {error:#}");
+            say!("rrr-slave: cannot send heartbeats, leaving: {error:#}");
             self.note(|news| news.orphaned = true);
         }
     }

@@ -1,5 +1,6 @@
 //! What to run, and how: the flags that rrr-submit and rrr-local share, and the list of tasks.
 
+use crate::say::say;
 use crate::source::{Per, Question, Source, outline, split};
 use crate::store::Store;
 use crate::taskset::{self, Request};
@@ -210,7 +211,7 @@ impl Suite {
         let slave = self.slave_command()?;
         let list = |file: &str| outline::of(folder, &slave, file);
         let (tasks, notes) = split::split(tasks, above, &known, list);
-        notes.iter().for_each(|note| eprintln!("{tool}: {note}"));
+        notes.iter().for_each(|note| say!("{tool}: {note}"));
         Ok(tasks)
     }
 

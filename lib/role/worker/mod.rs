@@ -15,6 +15,7 @@ use crate::folder::{self, Folder};
 use crate::follow::QUIET;
 use crate::heartbeat::Heartbeat;
 use crate::key::{TaskKey, TasksetKey, WorkerKey};
+use crate::say::say;
 use crate::store::Store;
 use crate::taskset::{self, Record};
 use crate::trust::{Signed, Trust};
@@ -170,7 +171,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let code = worker.work();
     notify::stopping();
     if worker.pulse.news().replaced {
-        eprintln!("rrr-worker: another worker has taken the id '{id}': stopping");
+        say!("rrr-worker: another worker has taken the id '{id}': stopping");
         return Ok(exit::INTERNAL);
     }
     worker.pulse.leave();
@@ -241,7 +242,7 @@ impl Worker {
                     if !told && began.elapsed() > QUIET {
                         told = true;
                         let limit = NAMED_PATIENCE.as_secs();
-                        eprintln!(
+                        say!(
                             "rrr-worker: waiting for '{taskset}' to be submitted ({limit} s at most)"
                         );
                     }
@@ -249,11 +250,11 @@ impl Worker {
                     continue;
                 }
                 Accepted::Over(status) if status == GONE => {
-                    eprintln!(
+                    say!(
                         "rrr-worker: there is no taskset '{taskset}': it has ended, or was never submitted"
                     );
                 }
-                Accepted::Over(status) => eprintln!("rrr-worker: '{taskset}' is over ({status})"),
+                Accepted::Over(status) => say!("rrr-worker: '{taskset}' is over ({status})"),
                 Accepted::NotNow => {
                     stop::sleep(Duration::from_millis(100));
                     continue;
@@ -274,7 +275,7 @@ impl Worker {
             self.failures,
             pause.as_secs()
         );
-        eprintln!("rrr-worker: {why}");
+        say!("rrr-worker: {why}");
         worker::bench(&mut self.store, &self.card, Some(&why))?;
         let due = Instant::now() + pause;
         while Instant::now() < due && !stop::requested() {
@@ -299,7 +300,7 @@ impl Worker {
             Err(error) if error.is::<CannotRun>() || error.is::<Refused>() => {
                 // The worker stops by itself, whatever the status says (F3).
                 let reason = format!("worker '{}': {error}", self.card.key.id());
-                eprintln!("rrr-worker: {error}");
+                say!("rrr-worker: {error}");
                 worker_log::append(
                     &mut self.store,
                     taskset,

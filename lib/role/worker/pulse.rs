@@ -3,6 +3,7 @@
 
 use crate::child::Watch;
 use crate::key::TasksetKey;
+use crate::say::say;
 use crate::slave::{self, Wake};
 use crate::store::Store;
 use crate::worker::{self, Card};
@@ -136,7 +137,7 @@ impl Watch for Leaving {
 /// work given to others.
 fn without_heartbeat(error: &anyhow::Error) {
     if !stop::requested() {
-        eprintln!("rrr-worker: cannot send heartbeats, stopping: {error:#}");
+        say!("rrr-worker: cannot send heartbeats, stopping: {error:#}");
         stop::request();
     }
 }

@@ -2,6 +2,7 @@
 //! done when it dies.
 
 use crate::key::{SlaveKey, TasksetKey};
+use crate::say::say;
 use crate::store::Store;
 use crate::taskset::{Record, Status};
 use crate::{plain, slave, taskset, worker_log};
@@ -145,9 +146,10 @@ impl Slot {
                 );
             }
             self.false_starts += 1;
-            eprintln!(
+            say!(
                 "rrr-worker: slave {} ended without a trial: {}",
-                self.number, self.epitaph
+                self.number,
+                self.epitaph
             );
         }
         self.start_at = Instant::now();
