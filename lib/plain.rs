@@ -2,7 +2,7 @@
 
 use console::{measure_text_width, truncate_str};
 
-/// Whether a terminal or a CI log may not get this character as it is: controls (C0, DEL, C1) move the
+/// Whether a terminal or a CI log may not get this character as it is: controls (ASCII and Latin-1) move the
 /// cursor or end a line; format characters turn the direction of writing, so that a reader sees
 /// another text than the one that is there.
 pub fn is_harmful(c: char) -> bool {
@@ -42,7 +42,7 @@ fn push_visible(safe: &mut String, c: char) {
     }
 }
 
-/// JSON text with the escapes that its writer leaves out: DEL, C1 and format characters, which can
+/// JSON text with the escapes that its writer leaves out: DEL, controls of Latin-1 and format characters, which can
 /// only be inside of strings.
 pub fn harmless_json(json: String) -> String {
     if !json.chars().any(|c| c != '\n' && is_harmful(c)) {
