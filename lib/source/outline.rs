@@ -71,14 +71,26 @@ fn list_pytest(folder: &Path, options: &[String], file: &str) -> Result<Outline,
     words.push(file.to_owned());
     let text = output(folder, words)?;
     let ids: Vec<String> = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-    let path = |id: &String| {
+    pytest_paths(&ids).map(Outline::Pytest)
+}
+
+/// The names in node ids `FILE::NAME::NAME[PARAMETERS]` of one file.
+fn pytest_paths(ids: &[String]) -> Result<Vec<Vec<String>>, String> {
+    let mut files = HashSet::new();
+    let mut path = |id: &String| {
+        let (file, names) = id.split_once("::")?;
+        files.insert(file.to_owned());
         // A test with parameters is one part: their ids need not be the same on each machine.
-        let plain = id.split('[').next().unwrap_or(id);
-        let names: Vec<String> = plain.split("::").skip(1).map(str::to_owned).collect();
-        (!names.is_empty()).then_some(names)
+        let plain = names.split('[').next().unwrap_or(names);
+        Some(plain.split("::").map(str::to_owned).collect())
     };
-    let paths: Option<Vec<_>> = ids.iter().map(path).collect();
-    Ok(Outline::Pytest(paths.ok_or("pytest gives no node ids")?))
+    let paths: Option<Vec<_>> = ids.iter().map(&mut path).collect();
+    let paths = paths.ok_or("pytest gives no node ids")?;
+    match files.len() {
+        0 | 1 => Ok(paths),
+        // By names below this file they would not be run.
+        _ => Err("pytest lists tests of other files with it".into()),
+    }
 }
 
 /// Longest time that a list may take.
@@ -119,6 +131,15 @@ fn output(folder: &Path, words: Vec<String>) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn node_ids_are_taken_apart_whatever_is_in_brackets() {
+        let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+        let paths = pytest_paths(&ids(&["d[1]/t.py::A::x[a::b-[c]", "d[1]/t.py::y"]));
+        assert_eq!(paths.unwrap(), [ids(&["A", "x"]), ids(&["y"])]);
+        assert!(pytest_paths(&ids(&["t.py::x", "other.py::y"])).is_err());
+        assert!(pytest_paths(&ids(&["t.py"])).is_err());
+    }
 
     #[test]
     fn options_of_the_adapter_hold_for_its_list() {

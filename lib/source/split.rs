@@ -91,6 +91,9 @@ pub fn split(
             }
         }
     }
+    // A part may have been named beside its file.
+    let mut seen = HashSet::new();
+    all.retain(|(task, _)| seen.insert(task.clone()));
     (all, notes)
 }
 
@@ -113,12 +116,12 @@ impl Outline {
         let pieces = match self {
             Self::Rspec(examples, partial) => {
                 let most = examples.len().div_ceil(parts.max(2));
-                let groups = cut(examples, partial, 0, most);
+                let groups = cut(&slices(examples), partial, 0, most);
                 lists(file, &groups, most)
             }
             Self::Pytest(examples) => {
                 let most = examples.len().div_ceil(parts.max(2));
-                let groups = cut(examples, &HashSet::new(), 0, most).into_iter();
+                let groups = cut(&slices(examples), &HashSet::new(), 0, most).into_iter();
                 groups
                     .map(|(group, _)| format!("{file}::{}", group.join("::")))
                     .collect()
@@ -135,21 +138,40 @@ impl Outline {
 }
 
 /// The largest groups of at most `most` examples that are not `partial`; an example alone, where
-/// nothing else is left.
+/// nothing else is left. A group whose examples are not listed together is one group all the same:
+/// pytest orders tests by their parametrized fixtures, and plugins order them as they like.
 fn cut(
-    examples: &[Vec<String>],
+    examples: &[&[String]],
     partial: &HashSet<Vec<String>>,
     depth: usize,
     most: usize,
 ) -> Vec<Group> {
     let mut groups = Vec::new();
-    for same in examples.chunk_by(|a, b| a[..=depth] == b[..=depth]) {
+    for same in gather(examples, depth) {
         let group = &same[0][..=depth];
         let deeper = same.iter().all(|path| path.len() > depth + 1);
         if deeper && (same.len() > most || partial.contains(group)) {
-            groups.extend(cut(same, partial, depth + 1, most));
+            groups.extend(cut(&same, partial, depth + 1, most));
         } else {
             groups.push((group.to_vec(), same.len()));
+        }
+    }
+    groups
+}
+
+fn slices(examples: &[Vec<String>]) -> Vec<&[String]> {
+    examples.iter().map(Vec::as_slice).collect()
+}
+
+/// The examples by the group that they are in at `depth`, groups in the order of their first one.
+fn gather<'a>(examples: &[&'a [String]], depth: usize) -> Vec<Vec<&'a [String]>> {
+    let mut groups: Vec<Vec<&[String]>> = Vec::new();
+    let mut places: HashMap<&[String], usize> = HashMap::new();
+    for path in examples {
+        let place = *places.entry(&path[..=depth]).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.push(path),
+            None => groups.push(vec![path]),
         }
     }
     groups
@@ -230,6 +252,23 @@ mod tests {
         let paths = ["A x", "A y", "many", "many", "many", "B z"].map(path);
         let pieces = Outline::Pytest(paths.into()).pieces("t.py", 3).unwrap();
         assert_eq!(pieces, ["t.py::A", "t.py::many", "t.py::B"]);
+    }
+
+    #[test]
+    fn groups_that_are_listed_in_turns_are_one_part_each() {
+        let path = |names: &str| names.split(' ').map(str::to_owned).collect();
+        let paths = ["b", "A x", "a", "A y", "b", "A x", "a", "A x"].map(path);
+        let outline = Outline::Pytest(paths.into());
+        let pieces = outline.pieces("t.py", 2).unwrap();
+        assert_eq!(pieces, ["t.py::b", "t.py::A", "t.py::a"]);
+        let pieces = outline.pieces("t.py", 9).unwrap();
+        let wanted = ["t.py::b", "t.py::A::x", "t.py::A::y", "t.py::a"];
+        assert_eq!(pieces, wanted);
+        let named = vec![("t.py".to_owned(), Some(9)), ("t.py::A".into(), None)];
+        let list = |_: &str| Ok(Outline::Pytest(["A x", "a"].map(path).into()));
+        let (tasks, _) = split(named, Above::Seconds(1.0), &HashMap::new(), list);
+        let names: Vec<_> = tasks.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["t.py::A", "t.py::a"]);
     }
 
     #[test]

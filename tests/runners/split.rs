@@ -168,3 +168,51 @@ fn times_of_earlier_runs_decide() {
         [("slow_spec.rb".into(), "failed 3 1 1".into())]
     );
 }
+
+const IN_TURNS: &str = "import pytest
+@pytest.fixture(scope='module', params=[1, 2])
+def f(request): return request.param
+def test_a(f): pass
+class TestB:
+    def test_b(self, f): assert f == 1
+def test_c(): pass
+";
+
+#[test]
+fn groups_that_pytest_lists_in_turns_are_one_task_each() {
+    let house = House::new(2);
+    house.suite.file("test_slow.py", IN_TURNS);
+    let slave = ["--slave", "rrr-slave --adapter pytest"];
+    let list = LIST.lines().nth(1).unwrap();
+    let ran = run(
+        &house,
+        list,
+        &[&slave[..], &["--split-above", "20"]].concat(),
+    );
+    expect(
+        &ran,
+        &[
+            ("test_slow.py::TestB::test_b", "failed 1 0 1"),
+            ("test_slow.py::test_a", "passed 2 0 0"),
+            ("test_slow.py::test_c", "passed 1 0 0"),
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_brings_examples_of_another_stays_whole() {
+    let house = House::new(1);
+    let loads = format!("require_relative 'more'\n{RUBY}");
+    house
+        .suite
+        .file("slow_spec.rb", &loads)
+        .file("more.rb", "RSpec.describe('m') { it('x') { fail } }");
+    let slave = ["--slave", "rrr-slave --adapter rspec"];
+    let list = LIST.lines().next().unwrap();
+    let ran = run(
+        &house,
+        list,
+        &[&slave[..], &["--split-above", "20"]].concat(),
+    );
+    expect(&ran, &[("slow_spec.rb", "failed 3 1 2")]);
+}
