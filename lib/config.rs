@@ -7,7 +7,8 @@
 //! ```
 //!
 //! It is data (FAULTS S7): it changes the defaults of flags, so that the command line and the
-//! environment overrule it, and nothing in it runs on the machine that submits.
+//! environment overrule it, and nothing in it makes rrr-submit run code of the tree. rrr-local may: it
+//! runs the tests of the tree on this machine anyway.
 
 use crate::cli::usage;
 use crate::{flags, name, out, role, url};
@@ -24,6 +25,12 @@ pub const NAME: &str = ".rrr.toml";
 /// The words after `--`, which are no flag but have a name here.
 const COMMAND: &str = "command";
 
+/// Places whose settings overrule those of the file.
+const NEARER: [ValueSource; 2] = [ValueSource::CommandLine, ValueSource::EnvVariable];
+
+/// The tool that does not run the tests itself.
+const SUBMIT: &str = "rrr-submit";
+
 /// Flags that are not for the file, and why.
 const REFUSED: &[(&str, &str)] = &[
     ("packaging-dir", "the file stands in that folder"),
@@ -35,6 +42,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("rerun-failed", "it names one run"),
     ("taskset", "it names one run"),
 ];
+
+/// Flags by which rrr-submit asks the tree itself which tests there are: by its build.rs, its
+/// conftest.py, or the Python in its virtual environment. Whoever submits has to say so.
+const RUNS_CODE: &[&str] = &["from", "split-above"];
 
 /// Options of rsync in the file are held to the same list as those that stand in Redis (FAULTS S3).
 const RSYNC_OPTIONS: &str = "rsync-options";
@@ -67,6 +78,7 @@ pub fn load(command: &Command, matches: &ArgMatches) -> anyhow::Result<Option<Fi
     let settings = read(&text, &path, command, &known)?;
     let file = File { path, settings };
     file.check_secrets(command, matches)?;
+    file.check_code(command, matches)?;
     Ok(Some(file))
 }
 
@@ -196,30 +208,56 @@ impl File {
     /// Makes the file's settings the defaults of the flags that neither the command line nor the
     /// environment sets or excludes.
     pub fn apply(&self, command: Command, matches: &ArgMatches) -> Command {
-        let places = [ValueSource::CommandLine, ValueSource::EnvVariable];
-        let given = flags::given(matches, &places);
-        let built = flags::built(&command);
+        let mut settled = command.clone();
+        for (id, words) in self.not_excluded(&command, matches) {
+            settled = settled.mut_arg(id.clone(), |arg| arg.default_values(words.clone()));
+        }
+        settled
+    }
+
+    /// The settings that nothing in the command line or the environment excludes.
+    fn not_excluded(&self, command: &Command, matches: &ArgMatches) -> Vec<&(Id, Vec<OsString>)> {
+        let given = flags::given(matches, &NEARER);
+        let built = flags::built(command);
         let excluded = |id: &Id| {
             given
                 .iter()
                 .any(|other| other != id && flags::exclude(&built, id, other))
         };
-        let settings: Vec<_> = self
-            .settings
-            .iter()
-            .filter(|(id, _)| !excluded(id))
-            .collect();
-        let mut command = command.clone();
-        for (id, words) in settings {
-            command = command.mut_arg(id.clone(), |arg| arg.default_values(words.clone()));
+        let settings = self.settings.iter();
+        settings.filter(|(id, _)| !excluded(id)).collect()
+    }
+
+    /// Refuses what would have rrr-submit run code of the tree because a file of the tree says so.
+    fn check_code(&self, command: &Command, matches: &ArgMatches) -> anyhow::Result<()> {
+        if command.get_name() != SUBMIT {
+            return Ok(());
         }
-        command
+        let given = flags::given(matches, &NEARER);
+        let in_force = self.not_excluded(command, matches);
+        for name in RUNS_CODE {
+            let id = find(command, name).map(Arg::get_id);
+            if in_force
+                .iter()
+                .any(|(set, _)| Some(set) == id && !given.contains(set))
+            {
+                let variable = format!("RRR_{}", name.to_uppercase().replace('-', "_"));
+                return Err(usage(format!(
+                    "'{}': '{name}' would run code of the tree on this machine to list its tests",
+                    self.path.display()
+                ))
+                .hint(format!(
+                    "pass --{name} or set {variable} if you trust the tree; rrr-local takes it from the file"
+                ))
+                .into());
+            }
+        }
+        Ok(())
     }
 
     /// A password that the user named is for a Redis that the user named.
     fn check_secrets(&self, command: &Command, matches: &ArgMatches) -> anyhow::Result<()> {
-        let places = [ValueSource::CommandLine, ValueSource::EnvVariable];
-        let given = flags::given(matches, &places);
+        let given = flags::given(matches, &NEARER);
         let has = |name: &str| {
             given
                 .iter()

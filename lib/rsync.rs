@@ -13,14 +13,13 @@ pub struct Remote {
     pub options: Vec<String>,
 }
 
-/// Options a cluster's `rsync_info` may name: data about what to copy, nothing that runs a program
-/// or reads or writes a file elsewhere (FAULTS S3).
+/// Options that `rsync_info` in Redis and a project file may name: data about what to copy. No option
+/// that runs a program, that reads or writes a file elsewhere, or that sends the files which links
+/// outside of the tree lead to (FAULTS S3, S4).
 const ALLOWED: &[&str] = &[
     "--archive",
     "--recursive",
     "--links",
-    "--copy-links",
-    "--copy-unsafe-links",
     "--safe-links",
     "--perms",
     "--times",
@@ -77,7 +76,8 @@ const ALLOWED: &[&str] = &[
     "--no-specials",
     "--no-devices",
 ];
-const ALLOWED_LETTERS: &str = "arlptgoDzvqhucHSWxnCIim46";
+/// Short options of the same kind, which may be bundled. Not `n`: nothing would be sent.
+const ALLOWED_LETTERS: &str = "arlptgoDzvqhucHSWxCIim46";
 
 fn is_allowed(option: &str) -> bool {
     if option.starts_with("--") {
@@ -206,6 +206,17 @@ mod tests {
             "-",
             "x",
             "--write-batch=x",
+            "--copy-links",
+            "--copy-unsafe-links",
+            "--copy-dirlinks",
+            "--keep-dirlinks",
+            "-L",
+            "-k",
+            "-K",
+            "-aL",
+            "-avLz",
+            "-ak",
+            "-an",
         ] {
             assert!(!is_allowed(bad), "{bad}");
         }

@@ -305,7 +305,9 @@ pub fn all() -> Vec<Page> {
                  its file.",
                 "The file .rrr.toml in the packaging folder sets defaults of these flags under their own \
                  names, and 'command', a list of words; the command line and the environment overrule it. It \
-                 is data: an rsync option that runs a program is refused there.",
+                 is data, and nothing in it is executed here: 'from' and 'split-above', by which the tree itself lists its \
+                 tests, are refused there (rrr-local takes them), and of the options of rsync only those that say what to \
+                 copy are taken.",
             ],
             exit_codes: VERDICTS,
             examples: &[

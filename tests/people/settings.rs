@@ -184,3 +184,30 @@ fn a_misspelt_tool_or_flag_is_refused_with_the_nearest_name() {
     let said = run("rrr-list", &[]);
     assert!(said.contains("<WHAT>\nhint: rrr-list --help"), "{said}");
 }
+
+#[test]
+fn s7_what_runs_code_of_the_tree_is_not_taken_from_its_file() {
+    for (key, value, variable) in [
+        ("from", "cargo-test", "RRR_FROM"),
+        ("split-above", "10%", "RRR_SPLIT_ABOVE"),
+    ] {
+        let suite = Suite::new();
+        suite.file(".rrr.toml", &format!("{key} = '{value}'\n"));
+        let tool = |name: &str, args: &[&str]| {
+            let tool = Tool::new("unused", name).arg("--print-config").args(args);
+            tool.dir(suite.path()).run()
+        };
+        let refused = tool("rrr-submit", &[]).expect_code(2);
+        let hint = format!("hint: pass --{key} or set {variable} if you trust the tree");
+        let said = &refused.stderr;
+        assert!(said.contains("would run code of the tree"), "{said}");
+        assert!(said.contains(&hint), "{said}");
+        // Whoever submits has said so, or has excluded it.
+        let rows = tool("rrr-submit", &[&format!("--{key}={value}")]).expect_code(0);
+        let from = value_and_source(&rows.events(), key);
+        assert_eq!(from, (value.to_owned(), "command line".to_owned()));
+        tool("rrr-submit", &["--rerun-failed", "rrrspec:taskset:x"]).expect_code(0);
+        let rows = tool("rrr-local", &[]).expect_code(0).events();
+        assert_eq!(value_and_source(&rows, key).1, "./.rrr.toml");
+    }
+}

@@ -98,7 +98,16 @@ fn s4_links_of_a_tree_that_lead_out_of_it_do_not_arrive_and_others_do() {
 }
 
 /// Options of rsync that run a program, or read or write a file that is not of the tree.
-const EVIL: [&str; 32] = [
+/// Or that send what links outside of the tree lead to.
+const EVIL: [&str; 40] = [
+    "--copy-links",
+    "--copy-unsafe-links",
+    "--copy-dirlinks",
+    "-L",
+    "-k",
+    "-K",
+    "-avLz",
+    "-rk",
     "-e 'sh -c evil'",
     "-esh",
     "-ae sh",
