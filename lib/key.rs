@@ -167,6 +167,11 @@ impl TasksetKey {
         format!("{}:wake", self.0)
     }
 
+    /// `hash` of how the ends of suites went, by slave (ours).
+    pub fn ends(&self) -> String {
+        format!("{}:ends", self.0)
+    }
+
     /// `string`: how often rrr-persist has failed to make its record (ours).
     pub fn persist_attempts(&self) -> String {
         format!("{}:persist_attempts", self.0)

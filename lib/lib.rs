@@ -52,6 +52,7 @@ pub mod stat;
 pub mod state;
 pub mod stop;
 pub mod store;
+pub mod suite_end;
 pub mod task;
 pub mod taskset;
 pub mod time;

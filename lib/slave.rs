@@ -343,7 +343,7 @@ pub fn look(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<Vec<Seen>>
     Ok(seen)
 }
 
-static REAP: Script = lua!("reap", "event", "hand", "reap");
+static REAP: Script = lua!("reap", "event", "hand", "ends", "reap");
 
 /// Declares a slave dead and ends its trial with `error`. `certain`: its process is known to be
 /// gone; otherwise it is left alone while it has a heartbeat.
@@ -374,6 +374,8 @@ pub enum Wake {
     Work,
     /// This task has its verdict: other copies may stop.
     Stop(String),
+    /// No task is left: what comes after the last may be done.
+    End,
     /// The taskset is over, with this status.
     Over(String),
 }
@@ -408,6 +410,7 @@ pub fn wakes(
             match fields.first().map(|verb| &**verb) {
                 Some("work") => wakes.push(Wake::Work),
                 Some("stop") => wakes.push(Wake::Stop(about)),
+                Some("end") => wakes.push(Wake::End),
                 Some("over") => wakes.push(Wake::Over(about)),
                 _ => {}
             }
@@ -420,6 +423,11 @@ pub fn wakes(
         ));
     }
     Ok(wakes)
+}
+
+/// Whether a task waits to be tried.
+pub fn is_queued(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool> {
+    store.call(|c, _| redis::cmd("EXISTS").arg(taskset.task_queue()).query(c))
 }
 
 /// Whether the slave has made a trial at all.

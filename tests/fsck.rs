@@ -129,6 +129,11 @@ fn i8_a_wrong_active_list_is_found() {
     assert_eq!(findings(&server, &[&twice.key]), ["I8"]);
     server.push("rrrspec:active_taskset", "rrrspec:taskset:gone");
     assert_eq!(findings(&server, &["rrrspec:taskset:gone"]), ["I8"]);
+    is_found("I8", |server, taskset| {
+        let ends = taskset.list_key("ends");
+        server.hset(&ends, "rrrspec:worker:w:slave:1", "1 open");
+        server.run::<i64>(&["EXPIRE", &ends, "60"]);
+    });
 }
 
 #[test]
@@ -154,6 +159,27 @@ fn i12_what_waits_for_nobody_is_found() {
     assert_eq!(findings(&server, &[&waiting.key]), ["I12"]);
     server.tell_arbiter(format!("cancel\t{}", waiting.key));
     assert_eq!(findings(&server, &[]), ["I12", "I12"]);
+}
+
+#[test]
+fn i12_a_wait_for_the_end_of_a_dead_slave_is_found() {
+    let server = Server::new();
+    let taskset = hand::taskset(&server, "t", &["a"]).running();
+    let slave = "rrrspec:worker:w:slave:1";
+    taskset.join_slave(slave, true);
+    let trial = taskset.finish_trial("a", "1", "passed");
+    let ends = taskset.list_key("ends");
+    server.hset(&ends, slave, "1 open");
+    server.run::<i64>(&["EXPIRE", &ends, "60"]);
+    server.hset(&taskset.key, "ends", "1");
+    server.tell_arbiter(format!("trial\t{trial}"));
+    drain(&server, "rrr-arbiter");
+    assert_eq!(taskset.status().as_deref(), Some("running"));
+    assert_eq!(findings(&server, &[&taskset.key]), [""; 0]);
+    server.hset(slave, "status", "failure_exit");
+    assert_eq!(findings(&server, &[&taskset.key]), ["I12"]);
+    drain(&server, "rrr-arbiter");
+    assert_eq!(taskset.status().as_deref(), Some("succeeded"));
 }
 
 #[test]

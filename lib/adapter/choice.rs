@@ -1,6 +1,7 @@
 //! The flags of rrr-slave that say how tasks are run.
 
 use super::exec::{Exec, Program, Settings, Template};
+use super::serve::Patience;
 use super::{Adapter, CargoTest, Nextest, Place, Serve, pytest, rspec};
 use crate::{cli, report};
 use std::ffi::OsString;
@@ -22,7 +23,7 @@ pub struct Choice {
     #[arg(long, value_name = "FORMAT[:PATH]")]
     report: Option<report::Source>,
     /// Load FILE once, before all spec files [default: spec/rails_helper.rb or spec/spec_helper.rb,
-    /// the topmost conftest.py files]
+    /// topmost conftest.py]
     #[arg(long, value_name = "FILE")]
     preload: Vec<String>,
     /// Each spec file in a fork, or all in the runner [default: fork]
@@ -40,6 +41,9 @@ pub struct Choice {
     /// Seconds to start a runner, or to build
     #[arg(long, value_name = "SEC", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     boot_timeout: u64,
+    /// Seconds to end a runner
+    #[arg(long, value_name = "SEC", default_value_t = 60, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]
+    end_timeout: u64,
     /// Command for each task ({} is its spec file), the runner, or options of the others
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
@@ -141,7 +145,11 @@ impl Choice {
             }
             command
         };
-        Ok(Box::new(Serve::new(place, boot, memory, start)?))
+        let patience = Patience {
+            boot,
+            end: Duration::from_secs(self.end_timeout),
+        };
+        Ok(Box::new(Serve::new(place, patience, memory, start)?))
     }
 
     /// The command of a runner that comes with this program, written to the slave's folder.

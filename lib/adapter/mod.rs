@@ -23,6 +23,7 @@ pub use serve::Serve;
 
 use crate::child::Watch;
 use crate::slave::Job;
+use crate::suite_end::SuiteEnd;
 use crate::trial;
 use std::time::Duration;
 
@@ -59,8 +60,21 @@ pub trait Adapter {
     /// Makes one. `watch` may end it early.
     fn run(&mut self, order: &Order, watch: &mut dyn Watch) -> Made;
 
-    /// Ends it: there will be no more trials. It has so long for what it wants to do last.
-    fn end(&mut self, _patience: Duration) {}
+    /// Whether it keeps a runner for many trials, whose end decides too.
+    fn has_end(&self) -> bool {
+        false
+    }
+
+    /// Whether there is such a runner now.
+    fn is_running(&self) -> bool {
+        false
+    }
+
+    /// Ends what it keeps; how that went, if there is anything. `haste`: it has only so long for what it
+    /// wants to do last. `watch` may break it off.
+    fn end(&mut self, _haste: Option<Duration>, _watch: &mut dyn Watch) -> Option<SuiteEnd> {
+        None
+    }
 }
 
 /// Bytes kept of each of a trial's outputs.

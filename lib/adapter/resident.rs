@@ -243,19 +243,28 @@ impl Resident {
         }
     }
 
-    /// Ends what it reads, so that it leaves by itself within `patience`; then kills it. What it
-    /// printed meanwhile.
-    pub fn dismiss(mut self, patience: Duration) -> (Exit, [Captured; 2]) {
+    /// Ends what it reads, so that it leaves by itself within `patience`; then kills it. Where `watch`
+    /// wishes to stop, it has little time from then on.
+    pub fn dismiss(mut self, patience: Duration, watch: &mut dyn Watch) -> Left {
         if let Ok(nothing) = File::open("/dev/null") {
             self.to = nothing;
         }
-        let began = Instant::now();
-        let mut until = began + patience;
+        let mut until = Instant::now() + patience;
+        let mut stopped = None;
         let mut asked = false;
         loop {
-            match self.hear(until, &mut ()) {
+            let heard = match stopped {
+                None => self.hear(until, watch),
+                Some(_) => self.hear(until, &mut ()),
+            };
+            match heard {
                 // Nothing it says is of interest any more.
                 Ok(Heard::Line(_)) => {}
+                Ok(Heard::Endless) => self.inbox.clear(),
+                Ok(Heard::Stop(why)) => {
+                    stopped = Some(why);
+                    until = until.min(Instant::now() + GRACE);
+                }
                 Ok(Heard::Late) if !asked => {
                     self.terminate();
                     asked = true;
@@ -265,8 +274,24 @@ impl Resident {
             }
         }
         let exit = self.kill();
-        (exit, self.take_output(true))
+        Left {
+            exit,
+            in_time: !asked,
+            stopped,
+            output: self.take_output(true),
+        }
     }
+}
+
+/// How a process left that was asked to.
+pub struct Left {
+    pub exit: Exit,
+    /// By itself, before its time was over.
+    pub in_time: bool,
+    /// Why it was given little time.
+    pub stopped: Option<String>,
+    /// What it printed meanwhile.
+    pub output: [Captured; 2],
 }
 
 impl Drop for Resident {

@@ -4,8 +4,9 @@
 use super::resident::{Heard, Resident};
 use super::wire::{self, Answer, VERSIONS};
 use super::{Adapter, GRACE, Made, Order, Place};
-use crate::child::{Exit, Watch};
+use crate::child::{Captured, Exit, Watch};
 use crate::say::say;
+use crate::suite_end::SuiteEnd;
 use crate::{cli, plain, trial};
 use std::io::Write;
 use std::process::Command;
@@ -16,22 +17,33 @@ pub struct Serve {
     place: Place,
     /// How the runner is started.
     command: Box<dyn Fn() -> Command>,
-    boot: Duration,
+    patience: Patience,
     memory: Option<u64>,
     runner: Option<Runner>,
+}
+
+/// How long a runner may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Until it says hello.
+    pub boot: Duration,
+    /// From the end of its input until it has left.
+    pub end: Duration,
 }
 
 struct Runner {
     process: Resident,
     can_stop: bool,
+    /// It asked to be replaced before the next trial.
+    is_last: bool,
 }
 
 impl Serve {
-    /// A runner that `command` gives, and that has `boot` to say hello each time it is started. It and
-    /// each process below it may have `memory` bytes of their own.
+    /// A runner that `command` gives each time that one is started. It and each process below it may
+    /// have `memory` bytes of their own.
     pub fn new(
         place: Place,
-        boot: Duration,
+        patience: Patience,
         memory: Option<u64>,
         command: impl Fn() -> Command + 'static,
     ) -> anyhow::Result<Self> {
@@ -39,7 +51,7 @@ impl Serve {
         Ok(Self {
             place,
             command: Box::new(command),
-            boot,
+            patience,
             memory,
             runner: None,
         })
@@ -59,7 +71,7 @@ impl Serve {
         let hello = serde_json::to_string(&wire::Order::Hello { versions: VERSIONS })?;
         let said = process
             .say(&hello)
-            .and_then(|()| process.hear(Instant::now() + self.boot, watch));
+            .and_then(|()| process.hear(Instant::now() + self.patience.boot, watch));
         let answer = match said {
             Ok(Heard::Line(line)) => match serde_json::from_slice(&line) {
                 Ok(Answer::Hello(hello)) if VERSIONS.contains(&hello.version) => Ok(hello),
@@ -69,7 +81,10 @@ impl Serve {
                 )),
                 _ => Err(format!("it did not say hello but {}", quote(&line))),
             },
-            Ok(Heard::Late) => Err(format!("no hello within {} s", self.boot.as_secs())),
+            Ok(Heard::Late) => Err(format!(
+                "no hello within {} s",
+                self.patience.boot.as_secs()
+            )),
             Ok(Heard::Stop(why)) => Err(why),
             Ok(Heard::Endless) => Err("it did not say hello, but wrote without an end".into()),
             Ok(Heard::Gone) | Err(_) => Err(String::new()),
@@ -81,6 +96,7 @@ impl Serve {
                 self.runner = Some(Runner {
                     process,
                     can_stop: hello.capabilities.iter().any(|name| name == "stop"),
+                    is_last: false,
                 });
                 Ok(())
             }
@@ -92,9 +108,7 @@ impl Serve {
                     why
                 };
                 let output = process.take_output(true);
-                // stderr, unless only stdout says something.
-                let mut words = output.iter().rev().map(|it| plain::last_words(&it.bytes));
-                let last = words.find(|words| !words.is_empty()).unwrap_or_default();
+                let last = last_words(&output);
                 log(output);
                 let message = format!("the runner '{program}' does not start: {why}{last}");
                 Err(cli::usage(message).into())
@@ -152,16 +166,19 @@ impl Serve {
         let mut result = trial::Result::error("");
         let trouble = match heard {
             Ok(Heard::Line(line)) => match serde_json::from_slice(&line) {
-                Ok(Answer::Result(outcome)) if outcome.trial == trial => outcome
-                    .fill(&mut result)
-                    .err()
-                    .map(|why| format!("the runner contradicts itself: {why}"))
-                    .or_else(|| {
-                        runner
-                            .process
-                            .has_unheard()
-                            .then(|| "the runner says more than it was asked".into())
-                    }),
+                Ok(Answer::Result(outcome)) if outcome.trial == trial => {
+                    runner.is_last = outcome.last;
+                    outcome
+                        .fill(&mut result)
+                        .err()
+                        .map(|why| format!("the runner contradicts itself: {why}"))
+                        .or_else(|| {
+                            runner
+                                .process
+                                .has_unheard()
+                                .then(|| "the runner says more than it was asked".into())
+                        })
+                }
                 Ok(Answer::Result(_)) => Some("the runner answers for another trial".into()),
                 _ => Some(format!("the runner talks nonsense: {}", quote(&line))),
             },
@@ -235,7 +252,7 @@ impl Adapter for Serve {
     }
 
     fn is_ready(&self) -> bool {
-        self.runner.is_some()
+        self.runner.as_ref().is_some_and(|runner| !runner.is_last)
     }
 
     fn run(&mut self, order: &Order, watch: &mut dyn Watch) -> Made {
@@ -253,19 +270,47 @@ impl Adapter for Serve {
         }
     }
 
-    fn end(&mut self, patience: Duration) {
-        if let Some(runner) = self.runner.take() {
-            let (exit, output) = runner.process.dismiss(patience);
-            log(output);
-            if exit != Exit::Code(0) {
-                say!("rrr-slave: the runner's own end went wrong: {exit}");
-            }
+    fn has_end(&self) -> bool {
+        true
+    }
+
+    fn is_running(&self) -> bool {
+        self.runner.is_some()
+    }
+
+    fn end(&mut self, haste: Option<Duration>, watch: &mut dyn Watch) -> Option<SuiteEnd> {
+        let patience = haste.unwrap_or(self.patience.end);
+        let left = self.runner.take()?.process.dismiss(patience, watch);
+        let last = last_words(&left.output);
+        log(left.output);
+        let end = match (left.in_time, left.exit) {
+            (true, Exit::Code(0)) => return Some(SuiteEnd::Good),
+            (true, exit) => SuiteEnd::Bad(format!("the end of the suite failed: {exit}{last}")),
+            (false, _) => match left.stopped {
+                Some(why) => {
+                    SuiteEnd::BrokenOff(format!("the end of the suite was broken off: {why}"))
+                }
+                None => SuiteEnd::Bad(format!(
+                    "the end of the suite took longer than {} s (--end-timeout){last}",
+                    patience.as_secs()
+                )),
+            },
+        };
+        if let SuiteEnd::Bad(why) | SuiteEnd::BrokenOff(why) = &end {
+            say!("rrr-slave: {why}");
         }
+        Some(end)
     }
 }
 
+/// The last words of what it printed: those on stderr, unless only stdout says something.
+fn last_words(output: &[Captured; 2]) -> String {
+    let mut words = output.iter().rev().map(|it| plain::last_words(&it.bytes));
+    words.find(|words| !words.is_empty()).unwrap_or_default()
+}
+
 /// What a runner prints outside of trials goes where the slave's own messages go.
-fn log(output: [crate::child::Captured; 2]) {
+fn log(output: [Captured; 2]) {
     for captured in output {
         let _ = std::io::stderr().write_all(&captured.bytes);
     }

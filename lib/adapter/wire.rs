@@ -60,6 +60,9 @@ pub struct Outcome {
     examples_cut: u64,
     exit_code: Option<i32>,
     signal: Option<i32>,
+    /// The runner wants to be replaced before the next trial.
+    #[serde(default)]
+    pub last: bool,
     /// For people: added to the trial's stderr.
     message: Option<String>,
 }

@@ -133,6 +133,9 @@ pub struct Taskset {
     pub logs: Vec<(String, usize)>,
     /// Workers that said they cannot run it.
     pub given_up: HashSet<String>,
+    /// Whether it has a key for the ends of its suites, and whether one of them can still come.
+    pub has_ends: bool,
+    pub awaits_end: bool,
 }
 
 impl Taskset {
@@ -159,6 +162,8 @@ impl Taskset {
             slaves: Vec::new(),
             logs: Vec::new(),
             given_up: HashSet::new(),
+            has_ends: false,
+            awaits_end: false,
         };
         // A persisted taskset goes key by key: nothing of it can be held against anybody.
         if seen.is_persisted() {
@@ -166,6 +171,7 @@ impl Taskset {
         }
         seen.read_events(store)?;
         seen.read_logs(store)?;
+        seen.read_ends(store)?;
         let tasks = read::texts(store, &key.tasks())?;
         for chunk in tasks.chunks(BATCH) {
             seen.read_tasks(store, chunk, around)?;
@@ -227,6 +233,18 @@ impl Taskset {
             })?;
             self.logs.extend(chunk.iter().cloned().zip(lengths));
         }
+        Ok(())
+    }
+
+    fn read_ends(&mut self, store: &mut Store) -> anyhow::Result<()> {
+        let ends = read::hash(store, &self.key.ends())?;
+        self.has_ends = !ends.is_empty();
+        let open = ends.iter().filter(|(_, state)| state.ends_with(" open"));
+        let slaves: Vec<SlaveKey> = open.filter_map(|(slave, _)| slave.parse().ok()).collect();
+        let seen = crate::slave::look(store, &slaves)?;
+        self.awaits_end = seen
+            .iter()
+            .any(|seen| !matches!(seen, crate::slave::Seen::Ended));
         Ok(())
     }
 

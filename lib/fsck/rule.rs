@@ -219,6 +219,10 @@ impl Judge<'_> {
             .filter(|active| **active == key)
             .count();
         let is_final = seen.record.status().is_some_and(Status::is_final);
+        if is_final && seen.has_ends {
+            let finding = "the taskset has ended, and ends of its suites are kept";
+            self.report("I8", seen.key.ends(), finding);
+        }
         if times > 1 {
             self.report(
                 "I8",
@@ -252,6 +256,12 @@ impl Judge<'_> {
         }
         if seen.tasks.is_empty() {
             self.report("I12", &seen.key, "it is active and has no tasks");
+        }
+        let is_done = seen.left.is_empty() && seen.record.status() == Some(Status::Running);
+        if is_done && !seen.awaits_end && !around.spoken_of.contains(&key) && !seen.tasks.is_empty()
+        {
+            let finding = "it is running, has no task left, and waits for no end of a suite";
+            self.report_at(seen.events, "I12", &seen.key, finding);
         }
         let engaged = |worker: &&_| {
             let worker: &super::look::Worker = worker;

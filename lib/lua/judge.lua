@@ -2,7 +2,7 @@
 -- Guarantees that each is popped in the same step that gives its task a verdict or puts it back
 -- (Q1), that a task gets one verdict (C2, C3), and that a key of the wrong type costs the taskset it
 -- is of its verdicts, and no other (L8).
--- shared: event close judge
+-- shared: event close ends judge
 -- KEYS 1 arbiter_queue, 2 active_taskset, 3 persister_queue, 4 arbiter_queue:dead
 -- ARGV 1 now, 2 most messages
 -- returns how many were taken, the message of another kind that stands behind them (nil if none was

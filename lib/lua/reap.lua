@@ -2,7 +2,7 @@
 -- hand besides.
 -- Guarantees that a slave with a heartbeat is left alone (unless its worker saw it die), and that
 -- a dead slave stays dead.
--- shared: event hand reap
+-- shared: event hand ends reap
 -- KEYS 1 taskset, 2 slave, 3 arbiter_queue
 -- ARGV 1 now, 2 why it is dead, 3 certain (1: its worker waited on the process; 0: no heartbeat)
 -- returns 1 if it was declared dead now, else 0; then what was emitted (taskset, JSON, …)

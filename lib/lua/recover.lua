@@ -1,7 +1,7 @@
 -- recover: puts back tasks that got lost, and finalises a taskset that has nothing left.
 -- Guarantees that a task is put back only if nothing else will bring its verdict: it has no
 -- status, is not queued, and no living slave tries it. Called with no task it only finalises.
--- shared: event hand close reap judge
+-- shared: event hand close ends reap judge
 -- KEYS 1 taskset, 2 active_taskset, 3 persister_queue, 4 arbiter_queue
 -- ARGV 1 now, 2… tasks that may be lost (at most 200)
 -- returns how many were put back, then what was emitted (taskset, JSON, …)

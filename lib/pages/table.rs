@@ -243,6 +243,13 @@ pub fn all() -> Vec<Page> {
             more: &[
                 "Takes tasks one after the other and makes a trial of each. rrr-worker starts it by the \
                      taskset's slave command.",
+                "With --adapter serve, rspec and pytest the end of the suite decides too: hooks after the suite, \
+                     fixtures of the whole session and hooks at exit run when no task is left, and the taskset waits \
+                     for them. A runner that does not end with exit code 0 within --end-timeout makes the taskset \
+                     failed, with the reason, whatever its tasks were; so does a slave that dies or is stopped \
+                     then. A slave that leaves or dies before takes its end with it, as does one whose machine is \
+                     lost. Each runner sees only what it has run: a threshold for the coverage of the whole suite \
+                     belongs where all results are put together.",
             ],
             exit_codes: &[exit::HARD_TIMEOUT],
             examples: &[

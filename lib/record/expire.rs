@@ -81,6 +81,7 @@ pub fn expire(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
         taskset.tasks_left(),
         taskset.events(),
         taskset.wake(),
+        taskset.ends(),
         taskset.persist_attempts(),
         taskset.slaves(),
         taskset.worker_logs(),

@@ -44,7 +44,7 @@ pub fn close(
     Ok(())
 }
 
-static JUDGE: Script = lua!("judge", "event", "close", "judge");
+static JUDGE: Script = lua!("judge", "event", "close", "ends", "judge");
 
 /// What came of a look at the arbiter's queue.
 pub struct Judged {
@@ -73,7 +73,7 @@ pub fn judge(store: &mut Store, most: usize) -> anyhow::Result<Judged> {
     })
 }
 
-static RECOVER: Script = lua!("recover", "event", "hand", "close", "reap", "judge");
+static RECOVER: Script = lua!("recover", "event", "hand", "close", "ends", "reap", "judge");
 
 /// Puts back those of `lost` that are; finalises the taskset when nothing is left.
 pub fn recover(store: &mut Store, taskset: &TasksetKey, lost: &[TaskKey]) -> anyhow::Result<u64> {

@@ -8,6 +8,7 @@ fixtures of scope session included, can reach the next one; or in this process (
 start and the end of the session run once, here.
 """
 
+import atexit
 import gc
 import importlib.util
 import json
@@ -314,14 +315,18 @@ class Suite:
                 return 1
             return 0 if session.testscollected else 5
 
-        exitstatus = self.record(run, tell)
+        exitstatus = session.exitstatus = self.record(run, tell)
         for name, fields in (
             ("pytest_sessionfinish", {"session": session, "exitstatus": exitstatus}),
             ("pytest_unconfigure", {"config": config}),
         ):
-            # Of conftest files that came with the file: nobody else knows them.
-            config.pluginmanager.subset_hook_caller(name, self.plugins)(**fields)
-        return self.recorder.done(exitstatus)
+            try:
+                # Of conftest files that came with the file: nobody else knows them.
+                config.pluginmanager.subset_hook_caller(name, self.plugins)(**fields)
+            except BaseException as error:
+                self.recorder.outside.append(text(traceback.format_exc()))
+                session.exitstatus = getattr(error, "returncode", None) or session.exitstatus
+        return self.recorder.done(session.exitstatus)
 
     def among_others(self, spec_file, tell):
         """Runs a file in the session."""
@@ -408,19 +413,40 @@ class Suite:
         reporter._keyboardinterrupt_memo = None
         getattr(reporter, "_progress_nodeids_reported", set()).clear()
 
-    def end(self):
-        """Ends the one session: the last fixtures and hooks. Whether they went well."""
-        if self.session is None:
-            return True
-        well = True
-        try:
-            self.session._setupstate.teardown_exact(None)
-        except BaseException:
-            traceback.print_exc()
-            well = False
-        self.config.hook.pytest_sessionfinish(session=self.session, exitstatus=0)
-        self.config._ensure_unconfigure()
-        return well
+    def end(self, whole):
+        """Ends the one session: the last fixtures and hooks. The status with which pytest would end.
+
+        `whole`: all of its tests ran in this process.
+        """
+        session, hook = self.session, self.config.hook
+        session.exitstatus = 0
+        session.testsfailed = 0
+        session.shouldfail = session.shouldstop = False
+
+        def attempt(step, **fields):
+            try:
+                step(**fields)
+                return True
+            except BaseException as error:
+                traceback.print_exc()
+                session.exitstatus = getattr(error, "returncode", None) or session.exitstatus or 1
+                return False
+
+        attempt(session._setupstate.teardown_exact, nextitem=None)
+        if whole:
+            # Plugins judge the whole run behind its last test, by its coverage for example.
+            session.items = []
+            attempt(hook.pytest_runtestloop, session=session)
+            if session.testsfailed:
+                print("a plugin failed the session after its last test", file=sys.stderr)
+                session.exitstatus = session.exitstatus or 1
+        before = session.exitstatus
+        went_well = attempt(hook.pytest_sessionfinish, session=session, exitstatus=before)
+        status = int(session.exitstatus or 0)
+        if went_well and status not in (0, before):
+            print(f"a hook set the session's exit status to {status}", file=sys.stderr)
+        attempt(self.config._ensure_unconfigure)
+        return status or int(session.exitstatus or 0)
 
 
 class Main:
@@ -472,9 +498,9 @@ class Main:
             result = run(order)
             flush()
             self.answer(type="result", trial=order["trial"], **result)
-        well = self.suite.end()
+        status = self.suite.end(self.isolation == "none")
         flush()
-        return 0 if well else 1
+        return status
 
     def run_here(self, order):
         progress = Progress(order["spec_file"])
@@ -560,8 +586,11 @@ class Main:
                 while data:
                     data = data[os.write(sink, data) :]
 
+            # Hooks at exit belong to the process that loaded them, so only those run that come new.
+            atexit._clear()
             done = self.suite.alone(order["spec_file"], tell)
             if os.getpid() == me:
+                atexit._run_exitfuncs()
                 tell({"done": done})
             code = 0
         except SystemExit as error:
@@ -570,7 +599,6 @@ class Main:
             traceback.print_exc()
         finally:
             flush()
-            # Hooks at exit belong to the process that loaded them.
             os._exit(code)
 
 

@@ -291,6 +291,19 @@ module RrrRunner
       ended(recorder, count)
     end
 
+    # Runs the last hooks of all files; whether they went well. Why not goes to stderr, in one line.
+    def end_all
+      RSpec.world.non_example_failure = false
+      recorder = Recorder.new {}
+      config.reporter.register_listener(recorder, :message)
+      after_suite
+      recorder.outside.each do |text|
+        lines = text.lines.map(&:strip).reject { |line| line.empty? || line.start_with?('# ') }
+        warn lines.join(' ')
+      end
+      !RSpec.world.non_example_failure
+    end
+
     # Runs the hooks after the suite of those that have been begun and not ended.
     def after_suite
       run_hooks(:after_suite_hook, 'an `after(:suite)` hook', fresh(:@after_suite_hooks))
@@ -394,9 +407,9 @@ module RrrRunner
         flush
         answer(result.merge('type' => 'result', 'trial' => order['trial']))
       end
-      @suite.after_suite
+      well = @suite.end_all
       flush
-      exit(1) if RSpec.world.non_example_failure
+      exit(1) unless well
     end
 
     private
@@ -504,16 +517,36 @@ module RrrRunner
       File.write('/proc/self/oom_score_adj', '500') rescue nil # rubocop:disable Style/RescueModifier
       ENV.update(order['env'])
       @suite.keep_after_suite_for_parent
-      try(order['spec_file'], true) do |event|
-        next unless Process.pid == me
+      done = nil
+      tell = lambda do |event|
         flush
         to.write("#{JSON.generate(event)}\n")
+      end
+      # The first of this process's own hooks at exit, so the last to run: those that it has inherited
+      # belong to the process that loaded them, and do not come.
+      at_exit do
+        if Process.pid == me
+          tell.call('done' => after_exit(done, $!)) if done # rubocop:disable Style/SpecialGlobalVars
+          exit!(0)
+        end
+      end
+      try(order['spec_file'], true) do |event|
+        next unless Process.pid == me
+        event['done'] ? done = event['done'] : tell.call(event)
       end
     rescue SignalException => e
       exit!(128 + e.signo)
     ensure
-      # Hooks at exit belong to the process that loaded them. What a test forked may run its own.
-      exit!(0) if me == Process.pid
+      # What a test forked leaves as it likes.
+      exit(0) if me == Process.pid
+    end
+
+    # How a file ended whose hooks at exit have run, of which one may have changed the exit status.
+    def after_exit(done, error)
+      return done if error.nil? || (error.is_a?(SystemExit) && error.success?)
+      what = error.is_a?(SystemExit) ? "exit #{error.status}" : "#{error.class}: #{error.message}"
+      text = RrrRunner.text("a hook at exit failed: #{what}")
+      { 'status' => 'error', 'message' => text }.merge(done, 'outside' => [*done['outside'], text]) { |_, new, old| old || new }
     end
 
     def kill(signal, group)

@@ -11,3 +11,4 @@ mod lost_messages;
 mod sick_workers;
 mod stuck;
 mod submissions;
+mod suite_ends;

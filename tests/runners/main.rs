@@ -5,6 +5,7 @@ mod harness;
 
 mod abuse;
 mod cargo;
+mod ends;
 mod outputs;
 mod projects;
 mod pytest;

@@ -203,9 +203,17 @@ fn an_eventful_day(look: impl Fn(&str, &Server)) {
     let unable = submitter(&["pass.sh".into()], &["--setup", "false"], &["sh", "{}"]).run();
     assert!(unable.expect_code(1).receipt()["fail_reason"].is_string());
 
-    suite.file("endless.sh", "sleep 600");
+    // A runner, whose end is open.
+    let hello = r#"read -r hello <&3; echo '{"type":"hello","version":1}' >&4; sleep 600"#;
+    suite.file("endless.sh", hello);
     let files = ["endless.sh", "./endless.sh", ".//endless.sh"].map(str::to_owned);
-    let endless = submitter(&files, &[], &["sh", "{}"]).spawn();
+    let runner = ["--slave", "rrr-slave --adapter serve -- sh endless.sh"];
+    let endless = Tool::new(&server, "rrr-submit")
+        .args(["--follow", "--rsync-name", "me"])
+        .args(runner)
+        .args(files)
+        .dir(suite.path())
+        .spawn();
     let trial = endless.wait_for_event("trial_started", PATIENCE);
     look("while it runs", &server);
     let quick = || {

@@ -9,7 +9,7 @@ local function close(taskset, status, reason, now)
   if reason then
     redis.call('HSETNX', taskset, 'fail_reason', reason)
   end
-  redis.call('DEL', taskset .. ':task_queue')
+  redis.call('DEL', taskset .. ':task_queue', taskset .. ':ends')
   redis.call('LREM', ACTIVE, 0, taskset)
   redis.call('RPUSH', PERSISTER, taskset)
   local f = redis.call('HMGET', taskset, 'succeeded_count', 'failed_count', 'flaky_count', 'fail_reason')

@@ -24,7 +24,8 @@ local function emit(taskset, events)
   end
 end
 
--- Tells the taskset's slaves something by its wake stream: 'work', 'stop' with a task, or 'over'.
+-- Tells the taskset's slaves something by its wake stream: 'work', 'stop' with a task,
+-- 'end' when no task is left, or 'over'.
 local function wake(taskset, word, about)
   redis.call('XADD', taskset .. ':wake', 'MAXLEN', '~', 1000, '*', word, about or '')
   redis.call('EXPIRE', taskset .. ':wake', KEY_TTL)

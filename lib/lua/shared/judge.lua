@@ -1,4 +1,4 @@
--- Shared: verdicts of tasks. Needs event.lua and close.lua.
+-- Shared: verdicts of tasks. Needs event.lua, close.lua and ends.lua.
 --
 -- A call may judge trials of several tasksets: what it learns and changes of each is gathered
 -- here and written once, by flush(). What fails for a key of the wrong type (L8) has changed
@@ -146,9 +146,10 @@ local function judge(taskset, task, trial)
   return nil
 end
 
--- The verdict when no task is left (F1: the books must balance, or it is no success).
+-- The verdict when no task is left (F1: the books must balance, or it is no success), and no end of a
+-- suite is still to come: slaves are told to end theirs, and the arbiter's tick comes back.
 local function finalise(taskset)
-  local f = redis.call('HMGET', taskset, 'succeeded_count', 'failed_count')
+  local f = redis.call('HMGET', taskset, 'succeeded_count', 'failed_count', 'ends')
   local succeeded, failed = tonumber(f[1] or '') or 0, tonumber(f[2] or '') or 0
   local tasks = redis.call('LLEN', taskset .. ':tasks')
   if tasks == 0 then
@@ -158,7 +159,15 @@ local function finalise(taskset)
       'accounting mismatch: %d succeeded + %d failed of %d tasks', succeeded, failed, tasks)
     close(taskset, 'failed', reason, NOW)
   else
-    close(taskset, failed == 0 and 'succeeded' or 'failed', nil, NOW)
+    local awaited, reason
+    if f[3] then
+      awaited, reason = look_at_ends(taskset)
+    end
+    if awaited then
+      wake(taskset, 'end')
+    else
+      close(taskset, failed == 0 and not reason and 'succeeded' or 'failed', reason, NOW)
+    end
   end
 end
 

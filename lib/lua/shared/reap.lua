@@ -1,4 +1,4 @@
--- Shared: the death of a slave. Needs event.lua and hand.lua.
+-- Shared: the death of a slave. Needs event.lua, hand.lua and ends.lua.
 
 -- Ends the slave and the trial it was making, if any, and tells the arbiter of it; what it had on hand
 -- besides goes back. From here on the slave is fenced: whatever it says later changes nothing (C5).
@@ -10,6 +10,15 @@ local function reap(taskset, slave, why, now, arbiter_queue, certain)
   redis.call('HSET', slave, 'status', 'failure_exit')
   redis.call('EXPIRE', slave, KEY_TTL)
   redis.call('DEL', slave .. ':heartbeat')
+  local _, open = read_end((try(redis.call, 'HGET', taskset .. ':ends', slave)))
+  if open and redis.call('EXISTS', taskset .. ':tasks_left') == 0 then
+    -- What its suite did last may have killed it, and that nobody can try again. Not so where a heartbeat
+    -- has stopped: a machine that is lost costs no run.
+    if certain and redis.call('EXISTS', slave .. ':trial') == 1 then
+      note_bad_end(taskset, slave, 'the end of the suite is not known: ' .. why)
+    end
+    ask_for_check(taskset, arbiter_queue)
+  end
   local hand = on_hand(slave)
   local known = #hand == 1 and hand[1][3]
   if hand[1] then

@@ -9,6 +9,7 @@ use crate::key::{SlaveKey, TasksetKey};
 use crate::say::say;
 use crate::slave::{self, Done, Job, MOST_IN_HAND, Next, Status};
 use crate::store::Store;
+use crate::suite_end::{self, SuiteEnd};
 use crate::trial::Result as TrialResult;
 use crate::{event, out, stop, time};
 use std::collections::VecDeque;
@@ -98,6 +99,24 @@ impl Hand {
         let next = table.finish(result, more)?;
         self.0.watch(&mut table)?;
         Ok(next)
+    }
+
+    /// Says that the slave has started its `number`th runner.
+    pub fn open_suite(&mut self, number: u32) -> anyhow::Result<()> {
+        let table = &mut *self.0.lock();
+        suite_end::open(&mut table.store, &table.taskset, &table.key, number)
+    }
+
+    /// Says how the end of the slave's `number`th runner went, its hand empty.
+    pub fn end_suite(&mut self, number: u32, end: &SuiteEnd) -> anyhow::Result<()> {
+        let table = &mut *self.0.lock();
+        suite_end::tell(&mut table.store, &table.taskset, &table.key, number, end)
+    }
+
+    /// Whether a task waits to be tried.
+    pub fn is_queued(&mut self) -> anyhow::Result<bool> {
+        let table = &mut *self.0.lock();
+        slave::is_queued(&mut table.store, &table.taskset)
     }
 
     /// Says how the slave ended, its hand empty.

@@ -15,12 +15,13 @@ use crate::heartbeat::Heartbeat;
 use crate::key::{SlaveKey, TasksetKey, WorkerKey};
 use crate::say::say;
 use crate::slave::{self, Job, Next, Status};
+use crate::suite_end::SuiteEnd;
 use crate::taskset::Record;
 use crate::trial;
 use crate::trust::Signed;
 use crate::{cli, out, stop, task, time};
 use hand::Hand;
-use pulse::{Listener, Pulse};
+use pulse::{Busy, Listener, Pulse, Waited};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,6 +92,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         unknown_sec: limit("unknown_spec_timeout_sec", task::DEFAULT_UNKNOWN_SEC),
         least_sec: limit("least_timeout_sec", task::DEFAULT_LEAST_SEC),
         signed: None,
+        runners: 0,
     };
     // What was signed counts, not what stands in Redis by now.
     if let Some(signed) = Signed::load()? {
@@ -98,7 +100,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         slave.signed = Some(signed.spec_files);
     }
     let (status, code) = slave.work()?;
-    slave.adapter.end(slave.pulse.patience());
+    slave.end_suite()?;
     slave.hand.leave(status)?;
     Ok(code)
 }
@@ -144,22 +146,72 @@ struct Slave {
     least_sec: u64,
     /// The only tasks that may be tried, when the worker trusts signed tasksets only.
     signed: Option<HashSet<String>>,
+    /// Runners that were started.
+    runners: u32,
 }
 
 impl Slave {
     /// Takes a task once one can be tried.
     fn prepare_and_reserve(&mut self) -> anyhow::Result<Next<Job>> {
-        let mut listener = Listener {
-            pulse: self.pulse.clone(),
-            task: None,
-        };
+        if self.runners > 0 {
+            self.end_suite()?;
+        }
+        let mut listener = self.listener(Busy::Start);
         if let Err(error) = self.adapter.prepare(&mut listener) {
             if self.pulse.must_end() {
                 return Ok(Next::Over("ended while the runner started".into()));
+            } else if self.pulse.none_left() {
+                return Ok(Next::Empty);
             }
             return Err(error);
         }
+        if self.adapter.has_end() {
+            self.runners += 1;
+            self.hand.open_suite(self.runners)?;
+        }
         self.hand.reserve(true, true)
+    }
+
+    /// Ends the runner, if there is one, and says how that went.
+    fn end_suite(&mut self) -> anyhow::Result<()> {
+        let end = match self.pulse.haste() {
+            Some(haste) => self.adapter.end(Some(haste), &mut ()),
+            None => self.adapter.end(None, &mut self.listener(Busy::End)),
+        };
+        if self.runners == 0 {
+            return Ok(());
+        }
+        // A runner that died in a trial has cost that trial; its suite had no end.
+        let end = end.unwrap_or(SuiteEnd::Good);
+        self.hand.end_suite(self.runners, &end)
+    }
+
+    /// Waits for the next task with an empty hand. Where none is left, it ends its runner first: the
+    /// taskset waits for that, and the slave for the taskset.
+    fn wait(&mut self, patient: bool) -> anyhow::Result<Next<Job>> {
+        loop {
+            match self.pulse.wait_for_work(self.adapter.is_running()) {
+                Waited::MustEnd => return Ok(Next::Over("ended while it waited".into())),
+                Waited::NoneLeft => self.end_suite()?,
+                Waited::Work if self.adapter.is_ready() => {
+                    return self.hand.reserve(patient, false);
+                }
+                // Only another implementation queues a task after the last.
+                Waited::Work => {
+                    if self.hand.is_queued()? {
+                        self.pulse.expect_work();
+                        return self.prepare_and_reserve();
+                    }
+                }
+            }
+        }
+    }
+
+    fn listener(&self, busy: Busy) -> Listener {
+        Listener {
+            pulse: self.pulse.clone(),
+            busy,
+        }
     }
 
     /// Works until there is no more to do; returns how it ended.
@@ -194,12 +246,7 @@ impl Slave {
                     stop::sleep(Duration::from_millis(40));
                     next = self.hand.reserve(skips < PATIENCE, false)?;
                 }
-                Next::Empty => {
-                    if self.pulse.wait_for_work() {
-                        return Ok((Status::NormalExit, exit::OK));
-                    }
-                    next = self.hand.reserve(skips < PATIENCE, false)?;
-                }
+                Next::Empty => next = self.wait(skips < PATIENCE)?,
                 Next::Over(_) => return Ok((Status::NormalExit, exit::OK)),
                 Next::Fenced => {
                     say!(
@@ -226,10 +273,7 @@ impl Slave {
             soft: Duration::from_secs(soft),
             hard: Duration::from_secs(hard),
         };
-        let mut listener = Listener {
-            pulse: self.pulse.clone(),
-            task: Some(task),
-        };
+        let mut listener = self.listener(Busy::Trial(task));
         self.adapter.run(&order, &mut listener)
     }
 }

@@ -22,6 +22,8 @@ const LAST_HOOKS: Duration = Duration::from_secs(8);
 #[derive(Default)]
 struct News {
     work: u64,
+    /// No task was left when it was last told anything of that.
+    none_left: bool,
     /// The status with which the taskset ended, if it has.
     over: Option<String>,
     fenced: bool,
@@ -108,7 +110,11 @@ impl Pulse {
             self.note(|news| {
                 for wake in wakes {
                     match wake {
-                        Wake::Work => news.work += 1,
+                        Wake::Work => {
+                            news.work += 1;
+                            news.none_left = false;
+                        }
+                        Wake::End => news.none_left = true,
                         Wake::Stop(task) => {
                             news.verdicts.insert(task);
                         }
@@ -137,35 +143,63 @@ impl Pulse {
         stop::requested() || news.over.is_some() || news.fenced || news.orphaned
     }
 
-    /// How long what ends now may take: somebody waits, if it is not the suite's own end.
-    pub fn patience(&self) -> Duration {
-        let news = self.news.lock().expect("no panic while noting news");
-        let whole = matches!(news.over.as_deref(), None | Some("succeeded" | "failed"));
-        if whole && !stop::requested() && !news.fenced && !news.orphaned {
-            LAST_HOOKS
-        } else {
-            GRACE
-        }
+    /// Whether no task is left, as far as it was told.
+    pub fn none_left(&self) -> bool {
+        self.news
+            .lock()
+            .expect("no panic while noting news")
+            .none_left
     }
 
-    /// Waits until something was queued; true when the slave should rather end.
-    pub fn wait_for_work(&self) -> bool {
+    /// Takes note that tasks are left, though it was told that none is.
+    pub fn expect_work(&self) {
+        self.news
+            .lock()
+            .expect("no panic while noting news")
+            .none_left = false;
+    }
+
+    /// How long the end of the suite may take, if its taskset is over: it decides nothing then.
+    pub fn haste(&self) -> Option<Duration> {
+        let news = self.news.lock().expect("no panic while noting news");
+        let status = news.over.as_deref()?;
+        let whole = matches!(status, "succeeded" | "failed");
+        let hurried = stop::requested() || news.fenced || news.orphaned;
+        Some(if whole && !hurried { LAST_HOOKS } else { GRACE })
+    }
+
+    /// Waits until something was queued. `has_end`: or until none is left, since the slave has something
+    /// to do then.
+    pub fn wait_for_work(&self, has_end: bool) -> Waited {
         // Another implementation queues without a word: look again now and then.
         let deadline = Instant::now() + Duration::from_secs(2);
         let mut seen = self.seen_work.lock().expect("only this thread waits");
         loop {
             stop::drain();
             if self.must_end() {
-                return true;
+                return Waited::MustEnd;
+            } else if has_end && self.none_left() {
+                return Waited::NoneLeft;
             }
             let work = self.news.lock().expect("no panic while noting news").work;
             if work != *seen || Instant::now() >= deadline {
                 *seen = work;
-                return false;
+                return Waited::Work;
             }
             stop::sleep(deadline.saturating_duration_since(Instant::now()));
         }
     }
+}
+
+/// Why a wait for work has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// Something may be queued.
+    Work,
+    /// No task is left; the taskset waits for the ends of its suites.
+    NoneLeft,
+    /// The slave should leave.
+    MustEnd,
 }
 
 /// Starts a thread that needs little room.
@@ -177,11 +211,20 @@ pub fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Resu
     Ok(())
 }
 
-/// Listens for reasons to end the test that runs now.
+/// What a slave is busy with.
+pub enum Busy {
+    /// It starts a runner.
+    Start,
+    /// It tries this task.
+    Trial(TaskKey),
+    /// It ends its runner.
+    End,
+}
+
+/// Listens for reasons to break off what the slave is busy with.
 pub struct Listener {
     pub pulse: Arc<Pulse>,
-    /// The task of the trial; none while there is no trial.
-    pub task: Option<TaskKey>,
+    pub busy: Busy,
 }
 
 impl Watch for Listener {
@@ -196,8 +239,10 @@ impl Watch for Listener {
             "the slave was declared dead"
         } else if news.over.is_some() {
             "the taskset is over"
-        } else if (self.task.as_ref()).is_some_and(|task| news.verdicts.contains(task.as_str())) {
+        } else if matches!(&self.busy, Busy::Trial(task) if news.verdicts.contains(task.as_str())) {
             "another copy of the task was faster"
+        } else if matches!(self.busy, Busy::Start) && news.none_left {
+            "no task is left"
         } else if news.orphaned {
             "the worker is gone"
         } else if stop::requested() {

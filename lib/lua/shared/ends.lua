@@ -1,0 +1,72 @@
+-- Shared: the ends of suites. Needs event.lua.
+--
+-- A runner that is started once for many spec files has an end of its own: hooks after the suite, fixtures
+-- of the whole session, hooks at exit. It can fail there, and then the suite has failed. Each slave with such
+-- a runner has a field in TASKSET:ends, which is its key: 'N open' while the end of its Nth runner is
+-- not known, then 'N ended'. The field 'failed SLAVE' is the reason of the first of its ends that went wrong.
+
+-- The number in an entry, 0 for none, and whether it is open.
+local function read_end(entry)
+  local number, state = string.match(entry or '', '^(%d+) (%a+)$')
+  return tonumber(number or '0'), state == 'open'
+end
+
+-- Notes that an end of the slave went wrong. The first reason is kept.
+local function note_bad_end(taskset, slave, reason)
+  redis.call('HSETNX', taskset .. ':ends', 'failed ' .. slave, reason)
+end
+
+-- Asks the arbiter to look whether the taskset has come to its end.
+local function ask_for_check(taskset, arbiter_queue)
+  local message = 'check\t' .. taskset
+  if redis.call('LINDEX', arbiter_queue, -1) ~= message then
+    redis.call('RPUSH', arbiter_queue, message)
+  end
+end
+
+-- Whether an open end can still come. A slave without a heartbeat is waited for until the arbiter has
+-- declared it dead, which it does to those in the taskset's list.
+local function may_end(taskset, slave)
+  -- The ACL refuses what is not the key of a slave, and with it the script (L8).
+  local prefix = string.match(taskset, '^[^:]*:')
+  if string.sub(slave, 1, #prefix + 7) ~= prefix .. 'worker:' then
+    return false
+  elseif is_set(try(redis.call, 'HGET', slave, 'status')) then
+    return false
+  elseif redis.call('EXISTS', slave .. ':heartbeat') == 1 then
+    return true
+  end
+  for _, each in ipairs(try(redis.call, 'LRANGE', taskset .. ':slave', 0, -1) or {}) do
+    if each == slave then
+      return true
+    end
+  end
+  return false
+end
+
+-- Whether an end of a suite is still to come, and why the suite has failed by the ends that are known.
+local function look_at_ends(taskset)
+  local entries, nonsense = try(redis.call, 'HGETALL', taskset .. ':ends')
+  if not entries then
+    return false, 'the ends of the suite cannot be read: ' .. nonsense
+  end
+  local failed, reason, count = nil, nil, 0
+  for i = 1, #entries, 2 do
+    local slave = string.match(entries[i], '^failed (.*)$')
+    if slave then
+      count = count + 1
+      if not failed or slave < failed then
+        failed, reason = slave, entries[i + 1]
+      end
+    else
+      local _, open = read_end(entries[i + 1])
+      if open and may_end(taskset, entries[i]) then
+        return true
+      end
+    end
+  end
+  if count > 1 then
+    reason = string.format('%s (and on %d more slaves)', reason, count - 1)
+  end
+  return false, reason
+end
