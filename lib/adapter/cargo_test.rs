@@ -3,18 +3,16 @@
 
 use super::Place;
 use super::exec::{Inquiry, Program};
-use crate::report::{Format, Source};
+use crate::report::{self, Format, Source};
 use crate::source::{self, cargo};
 use crate::trial;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::process::Command;
 
 /// Runs test binaries.
 pub struct CargoTest {
     words: Vec<String>,
     binaries: HashMap<String, cargo::Binary>,
-    libraries: Vec<PathBuf>,
 }
 
 impl CargoTest {
@@ -29,35 +27,48 @@ impl CargoTest {
         Self {
             words,
             binaries: HashMap::new(),
-            libraries: Vec::new(),
         }
     }
 }
 
 impl Program for CargoTest {
     fn prepare(&mut self, inquiry: &mut Inquiry, _: &Place) -> anyhow::Result<()> {
-        let messages = inquiry.ask(&mut cargo::build(&self.words))?;
-        let libraries = inquiry.ask(&mut cargo::ask_libraries()).unwrap_or_default();
-        self.libraries = cargo::libraries(&libraries);
-        let binaries = cargo::binaries(&messages)?.into_iter();
+        let binaries = cargo::build(&self.words, &mut |command| inquiry.ask(command))?;
+        let binaries = binaries.into_iter();
         self.binaries = binaries.map(|binary| (binary.id.clone(), binary)).collect();
         Ok(())
     }
 
     fn command(&self, spec_file: &str, _: &str) -> Result<Command, String> {
         let (id, test) = source::binary_and_test(spec_file);
-        let Some(binary) = self.binaries.get(id) else {
-            return Err(format!(
-                "cargo builds no test binary '{id}' here: does rrr-slave get the same options?"
-            ));
+        let mut command = match self.binaries.get(id) {
+            Some(binary) => binary.command(test),
+            None if spec_file == cargo::DOCTESTS => cargo::doctests(&self.words),
+            None => {
+                return Err(format!(
+                    "cargo builds no test binary '{id}' here: does rrr-slave get the same options?"
+                ));
+            }
         };
-        let mut command = binary.command(&self.libraries);
-        if let Some(test) = test {
-            command.args(["--exact", test]);
-        }
-        command.args(source::halves(&self.words).1);
         share_processors(&mut command, "RUST_TEST_THREADS");
         Ok(command)
+    }
+
+    /// A binary with a `main` of its own may print whatever it likes: then cargo goes by the exit code
+    /// alone.
+    fn reports(&self, spec_file: &str, result: &trial::Result) -> bool {
+        let (id, _) = source::binary_and_test(spec_file);
+        if self
+            .binaries
+            .get(id)
+            .is_none_or(|binary| binary.has_harness)
+        {
+            return true;
+        }
+        let report = report::parse(Format::Libtest, &result.stdout).ok();
+        let verdict = report.and_then(|report| report.verdict());
+        verdict == Some(result.status)
+            || (verdict == Some(trial::Status::Pending) && result.status == trial::Status::Passed)
     }
 
     fn finish(&self, spec_file: &str, result: &mut trial::Result) {
@@ -71,7 +82,8 @@ impl Program for CargoTest {
 /// Leaves each slave of the worker its part of the processors, unless the user has said how many
 /// threads a binary is to have.
 pub(super) fn share_processors(command: &mut Command, variable: &str) {
-    if std::env::var_os(variable).is_some() {
+    let is_set = command.get_envs().any(|(name, _)| name == variable);
+    if is_set || std::env::var_os(variable).is_some() {
         return;
     }
     let slaves = std::env::var("NUM_SLAVES").ok();

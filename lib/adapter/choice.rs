@@ -66,6 +66,9 @@ enum Name {
     Nextest,
 }
 
+/// No exit code.
+const NEVER: i32 = -1;
+
 /// Where a spec file runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Isolation {
@@ -99,7 +102,11 @@ impl Choice {
         let memory = self.memory_max.map(|mib| mib << 20);
         let boot = Duration::from_secs(self.boot_timeout);
         let settings = |report| Settings {
-            pending_code: self.pending_code,
+            // Of a command. What cargo runs is pending only if its report says so.
+            pending_code: match self.adapter {
+                Name::Exec => self.pending_code,
+                _ => NEVER,
+            },
             report,
             memory,
             secrets: secrets.clone(),

@@ -22,6 +22,11 @@ pub trait Program {
         false
     }
 
+    /// Whether what came of the task, by its command alone, is to be compared with the report.
+    fn reports(&self, _spec_file: &str, _result: &trial::Result) -> bool {
+        true
+    }
+
     /// The command for the task called `spec_file`; its report is to be written to `report`.
     ///
     /// Errors: why there is none.
@@ -270,7 +275,9 @@ impl Adapter for Exec {
                 let whole = outcome.stdout.dropped == 0;
                 let hard_timeout = outcome.end == End::HardTimeout;
                 let mut result = self.result(outcome);
-                if let Some(source) = &self.settings.report {
+                let source = self.settings.report.as_ref();
+                let reports = |_: &&Source| self.program.reports(spec_file, &result);
+                if let Some(source) = source.filter(reports) {
                     place.fill(source, whole, &mut result);
                 }
                 self.program.finish(spec_file, &mut result);

@@ -6,7 +6,7 @@ use super::cargo_test::share_processors;
 use super::exec::{Inquiry, Program};
 use crate::example::{Example, Status};
 use crate::report::{Format, Source};
-use crate::source;
+use crate::source::{self, cargo, cargo::Value};
 use crate::trial;
 use std::process::Command;
 
@@ -33,57 +33,111 @@ impl Nextest {
     }
 }
 
-impl Program for Nextest {
-    fn prepare(&mut self, inquiry: &mut Inquiry, place: &Place) -> anyhow::Result<()> {
-        let (words, _) = source::halves(&self.words);
-        let given = |name: &str| {
-            let long = format!("{name}=");
-            words
-                .iter()
-                .any(|word| word == name || word.starts_with(&long))
+/// Options of cargo nextest list that hold for cargo metadata too, with how many words each has behind
+/// it.
+const OF_METADATA: [(&str, Value); 10] = [
+    ("--manifest-path", Value::Next),
+    ("--config", Value::Next),
+    ("--features", Value::Next),
+    ("-F", Value::Next),
+    ("-Z", Value::Next),
+    ("--all-features", Value::Inside),
+    ("--no-default-features", Value::Inside),
+    ("--offline", Value::Inside),
+    ("--locked", Value::Inside),
+    ("--frozen", Value::Inside),
+];
+/// Those that hold for cargo nextest run too, when it uses what was built. Those that choose tests are
+/// not among them: each task names its own.
+const OF_RUN: [(&str, Value); 14] = [
+    ("--config", Value::Next),
+    ("--config-file", Value::Next),
+    ("--user-config-file", Value::Next),
+    ("--tool-config-file", Value::Next),
+    ("--profile", Value::Next),
+    ("-P", Value::Next),
+    ("--run-ignored", Value::Next),
+    ("--cargo-metadata", Value::Next),
+    ("--workspace-remap", Value::Next),
+    ("--binaries-metadata", Value::Next),
+    ("--target-dir-remap", Value::Next),
+    ("--build-dir-remap", Value::Next),
+    ("--ignore-default-filter", Value::Inside),
+    ("--override-version-check", Value::Inside),
+];
+
+/// Those of `words` that are options in `table`, with their values.
+fn only(words: &[String], table: &[(&str, Value)]) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        // `-Pci` and `-Fx` are short for two words.
+        let matches = |name: &str| {
+            cargo::is(word, name) || (!name.starts_with("--") && word.starts_with(name))
         };
+        let Some((name, value)) = table.iter().find(|(name, _)| matches(name)) else {
+            continue;
+        };
+        kept.push(word.clone());
+        if *value == Value::Next && word == name {
+            kept.extend(words.next().cloned());
+        }
+    }
+    kept
+}
+
+impl Nextest {
+    /// Has it build the tests, or unpack them; returns the options by which it runs what is there.
+    fn built(&self, inquiry: &mut Inquiry, place: &Place) -> anyhow::Result<Vec<[String; 2]>> {
+        let (words, _) = source::halves(&self.words);
+        let given = |name| words.iter().any(|word| cargo::is(word, name));
         if given("--binaries-metadata") {
-            self.built = words.to_vec();
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut list = Command::new("cargo");
         list.args(["nextest", "list", "--list-type", "binaries-only"])
             .args(["--message-format", "json"])
             .args(words);
         let file = |name: &str| place.path().join(name).to_string_lossy().into_owned();
-        let built = if given("--archive-file") {
+        let flag = |name: &str, value: String| [name.to_owned(), value];
+        if given("--archive-file") {
             let unpacked = file("archive");
             std::fs::create_dir(&unpacked)?;
             // The tree is here, wherever the archive was made.
-            list.args(["--extract-to", &unpacked, "--workspace-remap", "."]);
+            list.args(["--extract-to", &unpacked]);
+            let mut flags = Vec::new();
+            if !given("--workspace-remap") {
+                list.args(["--workspace-remap", "."]);
+                flags.push(flag("--workspace-remap", ".".into()));
+            }
             inquiry.ask(&mut list)?;
             let inside = |name: &str| format!("{unpacked}/target{name}");
-            [
-                (
-                    "--binaries-metadata",
-                    inside("/nextest/binaries-metadata.json"),
-                ),
-                ("--cargo-metadata", inside("/nextest/cargo-metadata.json")),
-                ("--target-dir-remap", inside("")),
-                ("--workspace-remap", ".".into()),
-            ]
-            .to_vec()
-        } else {
-            let (binaries, packages) = (file("binaries.json"), file("packages.json"));
-            std::fs::write(&binaries, inquiry.ask(&mut list)?)?;
-            let mut metadata = Command::new("cargo");
-            metadata.args(["metadata", "--format-version", "1"]);
-            std::fs::write(&packages, inquiry.ask(&mut metadata)?)?;
-            [
-                ("--binaries-metadata", binaries),
-                ("--cargo-metadata", packages),
-            ]
-            .to_vec()
-        };
-        let flags = built.into_iter();
-        self.built = flags
-            .flat_map(|(name, value)| [name.to_owned(), value])
-            .collect();
+            let binaries = inside("/nextest/binaries-metadata.json");
+            let packages = inside("/nextest/cargo-metadata.json");
+            flags.push(flag("--binaries-metadata", binaries));
+            flags.push(flag("--cargo-metadata", packages));
+            flags.push(flag("--target-dir-remap", inside("")));
+            return Ok(flags);
+        }
+        let (binaries, packages) = (file("binaries.json"), file("packages.json"));
+        std::fs::write(&binaries, inquiry.ask(&mut list)?)?;
+        let mut metadata = Command::new("cargo");
+        metadata
+            .args(["metadata", "--format-version", "1"])
+            .args(only(words, &OF_METADATA));
+        std::fs::write(&packages, inquiry.ask(&mut metadata)?)?;
+        Ok(vec![
+            flag("--binaries-metadata", binaries),
+            flag("--cargo-metadata", packages),
+        ])
+    }
+}
+
+impl Program for Nextest {
+    fn prepare(&mut self, inquiry: &mut Inquiry, place: &Place) -> anyhow::Result<()> {
+        let built = self.built(inquiry, place)?;
+        self.built = only(source::halves(&self.words).0, &OF_RUN);
+        self.built.extend(built.into_iter().flatten());
         Ok(())
     }
 
@@ -148,6 +202,17 @@ fn literal(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_reach_each_call_that_takes_them() {
+        let given = "--manifest-path a/Cargo.toml -p x --config=c -Pci -E all() --offline name \
+                     --run-ignored all --release";
+        let words: Vec<String> = given.split_whitespace().map(str::to_owned).collect();
+        let metadata = "--manifest-path a/Cargo.toml --config=c --offline";
+        assert_eq!(only(&words, &OF_METADATA).join(" "), metadata);
+        let run = "--config=c -Pci --run-ignored all";
+        assert_eq!(only(&words, &OF_RUN).join(" "), run);
+    }
 
     #[test]
     fn no_name_ends_its_place_in_the_filter() {

@@ -405,7 +405,10 @@ const VERDICTS: &[u8] = &[
 const FROM: &str = "--from cargo-test asks cargo for the test binaries, and each for its tests; --from nextest asks \
      'cargo nextest list --message-format json'. The words behind -- are options of cargo, and behind another -- \
      of the test binaries, or of cargo nextest run. A task is called PACKAGE::BINARY, as nextest calls it, or \
-     'PACKAGE::BINARY TEST' with --per test; what has no tests is left out. Unless --slave says otherwise \
+     'PACKAGE::BINARY TEST' with --per test. What cargo test would run is a task: a binary with a main of its own (harness = false) is one task \
+     unless it lists its tests as libtest does, and then its exit code is the verdict; all doctests together are \
+     the task doc/tests. Only a libtest binary without tests is left out. Binaries get the environment, the \
+     folder, the filters and the runner that cargo would give them. Unless --slave says otherwise \
      'rrr-slave --adapter SOURCE' runs them, see rrr-runner(7). With --files-from F nothing is asked: F holds what \
      was said elsewhere.";
 

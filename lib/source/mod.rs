@@ -44,7 +44,24 @@ pub struct Listed {
     pub tests: Vec<String>,
     /// Whether it has tests that a filter leaves out.
     pub filtered: bool,
+    /// Whether it can only be run as one: it does not say which tests it has.
+    pub whole: bool,
 }
+
+impl Listed {
+    /// What can only be run as one.
+    pub fn whole(binary: String) -> Self {
+        Self {
+            binary,
+            tests: Vec::new(),
+            filtered: false,
+            whole: true,
+        }
+    }
+}
+
+/// Runs a tool to its end, and returns what it prints.
+pub type Ask<'a> = dyn FnMut(&mut Command) -> anyhow::Result<Vec<u8>> + 'a;
 
 /// What to ask a source.
 pub struct Question<'a> {
@@ -59,20 +76,23 @@ pub struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// The tasks that there are, in the order of the source; none without a test.
-    pub fn tasks(&self) -> anyhow::Result<Vec<String>> {
-        let listed = match self.source {
+    /// The tasks that there are, in the order of the source, none without a test; and what is not
+    /// among them, for people.
+    pub fn tasks(&self) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+        let (listed, notes) = match self.source {
             Source::CargoTest => cargo::list(self)?,
-            Source::Nextest => nextest::list(self)?,
+            Source::Nextest => (nextest::list(self)?, Vec::new()),
         };
         let mut tasks = Vec::new();
         for Listed {
             binary,
             tests,
             filtered,
+            whole,
         } in listed
         {
             match self.per {
+                _ if whole => tasks.push(binary),
                 Per::Binary if tests.is_empty() => {}
                 Per::Binary if filtered => {
                     let message = format!("a filter leaves out some tests of '{binary}'");
@@ -94,7 +114,7 @@ impl Question<'_> {
                     .into(),
             );
         }
-        Ok(tasks)
+        Ok((tasks, notes))
     }
 
     /// What the source says: `command` run in the folder, or what was given.
@@ -182,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_list_of_nextest_gives_binaries_or_tests() {
-        let tasks = |per| nextest(LIST, per).tasks().unwrap();
+        let tasks = |per| nextest(LIST, per).tasks().unwrap().0;
         assert_eq!(tasks(Per::Binary), ["p", "p::t"]);
         assert_eq!(tasks(Per::Test), ["p a", "p::t m::c"]);
     }
@@ -191,7 +211,7 @@ mod tests {
     fn a_filtered_binary_and_a_name_that_makes_no_key_are_refused() {
         let filtered = LIST.replace("\"ignored\"}", "\"expression\"}");
         assert!(nextest(&filtered, Per::Binary).tasks().is_err());
-        assert_eq!(nextest(&filtered, Per::Test).tasks().unwrap().len(), 2);
+        assert_eq!(nextest(&filtered, Per::Test).tasks().unwrap().0.len(), 2);
         let named = LIST.replace("m::c", "m:trial:c");
         let error = nextest(&named, Per::Test).tasks().unwrap_err();
         assert!(error.to_string().contains("m:trial:c"), "{error}");

@@ -62,5 +62,6 @@ fn listed(suite: Suite) -> Listed {
         binary: suite.binary_id,
         filtered: filtered && !tests.is_empty(),
         tests,
+        whole: false,
     }
 }

@@ -4,7 +4,7 @@ use crate::House;
 use crate::harness::*;
 
 /// A package without dependencies, with a library, a test binary, and a program without tests.
-fn package(suite: &Suite) {
+pub fn package(suite: &Suite) {
     let manifest =
         "[package]\nname = \"tiny\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n";
     suite
@@ -41,7 +41,7 @@ fn house() -> House {
 
 impl House {
     /// Submits what cargo lists.
-    fn run_from(&self, args: &[&str]) -> crate::Ran<'_> {
+    pub fn run_from(&self, args: &[&str]) -> crate::Ran<'_> {
         let target = self.suite.path().join("target");
         // Others on the machine may hold cargo's lock for a while.
         self.submit(|submit| {
@@ -53,7 +53,7 @@ impl House {
     }
 }
 
-fn task_names(ran: &crate::Ran) -> Vec<String> {
+pub fn task_names(ran: &crate::Ran) -> Vec<String> {
     let finished = ran.done.events().into_iter();
     let finished = finished.filter(|event| event["event"] == "task_finished");
     let mut names: Vec<_> = finished

@@ -4,6 +4,7 @@
 mod harness;
 
 mod abuse;
+mod as_cargo;
 mod cargo;
 mod ends;
 mod outputs;

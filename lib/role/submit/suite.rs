@@ -134,7 +134,9 @@ impl Suite {
                     folder,
                     said: list.as_deref().map(read).transpose()?,
                 };
-                tasks.extend(question.tasks()?.into_iter().map(|task| (task, None)));
+                let (listed, notes) = question.tasks()?;
+                notes.iter().for_each(|note| say!("rrr: {note}"));
+                tasks.extend(listed.into_iter().map(|task| (task, None)));
             }
             (None, Some(list)) => self.read_list(list, &mut tasks)?,
             (None, None) => {}

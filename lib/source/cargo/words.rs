@@ -1,0 +1,142 @@
+//! The options of cargo test, and those of the test binaries: which ones a call of ours may have.
+
+/// Flags of cargo test that say what it prints, or how far it goes: each call sets its own.
+const OURS: [&str; 4] = ["--no-run", "--no-fail-fast", "--quiet", "--doc"];
+/// The same, with a value.
+const OURS_WITH_VALUE: [&str; 2] = ["--message-format", "--color"];
+/// Flags that choose targets: with any of them cargo test runs no doctest.
+const TARGETS: [&str; 10] = [
+    "--lib",
+    "--bins",
+    "--bin",
+    "--examples",
+    "--example",
+    "--tests",
+    "--test",
+    "--benches",
+    "--bench",
+    "--all-targets",
+];
+/// Options of test binaries that have their value in the next word.
+const WITH_VALUE: [&str; 7] = [
+    "--skip",
+    "--test-threads",
+    "--logfile",
+    "--format",
+    "--color",
+    "--shuffle-seed",
+    "-Z",
+];
+
+/// Whether `word` is the option `name`, alone or as `NAME=VALUE`.
+pub fn is(word: &str, name: &str) -> bool {
+    word.strip_prefix(name)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+}
+
+/// The words without the options that `drop` names (with their value, where it says so).
+pub fn without(words: &[String], drop: impl Fn(&str) -> Option<Value>) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match drop(word) {
+            None => kept.push(word.clone()),
+            Some(Value::Next) if !word.contains('=') => _ = words.next(),
+            Some(_) => {}
+        }
+    }
+    kept
+}
+
+/// Where the value of an option is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// It has none, or has it in the same word.
+    Inside,
+    /// In the next word, unless it is behind a `=`.
+    Next,
+}
+
+/// Options of cargo test, less those that each call sets by itself.
+pub fn of_cargo(words: &[String]) -> Vec<String> {
+    let kept = without(words, |word| {
+        if OURS_WITH_VALUE.iter().any(|name| is(word, name)) {
+            Some(Value::Next)
+        } else {
+            OURS.contains(&word).then_some(Value::Inside)
+        }
+    });
+    // `-q` may be in a bundle: -rq.
+    let loud = |word: String| match word.strip_prefix('-') {
+        Some(letters) if letters.contains('q') && letters.chars().all(|c| "qrv".contains(c)) => {
+            let rest = letters.replace('q', "");
+            (!rest.is_empty()).then(|| format!("-{rest}"))
+        }
+        _ => Some(word),
+    };
+    kept.into_iter().filter_map(loud).collect()
+}
+
+/// Whether cargo test is asked for doctests alone.
+pub fn are_for_doctests(words: &[String]) -> bool {
+    words.iter().any(|word| word == "--doc")
+}
+
+/// Whether cargo test is asked for certain targets.
+pub fn choose_targets(words: &[String]) -> bool {
+    let chooses = |word: &String| TARGETS.iter().any(|name| is(word, name));
+    words.iter().any(chooses)
+}
+
+/// Options of a test binary, less those that change what its output looks like.
+pub fn of_binary(words: &[String]) -> Vec<String> {
+    without(words, |word| match word {
+        "-q" | "--quiet" => Some(Value::Inside),
+        _ if is(word, "--format") => Some(Value::Next),
+        _ => None,
+    })
+}
+
+/// The same, less what chooses tests by name: for a single test, that is named by itself.
+pub fn of_single_test(words: &[String]) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut has_value = false;
+    for word in words {
+        if has_value || (word.starts_with('-') && word != "--exact") {
+            kept.push(word.clone());
+        }
+        has_value = !has_value && WITH_VALUE.contains(&&**word);
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_each_call_sets_by_itself_is_left_out() {
+        let given = "-q -rq --no-run --color never --message-format=short --features q name";
+        assert_eq!(of_cargo(&words(given)), words("-r --features q name"));
+        let given = "--quiet --format terse --skip x -q --format=json a";
+        assert_eq!(of_binary(&words(given)), words("--skip x a"));
+    }
+
+    #[test]
+    fn a_single_test_is_chosen_by_its_name_alone() {
+        let given = "name --skip x --exact other --include-ignored -Z unstable-options";
+        let kept = "--skip x --include-ignored -Z unstable-options";
+        assert_eq!(of_single_test(&words(given)), words(kept));
+    }
+
+    #[test]
+    fn doctests_run_where_no_target_is_chosen() {
+        assert!(!choose_targets(&words("--features lib --testing -p a")));
+        assert!(choose_targets(&words("--test=a")) && choose_targets(&words("-p a --lib")));
+        assert!(are_for_doctests(&words("-p a --doc")) && !are_for_doctests(&words("-p doc")));
+    }
+}
