@@ -13,6 +13,7 @@
 //! faults and invariants: `tests/faults/README.md` explains them.
 
 pub mod adapter;
+pub mod begun;
 pub mod child;
 pub mod cli;
 pub mod config;

@@ -3,6 +3,10 @@
 //! Written by rrr-slave; ended by rrr-worker, which sees it die, or by rrr-arbiter, when its
 //! heartbeat stops.
 
+mod death;
+
+pub use death::{bury, reap};
+
 use crate::event::Event;
 use crate::heartbeat::Heartbeat;
 use crate::key::{self, SlaveKey, TasksetKey, TrialKey};
@@ -55,7 +59,7 @@ pub enum Next<Work = Vec<Job>> {
     Run(Work),
     /// Nothing waits; the wake stream tells when something does.
     Empty,
-    /// Only tasks it has tried before wait: another slave may want them.
+    /// Only tasks wait that should be tried by another slave, which lives.
     Skip,
     /// The taskset is over.
     Over(String),
@@ -121,8 +125,8 @@ pub fn beat(store: &mut Store, slave: &SlaveKey, heartbeat: &Heartbeat) -> anyho
 
 static RESERVE: Script = lua!("reserve", "event", "hand", "reserve");
 
-/// Takes the next task, and up to `most` where they may share a hand. `patient`: rather come back
-/// when another slave may take it. `announce`: ask the arbiter for a check when nothing waits.
+/// Takes the next task, and up to `most` where they may share a hand. `patient`: leave a task that has
+/// failed here to any other living slave; otherwise only to one that is busy with a trial. `announce`: ask the arbiter for a check when nothing waits.
 pub fn reserve(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -131,14 +135,14 @@ pub fn reserve(
     patient: bool,
     announce: bool,
 ) -> anyhow::Result<Next> {
-    let trial_id = trial::fresh_id();
+    let (trial_id, now) = (trial::fresh_id(), time::now());
     let answer: Answer = store.call(|c, _| {
         RESERVE
             .key(taskset)
             .key(slave)
             .key(key::arbiter_queue())
             .arg(&trial_id)
-            .arg(time::now())
+            .arg(&now)
             .arg(most)
             .arg(u8::from(patient))
             .arg(u8::from(announce))
@@ -341,30 +345,6 @@ pub fn look(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<Vec<Seen>>
         }));
     }
     Ok(seen)
-}
-
-static REAP: Script = lua!("reap", "event", "hand", "ends", "reap");
-
-/// Declares a slave dead and ends its trial with `error`. `certain`: its process is known to be
-/// gone; otherwise it is left alone while it has a heartbeat.
-pub fn reap(
-    store: &mut Store,
-    taskset: &TasksetKey,
-    slave: &SlaveKey,
-    why: &str,
-    certain: bool,
-) -> anyhow::Result<bool> {
-    let answer: Answer = store.call(|c, _| {
-        REAP.key(taskset)
-            .key(slave)
-            .key(key::arbiter_queue())
-            .arg(time::now())
-            .arg(why)
-            .arg(u8::from(certain))
-            .invoke(c)
-    })?;
-    answer.print_events(1);
-    Ok(answer.number(0) == 1)
 }
 
 /// What the wake stream tells.

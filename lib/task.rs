@@ -45,7 +45,10 @@ pub fn timeouts(estimate_sec: Option<u64>, unknown_sec: u64, least_sec: u64) -> 
             estimate.saturating_mul(2).max(least_sec),
             estimate.saturating_mul(3).max(least_sec),
         ),
-        None => (unknown_sec, unknown_sec.saturating_add(30)),
+        None => {
+            let soft = unknown_sec.max(least_sec);
+            (soft, soft.saturating_add(30))
+        }
     };
     (soft.min(LONGEST_SEC), hard.min(LONGEST_SEC))
 }
@@ -60,6 +63,7 @@ mod tests {
         assert_eq!(timeouts(Some(1), 300, 30), (30, 30));
         assert_eq!(timeouts(Some(12), 300, 30), (30, 36));
         assert_eq!(timeouts(None, 300, 30), (300, 330));
+        assert_eq!(timeouts(None, 1, 30), (30, 60), "without an estimate too");
         let longest = (LONGEST_SEC, LONGEST_SEC);
         assert_eq!(timeouts(Some(u64::MAX), 300, 30), longest);
         assert_eq!(timeouts(None, u64::MAX, 30), longest);

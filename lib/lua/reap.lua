@@ -4,7 +4,8 @@
 -- a dead slave stays dead.
 -- shared: event hand ends reap
 -- KEYS 1 taskset, 2 slave, 3 arbiter_queue
--- ARGV 1 now, 2 why it is dead, 3 certain (1: its worker waited on the process; 0: no heartbeat)
+-- ARGV 1 now, 2 why it is dead, 3 certain (1: its worker waited on the process; 0: no heartbeat),
+--      4 the trial that it had begun last ('': none, '*': not known)
 -- returns 1 if it was declared dead now, else 0; then what was emitted (taskset, JSON, …)
 local taskset, slave = KEYS[1], KEYS[2]
 if ARGV[3] ~= '1' and redis.call('EXISTS', slave .. ':heartbeat') == 1 then
@@ -12,5 +13,5 @@ if ARGV[3] ~= '1' and redis.call('EXISTS', slave .. ':heartbeat') == 1 then
 elseif redis.call('EXISTS', taskset) == 0 or redis.call('TTL', taskset) ~= -1 then
   return { 0 }
 end
-local reaped = reap(taskset, slave, ARGV[2], ARGV[1], KEYS[3], ARGV[3] == '1')
+local reaped = reap(taskset, slave, ARGV[2], ARGV[1], KEYS[3], ARGV[3] == '1' and ARGV[4])
 return { reaped, unpack(emitted) }

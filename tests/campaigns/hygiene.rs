@@ -30,7 +30,14 @@ fn submit_hasty(server: &Server, suite: &Suite, hasty: &[&str], files: &[&str]) 
     let known = files.iter().zip((100..1000).rev()).map(|(file, seconds)| {
         format!("{{\"spec_file\":\"{file}\",\"estimate_sec\":{seconds}}}\n")
     });
-    let args = ["--max-trials", "1", "--unknown-spec-timeout", "1"];
+    let args = [
+        "--max-trials",
+        "1",
+        "--unknown-spec-timeout",
+        "1",
+        "--least-timeout",
+        "1",
+    ];
     let args = [&args[..], &["--files-from", "-"]].concat();
     let tool = submit_tool(server, suite, [""; 0], &args, &["sh", "{}"]);
     tool.stdin(unknown.chain(known).collect::<String>()).run()

@@ -104,7 +104,14 @@ fn what_is_printed_while_a_test_is_told_to_end_is_kept() {
     let _worker = fleet.worker("w", 1, suite.path());
     suite.file("slow.sh", script);
     // Enough for a shell to begin on a machine that is busy.
-    let args = ["--max-trials", "1", "--unknown-spec-timeout", "5"];
+    let args = [
+        "--max-trials",
+        "1",
+        "--unknown-spec-timeout",
+        "5",
+        "--least-timeout",
+        "5",
+    ];
     let done = submit(&server, &suite, &args).wait(PATIENCE).expect_code(1);
     let finished = done.events_named("trial_finished").remove(0);
     assert_eq!(finished["status"], "timeout");

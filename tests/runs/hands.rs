@@ -223,6 +223,75 @@ fn the_only_trial_that_a_dead_slave_held_is_a_try() {
 }
 
 #[test]
+fn a_trial_that_its_dead_slave_never_heard_of_is_no_try() {
+    let server = Server::new();
+    let taskset = written(&server, &many(2)).set("max_trials", "1");
+    for (number, begun, counts) in [(1, "", (0, 0)), (2, "another", (0, 0)), (3, "this", (0, 1))] {
+        let mut player = Player::join(&server, &taskset, number);
+        let job = player.take(1).remove(0);
+        assert_eq!(job.spec_file, "t00");
+        let begun = if begun == "this" {
+            job.trial.as_str()
+        } else {
+            begun
+        };
+        let (store, key) = (&mut player.store, &player.key);
+        assert!(slave::bury(store, &player.taskset, key, "it died", Some(begun)).unwrap());
+        drain(&server, "rrr-arbiter");
+        assert_eq!(taskset.counts(), counts, "{begun}");
+    }
+}
+
+#[test]
+fn q2_a_call_that_is_held_up_until_its_trial_has_failed_lists_it_once() {
+    let server = Server::new();
+    let proxy = Proxy::start(&server);
+    let taskset = written(&server, &many(2)).set("max_trials", "2");
+    let mut player = Player::join(&server, &taskset, 1);
+    player.store = rrr::cli::Redis::at(proxy.url()).connect().unwrap();
+    let job = player.take(1).remove(0);
+    let trial = job.trial.to_string();
+    let id = trial.rsplit(':').next().unwrap();
+    server.hset(&trial, "status", "failed");
+    server.tell_arbiter(format!("trial\t{trial}"));
+    drain(&server, "rrr-arbiter");
+    assert_eq!(taskset.list("task_queue"), ["t00", "t01"]);
+    // The same call again, by its digest, as a network would deliver it.
+    let seen = proxy.transcript();
+    let call = seen
+        .iter()
+        .rev()
+        .find(|seen| seen.name.starts_with("EVALSHA"));
+    let sha = call.expect("a call of a script").args[0].clone();
+    let (taskset_key, slave) = (taskset.key.as_str(), player.key.as_str());
+    for _ in 0..2 {
+        let queue = "rrrspec:arbiter_queue";
+        let now = "2013-07-11 15:43:36 +0900";
+        let call = [
+            "EVALSHA",
+            &sha,
+            "3",
+            taskset_key,
+            slave,
+            queue,
+            id,
+            now,
+            "1",
+            "1",
+            "0",
+        ];
+        let answer: Vec<String> = server.run(&call);
+        assert_eq!(answer, ["skip"]);
+    }
+    assert_eq!(
+        server.list(&format!("{}:trial", taskset.task("t00"))),
+        [trial]
+    );
+    assert_eq!(taskset.list("task_queue"), ["t00", "t01"]);
+    assert_eq!(invariants::findings(&server), [""; 0]);
+}
+
+#[test]
 fn a_lost_hand_is_found_and_each_task_of_it_is_queued_once() {
     let server = Server::new();
     let taskset = written(&server, &many(4));

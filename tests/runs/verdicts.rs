@@ -42,6 +42,74 @@ fn a_task_fails_at_max_trials_and_the_taskset_with_it() {
 }
 
 #[test]
+fn a_recorded_pass_counts_in_whatever_order_the_messages_come() {
+    let server = Server::new();
+    let trials = ["failed", "passed", "error"];
+    let orders = [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ];
+    for (number, order) in orders.into_iter().enumerate() {
+        for good in ["passed", "pending"] {
+            let id = format!("{good}{number}");
+            let taskset = hand::taskset(&server, &id, &["a"]).running();
+            let made: Vec<String> = trials
+                .iter()
+                .map(|status| if *status == "passed" { good } else { status })
+                .map(|status| taskset.finish_trial("a", status, status))
+                .collect();
+            for place in order {
+                server.tell_arbiter(format!("trial\t{}", made[place]));
+            }
+        }
+    }
+    drain(&server, "rrr-arbiter");
+    for number in 0..orders.len() {
+        for good in ["passed", "pending"] {
+            let key = format!("rrrspec:taskset:{good}{number}");
+            let field = |name| server.hget(&key, name);
+            assert_eq!(field("status").as_deref(), Some("succeeded"), "{key}");
+            assert_eq!(field("flaky_count").as_deref(), Some("1"), "{key}");
+            let task = format!("{key}:task:a");
+            assert_eq!(server.hget(&task, "status").as_deref(), Some(good));
+        }
+    }
+}
+
+#[test]
+fn c3_a_task_counted_twice_by_another_arbiter_costs_no_success() {
+    let server = Server::new();
+    for (id, counts, last, verdict) in [
+        ("twice", ("2", "0"), "passed", "succeeded"),
+        ("early", ("0", "0"), "passed", "succeeded"),
+        ("both", ("1", "1"), "passed", "succeeded"),
+        ("red", ("2", "0"), "failed", "failed"),
+    ] {
+        // The other arbiter has settled the first task, and counted it as it liked.
+        let taskset = hand::taskset(&server, id, &["a", "b"])
+            .set("max_trials", "1")
+            .set("succeeded_count", counts.0)
+            .set("failed_count", counts.1)
+            .running();
+        taskset.finish_trial("a", "1", "passed");
+        server.hset(&taskset.task("a"), "status", "passed");
+        let left = taskset.list_key("tasks_left");
+        server.run::<i64>(&["LREM", &left, "0", &taskset.task("a")]);
+        let trial = taskset.finish_trial("b", "1", last);
+        server.tell_arbiter(format!("trial\t{trial}"));
+        drain(&server, "rrr-arbiter");
+        assert_eq!(taskset.status().as_deref(), Some(verdict), "{id}");
+        let exact = if last == "passed" { (2, 0) } else { (1, 1) };
+        assert_eq!(taskset.counts(), exact, "{id}");
+        assert_eq!(taskset.get("fail_reason"), None, "{id}");
+    }
+}
+
+#[test]
 fn a_tree_travels_by_rsync_and_is_set_up_once() {
     let (server, suite) = (Server::new(), Suite::new());
     let (remote, work) = (Suite::new(), Suite::new());

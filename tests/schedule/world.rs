@@ -18,7 +18,7 @@ const REBOOT: u64 = 2_000;
 const LEAST_TIMEOUT: f64 = 30.0;
 const MAX_TRIALS: u64 = 3;
 /// How many tasks that it has tried a slave steps over, as in reserve.lua.
-const MOST_SKIPS: usize = 3;
+const MOST_SKIPS: usize = 30;
 
 /// A spec file.
 #[derive(Clone, Debug)]
@@ -195,21 +195,30 @@ impl World<'_> {
             if self.tasks[task].settled {
                 continue;
             }
-            let alone = self.at_work.len() == 1;
-            if !alone && skipped.len() < MOST_SKIPS && self.tasks[task].tried_by.contains(&slave) {
+            // It goes to a slave that has not tried it, if there is one.
+            let tried_by = &self.tasks[task].tried_by;
+            let others = (0..self.at_work.len()).filter(|other| !tried_by.contains(other));
+            if tried_by.contains(&slave) && others.count() > 0 {
                 skipped.push(task);
+                if skipped.len() == MOST_SKIPS {
+                    break;
+                }
                 continue;
             }
             chosen = Some(task);
             break;
         }
-        self.queue.extend(&skipped);
+        if skipped.len() == MOST_SKIPS {
+            self.queue.extend(&skipped);
+        } else {
+            for task in skipped.iter().rev() {
+                self.queue.push_front(*task);
+            }
+        }
         let Some(task) = chosen else {
-            // One that only it has tried comes back for it when nobody else wants it.
             if skipped.is_empty() {
                 self.idle.push(slave);
             } else {
-                self.tasks[skipped[0]].tried_by.retain(|who| *who != slave);
                 self.later(40, Event::Asks(slave));
             }
             return;

@@ -64,19 +64,18 @@ local function requeue(taskset, task, spec_file, reason)
   note(taskset, { event = 'task_requeued', spec_file = spec_file, reason = reason })
 end
 
--- What stands in a task's trials: how many have finished, how many of these count as tries, how
--- many failed, and whether one is still being made by a slave that lives.
+-- The state of a task's trials: how many have finished, how many failures among these count, the
+-- status of a recorded pass (good; nil without one), and whether a living slave still makes one.
 local function survey(trials)
-  local s = { finished = 0, tries = 0, bad = 0, unfinished = 0, live = false }
+  local s = { finished = 0, bad = 0, unfinished = 0, live = false }
   for _, trial in ipairs(trials) do
     local f = redis.call('HMGET', trial, 'status', 'stopped', 'slave')
     if is_set(f[1]) then
       s.finished = s.finished + 1
-      if not is_set(f[2]) then
-        s.tries = s.tries + 1
-        if f[1] ~= 'passed' and f[1] ~= 'pending' then
-          s.bad = s.bad + 1
-        end
+      if f[1] == 'passed' or (f[1] == 'pending' and not s.good) then
+        s.good = f[1]
+      elseif f[1] ~= 'pending' and not is_set(f[2]) then
+        s.bad = s.bad + 1
       end
     else
       s.unfinished = s.unfinished + 1
@@ -132,9 +131,17 @@ local function judge(taskset, task, trial)
   if redis.call('HSETNX', trial, 'judged', 1) == 0 then
     return nil
   end
+  if s.good then
+    -- A copy has passed, and its message is still on the way: a pass counts whatever the order.
+    if s.unfinished > 0 then
+      wake(taskset, 'stop', task)
+    end
+    settle(taskset, task, spec_file, s.good, #trials, s.bad > 0)
+    return nil
+  end
   -- Trials that were stopped from outside (a worker shut down, say) do not use up max_trials, but
   -- only so many of them, so that a test that stops its own worker still ends.
-  if s.tries >= book.max_trials or s.finished >= book.max_trials + STOPPED_ALLOWANCE then
+  if s.bad >= book.max_trials or s.finished >= book.max_trials + STOPPED_ALLOWANCE then
     if s.unfinished > 0 then
       wake(taskset, 'stop', task)
     end
@@ -146,12 +153,35 @@ local function judge(taskset, task, trial)
   return nil
 end
 
+-- Counts the tasks of a taskset by their own statuses, and corrects its sums if all have one: an
+-- arbiter of another kind may have counted a task that this one counted too (C3).
+-- Returns how many have succeeded and failed.
+local function recount(taskset)
+  local tasks = redis.call('LRANGE', taskset .. ':tasks', 0, -1)
+  local succeeded, failed = 0, 0
+  for _, task in ipairs(tasks) do
+    local status = try(redis.call, 'HGET', task, 'status')
+    if status == 'passed' or status == 'pending' then
+      succeeded = succeeded + 1
+    elseif status == 'failed' then
+      failed = failed + 1
+    end
+  end
+  if succeeded + failed == #tasks then
+    redis.call('HSET', taskset, 'succeeded_count', succeeded, 'failed_count', failed)
+  end
+  return succeeded, failed
+end
+
 -- The verdict when no task is left (F1: the books must balance, or it is no success), and no end of a
 -- suite is still to come: slaves are told to end theirs, and the arbiter's tick comes back.
 local function finalise(taskset)
   local f = redis.call('HMGET', taskset, 'succeeded_count', 'failed_count', 'ends')
   local succeeded, failed = tonumber(f[1] or '') or 0, tonumber(f[2] or '') or 0
   local tasks = redis.call('LLEN', taskset .. ':tasks')
+  if succeeded + failed ~= tasks then
+    succeeded, failed = recount(taskset)
+  end
   if tasks == 0 then
     close(taskset, 'failed', 'it has no tasks: none were written, or they expired', NOW)
   elseif succeeded + failed ~= tasks then

@@ -2,7 +2,8 @@
 
 -- Ends the slave and the trial it was making, if any, and tells the arbiter of it; what it had on hand
 -- besides goes back. From here on the slave is fenced: whatever it says later changes nothing (C5).
--- certain: its worker has seen it die.
+-- certain: false if only its heartbeat has stopped; if its worker has seen it die, the trial that it
+-- had begun last ('': none, '*': not known).
 local function reap(taskset, slave, why, now, arbiter_queue, certain)
   if is_set(redis.call('HGET', slave, 'status')) then
     return 0
@@ -20,7 +21,8 @@ local function reap(taskset, slave, why, now, arbiter_queue, certain)
     ask_for_check(taskset, arbiter_queue)
   end
   local hand = on_hand(slave)
-  local known = #hand == 1 and hand[1][3]
+  -- Redis may have given it the trial by a call whose answer never reached it: then it never ran.
+  local known = #hand == 1 and hand[1][3] and (certain == '*' or certain == hand[1][1])
   if hand[1] then
     -- The first is the one it was making, or about to: a slave of another implementation has it in
     -- its own memory, so it is ended and not deleted.

@@ -1,13 +1,86 @@
 -- Shared: taking the next tasks. Needs event.lua and hand.lua.
 
--- How many tasks that this slave has tried before it may step over in one call.
-local MOST_SKIPS = 3
+-- How many tasks that rather go to another slave may be stepped over in one call.
+local MOST_SKIPS = 30
+-- How many slaves are looked at for one to wait for: the last that joined.
+local MOST_OTHERS = 1000
 
-local function has_tried(slave, task)
-  for _, trial in ipairs(redis.call('LRANGE', task .. ':trial', 0, -1)) do
-    if redis.call('HGET', trial, 'slave') == slave then
+local function worker_of(slave)
+  return string.match(slave, '^(.*):slave:[^:]*$') or slave
+end
+
+-- Whether a slave has a trial that has not ended: then it asks for its next task in bounded time.
+local function is_busy(slave)
+  local trial = redis.pcall('LINDEX', slave .. ':trial', -1)
+  local status = type(trial) == 'string' and redis.pcall('HGET', trial, 'status')
+  return type(trial) == 'string' and not is_set(status)
+end
+
+-- The others that may come for a task, as a function from 1, 2, … to each, nil at the end: living
+-- slaves, as slave and worker, then workers that still prepare, as false and worker. Only those with
+-- a trial when the slave that asks has waited for long. By pcall, as facts_of.
+local function others_than(ask)
+  local mine = string.match(ask.taskset, '^[^:]*:') .. 'worker:'
+  local slaves = redis.pcall('LRANGE', ask.taskset .. ':slave', -MOST_OTHERS, -1)
+  local left, known, have = #slaves, {}, {}
+  local function is_alive(key)
+    return string.sub(key, 1, #mine) == mine and redis.pcall('EXISTS', key .. ':heartbeat') == 1
+  end
+  local function next_slave()
+    while left > 0 do
+      local slave = slaves[left]
+      left = left - 1
+      if slave ~= ask.slave and is_alive(slave) and (ask.patient or is_busy(slave)) then
+        have[worker_of(slave)] = true
+        return { slave, worker_of(slave) }
+      end
+    end
+  end
+  local logs = nil
+  local function next_worker()
+    logs = logs or (ask.patient and redis.pcall('LRANGE', ask.taskset .. ':worker_log', 0, -1)) or {}
+    while #logs > 0 do
+      local f = redis.pcall('HMGET', table.remove(logs), 'worker', 'finished_at', 'failure')
+      if is_set(f[1]) and not is_set(f[2]) and not is_set(f[3]) and not have[f[1]] and is_alive(f[1]) then
+        have[f[1]] = true
+        return { false, f[1] }
+      end
+    end
+  end
+  have[worker_of(ask.slave)] = true
+  return function(i)
+    known[i] = known[i] or next_slave() or next_worker()
+    return known[i]
+  end
+end
+
+-- Whether a task that was put back should go to another slave: to one of another worker, if it has
+-- failed on this slave's, or else to one that has not tried it, if this slave has. So a task has all
+-- its trials on one slave only if no other lives, and a sick machine does not use up its trials.
+local function is_for_another(ask, task)
+  local tried, failed_on = {}, {}
+  for _, trial in ipairs(redis.pcall('LRANGE', task .. ':trial', 0, -1)) do
+    local f = redis.pcall('HMGET', trial, 'slave', 'status', 'stopped')
+    if is_set(f[1]) then
+      tried[f[1]] = true
+      if is_set(f[2]) and not is_set(f[3]) then
+        failed_on[worker_of(f[1])] = true
+      end
+    end
+  end
+  local here = failed_on[worker_of(ask.slave)]
+  if not (here or tried[ask.slave]) then
+    return false
+  end
+  ask.others = ask.others or others_than(ask)
+  local i, other = 1, ask.others(1)
+  while other do
+    local slave, worker = unpack(other)
+    if (here and not failed_on[worker]) or (tried[ask.slave] and slave and not tried[slave]) then
       return true
     end
+    i = i + 1
+    other = ask.others(i)
   end
   return false
 end
@@ -51,9 +124,24 @@ local function take_more(ask, tasks, facts)
   end
 end
 
+-- Puts tasks that were stepped over back where they were, for the next slave that comes; to the end
+-- if they are so many that this slave would see no others.
+local function put_back(queue, skipped)
+  if #skipped == MOST_SKIPS then
+    redis.call('RPUSH', queue, unpack(skipped))
+  elseif #skipped > 0 then
+    for i = #skipped, 1, -1 do
+      redis.call('LPUSH', queue, skipped[i])
+    end
+  else
+    return
+  end
+  redis.call('EXPIRE', queue, KEY_TTL)
+end
+
 -- Takes tasks from the queue and creates their trials, in one step (Q2: never popped and untried).
--- ask: taskset, slave, trial_id, now, most (tasks it wants), patient (may be told to come back for
--- another slave's sake), announce (ask the arbiter for a check when the queue is empty), holds (the
+-- ask: taskset, slave, trial_id, now, most (tasks it wants), patient (leaves what it has tried to any
+-- other living slave, else only to one that is busy: see others_than), announce (ask the arbiter for a check when the queue is empty), holds (the
 -- slave may have trials already), arbiter_queue. Adds the event of the first to events: who has more
 -- tells of the others as it begins them.
 -- Returns {'run', then of each trial: trial, spec_file, estimate_sec, attempt, 1 if it has
@@ -85,22 +173,17 @@ local function reserve(ask, events)
     f = facts_of(task)
     -- A copy of a finished task is dropped (L2, C7).
     if f and not is_set(f[1]) then
-      if not (f[4] and #skipped < MOST_SKIPS and has_tried(ask.slave, task)) then
+      if not (f[4] and is_for_another(ask, task)) then
         break
       end
       skipped[#skipped + 1] = task
     end
     task = nil
+    if #skipped == MOST_SKIPS then
+      break
+    end
   end
-  if not task and #skipped > 0 and not (ask.patient and redis.call('LLEN', ask.taskset .. ':slave') > 1) then
-    -- Nobody else may come for it (L1).
-    task = table.remove(skipped, 1)
-    f = facts_of(task)
-  end
-  if #skipped > 0 then
-    redis.call('RPUSH', queue, unpack(skipped))
-    redis.call('EXPIRE', queue, KEY_TTL)
-  end
+  put_back(queue, skipped)
   if not task then
     if #skipped > 0 then
       return { 'skip' }
@@ -122,24 +205,36 @@ local function reserve(ask, events)
   end
   local trials, answer = {}, { 'run' }
   for i, each in ipairs(tasks) do
-    local trial = each .. ':trial:' .. ask.trial_id
-    if i == 1 then
-      redis.call('HSET', trial, 'task', each, 'slave', ask.slave, 'started_at', ask.now)
+    local trial, first = each .. ':trial:' .. ask.trial_id, #trials == 0
+    local is_new
+    if first then
+      is_new = redis.call('HSET', trial, 'task', each, 'slave', ask.slave, 'started_at', ask.now) == 3
     else
-      redis.call('HSET', trial, 'task', each, 'slave', ask.slave)
+      is_new = redis.call('HSET', trial, 'task', each, 'slave', ask.slave) == 2
     end
-    redis.call('EXPIRE', trial, KEY_TTL)
-    local attempt = redis.call('RPUSH', each .. ':trial', trial)
-    if attempt == 1 then
-      redis.call('EXPIRE', each .. ':trial', KEY_TTL)
+    if is_new then
+      redis.call('EXPIRE', trial, KEY_TTL)
+      local attempt = redis.call('RPUSH', each .. ':trial', trial)
+      if attempt == 1 then
+        redis.call('EXPIRE', each .. ':trial', KEY_TTL)
+      else
+        -- Spares the arbiter a look at the trials of each task that passes at once.
+        redis.call('HSET', each, 'trials', attempt)
+      end
+      trials[#trials + 1] = trial
+      task = first and each or task
+      local n = #answer
+      answer[n + 1], answer[n + 2], answer[n + 3] = trial, spec_file_of(each, facts[i][2]), facts[i][3] or ''
+      answer[n + 4], answer[n + 5] = attempt, first and 1 or 0
     else
-      -- Spares the arbiter a look at the trials of each task that passes at once.
-      redis.call('HSET', each, 'trials', attempt)
+      -- This very call was here before, and that trial has ended: to list it twice would count it twice.
+      redis.call('LPUSH', queue, each)
+      redis.call('EXPIRE', queue, KEY_TTL)
+      redis.call('HSET', each, 'queued', 1)
     end
-    trials[i] = trial
-    local n = #answer
-    answer[n + 1], answer[n + 2], answer[n + 3] = trial, spec_file_of(each, facts[i][2]), facts[i][3] or ''
-    answer[n + 4], answer[n + 5] = attempt, i == 1 and 1 or 0
+  end
+  if #trials == 0 then
+    return { 'skip' }
   end
   if redis.call('RPUSH', ask.slave .. ':trial', unpack(trials)) == #trials then
     redis.call('EXPIRE', ask.slave .. ':trial', KEY_TTL)

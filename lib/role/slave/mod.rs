@@ -7,6 +7,7 @@ mod hand;
 mod pulse;
 
 use crate::adapter::{self, Adapter, Made, Order, Outputs, Place};
+use crate::begun;
 use crate::child::cgroup::{self, Bounds, Cgroup};
 use crate::child::{self, environment};
 use crate::event;
@@ -24,7 +25,7 @@ use hand::Hand;
 use pulse::{Busy, Listener, Pulse, Waited};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Runs the tasks of one taskset; started by rrr-worker
 #[derive(clap::Parser)]
@@ -48,8 +49,13 @@ pub struct Options {
     adapter: adapter::Choice,
 }
 
-/// How often a slave lets others have a task it has tried before.
-const PATIENCE: u32 = 3;
+/// How long a slave leaves tasks that have failed here to others which are idle, or still start. It
+/// leaves them to a busy one without a bound, since a trial has one.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two requests of a slave that leaves all tasks to others; it doubles from one to the
+/// next, up to the second.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(40);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs the tool.
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
@@ -85,6 +91,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let limit = |field, default| record.number(field).unwrap_or(default);
     let mut slave = Slave {
         hand: Hand::new(store, taskset.clone(), key.clone()),
+        note: begun::Writer::open(),
         adapter,
         pulse,
         taskset,
@@ -138,6 +145,8 @@ fn own_key(options: &Options) -> anyhow::Result<SlaveKey> {
 
 struct Slave {
     hand: Hand,
+    /// Shows the worker what has begun, if there is one.
+    note: Option<begun::Writer>,
     adapter: Box<dyn Adapter>,
     pulse: Arc<Pulse>,
     taskset: TasksetKey,
@@ -188,13 +197,13 @@ impl Slave {
 
     /// Waits for the next task with an empty hand. Where none is left, it ends its runner first: the
     /// taskset waits for that, and the slave for the taskset.
-    fn wait(&mut self, patient: bool) -> anyhow::Result<Next<Job>> {
+    fn wait(&mut self) -> anyhow::Result<Next<Job>> {
         loop {
             match self.pulse.wait_for_work(self.adapter.is_running()) {
                 Waited::MustEnd => return Ok(Next::Over("ended while it waited".into())),
                 Waited::NoneLeft => self.end_suite()?,
                 Waited::Work if self.adapter.is_ready() => {
-                    return self.hand.reserve(patient, false);
+                    return self.hand.reserve(true, false);
                 }
                 // Only another implementation queues a task after the last.
                 Waited::Work => {
@@ -217,11 +226,13 @@ impl Slave {
     /// Works until there is no more to do; returns how it ended.
     fn work(&mut self) -> anyhow::Result<(Status, u8)> {
         let mut next = self.prepare_and_reserve()?;
-        let mut skips = 0;
+        let mut leaving_since: Option<Instant> = None;
+        let mut pause = SHORTEST_PAUSE;
         loop {
             match next {
                 Next::Run(job) => {
-                    skips = 0;
+                    leaving_since = None;
+                    pause = SHORTEST_PAUSE;
                     let made = match &self.signed {
                         Some(signed) if !signed.contains(&job.spec_file) => Made {
                             result: trial::Result::error("rrr: nobody signed this task\n"),
@@ -242,11 +253,18 @@ impl Slave {
                     };
                 }
                 Next::Skip => {
-                    skips += 1;
-                    stop::sleep(Duration::from_millis(40));
-                    next = self.hand.reserve(skips < PATIENCE, false)?;
+                    let since = *leaving_since.get_or_insert_with(Instant::now);
+                    stop::drain();
+                    stop::sleep(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    let patient = since.elapsed() < PATIENCE;
+                    next = self.hand.reserve(patient, false)?;
                 }
-                Next::Empty => next = self.wait(skips < PATIENCE)?,
+                Next::Empty => {
+                    leaving_since = None;
+                    pause = SHORTEST_PAUSE;
+                    next = self.wait()?;
+                }
                 Next::Over(_) => return Ok((Status::NormalExit, exit::OK)),
                 Next::Fenced => {
                     say!(
@@ -263,6 +281,9 @@ impl Slave {
 
     fn make_trial(&mut self, job: &Job) -> Made {
         let task = job.trial.task();
+        if let Some(note) = &self.note {
+            note.begin(&job.trial);
+        }
         out::line_of(|| {
             let started = slave::started(&self.key, job);
             event::line(time::unix_ms(), self.taskset.as_str(), &started)

@@ -2,6 +2,7 @@
 
 use super::slot::Slot;
 use super::{CannotRun, Worker};
+use crate::begun;
 use crate::child::{cgroup, environment, reap};
 use crate::folder;
 use crate::heartbeat::Heartbeat;
@@ -115,6 +116,7 @@ impl Worker {
             .env("RRR_WORKER_ID", self.card.key.id())
             .env("RRR_SLAVE_NONCE", &nonce)
             .env("RRR_SUPERVISED", "1")
+            .env_remove(begun::VARIABLE)
             .env(
                 Heartbeat::VARIABLE,
                 self.card.heartbeat.ttl_sec().to_string(),
@@ -133,7 +135,12 @@ impl Worker {
             Some(file) => shell.env(Signed::VARIABLE, file),
             None => shell.env_remove(Signed::VARIABLE),
         };
-        slot.start(&mut shell, nonce)
+        // Without a note every trial counts in which a slave dies.
+        let note = self.scratch_file().ok().map(begun::Reader::new);
+        if let Some(note) = &note {
+            shell.env(begun::VARIABLE, note.path());
+        }
+        slot.start(&mut shell, nonce, note)
             .map_err(|error| CannotRun(format!("cannot run the slave command: {error}")))?;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! A place for one slave of the worker: the process in it, what it says on stderr, and what is
 //! done when it dies.
 
+use crate::begun;
 use crate::key::{SlaveKey, TasksetKey};
 use crate::say::say;
 use crate::store::Store;
@@ -25,6 +26,8 @@ pub struct Slot {
     number: usize,
     child: Option<Child>,
     nonce: String,
+    /// Where its slave notes the trial that it begins.
+    note: Option<begun::Reader>,
     key: Option<SlaveKey>,
     tail: Vec<u8>,
     /// What it said before its key was known.
@@ -42,6 +45,7 @@ impl Slot {
             number,
             child: None,
             nonce: String::new(),
+            note: None,
             key: None,
             tail: Vec::new(),
             early: Vec::new(),
@@ -72,8 +76,13 @@ impl Slot {
         Some(self.child.as_ref()?.stderr.as_ref()?.as_fd())
     }
 
-    /// Starts a slave that will put `nonce` into its key.
-    pub fn start(&mut self, command: &mut Command, nonce: String) -> std::io::Result<()> {
+    /// Starts a slave that will put `nonce` into its key, and the trials that it begins into `note`.
+    pub fn start(
+        &mut self,
+        command: &mut Command,
+        nonce: String,
+        note: Option<begun::Reader>,
+    ) -> std::io::Result<()> {
         let child = command.spawn()?;
         if let Some(stderr) = &child.stderr {
             let flags = rustix::fs::fcntl_getfl(stderr)? | rustix::fs::OFlags::NONBLOCK;
@@ -81,6 +90,7 @@ impl Slot {
         }
         self.child = Some(child);
         self.nonce = nonce;
+        self.note = note;
         self.key = None;
         self.tail.clear();
         self.early.clear();
@@ -131,7 +141,8 @@ impl Slot {
         let mut made_trials = false;
         if let Some(key) = &key {
             let why = format!("the slave died ({how})");
-            slave::reap(store, taskset, key, &why, true)?;
+            let begun = self.note.take().and_then(|note| note.last());
+            slave::bury(store, taskset, key, &why, begun.as_deref())?;
             made_trials = slave::has_trials(store, key)?;
         }
         // A slave need not make a trial; but while its taskset goes on it joins it, and so has a key.
