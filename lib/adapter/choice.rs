@@ -131,12 +131,12 @@ impl Choice {
             Name::Serve | Name::Rspec | Name::Pytest => {}
         }
         let words = match self.adapter {
-            Name::Rspec => {
-                self.bundled(rspec::interpreter, "rrr_rspec.rb", rspec::RUNNER, &place)?
-            }
-            Name::Pytest => {
-                self.bundled(pytest::interpreter, "rrr_pytest.py", pytest::RUNNER, &place)?
-            }
+            Name::Rspec => self.bundled(
+                rspec::interpreter,
+                &[("rrr_rspec.rb", rspec::RUNNER)],
+                &place,
+            )?,
+            Name::Pytest => self.bundled(pytest::interpreter, pytest::RUNNER, &place)?,
             _ if self.command.is_empty() => {
                 return Err(cli::usage("no runner is named")
                     .hint("end with '-- CMD', a program that speaks rrr-runner(7)")
@@ -159,12 +159,12 @@ impl Choice {
         Ok(Box::new(Serve::new(place, patience, memory, start)?))
     }
 
-    /// The command of a runner that comes with this program, written to the slave's folder.
+    /// The command of a runner that comes with this program, whose files are written to the slave's
+    /// folder; the first is the script.
     fn bundled(
         &self,
         find: fn(&Path) -> Vec<String>,
-        name: &str,
-        text: &str,
+        files: &[(&str, &str)],
         place: &Place,
     ) -> anyhow::Result<Vec<String>> {
         let mut words = match &self.interpreter {
@@ -173,8 +173,14 @@ impl Choice {
                 .ok_or_else(|| cli::usage(format!("--interpreter '{command}': not a command")))?,
             None => find(Path::new(".")),
         };
-        let script = place.path().join(name);
-        std::fs::write(&script, text)?;
+        for (name, text) in files {
+            let path = place.path().join(name);
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            std::fs::write(&path, text)?;
+        }
+        let script = place.path().join(files[0].0);
         words.push(script.to_string_lossy().into_owned());
         words.push(match self.isolation {
             Some(Isolation::Fork) | None => "fork".into(),

@@ -1,9 +1,25 @@
-//! pytest: a runner that comes with this program, see scripts/runners/pytest.py.
+//! pytest: a runner that comes with this program, see scripts/runners/pytest.
 
 use std::path::Path;
 
-/// The runner.
-pub const RUNNER: &str = include_str!("../../scripts/runners/pytest.py");
+macro_rules! part {
+    ($name:literal) => {
+        include_str!(concat!("../../scripts/runners/pytest/", $name))
+    };
+}
+
+/// The runner's files; the first is the script.
+pub const RUNNER: &[(&str, &str)] = &[
+    ("rrr_pytest.py", part!("start.py")),
+    ("rrr_pytest_runner/__init__.py", ""),
+    ("rrr_pytest_runner/directories.py", part!("directories.py")),
+    ("rrr_pytest_runner/main.py", part!("main.py")),
+    ("rrr_pytest_runner/native.py", part!("native.py")),
+    ("rrr_pytest_runner/progress.py", part!("progress.py")),
+    ("rrr_pytest_runner/recorder.py", part!("recorder.py")),
+    ("rrr_pytest_runner/suite.py", part!("suite.py")),
+    ("rrr_pytest_runner/wire.py", part!("wire.py")),
+];
 
 /// The Python of the project in `folder`: that of a virtual environment, else the one for
 /// which the pytest on PATH was installed.

@@ -1,0 +1,127 @@
+//! pytest: a verdict counts only what the process that was asked has seen, and every attempt, part and
+//! name of a test is reported as one example.
+
+use crate::House;
+use serde_json::Value;
+
+const FORK: &str = "rrr-slave --adapter pytest";
+const NONE: &str = "rrr-slave --adapter pytest --isolation none";
+
+fn write(house: &House, path: &str, text: &str) {
+    let path = house.suite.path().join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn a_forked_child_that_runs_on_does_not_answer_for_its_parent() {
+    let house = House::new(1);
+    let forks = "import os, time\ndef test_a(): pass\ndef test_b():\n    pid = os.fork()\n    if pid:\n        os.waitpid(pid, 0)\n        assert False, 'only the parent sees this'\ndef test_c(): pass\n";
+    house
+        .suite
+        .file("test_1.py", forks)
+        .file(
+            "test_2.py",
+            &forks.replace(
+                "    pid =",
+                "    me = os.getpid()\n    os.getpid = lambda: me\n    pid =",
+            ),
+        )
+        .file(
+            "test_3.py",
+            "import os\nif os.fork(): os.wait()\ndef test_a(): pass\n",
+        )
+        .file("test_4.py", "def test_fine(): pass\n");
+    for slave in [FORK, NONE] {
+        let ran = house.run(slave, &[]);
+        for (file, verdict) in [
+            ("test_1.py", "failed 2 0 1"),
+            ("test_2.py", "failed 2 0 1"),
+            ("test_3.py", "passed 1 0 0"),
+            ("test_4.py", "passed 1 0 0"),
+        ] {
+            assert_eq!(ran.verdict(file), verdict, "{slave} {:?}", ran.trial(file));
+        }
+    }
+}
+
+#[test]
+fn a_test_that_pytest_collects_and_nothing_reports_is_an_error() {
+    let house = House::new(1);
+    write(
+        &house,
+        "conftest.py",
+        "import pytest\n@pytest.hookimpl(tryfirst=True)\ndef pytest_runtest_protocol(item):\n    if 'swallowed' in item.name: return True\n@pytest.hookimpl(trylast=True)\ndef pytest_runtest_logfinish(nodeid):\n    pass\ndef pytest_runtest_teardown(item):\n    if 'counted' in item.name: item.session.testsfailed += 1\n",
+    );
+    house
+        .suite
+        .file(
+            "test_1.py",
+            "def test_a(): pass\ndef test_swallowed(): pass\n",
+        )
+        .file("test_2.py", "def test_counted(): pass\n")
+        .file("test_3.py", "def test_fine(): pass\n");
+    for slave in [FORK, NONE] {
+        let ran = house.run(slave, &[]);
+        assert_eq!(ran.verdict("test_1.py"), "failed 1 0 1", "{slave}");
+        assert_eq!(ran.verdict("test_2.py"), "error 1 0 0", "{slave}");
+        let examples = Value::from(ran.examples("test_2.py")).to_string();
+        assert!(
+            examples.contains("pytest counts 1 failures, but 0"),
+            "{examples}"
+        );
+        assert_eq!(ran.verdict("test_3.py"), "passed 1 0 0", "{slave}");
+    }
+    // Nothing runs, so nothing may pass.
+    let ran = house.run(&format!("{FORK} -- --collect-only"), &[]);
+    assert_eq!(ran.verdict("test_3.py"), "error 0 0 0");
+}
+
+#[test]
+fn names_and_ids_are_whole_whatever_is_in_them() {
+    let house = House::new(1);
+    let long = "x".repeat(3000);
+    house.suite.file(
+        "test_a.py",
+        &format!(
+            "import pytest\r\nclass TestA:\r\n    @pytest.mark.parametrize('s', ['a::b', '%0A%25', '[c::d]', 'e/f', 'line\\r\\nend', '\u{fc}', '{long}'])\r\n    def test_p(self, s):\r\n        assert 's' == s, 'one\\r\\ntwo %0A'\r\n"
+        ),
+    );
+    for slave in [FORK, NONE] {
+        let ran = house.run(slave, &[]);
+        assert_eq!(ran.verdict("test_a.py"), "failed 0 0 7", "{slave}");
+        let examples = ran.examples("test_a.py");
+        let name = |n: usize| examples[n]["name"].as_str().unwrap();
+        assert_eq!(name(0), "TestA test_p[a::b]");
+        assert_eq!(examples[0]["id"], "test_a.py::TestA::test_p[a::b]");
+        assert_eq!(name(1), "TestA test_p[%0A%25]");
+        assert_eq!(name(2), "TestA test_p[[c::d]]");
+        assert_eq!(name(3), "TestA test_p[e/f]");
+        assert!(
+            name(4).starts_with("TestA test_p[line\\r\\n"),
+            "{}",
+            name(4)
+        );
+        assert!(name(6).contains("dropped"), "{}", name(6));
+        let message = examples[1]["message"].as_str().unwrap();
+        assert!(message.contains("two %0A"), "{message}");
+    }
+}
+
+#[test]
+fn counts_stay_exact_and_failures_stay_listed_in_a_file_of_thousands() {
+    let house = House::new(1);
+    house.suite.file(
+        "test_a.py",
+        "import pytest\n@pytest.mark.parametrize('n', range(9000))\ndef test_n(n): assert n % 50, '\u{20ac}' * 900\n",
+    );
+    let ran = house.run(&format!("{NONE} -- -q --tb=line"), &[]);
+    assert_eq!(ran.verdict("test_a.py"), "failed 8820 0 180");
+    let examples = ran.examples("test_a.py");
+    let failed = examples
+        .iter()
+        .filter(|it| it["status"] == "failed")
+        .count();
+    let cut: usize = ran.trial("test_a.py")["examples_cut"].parse().unwrap();
+    assert_eq!((failed, examples.len() + cut), (180, 9000));
+}
