@@ -15,9 +15,15 @@ pub const RUNNER: &[(&str, &str)] = &[
     ("rrr_pytest_runner/directories.py", part!("directories.py")),
     ("rrr_pytest_runner/main.py", part!("main.py")),
     ("rrr_pytest_runner/native.py", part!("native.py")),
+    ("rrr_pytest_runner/options.py", part!("options.py")),
+    ("rrr_pytest_runner/parts.py", part!("parts.py")),
     ("rrr_pytest_runner/progress.py", part!("progress.py")),
     ("rrr_pytest_runner/recorder.py", part!("recorder.py")),
     ("rrr_pytest_runner/suite.py", part!("suite.py")),
+    (
+        "rrr_pytest_runner/surroundings.py",
+        part!("surroundings.py"),
+    ),
     ("rrr_pytest_runner/wire.py", part!("wire.py")),
 ];
 

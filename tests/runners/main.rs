@@ -10,6 +10,7 @@ mod ends;
 mod outputs;
 mod projects;
 mod pytest;
+mod pytest_leaks;
 mod pytest_sums;
 mod reports;
 mod rspec;

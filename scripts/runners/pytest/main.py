@@ -10,6 +10,7 @@ from os import WEXITSTATUS, WIFSIGNALED, WNOHANG, WTERMSIG, _exit, fork, killpg,
 from signal import SIGKILL, SIGTERM
 
 from . import native
+from .parts import in_a_high_place
 from .progress import Progress
 from .suite import Suite
 from .wire import Lines, decode, getpid, select, send
@@ -36,7 +37,8 @@ class Main:
         # A program that a test starts must not get the descriptors of the protocol.
         for fd in (3, 4):
             os.set_inheritable(fd, False)
-        self.orders = Lines(3)
+        # Tests may close the low ones, though they stay open for those that do not.
+        self.orders, self.answers = Lines(in_a_high_place(3)), in_a_high_place(4)
         slot = os.environ.get("RRR_SLOT", "0")
         os.environ.setdefault("PYTEST_XDIST_WORKER", f"gw{slot}")
         os.environ.setdefault("PYTEST_XDIST_WORKER_COUNT", os.environ.get("NUM_SLAVES", "1"))
@@ -46,7 +48,7 @@ class Main:
         # A process that a test, or a conftest file, has forked must not answer for this one.
         if getpid() != self.pid:
             _exit(0)
-        send(4, line)
+        send(self.answers, line)
 
     def run(self):
         hello = decode(self.orders.wait() or sys.exit(0))
@@ -55,8 +57,8 @@ class Main:
         native.set_arguments(self.options)
         self.seed = native.Seed()
         self.suite = Suite(self.options, self.preload)
-        self.suite.begin()
         forks = self.isolation == "fork"
+        self.suite.begin(whole=not forks and os.environ.get("NUM_SLAVES", "1") == "1")
         if forks:
             self.suite.prepare_to_fork()
             # Collections in the forks would else copy all memory. Each fork takes it back at once.
@@ -82,10 +84,15 @@ class Main:
 
     def run_here(self, order):
         progress = Progress(order["spec_file"])
-        os.environ.update(order["env"])
+        surroundings = self.suite.surroundings
+        surroundings.begin(order["spec_file"], order["env"])
         native.set_arguments([*self.options, order["spec_file"]])
         progress.take({"done": self.suite.among_others(order["spec_file"], progress.take)})
-        return progress.result()
+        if getpid() != self.pid:
+            flush()
+            _exit(0)
+        replace = surroundings.restore()
+        return progress.result(**({"replace": replace} if replace else {}))
 
     def run_apart(self, order):
         progress = Progress(order["spec_file"])
@@ -151,6 +158,9 @@ class Main:
             self.seed.restore()
             os.setpgid(0, 0)
             os.close(source)
+            os.close(self.orders.fd)
+            os.close(self.answers)
+            sink = in_a_high_place(sink)
             # A test may use the numbers for files of its own, but not answer for the runner.
             os.close(3)
             os.close(4)

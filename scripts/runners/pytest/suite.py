@@ -5,11 +5,14 @@ import os
 import sys
 import time
 import traceback
+from os import chdir, getcwd
 
 import pytest
 
 from .directories import Directories
+from .options import end_coverage, switch_off
 from .recorder import Recorder
+from .surroundings import Surroundings
 
 
 def be_a_worker(config):
@@ -35,6 +38,7 @@ class Suite:
         from _pytest.config import _prepareconfig
 
         self.config = _prepareconfig(options)
+        switch_off(self.config)
         self.capture = self.config.pluginmanager.getplugin("capturemanager")
         for path in preload:
             name = os.path.splitext(os.path.basename(path))[0]
@@ -43,6 +47,7 @@ class Suite:
             sys.modules[name] = module
             spec.loader.exec_module(module)
         self.session = None
+        self.folder = getcwd()
 
     def start_capture(self):
         """As pytest does before it configures itself: begun, and suspended while nothing is tested."""
@@ -51,8 +56,25 @@ class Suite:
             self.capture.start_global_capturing()
             self.capture.suspend_global_capture()
 
-    def begin(self):
-        """Begins the session of all files."""
+    def capture_is_broken(self):
+        """Whether a test has closed what pytest captures with."""
+        capturing = getattr(self.capture, "_global_capturing", None)
+        streams = (getattr(capturing, "out", None), getattr(capturing, "err", None))
+        return any(stream.tmpfile.closed for stream in streams if stream is not None)
+
+    def renew_capture(self):
+        """Begins capturing again, after pytest has ended it or a test has closed a part of it."""
+        if self.capture and self.capture._global_capturing:
+            for stream in ("in_", "out", "err"):
+                try:
+                    getattr(self.capture._global_capturing, stream).done()
+                except Exception:
+                    pass  # it was off, or is closed
+            self.capture._global_capturing = None
+        self.start_capture()
+
+    def begin(self, whole):
+        """Begins the session of all files; `whole`: all of the run's tests are run in this process."""
         from _pytest.main import Session
 
         self.start_capture()
@@ -60,6 +82,8 @@ class Suite:
         self.session = Session.from_config(self.config)
         self.session.exitstatus = 0
         self.config.hook.pytest_sessionstart(session=self.session)
+        if not whole:
+            end_coverage(self.config)
         be_a_worker(self.config)
         self.recorder = Recorder()
         self.config.pluginmanager.register(self.recorder, "rrr-recorder")
@@ -79,6 +103,8 @@ class Suite:
         """Keeps from one file to the next what pytest keeps within one run."""
         self.directories = Directories(self.session)
         self.config.pluginmanager.register(self.directories, "rrr-directories")
+        self.surroundings = Surroundings()
+        self.config.pluginmanager.register(self.surroundings, "rrr-surroundings")
 
     def alone(self, spec_file, tell):
         """Runs a file in a fork of the session, after which this process is of no more use."""
@@ -130,8 +156,8 @@ class Suite:
             return 0 if session.items else 5
 
         exitstatus = self.record(run, tell, keep=session)
-        if exitstatus in (2, 3):
-            self.start_capture()  # pytest thought that this was the end
+        if exitstatus in (2, 3) or self.capture_is_broken():
+            self.renew_capture()
         return self.recorder.done(exitstatus)
 
     def record(self, run, tell, keep=None):
@@ -161,7 +187,12 @@ class Suite:
             session._setupstate.teardown_exact(keep)
         except BaseException:
             recorder.note(traceback.format_exc())
-        self.summarize(exitstatus)
+        try:
+            # Plugins may ask for the working directory, which a test may have removed.
+            chdir(self.folder)
+            self.summarize(exitstatus)
+        except Exception:
+            recorder.note(traceback.format_exc())
         return exitstatus
 
     def restart_clock(self):

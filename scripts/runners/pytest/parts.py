@@ -1,0 +1,229 @@
+"""The parts of a process that a test may change: how each is seen, and put back.
+
+A part has `look()`, which gives a dict, and `put_back(key, value)`; MISSING is the value of what was not
+there. Functions are taken from their modules here, before a test can replace them there.
+"""
+
+import _thread
+import builtins
+import gc
+import io
+import json
+import locale
+import logging
+import os
+import pathlib
+import posixpath
+import random
+import resource
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from fcntl import F_DUPFD_CLOEXEC, fcntl
+from os import chdir, dup2, fstat, getcwd, umask
+
+MISSING = object()
+# Where descriptors are that no test should meet.
+HIGH = 512
+
+# Modules that pytest and the runner, or nearly all tests, use.
+MODULES = (builtins, gc, io, json, logging, os, pathlib, posixpath, random, select, shutil, signal, socket)
+MODULES += (subprocess, sys, tempfile, threading, time, traceback, json.encoder, json.decoder)
+# Of module sys: what belongs to other parts, or changes by itself.
+BY_ITSELF = {"argv", "orig_argv", "modules", "path", "last_exc", "last_type", "last_value", "last_traceback"}
+BY_ITSELF |= {"ps1", "ps2", "path_importer_cache"}
+
+
+def in_a_high_place(fd):
+    """A copy of a descriptor, out of the way of tests that close the low ones."""
+    try:
+        return fcntl(fd, F_DUPFD_CLOEXEC, HIGH)
+    except (OSError, ValueError):
+        return fcntl(fd, F_DUPFD_CLOEXEC, 10)
+
+
+class Attributes:
+    """Names of a module or class."""
+
+    def __init__(self, owner):
+        self.owner = owner
+        self.name = owner.__name__
+        self.skipped = BY_ITSELF if owner is sys else ()
+
+    def look(self):
+        found = dict(vars(self.owner))
+        for name in self.skipped:
+            found.pop(name, None)
+        return found
+
+    def put_back(self, key, value):
+        if value is MISSING:
+            delattr(self.owner, key)
+        else:
+            setattr(self.owner, key, value)
+
+    def describe(self, key):
+        return f"{self.name}.{key}"
+
+
+class Environment:
+    environ = os.environ
+
+    def look(self):
+        return dict(self.environ)
+
+    def put_back(self, key, value):
+        if value is MISSING:
+            del self.environ[key]
+        else:
+            self.environ[key] = value
+        if key == "TZ":
+            tzset()
+
+    def describe(self, key):
+        return f"variable {key}"
+
+
+class Signals:
+    numbers = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+    get, set = staticmethod(signal.getsignal), staticmethod(signal.signal)
+
+    def look(self):
+        return {number: self.get(number) for number in self.numbers}
+
+    def put_back(self, key, value):
+        self.set(key, value)
+
+    def describe(self, key):
+        return f"the handler of signal {key}"
+
+
+class Descriptors:
+    """stdin, stdout and stderr, as descriptors."""
+
+    def __init__(self):
+        self.copies = {}
+        for fd in (0, 1, 2):
+            try:
+                self.copies[fd] = in_a_high_place(fd)
+            except OSError:
+                pass
+
+    def look(self):
+        found = {}
+        for fd in self.copies:
+            try:
+                status = fstat(fd)
+                found[fd] = (status.st_dev, status.st_ino)
+            except OSError:
+                pass
+        return found
+
+    def put_back(self, key, value):
+        dup2(self.copies[key], key)
+
+    def describe(self, key):
+        return f"descriptor {key}"
+
+
+class Modules:
+    """sys.modules: what is imported stays, as pytest keeps it; what is put there by hand does not."""
+
+    modules = sys.modules
+
+    def look(self):
+        return dict(self.modules)
+
+    def put_back(self, key, value):
+        if value is MISSING:
+            del self.modules[key]
+        else:
+            self.modules[key] = value
+
+    def describe(self, key):
+        return f"sys.modules[{key!r}]"
+
+
+def working_directory():
+    try:
+        return getcwd()
+    except OSError:
+        return None
+
+
+def mask():
+    value = umask(0o077)
+    umask(value)
+    return value
+
+
+def set_collector(value):
+    enabled, threshold = value
+    set_threshold(*threshold)
+    (enable if enabled else disable)()
+
+
+def set_limits(value):
+    for limit, pair in zip(LIMITS, value):
+        setrlimit(limit, pair)
+
+
+def set_root_logger(value):
+    disabled, level, handlers = value
+    logging.root.manager.disable = disabled
+    logging.root.setLevel(level)
+    logging.root.handlers[:] = handlers
+
+
+set_threshold, enable, disable, is_enabled = gc.set_threshold, gc.enable, gc.disable, gc.isenabled
+get_threshold, tzset = gc.get_threshold, time.tzset
+getrlimit, setrlimit = resource.getrlimit, resource.setrlimit
+LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
+getitimer, setitimer, sigmask = signal.getitimer, signal.setitimer, signal.pthread_sigmask
+setlocale, get_socket_timeout = locale.setlocale, socket.getdefaulttimeout
+count_threads = _thread._count
+
+# Name, how it is read, and how it is set.
+VALUES = {
+    "the working directory": (working_directory, chdir),
+    "the umask": (mask, umask),
+    "the recursion limit": (sys.getrecursionlimit, sys.setrecursionlimit),
+    "the switch interval": (sys.getswitchinterval, sys.setswitchinterval),
+    "the garbage collector": (lambda: (is_enabled(), get_threshold()), set_collector),
+    "the trace function": (sys.gettrace, sys.settrace),
+    "the profile function": (sys.getprofile, sys.setprofile),
+    "the locale": (lambda: setlocale(locale.LC_ALL), lambda value: setlocale(locale.LC_ALL, value)),
+    "the default timeout of sockets": (get_socket_timeout, socket.setdefaulttimeout),
+    "the root logger": (
+        lambda: (logging.root.manager.disable, logging.root.level, tuple(logging.root.handlers)),
+        set_root_logger,
+    ),
+    "the resource limits": (lambda: tuple(map(getrlimit, LIMITS)), set_limits),
+    "the interval timer": (
+        lambda: getitimer(signal.ITIMER_REAL)[0] > 0,
+        lambda _: setitimer(signal.ITIMER_REAL, 0),
+    ),
+    "the blocked signals": (
+        lambda: sigmask(signal.SIG_BLOCK, ()),
+        lambda value: sigmask(signal.SIG_SETMASK, value),
+    ),
+    "sys.path": (lambda: tuple(sys.path), lambda value: sys.path.__setitem__(slice(None), value)),
+}
+
+
+class Values:
+    def look(self):
+        return {name: read() for name, (read, _) in VALUES.items()}
+
+    def put_back(self, key, value):
+        VALUES[key][1](value)
+
+    def describe(self, key):
+        return key
