@@ -10,6 +10,7 @@ pub mod pytest;
 mod report;
 mod resident;
 pub mod rspec;
+mod runner;
 mod serve;
 mod wire;
 

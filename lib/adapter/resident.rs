@@ -193,9 +193,19 @@ impl Resident {
         Ok(ready[1])
     }
 
-    /// Whether it has said more than was listened to.
-    pub fn has_unheard(&self) -> bool {
-        !self.inbox.is_empty()
+    /// Takes what it has said beyond what was listened to.
+    pub fn take_unheard(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.inbox)
+    }
+
+    /// Whether it has not read the last line that was written to it.
+    pub fn has_unread(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.to).is_ok_and(|bytes| bytes > 0)
+    }
+
+    /// Looks what it has said, and whether it has ended, without waiting.
+    pub fn glance(&mut self) -> io::Result<bool> {
+        self.wait(Duration::ZERO, &())
     }
 
     /// Takes what it printed since the last time. After its answer: whatever it printed before is in

@@ -2,12 +2,15 @@
 //! (see [`wire`](super::wire)). The deadlines are kept here, outside of it.
 
 use super::resident::{Heard, Resident};
-use super::wire::{self, Answer, VERSIONS};
-use super::{Adapter, GRACE, Made, Order, Place};
+use super::runner::{Runner, Said, quote};
+use super::wire::{self, Answer, Outcome, VERSIONS};
+use super::{Adapter, CAPTURE, GRACE, Made, Order, Place};
+use crate::child::capture::Capture;
 use crate::child::{Captured, Exit, Watch};
 use crate::say::say;
 use crate::suite_end::SuiteEnd;
 use crate::{cli, plain, trial};
+use std::collections::HashSet;
 use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -20,6 +23,8 @@ pub struct Serve {
     patience: Patience,
     memory: Option<u64>,
     runner: Option<Runner>,
+    /// Reasons for replacing a runner that were reported.
+    told: HashSet<String>,
 }
 
 /// How long a runner may take.
@@ -31,12 +36,11 @@ pub struct Patience {
     pub end: Duration,
 }
 
-struct Runner {
-    process: Resident,
-    can_stop: bool,
-    /// It asked to be replaced before the next trial.
-    is_last: bool,
-}
+/// Longest reason for replacing a runner, in characters, and how many are remembered.
+const REASON: usize = 500;
+const REASONS: usize = 100;
+/// Why one is replaced that cannot have begun the trial.
+const ENDED: &str = "it spoke or ended between two trials";
 
 impl Serve {
     /// A runner that `command` gives each time that one is started. It and each process below it may
@@ -54,6 +58,7 @@ impl Serve {
             patience,
             memory,
             runner: None,
+            told: HashSet::new(),
         })
     }
 
@@ -93,11 +98,7 @@ impl Serve {
             Ok(hello) => {
                 process.keep_household();
                 log(process.take_output(true));
-                self.runner = Some(Runner {
-                    process,
-                    can_stop: hello.capabilities.iter().any(|name| name == "stop"),
-                    is_last: false,
-                });
+                self.runner = Some(Runner::new(process, &hello));
                 Ok(())
             }
             Err(why) => {
@@ -116,104 +117,59 @@ impl Serve {
         }
     }
 
-    /// Has the runner make the trial; how it went is in the result, and whether it can go on.
+    /// Has the runner make the trial; how it went is in the result.
     fn try_run(
         &mut self,
         order: &Order,
-        variables: Vec<(&str, String)>,
+        variables: &[(&str, String)],
         watch: &mut dyn Watch,
-    ) -> (trial::Result, bool) {
+    ) -> (trial::Result, Then) {
         let Some(runner) = &mut self.runner else {
-            return (trial::Result::error("rrr: there is no runner\n"), false);
+            return (
+                trial::Result::error("rrr: there is no runner\n"),
+                Then::Broken,
+            );
         };
-        let trial = order.job.trial.as_str();
-        let line = serde_json::to_string(&wire::Order::Run {
-            trial,
-            spec_file: &order.job.spec_file,
-            attempt: order.job.attempt,
-            soft_timeout_sec: order.soft.as_secs(),
-            hard_timeout_sec: order.hard.as_secs(),
-            env: variables.into_iter().collect(),
-        })
-        .unwrap_or_default();
         let began = Instant::now();
-        let mut end = End::Answered;
-        let heard = match runner.process.say(&line) {
-            Ok(()) => runner.process.hear(began + order.soft, watch),
-            Err(error) => Err(error),
-        };
-        let heard = match heard {
-            Ok(Heard::Late) => {
-                end = End::Timeout;
-                runner.ask_to_stop(trial);
-                let hard = began + order.hard.max(order.soft + GRACE);
-                match runner.process.hear(hard, watch) {
-                    // It has been asked already, and nobody waits for its hard timeout.
-                    Ok(Heard::Stop(_)) => {
-                        let soon = hard.min(Instant::now() + GRACE);
-                        runner.process.hear(soon, &mut ())
-                    }
-                    other => other,
-                }
-            }
-            Ok(Heard::Stop(why)) => {
-                end = End::Stopped(why);
-                runner.ask_to_stop(trial);
-                runner.process.hear(Instant::now() + GRACE, &mut ())
-            }
-            other => other,
-        };
+        let (said, end) = converse(runner, order, variables, watch);
         let mut result = trial::Result::error("");
-        let trouble = match heard {
-            Ok(Heard::Line(line)) => match serde_json::from_slice(&line) {
-                Ok(Answer::Result(outcome)) if outcome.trial == trial => {
-                    runner.is_last = outcome.last;
-                    outcome
-                        .fill(&mut result)
-                        .err()
-                        .map(|why| format!("the runner contradicts itself: {why}"))
-                        .or_else(|| {
-                            runner
-                                .process
-                                .has_unheard()
-                                .then(|| "the runner says more than it was asked".into())
-                        })
+        let mut then = Then::Broken;
+        let trouble = match said {
+            Said::Answer(outcome) => take_answer(runner, *outcome, &mut result).err(),
+            Said::Wrong(why) => {
+                // It may be the echo of an earlier trial: another runner will tell.
+                if runner.is_used() && matches!(end, End::Answered) {
+                    then = Then::Again(why.clone());
                 }
-                Ok(Answer::Result(_)) => Some("the runner answers for another trial".into()),
-                _ => Some(format!("the runner talks nonsense: {}", quote(&line))),
-            },
-            Ok(Heard::Late) => Some("the runner did not answer in time, and was killed".into()),
-            Ok(Heard::Endless) => Some("the runner writes a line without an end".into()),
-            Ok(Heard::Gone | Heard::Stop(_)) | Err(_) => Some(String::new()),
+                Some(why)
+            }
+            Said::Late => Some("the runner did not answer in time, and was killed".into()),
+            Said::Endless => Some("the runner writes a line without an end".into()),
+            Said::Gone if runner.is_used() && runner.process.has_unread() => {
+                then = Then::Again(ENDED.into());
+                Some(String::new())
+            }
+            Said::Gone | Said::Stop(_) => Some(String::new()),
         };
         result.duration_ms = began.elapsed().as_millis() as u64;
         let leftovers = match &trouble {
             None => runner.process.sweep(),
             Some(_) => Vec::new(),
         };
-        let trouble = trouble.map(|why| {
-            let exit = runner.process.kill();
-            match exit {
-                Exit::Code(code) if why.is_empty() => result.exit_code = Some(code),
-                Exit::Signal(signal) if why.is_empty() => result.signal = Some(signal),
-                _ => {}
-            }
-            if why.is_empty() {
-                format!("the runner died in the middle of the trial: {exit}")
-            } else {
-                why
-            }
-        });
+        let trouble = trouble.map(|why| end_in_trouble(runner, why, &mut result));
         let [stdout, stderr] = runner
             .process
             .take_output(trouble.is_some() || !leftovers.is_empty());
         result.stdout = stdout.bytes;
         let notes = std::mem::replace(&mut result.stderr, stderr.bytes);
-        result.append(&notes);
+        append_bounded(&mut result, &notes);
         result.leave_behind(&leftovers);
-        if let Some(why) = &trouble {
-            result.status = trial::Status::Error;
-            result.note(why);
+        match &trouble {
+            Some(why) => {
+                result.status = trial::Status::Error;
+                result.note(why);
+            }
+            None => then = Then::GoOn,
         }
         match end {
             End::Answered => {}
@@ -223,7 +179,151 @@ impl Serve {
                 result.stopped = Some(why);
             }
         }
-        (result, trouble.is_none())
+        (result, then)
+    }
+
+    /// Makes the trial, by another runner if this one is not fit for it.
+    fn make(
+        &mut self,
+        order: &Order,
+        variables: &[(&str, String)],
+        watch: &mut dyn Watch,
+    ) -> trial::Result {
+        let spoilt = |runner: &mut Runner| runner.is_spoilt().unwrap_or(true);
+        if self.runner.as_mut().is_some_and(spoilt)
+            && let Err(error) = self.start_again(ENDED, watch)
+        {
+            return no_runner(&error);
+        }
+        let (result, then) = self.try_run(order, variables, watch);
+        let result = match then {
+            Then::GoOn => return result,
+            Then::Broken => result,
+            Then::Again(why) => {
+                for printed in [&result.stdout, &result.stderr] {
+                    let _ = std::io::stderr().write_all(printed);
+                }
+                match self.start_again(&why, watch) {
+                    Err(error) => no_runner(&error),
+                    Ok(()) => match self.try_run(order, variables, watch) {
+                        (result, Then::GoOn) => return result,
+                        (result, _) => result,
+                    },
+                }
+            }
+        };
+        self.runner = None;
+        result
+    }
+
+    /// Kills the runner and starts another one, in the middle of a task.
+    ///
+    /// Errors: it does not start.
+    fn start_again(&mut self, why: &str, watch: &mut dyn Watch) -> anyhow::Result<()> {
+        self.tell_once(why);
+        self.runner = None;
+        self.start(watch)
+    }
+
+    /// Reports why a runner is replaced, each reason once.
+    fn tell_once(&mut self, why: &str) {
+        let why: String = why.chars().take(REASON).collect();
+        if self.told.len() < REASONS && self.told.insert(why.clone()) {
+            say!("rrr-slave: the runner is replaced: {why} (reported once)");
+        }
+    }
+}
+
+/// The result of a trial for which no runner starts.
+fn no_runner(error: &anyhow::Error) -> trial::Result {
+    trial::Result::error(format!("rrr: {error:#}\n"))
+}
+
+/// Sends the order and waits for its answer, with the deadlines of the trial.
+fn converse(
+    runner: &mut Runner,
+    order: &Order,
+    variables: &[(&str, String)],
+    watch: &mut dyn Watch,
+) -> (Said, End) {
+    let trial = order.job.trial.as_str();
+    let line = serde_json::to_string(&wire::Order::Run {
+        trial,
+        spec_file: &order.job.spec_file,
+        attempt: order.job.attempt,
+        soft_timeout_sec: order.soft.as_secs(),
+        hard_timeout_sec: order.hard.as_secs(),
+        env: variables.iter().cloned().collect(),
+    })
+    .unwrap_or_default();
+    let began = Instant::now();
+    if runner.process.say(&line).is_err() {
+        return (Said::Gone, End::Answered);
+    }
+    match runner.listen(trial, began + order.soft, watch) {
+        Said::Late => {
+            runner.ask_to_stop(trial);
+            let hard = began + order.hard.max(order.soft + GRACE);
+            let said = match runner.listen(trial, hard, watch) {
+                // It has been asked already, and nobody waits for its hard timeout.
+                Said::Stop(_) => {
+                    let soon = hard.min(Instant::now() + GRACE);
+                    runner.listen(trial, soon, &mut ())
+                }
+                other => other,
+            };
+            (said, End::Timeout)
+        }
+        Said::Stop(why) => {
+            runner.ask_to_stop(trial);
+            let said = runner.listen(trial, Instant::now() + GRACE, &mut ());
+            (said, End::Stopped(why))
+        }
+        other => (other, End::Answered),
+    }
+}
+
+/// Takes the answer into the result.
+///
+/// Errors: it cannot be believed, and why.
+fn take_answer(
+    runner: &mut Runner,
+    mut outcome: Outcome,
+    result: &mut trial::Result,
+) -> Result<(), String> {
+    let trial = outcome.trial.clone();
+    let replace = outcome.replace();
+    outcome
+        .fill(result)
+        .map_err(|why| format!("the runner contradicts itself: {why}"))?;
+    runner.answered(&trial)?;
+    if let Some(why) = replace {
+        runner.distrust(why);
+    }
+    Ok(())
+}
+
+/// Kills the runner; why, with how it ended if that is the reason.
+fn end_in_trouble(runner: &mut Runner, why: String, result: &mut trial::Result) -> String {
+    let exit = runner.process.kill();
+    if !why.is_empty() {
+        return why;
+    }
+    match exit {
+        Exit::Code(code) => result.exit_code = Some(code),
+        Exit::Signal(signal) => result.signal = Some(signal),
+    }
+    format!("the runner died in the middle of the trial: {exit}")
+}
+
+/// Adds the runner's notes to stderr, which together are no longer than an output.
+fn append_bounded(result: &mut trial::Result, notes: &[u8]) {
+    let whole = result.stderr.len() + notes.len();
+    result.append(notes);
+    if whole > CAPTURE {
+        let mut bounded = Capture::new(CAPTURE);
+        bounded.push(&result.stderr);
+        result.stderr = bounded.finish().bytes;
     }
 }
 
@@ -233,14 +333,13 @@ enum End {
     Stopped(String),
 }
 
-impl Runner {
-    fn ask_to_stop(&mut self, trial: &str) {
-        let order = wire::Order::Stop { trial };
-        let line = serde_json::to_string(&order).unwrap_or_default();
-        if !self.can_stop || self.process.say(&line).is_err() {
-            self.process.terminate();
-        }
-    }
+/// What is to be done with the runner after a trial.
+enum Then {
+    GoOn,
+    /// It has been killed.
+    Broken,
+    /// The same, and its fault may be that of an earlier trial; says which.
+    Again(String),
 }
 
 impl Adapter for Serve {
@@ -252,17 +351,15 @@ impl Adapter for Serve {
     }
 
     fn is_ready(&self) -> bool {
-        self.runner.as_ref().is_some_and(|runner| !runner.is_last)
+        let fit = |runner: &Runner| runner.replace().is_none();
+        self.runner.as_ref().is_some_and(fit)
     }
 
     fn run(&mut self, order: &Order, watch: &mut dyn Watch) -> Made {
-        let (mut result, can_go_on) = match self.place.begin(order) {
-            Ok(variables) => self.try_run(order, variables, watch),
-            Err(why) => (trial::Result::error(format!("rrr: {why}\n")), true),
+        let mut result = match self.place.begin(order) {
+            Ok(variables) => self.make(order, &variables, watch),
+            Err(why) => trial::Result::error(format!("rrr: {why}\n")),
         };
-        if !can_go_on {
-            self.runner = None;
-        }
         self.place.end(order, &mut result);
         Made {
             result,
@@ -280,7 +377,11 @@ impl Adapter for Serve {
 
     fn end(&mut self, haste: Option<Duration>, watch: &mut dyn Watch) -> Option<SuiteEnd> {
         let patience = haste.unwrap_or(self.patience.end);
-        let left = self.runner.take()?.process.dismiss(patience, watch);
+        let runner = self.runner.take()?;
+        if let Some(why) = runner.replace() {
+            self.tell_once(why);
+        }
+        let left = runner.process.dismiss(patience, watch);
         let last = last_words(&left.output);
         log(left.output);
         let end = match (left.in_time, left.exit) {
@@ -314,11 +415,4 @@ fn log(output: [Captured; 2]) {
     for captured in output {
         let _ = std::io::stderr().write_all(&captured.bytes);
     }
-}
-
-/// The start of a line, for a message.
-fn quote(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(line);
-    let shown: String = text.chars().take(200).collect();
-    format!("'{}'", shown.escape_debug())
 }

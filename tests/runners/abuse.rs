@@ -269,7 +269,8 @@ impl Kind {
             let good = (self.name)(&format!("{name}-good"));
             assert_eq!(ran.verdict(&good), "passed 2 0 0", "after {name}");
         }
-        let starts = 1 + self.abuses.len();
+        // The nonsense may come from the file before: its trial is made once more by a new runner.
+        let starts = 1 + self.abuses.len() + 1;
         assert_eq!(house.suite.lines("loads").len(), starts);
         self.gone(&house);
     }

@@ -124,6 +124,101 @@ fn a_runner_that_dies_lies_or_babbles_is_an_error_and_started_again() {
     assert_eq!(house.suite.lines("starts").len(), cases.len() + 1);
 }
 
+/// Keeps `line` for a thread that writes it in the middle of the next trial.
+fn late(line: &str) -> String {
+    format!(
+        "import threading\nline, go = {line}, threading.Event()\n\
+         late = threading.Thread(target=lambda: (go.wait(), say(line)))\nlate.start()\nanswer('passed')"
+    )
+}
+
+#[test]
+fn a_late_line_of_a_trial_neither_decides_nor_costs_another() {
+    let house = house(1);
+    let result = |trial: &str| {
+        format!("json.dumps({{'type': 'result', 'trial': {trial}, 'status': 'passed'}})")
+    };
+    let stays = "try: go.set(); late.join()\nexcept NameError: pass\n";
+    house
+        .suite
+        .file("1.py", &late(&result("order['trial']")))
+        .file("2.py", &format!("{stays}answer('failed')"))
+        .file("3.py", &late(&result("'another'")))
+        .file("4.py", &format!("{stays}answer('failed')"))
+        .file("5.py", &late("'nonsense'"))
+        .file("6.py", &format!("{stays}answer('pending')"))
+        .file("7.py", "answer('passed')\nos._exit(0)")
+        .file("8.py", "answer('passed')");
+    let ran = house.run(SLAVE, &[]);
+    for (file, verdict) in [
+        ("1.py", "passed 1 0 0"),
+        ("2.py", "failed 0 0 1"),
+        ("3.py", "passed 1 0 0"),
+        ("4.py", "failed 0 0 1"),
+        ("5.py", "passed 1 0 0"),
+        ("6.py", "pending 0 1 0"),
+        ("7.py", "passed 1 0 0"),
+        ("8.py", "passed 1 0 0"),
+    ] {
+        assert_eq!(ran.verdict(file), verdict, "{file} {:?}", ran.trial(file));
+    }
+}
+
+#[test]
+fn a_runner_that_wants_to_be_replaced_ends_in_good_order() {
+    let house = house(1);
+    let replace = "answer('passed', replace='it spoilt \\x1b its process')";
+    for n in 1..=3 {
+        house.suite.file(&format!("{n}.py"), replace);
+    }
+    house.suite.file("4.py", "answer('passed')");
+    let ran = house.run(SLAVE, &[]);
+    for n in 1..=4 {
+        assert_eq!(ran.verdict(&format!("{n}.py")), "passed 1 0 0");
+    }
+    assert_eq!(house.suite.lines("starts").len(), 4);
+    eventually(PATIENCE, "the runners' ends", || {
+        (house.suite.lines("ends").len() == 4).then_some(())
+    });
+    let logs = eventually(PATIENCE, "the slave's log", || {
+        let keys: Vec<String> = house.server.run(&["KEYS", "*:slave:*:log"]);
+        let logs: String = keys
+            .iter()
+            .map(|key| house.server.run::<String>(&["GET", key]))
+            .collect();
+        logs.contains("spoilt").then_some(logs)
+    });
+    assert_eq!(logs.matches("it spoilt").count(), 1, "{logs}");
+    assert!(!logs.contains('\x1b'), "{logs}");
+}
+
+#[test]
+fn i15_a_long_message_is_bounded_and_sums_must_agree() {
+    let house = house(1);
+    let printed = "sys.stderr.write('y' * (4 << 20))\nsys.stderr.flush()\n";
+    house
+        .suite
+        .file("1.py", "answer('failed', message='x' * (7 << 20))")
+        .file(
+            "2.py",
+            &format!("{printed}answer('failed', message='x' * (7 << 20))"),
+        )
+        .file(
+            "3.py",
+            "answer('passed', passed=2, examples=[{'id': 'x', 'name': 'y', 'status': 'passed'}])",
+        );
+    let ran = house.run(SLAVE, &[]);
+    for file in ["1.py", "2.py"] {
+        assert_eq!(ran.verdict(file), "failed 0 0 1");
+        let stderr = &ran.trial(file)["stderr"];
+        assert!(stderr.len() < (4 << 20) + 4096, "{}", stderr.len());
+        assert!(stderr.contains(" bytes dropped ...]"));
+    }
+    let trial = ran.trial("3.py");
+    assert_eq!(trial["status"], "error", "{trial:?}");
+    assert!(trial["stderr"].contains("it counts 2 passed"), "{trial:?}");
+}
+
 #[test]
 fn l3_a_runner_that_hangs_is_a_timeout_and_started_again() {
     let house = house(1);
