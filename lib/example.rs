@@ -70,22 +70,33 @@ impl Example {
 
 /// Most bytes of the JSON array of one trial.
 const TOTAL: usize = 1 << 20;
-/// Most bytes of a message.
+/// Most bytes of a message; less if there are so many failures that they would not fit otherwise.
 const MESSAGE: usize = 4 << 10;
+const MESSAGES: &[usize] = &[MESSAGE, 1 << 10, 256, 64, 0];
 /// Most bytes of any other text.
 const TEXT: usize = 1 << 10;
 
 /// The JSON array of `examples`, and how many it lacks. Long texts are cut and say so; when the whole
 /// is too long passed examples are left out first, then pending ones.
 pub fn bounded_json(examples: &[Example]) -> (String, u64) {
-    let texts: Vec<String> = examples.iter().map(bounded).collect();
-    let mut room = TOTAL;
-    let mut kept = vec![false; texts.len()];
     let rank = |status| match status {
         Status::Failed | Status::Error => 0,
         Status::Pending => 1,
         Status::Passed => 2,
     };
+    let mut texts = Vec::new();
+    for limit in MESSAGES {
+        texts = examples.iter().map(|it| bounded(it, *limit)).collect();
+        let failures = texts
+            .iter()
+            .zip(examples)
+            .filter(|(_, it)| rank(it.status) == 0);
+        if failures.map(|(text, _)| text.len() + 1).sum::<usize>() < TOTAL {
+            break;
+        }
+    }
+    let mut room = TOTAL;
+    let mut kept = vec![false; texts.len()];
     for wanted in 0..=2 {
         for (place, text) in texts.iter().enumerate() {
             if rank(examples[place].status) == wanted && text.len() < room {
@@ -110,13 +121,13 @@ pub fn bounded_json(examples: &[Example]) -> (String, u64) {
     (json, left_out)
 }
 
-fn bounded(example: &Example) -> String {
+fn bounded(example: &Example, message: usize) -> String {
     let mut example = example.clone();
     for (text, limit) in [
         (Some(&mut example.id), TEXT),
         (Some(&mut example.name), TEXT),
         (example.file.as_mut(), TEXT),
-        (example.message.as_mut(), MESSAGE),
+        (example.message.as_mut(), message),
     ] {
         if let Some(text) = text {
             shorten(text, limit);
@@ -158,6 +169,15 @@ mod tests {
         assert_eq!(last.name, "fails");
         let message = last.message.as_ref().unwrap();
         assert!(message.ends_with("[... 4096 bytes dropped]"), "{message}");
+    }
+
+    #[test]
+    fn all_of_many_failures_are_kept_with_shorter_messages() {
+        let mut bad = Example::new("fails", Status::Failed);
+        bad.message = Some("x".repeat(MESSAGE));
+        let (json, left_out) = bounded_json(&vec![bad; 3_000]);
+        assert!(json.len() <= TOTAL);
+        assert_eq!(left_out, 0);
     }
 
     #[test]

@@ -2,8 +2,12 @@
 
 use std::path::Path;
 
-/// The runner.
-pub const RUNNER: &str = include_str!("../../scripts/runners/rspec.rb");
+/// The runner, made of its parts.
+pub const RUNNER: &str = concat!(
+    include_str!("../../scripts/runners/rspec_kept.rb"),
+    include_str!("../../scripts/runners/rspec_traces.rb"),
+    include_str!("../../scripts/runners/rspec.rb"),
+);
 
 /// The Ruby of the project in `folder`.
 pub fn interpreter(folder: &Path) -> Vec<String> {

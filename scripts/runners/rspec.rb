@@ -1,32 +1,16 @@
-# A runner of RSpec files for rrr-slave --adapter rspec; the protocol is in rrr-runner(7).
-#
-# usage: ruby rspec.rb fork|none [--preload FILE]... [-- RSPEC-OPTION...]
-#
-# What all files share is loaded once. Then each file gets a fork of this process (fork), so that
-# nothing it does can reach the next one, or runs in it (none), as the first RRRSpec did. Suite hooks
+# The runner: what all files share is loaded once. Then each file gets a fork of this process (fork), so
+# that nothing it does can reach the next one, or runs in it (none), as the first RRRSpec did. Suite hooks
 # that were there before any file run once in this process; those that a fork brings along, in it.
-
-require 'delegate'
-require 'json'
-require 'set'
-
 module RrrRunner
-  # Most bytes of one text of an example.
-  TEXT = 16 * 1024
-  # Most bytes of all examples of a file.
-  TOTAL = 4 * 1024 * 1024
+  # Most bytes of all examples of a file, and of those that are not failures.
+  TOTAL = 6 * 1024 * 1024
+  GOOD = 1536 * 1024
+  # Most bytes of a failure's message, by how many failures came before it: all of them are kept.
+  MESSAGES = { 200 => 16 * 1024, 1000 => 2048, 20_000 => 100 }.freeze
   # Seconds from asking a file to end to killing it.
   GRACE = 1.0
   # Seconds between looks at a fork whose pipe is held open by somebody else.
   LOOK = 0.05
-
-  def self.text(value, limit = TEXT)
-    text = value.to_s.dup
-    text = text.encode('UTF-8', invalid: :replace, undef: :replace) unless text.encoding == Encoding::UTF_8
-    text = text.scrub('?')
-    return text if text.bytesize <= limit
-    "#{text.byteslice(0, limit).scrub('')} [... #{text.bytesize - limit} bytes dropped]"
-  end
 
   # Lines of a pipe that may come in pieces.
   class Lines
@@ -46,7 +30,7 @@ module RrrRunner
     def poll
       until (line = @buffer.slice!(/\A[^\n]*\n/n))
         begin
-          @buffer << @io.read_nonblock(65_536)
+          @buffer << Kept.read(@io, 65_536)
         rescue IO::WaitReadable
           return nil
         rescue EOFError, Errno::ECONNRESET
@@ -61,7 +45,7 @@ module RrrRunner
     def wait
       until (line = poll)
         return nil if @ended
-        IO.select([@io])
+        Kept.select([@io])
       end
       line
     end
@@ -70,9 +54,21 @@ module RrrRunner
   # An output that formatters cannot have written through at once: a system call for each dot, and a
   # wake-up of the slave, took longer than most files. What it holds goes out before each example, and
   # before the answer.
-  class Unhurried < SimpleDelegator
+  class Unhurried < BasicObject
+    def initialize(io)
+      @io = io
+    end
+
+    def ==(other)
+      equal?(other) || @io == other
+    end
+
     def respond_to?(name, include_all = false)
-      name != :sync= && super
+      name != :sync= && @io.respond_to?(name, include_all)
+    end
+
+    def method_missing(name, *args, &block)
+      @io.__send__(name, *args, &block)
     end
   end
 
@@ -82,7 +78,7 @@ module RrrRunner
 
     def initialize(&tell)
       @tell = tell
-      @pid = Process.pid
+      @pid = Kept.pid
       @outside = []
       @in_example = false
     end
@@ -103,8 +99,7 @@ module RrrRunner
     end
 
     def example_failed(notification)
-      lines = notification.message_lines + notification.formatted_backtrace.first(10).map { |line| "# #{line}" }
-      finished(notification, 'failed', lines.join("\n"))
+      finished(notification, 'failed', explain(notification))
     end
 
     def message(notification)
@@ -113,9 +108,35 @@ module RrrRunner
 
     private
 
+    # All that RSpec's own formatters show of it, but its name: each exception, and its causes.
+    def explain(notification)
+      lines = notification.fully_formatted_lines(nil, RSpec::Core::Notifications::NullColorizer)
+      lines = lines.drop(2).join("\n").split("\n")
+      lines.shift while lines.first && lines.first.strip.empty?
+      indent = lines.reject { |line| line.strip.empty? }.map { |line| line[/\A */].size }.min || 0
+      text = lines.map { |line| line.sub(/\A {0,#{indent}}/, '') }.join("\n")
+      causes(notification.example.execution_result.exception).reduce(text) do |all, cause|
+        shown = all.include?("#{cause.class}:\n") && all.include?(RrrRunner.utf8(cause.message))
+        shown ? all : "#{all}\n# Caused by #{cause.class}: #{RrrRunner.utf8(cause.message)}"
+      end
+    rescue StandardError => e
+      error = notification.example.execution_result.exception
+      "#{error.class}, which cannot be shown (#{e.class})"
+    end
+
+    # Everything that led to an exception: RSpec shows the first cause of all only.
+    def causes(exception, seen = {}.compare_by_identity)
+      return [] if exception.nil? || seen.key?(exception) || seen.size > 50
+      seen[exception] = true
+      parts = exception.respond_to?(:all_exceptions) ? exception.all_exceptions : []
+      [exception.cause, *parts].compact.flat_map do |one|
+        (one.equal?(exception.cause) && !seen.key?(one) ? [one] : []) + causes(one, seen)
+      end
+    end
+
     # A test that forks and goes on must not speak for its parent.
     def tell(hash)
-      @tell.call(hash) if Process.pid == @pid
+      @tell.call(hash) if Kept.pid == @pid
     end
 
     def about(example)
@@ -146,6 +167,8 @@ module RrrRunner
       @counts = Hash.new(0)
       @examples = []
       @size = 0
+      @good = 0
+      @bad = 0
       @cut = 0
       @running = nil
       @done = nil
@@ -177,16 +200,17 @@ module RrrRunner
         message = "the process of the test #{died}#{where}"
       end
       outside = @done ? @done['outside'] : []
+      wrong = died ? nil : disagreement
       outside.each do |text|
         keep('id' => @spec_file, 'name' => '(outside of examples)', 'status' => 'error', 'message' => text)
       end
       answer = fields.merge(
-        'status' => status || (died && 'error') || @done['status'] || verdict,
+        'status' => status || ((died || wrong) && 'error') || @done['status'] || verdict,
         'passed' => @counts['passed'], 'pending' => @counts['pending'], 'failed' => @counts['failed'],
-        'examples' => @examples
+        'examples' => @examples, 'examples_cut' => @cut
       )
-      answer['examples_cut'] = @cut if @cut > 0
-      answer['message'] = message if message
+      message = [message, wrong].compact.join("\n")
+      answer['message'] = message unless message.empty?
       answer
     end
 
@@ -198,14 +222,30 @@ module RrrRunner
       'pending'
     end
 
-    # Keeps an example while there is room; what is not passed gets the last quarter of it.
+    # How RSpec's own sums differ from what was told, or nil.
+    def disagreement
+      sums = @done['sums'] or return
+      told = [@counts.values.sum, @counts['failed'], @counts['pending']]
+      return if sums == told
+      "RSpec ran #{sums[0]} examples (#{sums[1]} failed, #{sums[2]} pending), but told of " \
+        "#{told[0]} (#{told[1]} failed, #{told[2]} pending)"
+    end
+
+    # Keeps an example while there is room. Passed and pending ones have a part of it; a failure is kept
+    # with less of its message when there are many.
     def keep(example)
-      size = example.sum { |_, value| value.to_s.bytesize } + 100
-      room = example['status'] == 'passed' ? TOTAL * 3 / 4 : TOTAL
-      if @size + size > room
+      good = %w[passed pending].include?(example['status'])
+      unless good
+        _, limit = MESSAGES.find { |number, _| @bad < number }
+        example['message'] = RrrRunner.text(example['message'], limit || 0) if example['message']
+        @bad += 1
+      end
+      size = Json.write(example).bytesize + 1
+      if @size + size > TOTAL || (good && @good + size > GOOD)
         @cut += 1
       else
         @size += size
+        @good += size if good
         @examples << example
       end
     end
@@ -221,19 +261,30 @@ module RrrRunner
       'RSpec::Matchers::BuiltIn' => nil,
       'RSpec::Mocks' => nil,
       'RSpec::Mocks::Matchers' => nil,
-      'RSpec::Support' => nil
+      # Without what loads Ruby's own libraries: a test that forgot to do so would pass.
+      'RSpec::Support' => %i[ObjectFormatter FuzzyMatcher MethodSignature MethodSignatureVerifier WithKeywordsWhenNeeded Source]
     }.freeze
 
     def initialize(options)
       require 'rspec/core'
       RSpec::Core::Runner.disable_autorun!
+      RSpec::Core::Runner.trap_interrupt
+      @arguments = options
       @options = RSpec::Core::ConfigurationOptions.new(options)
-      @ran = Set.new.compare_by_identity
+      @ran = {}.compare_by_identity
       @used = false
+    end
+
+    # The words that rspec itself would have been called with.
+    def pose(*files)
+      ARGV.replace(@arguments + files)
+      config.instance_variable_set(:@files_or_directories_to_run, files)
     end
 
     # Loads what all files share, and runs the suite hooks that it brings.
     def preload(files)
+      pose
+      config.error_stream = $stderr
       config.output_stream = Unhurried.new($stdout)
       @options.configure(config)
       # As RSpec hides its own frames.
@@ -269,6 +320,7 @@ module RrrRunner
     def run(spec_file, recorder, alone)
       again if @used
       @used = true
+      pose(spec_file)
       config.start_time = RSpec::Core::Time.now
       path = config.send(:extract_location, spec_file)
       # Not by way of the pattern: it may add other files.
@@ -283,12 +335,12 @@ module RrrRunner
       else
         groups = RSpec.world.ordered_example_groups
         count = RSpec.world.example_count(groups)
-        reporter.report(count) do |r|
-          groups.each { |group| group.run(r) }
-          after_suite if alone
+        passed = reporter.report(count) do |r|
+          # All of them: a failure does not keep the next group from running.
+          groups.map { |group| group.run(r) }.all?.tap { after_suite if alone }
         end
       end
-      ended(recorder, count)
+      ended(recorder, count, passed)
     end
 
     # Runs the last hooks of all files; whether they went well. Why not goes to stderr, in one line.
@@ -333,9 +385,8 @@ module RrrRunner
       world.wants_to_quit = false
       world.non_example_failure = false
       RSpec.current_scope = :suite
+      world.rspec_is_quitting = false
       config.reset_reporter
-      config.reset_filters
-      @options.configure_filter_manager(config.filter_manager)
       @formatters.each { |formatter, output| config.add_formatter(formatter, output) }
     end
 
@@ -353,16 +404,21 @@ module RrrRunner
 
     def fresh(name)
       hooks = config.instance_variable_get(name) || []
-      hooks.select { |hook| @ran.add?(hook) }
+      hooks.reject { |hook| @ran.key?(hook) }.each { |hook| @ran[hook] = true }
     end
 
-    def ended(recorder, count)
+    def ended(recorder, count, passed)
       if RSpec.world.non_example_failure || count.nil?
         outside = recorder.outside.map { |text| RrrRunner.text(text) }
         return { 'status' => 'error', 'outside' => outside }
       end
-      done = { 'outside' => [] }
-      if count.zero?
+      reporter = config.reporter
+      ran, failed, pending = [reporter.examples, reporter.failed_examples, reporter.pending_examples].map(&:size)
+      done = { 'outside' => [], 'sums' => [ran, failed, pending] }
+      if failed.zero? && (ran < count || !passed)
+        done['status'] = 'error'
+        done['message'] = passed ? "only #{ran} of #{count} examples ran" : 'RSpec failed, though no example did'
+      elsif count.zero?
         done['message'] = RSpec.world.example_group_counts_by_spec_file.empty? ? 'no examples in it' : 'no example of it is selected'
         done['status'] = 'error' if config.fail_if_no_examples
       end
@@ -390,18 +446,14 @@ module RrrRunner
     end
 
     def run
-      hello = JSON.parse(@orders.wait || exit)
+      hello = Json.read(@orders.wait || exit)
       abort 'rspec.rb speaks version 1 of the runner protocol' unless hello['versions'].include?(1)
-      @suite = Suite.new(@options)
-      @suite.preload(@preload)
-      if @isolation == 'fork'
-        @suite.load_what_is_put_off
-        settle
-      end
+      disguise
+      load_suite
       flush
       answer('type' => 'hello', 'version' => 1, 'capabilities' => @isolation == 'fork' ? ['stop'] : [])
       while (line = @orders.wait)
-        order = JSON.parse(line)
+        order = Json.read(line)
         next unless order['type'] == 'run'
         result = @isolation == 'fork' ? run_apart(order) : run_here(order)
         flush
@@ -414,6 +466,27 @@ module RrrRunner
 
     private
 
+    # A test finds the name of the program that it knows; others find this one.
+    def disguise
+      title = "ruby #{$PROGRAM_NAME} #{@isolation}"
+      places = ENV.fetch('PATH', '').split(File::PATH_SEPARATOR).map { |folder| File.join(folder, 'rspec') }
+      $PROGRAM_NAME = places.find { |path| File.file?(path) && File.executable?(path) } || 'rspec'
+      Process.setproctitle(title)
+    end
+
+    def load_suite
+      @luck = Luck.new
+      @suite = Suite.new(@options)
+      @suite.preload(@preload)
+      @luck.learn
+      @suite.load_what_is_put_off
+      if @isolation == 'fork'
+        settle
+      else
+        @traces = Traces.new(@luck)
+      end
+    end
+
     # What is here from now on lives as long as this process: a fork that collects its garbage need not
     # look at it, and so need not copy it.
     def settle
@@ -423,23 +496,29 @@ module RrrRunner
     end
 
     def answer(line)
-      @answers.write("#{JSON.generate(line)}\n")
+      Kept.write(@answers, "#{Json.write(line)}\n")
     end
 
     def flush
-      $stdout.flush
-      $stderr.flush
+      Kept.flush(STDOUT)
+      Kept.flush(STDERR)
     end
 
     def run_here(order)
+      me = Kept.pid
       progress = Progress.new(order['spec_file'])
-      ENV.update(order['env'])
+      @traces.prepare(order['env'])
       try(order['spec_file'], false) do |event|
         # What was printed is not lost if the example takes the process with it.
         flush if event['started']
         progress.take(event)
       end
-      progress.result
+      # A test has forked and gone on: only its parent answers.
+      exit(progress.result['status'] == 'failed' ? 1 : 0) if Kept.pid != me
+      why = @traces.restore
+      result = progress.result
+      result['replace'] = why if why
+      result
     end
 
     # Runs a file in this process, whatever it raises.
@@ -457,10 +536,11 @@ module RrrRunner
     def run_apart(order)
       progress = Progress.new(order['spec_file'])
       from, to = IO.pipe
-      pid = fork { child(order, from, to) }
+      to.sync = true
+      pid = Kept.fork { child(order, from, to) }
       to.close
       begin
-        Process.setpgid(pid, pid)
+        Kept.setpgid(pid, pid)
       rescue SystemCallError
         nil # it did so itself, and may even have ended
       end
@@ -481,64 +561,64 @@ module RrrRunner
       kill_at = nil
       loop do
         while (line = lines.poll)
-          progress.take(JSON.parse(line))
+          progress.take(Json.read(line))
         end
-        _, status = Process.wait2(pid, Process::WNOHANG)
+        _, status = Kept.wait2(pid, Process::WNOHANG)
         if status
           while (line = lines.poll)
-            progress.take(JSON.parse(line))
+            progress.take(Json.read(line))
           end
           return [stopped && !progress.done, status]
         end
-        kill_at ||= now + GRACE if progress.done
-        if kill_at && now >= kill_at
+        kill_at ||= Kept.now + GRACE if progress.done
+        if kill_at && Kept.now >= kill_at
           kill(:KILL, pid)
-          kill_at = now + 1
+          kill_at = Kept.now + 1
         end
         pipe = lines.ended? ? [] : [lines.io]
-        IO.select(pipe + (@orders.ended? ? [] : [@orders.io]), nil, nil, pipe.empty? ? 0.0005 : LOOK)
+        Kept.select(pipe + (@orders.ended? ? [] : [@orders.io]), nil, nil, pipe.empty? ? 0.0005 : LOOK)
         order = @orders.poll
-        next unless order ? JSON.parse(order)['type'] == 'stop' : @orders.ended? && !stopped
+        next unless order ? Json.read(order)['type'] == 'stop' : @orders.ended? && !stopped
         stopped = true
-        kill_at = now + GRACE
+        kill_at = Kept.now + GRACE
         kill(:TERM, pid)
       end
     end
 
     def child(order, from, to)
-      me = Process.pid
+      me = Kept.pid
       from.close
       @orders.io.close
       @answers.close
-      to.sync = true
-      Process.setpgid(0, 0)
+      Kept.setpgid(0, 0)
       Process.setproctitle("rrr: #{order['spec_file']}")
       # If memory runs out this process should go, and not the one that forks the next.
       File.write('/proc/self/oom_score_adj', '500') rescue nil # rubocop:disable Style/RescueModifier
+      @luck.restore
       ENV.update(order['env'])
       @suite.keep_after_suite_for_parent
       done = nil
       tell = lambda do |event|
         flush
-        to.write("#{JSON.generate(event)}\n")
+        Kept.write(to, "#{Json.write(event)}\n")
       end
       # The first of this process's own hooks at exit, so the last to run: those that it has inherited
       # belong to the process that loaded them, and do not come.
       at_exit do
-        if Process.pid == me
+        if Kept.pid == me
           tell.call('done' => after_exit(done, $!)) if done # rubocop:disable Style/SpecialGlobalVars
-          exit!(0)
+          Kept.exit!(0)
         end
       end
       try(order['spec_file'], true) do |event|
-        next unless Process.pid == me
+        next unless Kept.pid == me
         event['done'] ? done = event['done'] : tell.call(event)
       end
     rescue SignalException => e
-      exit!(128 + e.signo)
+      Kept.exit!(128 + e.signo)
     ensure
       # What a test forked leaves as it likes.
-      exit(0) if me == Process.pid
+      exit(0) if Kept.pid == me
     end
 
     # How a file ended whose hooks at exit have run, of which one may have changed the exit status.
@@ -550,13 +630,9 @@ module RrrRunner
     end
 
     def kill(signal, group)
-      Process.kill(signal, -group)
+      Kept.kill(signal, -group)
     rescue SystemCallError
       nil
-    end
-
-    def now
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
 
     def describe(status)

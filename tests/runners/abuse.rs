@@ -299,7 +299,9 @@ impl Kind {
             "{trial:?}"
         );
         assert_eq!(ran.verdict(&(self.name)("3-good")), "passed 2 0 0");
-        assert_eq!(house.suite.lines("loads").len(), 2);
+        // The one that hung, and the one with a process that is still running.
+        let loads = house.suite.lines("loads").len();
+        assert!(loads == 2 || loads == 3, "{loads}");
         self.gone(&house);
     }
 

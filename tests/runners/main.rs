@@ -7,6 +7,7 @@ mod abuse;
 mod as_cargo;
 mod cargo;
 mod ends;
+mod leaks;
 mod outputs;
 mod projects;
 mod pytest;
