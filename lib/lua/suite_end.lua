@@ -1,7 +1,7 @@
 -- suite_end: a slave says how the end of its runner went.
 -- Guarantees that an end counts once, that a bad one is kept until no task is left, and that the arbiter
--- is told when nothing else is waited for. One that was broken off counts only when no task is left:
--- else others go on with the suite.
+-- is told when nothing else is waited for. One that was broken off counts only when no task is left (else
+-- others go on with the suite), and only of a slave that has made a trial.
 -- shared: event ends
 -- KEYS 1 taskset, 2 slave, 3 arbiter_queue
 -- ARGV 1 which runner of the slave it was, 2 'good' | 'bad' | 'broken', 3 the reason
@@ -17,7 +17,7 @@ if number > this or (number == this and not open) then
 end
 local last = redis.call('EXISTS', taskset .. ':tasks_left') == 0
 redis.call('HSET', taskset .. ':ends', slave, ARGV[1] .. ' ended')
-if ARGV[2] == 'bad' or (ARGV[2] == 'broken' and last) then
+if ARGV[2] == 'bad' or (ARGV[2] == 'broken' and last and redis.call('EXISTS', slave .. ':trial') == 1) then
   note_bad_end(taskset, slave, ARGV[3])
   redis.call('HSET', taskset, 'ends', 1)
 end

@@ -152,11 +152,13 @@ fn a_bad_end_in_mid_run_is_kept_until_the_last_task() {
 #[test]
 fn an_end_that_is_broken_off_when_no_task_is_left_is_no_good_end() {
     let server = Server::new();
-    let mut scene = Scene::new(&server, &["1", "2"]);
+    let mut scene = Scene::new(&server, &["1", "2", "3"]);
     scene.pass("1");
-    scene.end("2", 1, &SuiteEnd::BrokenOff("it was asked to stop".into()));
-    scene.end("1", 1, &bad("no"));
-    assert_eq!(scene.look(), failed("no (and on 1 more slaves)"));
+    // It has made no trial, so nothing of the suite is lost with it.
+    scene.end("2", 1, &SuiteEnd::BrokenOff("its worker stops".into()));
+    scene.end("3", 1, &bad("no"));
+    scene.end("1", 1, &SuiteEnd::BrokenOff("it stops".into()));
+    assert_eq!(scene.look(), failed("it stops (and on another slave)"));
 }
 
 #[test]

@@ -66,7 +66,7 @@ local function look_at_ends(taskset)
     end
   end
   if count > 1 then
-    reason = string.format('%s (and on %d more slaves)', reason, count - 1)
+    reason = reason .. (count == 2 and ' (and on another slave)' or string.format(' (and on %d more slaves)', count - 1))
   end
   return false, reason
 end
