@@ -397,6 +397,8 @@ module RrrRunner
     # Not for the sake of none: RSpec keeps each such call, and by its reporter all examples of the file.
     def run_hooks(scope, name, hooks)
       return if hooks.empty?
+      # As the first example group does, of which there is none yet: hooks use matchers and doubles too.
+      RSpec::Core::ExampleGroup.ensure_example_groups_are_configured
       RSpec.current_scope = scope
       config.send(:run_suite_hooks, name, hooks)
       RSpec.current_scope = :suite

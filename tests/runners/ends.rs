@@ -185,6 +185,13 @@ fn what_rspec_does_after_the_suite_can_fail_it() {
             assert!(reason.contains(says), "{slave}: {reason}");
         }
     }
+    let good = "RSpec.configure { |c| [:before, :after].each { |at| c.send(at, :suite) { expect(1).to eq 1 } } }";
+    std::fs::write(house.suite.path().join("helper.rb"), good).unwrap();
+    for isolation in ["fork", "none"] {
+        let slave =
+            format!("rrr-slave --adapter rspec --isolation {isolation} --preload helper.rb");
+        house.succeeds(&slave, &["spec/a_spec.rb"]);
+    }
     std::fs::write(house.suite.path().join("helper.rb"), "").unwrap();
     // What a file brings along ends with its fork, as a part of its trial; else with the runner.
     let hook = "at_exit { puts 'seen'; exit 4 if ENV['BAD'] }\nRSpec.describe('B') { it('b') {} }";
