@@ -1,11 +1,14 @@
 //! What all tools share on the command line.
 
 use crate::exit::{self, Failure, failure};
+use crate::regular::{self, Links};
 use crate::say::say;
+use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::address::{self, Address, Tls};
 use crate::{config, flags};
 use anyhow::Context;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
@@ -52,6 +55,9 @@ pub struct Redis {
         hide_long_help = true
     )]
     key: Option<PathBuf>,
+    /// A password that is in no file.
+    #[arg(skip)]
+    secret: Option<Secret>,
 }
 
 impl Redis {
@@ -61,6 +67,12 @@ impl Redis {
             url: Some(url),
             ..Self::default()
         }
+    }
+
+    /// The same, with a password that no file holds.
+    pub fn with_secret(mut self, secret: Secret) -> Self {
+        self.secret = Some(secret);
+        self
     }
 
     /// The URL, by flag, `RRR_REDIS_URL`, `REDIS_URL` or the default.
@@ -76,8 +88,9 @@ impl Redis {
             .unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned())
     }
 
-    /// Tells a process that `command` starts to use the same Redis, wherever it starts.
-    pub fn pass_on(&self, command: &mut Command) {
+    /// Tells a process that `command` starts to use the same Redis, wherever it starts. Returns the
+    /// other end of its stdin, if the password goes that way.
+    pub fn pass_on(&self, command: &mut Command) -> std::io::Result<Option<UnixStream>> {
         command.env("RRR_REDIS_URL", self.url());
         for (name, file) in [
             ("RRR_REDIS_PASSWORD_FILE", &self.password_file),
@@ -89,6 +102,17 @@ impl Redis {
                 Some(file) => command.env(name, address::absolute(file)),
                 None => command.env_remove(name),
             };
+        }
+        let secret = match &self.secret {
+            None => Secret::given()?,
+            known => known.clone(),
+        };
+        match secret {
+            Some(secret) => secret.pass_on(command).map(Some),
+            None => {
+                command.env_remove(Secret::VARIABLE);
+                Ok(None)
+            }
         }
     }
 
@@ -104,9 +128,13 @@ impl Redis {
     /// The password in the file, if one was named.
     pub fn password(&self) -> anyhow::Result<Option<String>> {
         let Some(path) = &self.password_file else {
-            return Ok(None);
+            let secret = match &self.secret {
+                None => Secret::given().context("cannot read the password of Redis on stdin")?,
+                known => known.clone(),
+            };
+            return Ok(secret.map(Secret::into_text));
         };
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = regular::read_text(path, Links::Follow, 64 << 10).map_err(|error| {
             failure(
                 exit::USAGE,
                 format!(

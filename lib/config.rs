@@ -11,6 +11,7 @@
 //! runs the tests of the tree on this machine anyway.
 
 use crate::cli::usage;
+use crate::regular::{self, Links};
 use crate::{flags, name, out, role, url};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Id};
@@ -60,14 +61,14 @@ pub struct File {
 pub fn load(command: &Command, matches: &ArgMatches) -> anyhow::Result<Option<File>> {
     let folder: &PathBuf = matches.get_one("packaging_dir").expect("it has a default");
     let path = folder.join(NAME);
-    let text = match std::fs::read_to_string(&path) {
+    let text = match regular::read_text(&path, Links::Refuse, 1 << 20) {
         Ok(text) => text,
         Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
             return Ok(None);
         }
         Err(error) => {
             return Err(usage(format!("cannot read '{}': {error}", path.display()))
-                .hint("mend its rights, or name another folder with --packaging-dir")
+                .hint("it must be a file in the folder itself, which you may read; --packaging-dir names another folder")
                 .into());
         }
     };

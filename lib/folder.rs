@@ -1,22 +1,32 @@
 //! Temporary folders that go with their owner, even if it is killed: each holds a file that its
 //! owner keeps locked, so whoever starts next can tell which have none any more, and removes them.
 
-use std::fs::{self, File, OpenOptions};
+use crate::regular::{self, Links};
+use crate::{remove, say};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tempfile::{Builder, TempDir};
+use tempfile::Builder;
 
 /// Who makes such folders.
 const OWNERS: [&str; 3] = ["local", "slave", "worker"];
-/// The file in it that is locked.
+/// The file in it by which it is known.
 const LOCK: &str = "lock";
+/// The variable with the folder in which a role makes its own, where that is not the one of the tests.
+pub const BASE: &str = "RRR_TMPDIR";
 
 /// A temporary folder, removed when dropped.
 pub struct Folder {
-    folder: TempDir,
-    _lock: File,
+    path: PathBuf,
+    owner: &'static str,
+    /// The folder itself is locked: a test could put another file in the place of one in it.
+    _lock: OwnedFd,
+    /// For tools of before, which know no other lock.
+    _old_lock: File,
 }
 
 impl Folder {
@@ -24,27 +34,86 @@ impl Folder {
     pub fn new(owner: &'static str) -> io::Result<Self> {
         debug_assert!(OWNERS.contains(&owner));
         loop {
-            let folder = Builder::new().prefix(&prefix(owner)).tempdir()?;
+            let folder = Builder::new().prefix(&prefix(owner)).tempdir_in(base())?;
+            let lock = open(folder.path())?;
+            let is_locked = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
             let path = folder.path().join(LOCK);
-            let lock = File::create(&path)?;
+            let Ok(old_lock) = File::create_new(&path) else {
+                continue;
+            };
+            let is_locked = is_locked && old_lock.try_lock().is_ok();
             // Before it was locked, another tool may have taken it for a dead one's.
-            match lock.try_lock() {
-                Ok(()) if path.exists() => {
-                    return Ok(Self {
-                        folder,
-                        _lock: lock,
-                    });
-                }
-                Ok(()) | Err(fs::TryLockError::WouldBlock) => {}
-                Err(fs::TryLockError::Error(error)) => return Err(error),
+            if is_locked && path.exists() {
+                return Ok(Self {
+                    path: folder.keep(),
+                    owner,
+                    _lock: lock,
+                    _old_lock: old_lock,
+                });
             }
         }
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        &self.path
     }
+
+    /// Makes it again if a test has removed it, or has put something else in its place.
+    pub fn restore(&self) -> io::Result<()> {
+        make_private(&self.path)
+    }
+}
+
+/// Sees to it that `path` is a folder that is only for this user.
+pub fn make_private(path: &Path) -> io::Result<()> {
+    let make = || DirBuilder::new().mode(0o700).create(path);
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() => {
+            if found.mode() & 0o7777 != 0o700 {
+                rustix::fs::chmod(path, Mode::RWXU)?;
+            }
+            Ok(())
+        }
+        Ok(_) => {
+            remove::or_set_aside(path)?;
+            make()
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(),
+        Err(error) => Err(error),
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let Err(why) = remove::all(&self.path) else {
+            return;
+        };
+        let tool = prefix(self.owner);
+        leave(&self.path, tool.trim_end_matches('-'), &why);
+    }
+}
+
+/// Gives a folder that cannot be removed another name, so that no later tool tries again, and names it.
+fn leave(folder: &Path, tool: &str, why: &io::Error) {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let aside = folder.with_file_name(format!("rrr-left-{}", &id[..8]));
+    let aside = match fs::rename(folder, &aside) {
+        Ok(()) => &aside,
+        Err(_) => folder,
+    };
+    say::line(&remove::complaint(tool, folder, aside, why));
+}
+
+/// Where such folders are made.
+fn base() -> PathBuf {
+    let named = std::env::var_os(BASE).filter(|base| !base.is_empty());
+    named.map_or_else(std::env::temp_dir, PathBuf::from)
+}
+
+fn open(folder: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(folder, flags, Mode::empty())?)
 }
 
 fn prefix(owner: &str) -> String {
@@ -54,11 +123,7 @@ fn prefix(owner: &str) -> String {
 /// Removes the folders of this user's tools that were killed.
 pub fn clean_up() {
     let me = rustix::process::geteuid().as_raw();
-    for entry in fs::read_dir(std::env::temp_dir())
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
+    for entry in fs::read_dir(base()).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let is_ours = |owner: &str| name.to_string_lossy().starts_with(&prefix(owner));
         // Of a link this is what is known of itself, not of where it leads.
@@ -67,30 +132,33 @@ pub fn clean_up() {
             && entry.metadata().is_ok_and(is_mine)
             && let Some(_lock) = lock_of_the_dead(&entry.path())
         {
-            remove(&entry.path());
+            discard(&entry.path());
         }
     }
 }
 
-/// Removes it, though what its owner started may be at its own end in it still. What was left once
-/// could be without its lock, and would stay.
-fn remove(folder: &Path) {
+/// Removes it, though what its owner started may be at its own end in it still. What cannot be removed
+/// gets another name, so that it is tried once.
+fn discard(folder: &Path) {
     for _ in 0..20 {
-        match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            _ => return,
+        if remove::all(folder).is_ok() {
+            return;
         }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    if let Err(why) = remove::all(folder) {
+        leave(folder, "rrr", &why);
     }
 }
 
 /// The lock of a folder whose owner is gone; none if it lives, or if there never was one.
-fn lock_of_the_dead(folder: &Path) -> Option<File> {
-    let no_link = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    let options = OpenOptions::new()
-        .read(true)
-        .custom_flags(no_link)
-        .open(folder.join(LOCK));
-    options.ok().filter(|lock| lock.try_lock().is_ok())
+fn lock_of_the_dead(folder: &Path) -> Option<OwnedFd> {
+    let path = folder.join(LOCK);
+    path.symlink_metadata().ok()?;
+    let lock = open(folder).ok()?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
+    // A tool of before has locked the file alone. What is no file is a test's work.
+    let old = regular::open(&path, Links::Refuse).ok();
+    let is_dead = old.is_none_or(|old| old.try_lock().is_ok());
+    is_dead.then_some(lock)
 }

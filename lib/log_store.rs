@@ -5,6 +5,7 @@
 //! size and digest stand in the database, and so do those of each output inside.
 
 use crate::crash;
+use crate::regular::{self, Links};
 use anyhow::Context;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -70,8 +71,8 @@ impl Folder {
     /// Reads the file `id`, and checks that it is as it was written.
     pub fn read(&self, id: &str, stored: &Stored) -> anyhow::Result<Vec<u8>> {
         let path = self.path(id);
-        let bytes =
-            std::fs::read(&path).with_context(|| format!("cannot read '{}'", path.display()))?;
+        let bytes = regular::read(&path, Links::Refuse, stored.size)
+            .with_context(|| format!("cannot read '{}'", path.display()))?;
         if bytes.len() as u64 != stored.size || digest(&bytes) != stored.digest {
             anyhow::bail!("'{}' is not as it was written", path.display());
         }

@@ -2,11 +2,17 @@
 
 use crate::plain;
 use anyhow::Context;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 use serde_json::{Map, Value};
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long the reader of a pipe that is to be written to may take to come.
+const READER: Duration = Duration::from_secs(2);
 
 /// Nobody is to stop because nobody reads.
 static LOG: AtomicBool = AtomicBool::new(false);
@@ -71,8 +77,7 @@ pub fn is_only_a_log() {
 pub fn file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
     let problem = || format!("cannot write '{}'", path.display());
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        let open = std::fs::OpenOptions::new().write(true).open(path);
-        return open
+        return open_sink(path)
             .and_then(|mut sink| sink.write_all(text))
             .with_context(problem);
     }
@@ -90,6 +95,24 @@ pub fn file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
         .map_err(|error| error.error)
         .with_context(problem)?;
     Ok(())
+}
+
+/// Opens what is no file. A pipe that nobody reads, as a test may have made, is not waited for.
+fn open_sink(path: &Path) -> std::io::Result<std::fs::File> {
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let began = Instant::now();
+    let sink = loop {
+        match open(path, flags, Mode::empty()) {
+            // Its reader may be about to open it.
+            Err(Errno::NXIO) if began.elapsed() < READER => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(Errno::NXIO) => return Err(std::io::Error::other("nobody reads the pipe")),
+            opened => break opened?,
+        }
+    };
+    rustix::fs::fcntl_setfl(&sink, OFlags::empty())?;
+    Ok(sink.into())
 }
 
 /// Why stdout takes no more, if that is not just a reader that has seen enough: the tool did not

@@ -9,6 +9,7 @@
 use crate::cli::usage;
 use crate::exit::Failure;
 use crate::key::TasksetKey;
+use crate::regular::{self, Links};
 use crate::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
 use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -57,6 +58,11 @@ pub fn digest<'a>(spec_files: impl Iterator<Item = &'a str>) -> String {
         .collect()
 }
 
+/// Most bytes of a file with keys.
+const MOST: u64 = 1 << 20;
+/// Most bytes of the file with what was signed.
+const MOST_SIGNED: u64 = 1 << 30;
+
 fn signed_bytes(taskset: &TasksetKey, fields: &Fields) -> Vec<u8> {
     let mut bytes = b"rrr-taskset-1\n".to_vec();
     let mut add = |name: &str, value: &str| {
@@ -84,7 +90,8 @@ impl Signer {
                 bad("others may read it".into()).hint(format!("chmod 600 {}", path.display()))
             );
         }
-        let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+        let text = regular::read_text(path, Links::Follow, MOST)
+            .map_err(|error| bad(error.to_string()))?;
         let mut words = text.split_whitespace();
         match (words.next(), words.next().and_then(bytes_of::<32>)) {
             (Some(SECRET), Some(secret)) => Ok(Self(SigningKey::from_bytes(&secret))),
@@ -115,7 +122,7 @@ impl Trust {
     /// Reads public keys, one a line; `#` begins a comment.
     pub fn load(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path)
+        let text = regular::read_text(path, Links::Follow, MOST)
             .map_err(|error| usage(format!("cannot read the keys in '{shown}': {error}")))?;
         let mut keys = Vec::new();
         for (number, line) in text.lines().enumerate() {
@@ -232,7 +239,7 @@ impl Signed {
         let Some(path) = std::env::var_os(Self::VARIABLE) else {
             return Ok(None);
         };
-        let text = std::fs::read_to_string(&path)?;
+        let text = regular::read_text(Path::new(&path), Links::Refuse, MOST_SIGNED)?;
         let read = Self::read(&text).context("the file of what was signed is damaged")?;
         Ok(Some(read))
     }

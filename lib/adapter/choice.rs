@@ -5,6 +5,7 @@ use super::serve::Patience;
 use super::{Adapter, CargoTest, Nextest, Place, Serve, pytest, rspec};
 use crate::{cli, report};
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -178,7 +179,7 @@ impl Choice {
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder)?;
             }
-            std::fs::write(&path, text)?;
+            std::fs::File::create_new(&path)?.write_all(text.as_bytes())?;
         }
         let script = place.path().join(files[0].0);
         words.push(script.to_string_lossy().into_owned());

@@ -258,12 +258,12 @@ impl Adapter for Exec {
         let source = self.settings.report.as_ref();
         let names = self.program.names_report();
         let place = report::Place::new(source, &self.place, spec_file, names);
-        place.clear();
         let made = |result, hard_timeout| Made {
             result,
             hard_timeout,
         };
-        let command = self.place.begin(order).and_then(|variables| {
+        let begun = place.clear().and_then(|()| self.place.begin(order));
+        let command = begun.and_then(|variables| {
             self.command_for(order, variables, &place.path.to_string_lossy())
         });
         let mut command = match command {

@@ -8,6 +8,8 @@ use crate::example::{Example, Status};
 use crate::report::{Format, Source};
 use crate::source::{self, cargo, cargo::Value};
 use crate::trial;
+use std::fs::File;
+use std::io::{self, Write};
 use std::process::Command;
 
 /// Runs cargo nextest.
@@ -120,12 +122,12 @@ impl Nextest {
             return Ok(flags);
         }
         let (binaries, packages) = (file("binaries.json"), file("packages.json"));
-        std::fs::write(&binaries, inquiry.ask(&mut list)?)?;
+        write_new(&binaries, &inquiry.ask(&mut list)?)?;
         let mut metadata = Command::new("cargo");
         metadata
             .args(["metadata", "--format-version", "1"])
             .args(only(words, &OF_METADATA));
-        std::fs::write(&packages, inquiry.ask(&mut metadata)?)?;
+        write_new(&packages, &inquiry.ask(&mut metadata)?)?;
         Ok(vec![
             flag("--binaries-metadata", binaries),
             flag("--cargo-metadata", packages),
@@ -197,6 +199,11 @@ fn literal(name: &str) -> String {
         }
     }
     literal
+}
+
+/// Writes a file of the slave's own: no test may have put anything in its place.
+fn write_new(path: &str, bytes: &[u8]) -> io::Result<()> {
+    File::create_new(path)?.write_all(bytes)
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What tests leave on purpose: a folder for each trial, kept when there is something in it.
 
-use crate::cli;
 use crate::key::{TasksetKey, TrialKey};
+use crate::{cli, remove, say};
+use rustix::fs::Mode;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use uuid::Uuid;
@@ -79,33 +81,65 @@ impl Shelf {
     /// Errors: it cannot be made; says which and why.
     pub fn begin(&self, trial: &TrialKey) -> Result<String, String> {
         let path = self.of(trial);
-        let make = || std::fs::create_dir_all(&path);
-        let made = match make() {
-            // Another slave that ended has just removed that of the taskset.
-            Err(error) if error.kind() == ErrorKind::NotFound => make(),
-            made => made,
-        };
-        match made {
-            Ok(()) => Ok(path.to_string_lossy().into_owned()),
-            Err(error) => {
-                let path = path.display();
-                Err(format!("cannot keep outputs in '{path}': {error}"))
+        let make = || std::fs::create_dir(&path);
+        let made = make().or_else(|_| {
+            // It is the first, another slave that ended has just removed that of the taskset, or a
+            // test has put something else in the place of either.
+            for folder in [self.0.as_path(), &path] {
+                settle(folder)?;
             }
-        }
+            Ok(())
+        });
+        made.map_err(|error: io::Error| {
+            let path = path.display();
+            format!("cannot keep outputs in '{path}': {error}")
+        })?;
+        Ok(path.to_string_lossy().into_owned())
     }
 
-    /// Removes the folder of a trial if it is empty, else tells where it is.
+    /// Removes the folder of a trial if it is empty, else tells where it is. What a test has put in its
+    /// place might lead anywhere, and is removed.
     pub fn end(&self, trial: &TrialKey) -> Option<String> {
         let path = self.of(trial);
-        let empty = std::fs::remove_dir(&path).is_ok();
-        let kept = !empty && path.symlink_metadata().is_ok();
-        kept.then(|| path.to_string_lossy().into_owned())
+        if std::fs::remove_dir(&path).is_ok() {
+            return None;
+        }
+        match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => Some(path.to_string_lossy().into_owned()),
+            Ok(_) => {
+                let _ = std::fs::remove_file(&path);
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     fn of(&self, trial: &TrialKey) -> PathBuf {
         let key = trial.as_str();
         let (_, id) = key.rsplit_once(':').unwrap_or(("", key));
         self.0.join(name(id, key).simple().to_string())
+    }
+}
+
+/// Makes the folder, unless it is there; what else is there gets another name.
+fn settle(folder: &Path) -> io::Result<()> {
+    match folder.symlink_metadata() {
+        Ok(found) if found.is_dir() => {
+            if found.mode() & 0o700 != 0o700 {
+                rustix::fs::chmod(folder, Mode::from_bits_retain(found.mode() | 0o700))?;
+            }
+            return Ok(());
+        }
+        Ok(_) => {
+            let aside = remove::set_aside(folder)?;
+            let why = io::Error::other("it is not a folder");
+            say::line(&remove::complaint("rrr-slave", folder, &aside, &why));
+        }
+        Err(_) => {}
+    }
+    match std::fs::create_dir_all(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => std::fs::create_dir_all(folder),
+        made => made,
     }
 }
 

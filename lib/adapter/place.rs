@@ -4,10 +4,11 @@
 use super::Order;
 use super::outputs::{self, Shelf};
 use crate::child::Cgroup;
-use crate::folder::Folder;
-use crate::trial;
-use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
+use crate::folder::{self, Folder};
+use crate::{remove, say, trial};
+use rustix::fs::{Mode, OFlags, RawDir, SeekFrom, Stat, fstat, stat};
 use std::ffi::OsString;
+use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,10 @@ use std::path::{Path, PathBuf};
 /// A slave's temporary folder, gone with the slave.
 pub struct Place {
     folder: Folder,
-    /// Kept open, because it is looked into after each trial.
+    /// TEST_TMPDIR, kept open because it is looked into after each trial.
     tmp: OwnedFd,
+    /// TMPDIR of the tests, where it is not that of the roles, and so is made for them.
+    shared: Option<PathBuf>,
     run_id: String,
     slot: OsString,
     cgroup: Option<Cgroup>,
@@ -34,13 +37,15 @@ impl Place {
     ) -> std::io::Result<Self> {
         let folder = Folder::new("slave")?;
         let tmp = folder.path().join("tmp");
-        std::fs::create_dir(&tmp)?;
+        folder::make_private(&tmp)?;
+        // Only one that a role has made for the tests of this run.
+        let shared = std::env::var_os(folder::BASE)
+            .map(PathBuf::from)
+            .zip(std::env::var_os("TMPDIR").map(PathBuf::from))
+            .and_then(|(base, shared)| (shared.parent() == Some(&base)).then_some(shared));
         Ok(Self {
-            tmp: rustix::fs::open(
-                &tmp,
-                OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-                Mode::empty(),
-            )?,
+            tmp: open(&tmp)?,
+            shared,
             folder,
             run_id: run_id.to_owned(),
             slot: std::env::var_os("SLAVE_NUMBER").unwrap_or_else(|| "0".into()),
@@ -81,8 +86,12 @@ impl Place {
 
     /// Gets ready for a trial; the variables that are its own.
     ///
-    /// Errors: what it leaves could not be kept, and why.
-    pub fn begin(&self, order: &Order) -> Result<Vec<(&'static str, String)>, String> {
+    /// Errors: what an earlier one left is in the way, or what it leaves could not be kept, and why.
+    pub fn begin(&mut self, order: &Order) -> Result<Vec<(&'static str, String)>, String> {
+        self.renew().map_err(|error| {
+            let path = self.folder.path().display();
+            format!("cannot make the temporary folder '{path}' again: {error}")
+        })?;
         let mut variables = vec![
             ("RRR_ATTEMPT", order.job.attempt.to_string()),
             ("TEST_TIMEOUT", order.soft.as_secs().to_string()),
@@ -91,6 +100,31 @@ impl Place {
             variables.push((outputs::VARIABLE, shelf.begin(&order.job.trial)?));
         }
         Ok(variables)
+    }
+
+    /// Makes the folders of the tests again if one of them has removed, replaced or closed them, and
+    /// removes the report of an earlier one: it must not stand for this one. A few system calls.
+    fn renew(&mut self) -> io::Result<()> {
+        if let Some(shared) = &self.shared {
+            match rustix::fs::mkdir(shared, Mode::RWXU) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::EXIST) if is_open(shared) => {}
+                _ => folder::make_private(shared)?,
+            }
+        }
+        let tmp = self.folder.path().join("tmp");
+        let known = fstat(&self.tmp)?;
+        let is_same = |found: Stat| {
+            (found.st_dev, found.st_ino, found.st_mode)
+                == (known.st_dev, known.st_ino, MODE_OF_A_FOLDER)
+        };
+        if !is_open(self.folder.path()) || !rustix::fs::lstat(&tmp).is_ok_and(is_same) {
+            self.folder.restore()?;
+            folder::make_private(&tmp)?;
+            self.tmp = open(&tmp)?;
+            self.clean();
+        }
+        clear(&self.report())
     }
 
     /// Tidies up after a trial, and says in its `result` what is kept of it.
@@ -115,17 +149,49 @@ impl Place {
                 names.push(name.to_owned());
             }
         }
+        if names.is_empty() {
+            return;
+        }
+        let folder = self.folder.path().join("tmp");
         for name in names {
             use std::os::unix::ffi::OsStringExt;
-            let path = self
-                .folder
-                .path()
-                .join("tmp")
-                .join(OsString::from_vec(name));
-            if std::fs::remove_file(&path).is_err() {
-                let _ = std::fs::remove_dir_all(&path);
+            let path = folder.join(OsString::from_vec(name));
+            if std::fs::remove_file(&path).is_err()
+                && let Err(why) = remove::all(&path)
+            {
+                // The folder goes aside with it; the next trial gets another.
+                if let Ok(aside) = remove::set_aside(&folder) {
+                    say::line(&remove::complaint("rrr-slave", &path, &aside, &why));
+                }
+                return;
             }
         }
+    }
+}
+
+/// The mode of a folder for one user.
+const MODE_OF_A_FOLDER: u32 = 0o40700;
+
+/// Whether it is a folder that only this user can write to, and can.
+fn is_open(folder: &Path) -> bool {
+    stat(folder).is_ok_and(|found| found.st_mode == MODE_OF_A_FOLDER)
+}
+
+fn open(folder: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(folder, flags, Mode::empty())?)
+}
+
+/// Sees to it that there is nothing at the path of a report in the slave's folder.
+fn clear(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            if let Some((aside, why)) = remove::or_set_aside(path)? {
+                say::line(&remove::complaint("rrr-slave", path, &aside, &why));
+            }
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -143,5 +209,50 @@ mod tests {
             place.clean();
             assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
         }
+    }
+
+    #[test]
+    fn the_next_trial_finds_its_folders_whatever_became_of_them() {
+        use std::os::unix::fs::symlink;
+        let mut place = Place::new("run", None, None).unwrap();
+        let (slave, tmp, report) = (
+            place.path().to_owned(),
+            place.path().join("tmp"),
+            place.report(),
+        );
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::fs::write(elsewhere.path().join("kept"), "").unwrap();
+        let mode =
+            |path: &Path, mode| rustix::fs::chmod(path, Mode::from_bits_retain(mode)).unwrap();
+        let harms: [&dyn Fn(); 8] = [
+            &|| std::fs::remove_dir_all(&tmp).unwrap(),
+            &|| std::fs::remove_dir_all(&slave).unwrap(),
+            &|| mode(&tmp, 0o555),
+            &|| mode(&slave, 0),
+            &|| std::fs::create_dir_all(report.join("a/b")).unwrap(),
+            &|| symlink(elsewhere.path(), &report).unwrap(),
+            &|| {
+                std::fs::rename(&tmp, slave.join("moved")).unwrap();
+                symlink(elsewhere.path(), &tmp).unwrap();
+            },
+            &|| {
+                std::fs::remove_dir_all(&tmp).unwrap();
+                std::fs::write(&tmp, "").unwrap();
+            },
+        ];
+        for (number, harm) in harms.iter().enumerate() {
+            harm();
+            place.clean();
+            place.renew().unwrap();
+            std::fs::write(tmp.join("file"), "").unwrap();
+            assert!(is_open(&slave) && is_open(&tmp), "{number}");
+            assert!(report.symlink_metadata().is_err(), "{number}");
+            place.clean();
+            let left = std::fs::read_dir(&tmp).unwrap().count();
+            assert_eq!(left, 0, "{number}");
+        }
+        assert!(elsewhere.path().join("kept").exists());
+        drop(place);
+        assert!(!slave.exists());
     }
 }

@@ -1,5 +1,6 @@
 //! pytest: a runner that comes with this program, see scripts/runners/pytest.
 
+use crate::regular::{self, Links};
 use std::path::Path;
 
 macro_rules! part {
@@ -38,7 +39,8 @@ pub fn interpreter(folder: &Path) -> Vec<String> {
             return vec![python.to_string_lossy().into_owned()];
         }
     }
-    let script = crate::child::find("pytest").and_then(|path| std::fs::read(path).ok());
+    let script = crate::child::find("pytest")
+        .and_then(|path| regular::read(&path, Links::Follow, 16 << 20).ok());
     script
         .and_then(|text| from_first_line(&text))
         .unwrap_or_else(|| vec!["python3".into()])

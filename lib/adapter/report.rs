@@ -1,9 +1,10 @@
 //! A report beside a command: where it is, and what it changes about the trial's result.
 
 use crate::example::Status;
+use crate::regular::{self, Links};
 use crate::report::{self, Format, Source};
-use crate::trial;
-use std::io::Read;
+use crate::{remove, say, trial};
+use std::io;
 use std::path::PathBuf;
 
 /// Largest report that is read, in bytes.
@@ -12,7 +13,8 @@ const LARGEST: u64 = 32 << 20;
 /// Where the report of one trial is written, if it is a file.
 pub struct Place {
     pub path: PathBuf,
-    in_use: bool,
+    /// Whether the path is one that the user has given, and not that of the slave's own folder.
+    is_given: bool,
     /// It must be in the file. Else it is there if somebody has written it, or on stdout.
     in_file: bool,
 }
@@ -38,15 +40,33 @@ impl Place {
                 Some(path) => path.replace("{}", spec_file).into(),
                 None => place.report(),
             },
-            in_use: source.is_some(),
+            is_given: path.is_some(),
             in_file: path.is_some() || source.is_some_and(is_file),
         }
     }
 
-    /// Removes what an earlier trial wrote: it must not stand for this one.
-    pub fn clear(&self) {
-        if self.in_use {
-            let _ = std::fs::remove_file(&self.path);
+    /// Removes what an earlier trial wrote at a path that the user has given: it must not stand for
+    /// this one. A folder there may be the user's own: it is renamed.
+    pub fn clear(&self) -> Result<(), String> {
+        if !self.is_given {
+            return Ok(());
+        }
+        let is_in_the_way = |error: &io::Error| {
+            let gone = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+            !gone.contains(&error.kind()) && std::fs::remove_dir(&self.path).is_err()
+        };
+        match std::fs::remove_file(&self.path) {
+            Err(error) if is_in_the_way(&error) => {
+                let shown = self.path.display();
+                let aside = remove::set_aside(&self.path).map_err(|why| {
+                    format!(
+                        "'{shown}', where the report is to be written, cannot be removed: {why}"
+                    )
+                })?;
+                say::line(&remove::complaint("rrr-slave", &self.path, &aside, &error));
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -107,7 +127,7 @@ impl Place {
     fn read(&self, source: &Source, whole: bool, stdout: &[u8]) -> Result<Vec<u8>, String> {
         // What prints TAP may write a JUnit report as well, where Bazel's variable says.
         let is_printed = matches!(source.format, Format::Tap | Format::Libtest);
-        let from_file = self.in_file || !is_printed && self.path.exists();
+        let from_file = self.in_file || !is_printed && self.path.symlink_metadata().is_ok();
         if !from_file {
             return if whole {
                 Ok(stdout.to_vec())
@@ -116,14 +136,8 @@ impl Place {
             };
         }
         let name = self.path.display();
-        let file = std::fs::File::open(&self.path).map_err(|error| format!("'{name}': {error}"))?;
-        let mut bytes = Vec::new();
-        file.take(LARGEST + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| format!("'{name}': {error}"))?;
-        if bytes.len() as u64 > LARGEST {
-            return Err(format!("'{name}' has more than {LARGEST} bytes"));
-        }
-        Ok(bytes)
+        // A link is refused: it was made by the test.
+        regular::read(&self.path, Links::Refuse, LARGEST)
+            .map_err(|error| format!("'{name}': {error}"))
     }
 }

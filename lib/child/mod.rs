@@ -5,10 +5,12 @@
 pub mod capture;
 pub mod cgroup;
 pub mod environment;
+pub mod guardian;
 pub mod reap;
 mod start;
 pub mod supervise;
 
+use rustix::process::Signal;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -28,13 +30,17 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Has what `command` starts be asked to end (TERM) when this process is gone, even if it was killed.
-pub fn end_with_us(command: &mut Command) {
-    // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec.
+/// Has what `command` starts get `signal` when this process is gone, even if it was killed.
+pub fn end_with_us(command: &mut Command, signal: Signal) {
+    let us = rustix::process::getpid();
+    // SAFETY: these are system calls, and nothing else happens between fork and exec.
     unsafe {
-        command.pre_exec(|| {
-            let ask = rustix::process::Signal::TERM;
-            rustix::process::set_parent_process_death_signal(Some(ask))?;
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(signal))?;
+            // It may have gone before that.
+            if rustix::process::getppid() != Some(us) {
+                let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+            }
             Ok(())
         });
     }

@@ -2,7 +2,8 @@
 //! (setsid, double fork) becomes our child, is found, and is killed.
 
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpgid, kill_process, kill_process_group,
+    waitid, waitpid,
 };
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,8 +11,11 @@ use std::time::{Duration, Instant};
 /// Names of processes that were killed, by their ids.
 pub type Killed = BTreeMap<i32, String>;
 
-/// Longest time spent on killing what was left.
-const BOUND: Duration = Duration::from_secs(2);
+/// How long the same processes may be there, killed, until they are given up: the kernel does not let
+/// them go, or they are another user's.
+const STUCK: Duration = Duration::from_secs(2);
+/// How long there may be new ones again and again.
+const ENDLESS: Duration = Duration::from_secs(60);
 
 /// Makes orphans of our descendants our own children.
 pub fn become_subreaper() -> std::io::Result<()> {
@@ -40,33 +44,19 @@ fn children_of(pid: Pid) -> Vec<Pid> {
     children
 }
 
-/// The name of a process that has not ended.
+/// The name of a process; one that has ended has it until it is reaped.
 pub fn name_of(pid: i32) -> Option<String> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     // The name may hold anything, a bracket too.
-    let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
-    let ended = rest.starts_with(['Z', 'X']);
-    (!ended).then(|| name.to_owned())
+    let (name, _) = stat.split_once('(')?.1.rsplit_once(") ")?;
+    Some(name.to_owned())
 }
 
-/// Stops and then kills a process and all below it: stopped first, so that a fork bomb cannot
-/// outrun us.
-fn kill_tree(root: Pid, killed: &mut Killed) {
-    let mut found = vec![root];
-    let mut at = 0;
-    while at < found.len() {
-        let _ = kill_process(found[at], Signal::STOP);
-        found.extend(children_of(found[at]));
-        at += 1;
-    }
-    for pid in found {
-        let number = pid.as_raw_nonzero().get();
-        if let Some(name) = name_of(number) {
-            killed.entry(number).or_insert(name);
-        }
-        let _ = kill_process(pid, Signal::KILL);
-    }
+/// Reaps the children that have ended; whether there is none left.
+pub fn all_have_ended() -> bool {
+    while let Ok(Some(_)) = waitpid(None, WaitOptions::NOHANG) {}
+    !has_children()
 }
 
 /// The children of this process now.
@@ -77,18 +67,22 @@ pub fn children() -> Vec<u32> {
         .collect()
 }
 
-/// The children of this process that still run, but those in `keep`; others are reaped.
-fn strays(keep: &[u32]) -> Vec<Pid> {
+/// The children of this process, ended or not, but those in `keep`.
+fn others(keep: &[u32]) -> Vec<Pid> {
     if keep.is_empty() && !has_children() {
         return Vec::new();
     }
-    let children = children_of(rustix::process::getpid());
-    let strays = children
-        .into_iter()
-        .filter(|pid| !keep.contains(&(pid.as_raw_nonzero().get() as u32)));
+    let mut children = children_of(rustix::process::getpid());
+    children.retain(|pid| !keep.contains(&(pid.as_raw_nonzero().get() as u32)));
+    children
+}
+
+/// Those of them that still run; the rest is reaped.
+fn strays(keep: &[u32]) -> Vec<Pid> {
+    let mut strays = others(keep);
     // Anything else: reaped, or another thread of ours did it.
-    let runs = |pid: &Pid| matches!(waitpid(Some(*pid), WaitOptions::NOHANG), Ok(None));
-    strays.filter(runs).collect()
+    strays.retain(|pid| matches!(waitpid(Some(*pid), WaitOptions::NOHANG), Ok(None)));
+    strays
 }
 
 /// Gives what a test left behind `patience` to end by itself: what only reads the test's output
@@ -107,18 +101,102 @@ pub fn wait_for_the_last(keep: &[u32], patience: Duration) {
 }
 
 /// Kills and reaps every child but those in `keep`, and all below them; returns the names of those
-/// that were still alive, by their ids.
+/// that were still alive, by their ids. It goes on until there is none: a chain of processes, each of
+/// which starts the next and ends, may get away many times.
 pub fn sweep(keep: &[u32]) -> Killed {
     let began = Instant::now();
+    let mut newest = began;
+    let mut known: BTreeMap<i32, Option<String>> = BTreeMap::new();
     let mut killed = Killed::new();
+    let spared = groups_of(keep);
+    let mut empty = 0;
     loop {
-        let strays = strays(keep);
-        if strays.is_empty() || began.elapsed() > BOUND {
+        let found = others(keep);
+        if found.is_empty() {
+            empty += 1;
+            // Only the kernel's word that there is no child is certain; the list of some may lack one.
+            if known.is_empty() || keep.is_empty() || empty > 2 {
+                return killed;
+            }
+            continue;
+        }
+        empty = 0;
+        // All are killed before anything else is done: they run on while we look.
+        strike(&found, &spared);
+        for pid in found {
+            let number = pid.as_raw_nonzero().get();
+            let name = known.entry(number).or_insert_with(|| {
+                newest = Instant::now();
+                name_of(number)
+            });
+            match waitpid(Some(pid), WaitOptions::NOHANG) {
+                Ok(Some((_, status))) if status.terminating_signal() == Some(KILLED) => {
+                    killed.insert(number, name.take().unwrap_or_default());
+                }
+                _ => {}
+            }
+        }
+        if newest.elapsed() > STUCK || began.elapsed() > ENDLESS {
+            killed.extend(given_up(keep));
             return killed;
         }
-        for pid in strays {
-            kill_tree(pid, &mut killed);
+        if newest.elapsed() > Duration::from_millis(2) {
+            std::thread::sleep(Duration::from_micros(500));
+        } else {
+            std::thread::yield_now();
         }
-        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+const KILLED: i32 = Signal::KILL.as_raw();
+
+/// Kills these, and the process groups that they are in but those in `spared`: to kill a group is one
+/// step to the kernel, which no fork in it outruns.
+fn strike(found: &[Pid], spared: &[Pid]) {
+    let mut struck: Option<Pid> = None;
+    for &pid in found {
+        if let Ok(group) = getpgid(Some(pid))
+            && struck != Some(group)
+            && !spared.contains(&group)
+        {
+            let _ = kill_process_group(group, Signal::KILL);
+            struck = Some(group);
+        }
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// The process groups of this process and of those in `keep`.
+fn groups_of(keep: &[u32]) -> Vec<Pid> {
+    let kept = keep
+        .iter()
+        .filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?));
+    let kept = kept.filter_map(|pid| getpgid(Some(pid)).ok());
+    kept.chain([rustix::process::getpgrp()]).collect()
+}
+
+/// Those that cannot be killed.
+fn given_up(keep: &[u32]) -> Killed {
+    let name = |pid: Pid| {
+        let number = pid.as_raw_nonzero().get();
+        let name = name_of(number).unwrap_or_default();
+        (number, format!("{name} (it could not be killed)"))
+    };
+    strays(keep).into_iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_process_that_ended_has_its_name_until_it_is_reaped() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(&child)), options).unwrap();
+        assert_eq!(name_of(child.id() as i32).as_deref(), Some("true"));
+        child.wait().unwrap();
+        assert_eq!(name_of(child.id() as i32), None);
     }
 }

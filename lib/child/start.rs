@@ -2,6 +2,7 @@
 //! its own, and no job control of ours concerns it.
 
 use super::Cgroup;
+use super::guardian::{self, Rest};
 use nix::spawn::{
     PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags as Flags, posix_spawn, posix_spawnp,
 };
@@ -34,6 +35,8 @@ pub struct Bounds<'a> {
     pub cgroup: Option<&'a Cgroup>,
     /// Most bytes of memory of its own.
     pub memory: Option<u64>,
+    /// A guardian is between this process and it, and keeps what it leaves behind.
+    pub guarded: bool,
 }
 
 /// Has `command` start as the leader of a session, in `cgroup` if there is one, without stdin and
@@ -94,7 +97,7 @@ impl Starter {
     ///
     /// Errors: it could not be started.
     pub fn start(&mut self, command: &mut Command, bounds: Bounds) -> io::Result<Started> {
-        let plain = bounds.cgroup.is_none() && bounds.memory.is_none();
+        let plain = bounds.cgroup.is_none() && bounds.memory.is_none() && !bounds.guarded;
         if plain && command.get_current_dir().is_none() {
             self.spawn(command)
         } else {
@@ -158,6 +161,9 @@ impl Starter {
 /// By fork, and what is to be done before exec.
 fn fork(command: &mut Command, bounds: Bounds) -> io::Result<Started> {
     prepare(command, bounds.cgroup)?;
+    if bounds.guarded {
+        guardian::stand_between(command, Rest::Keep)?;
+    }
     if let Some(bytes) = bounds.memory {
         let limit = Rlimit {
             current: Some(bytes),

@@ -32,7 +32,7 @@ pub struct Limits {
 pub enum Leftovers {
     /// They are killed before the run counts as done.
     Kill,
-    /// They live on as our own children, for the caller to end.
+    /// They live on below a guardian, for the caller to end.
     Keep,
 }
 
@@ -134,6 +134,7 @@ impl Supervisor {
         let bounds = Bounds {
             cgroup: self.cgroup.as_ref(),
             memory: limits.memory,
+            guarded: limits.leftovers == Leftovers::Keep,
         };
         let began = Instant::now();
         let child = self.starter.start(command, bounds)?;

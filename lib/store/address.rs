@@ -5,12 +5,16 @@
 
 use super::CONNECT_TIMEOUT;
 use crate::exit::{self, Failure, failure};
+use crate::regular::{self, Links};
 use redis::{
     Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, ErrorKind,
     IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, TlsCertificates,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Most bytes of a file of certificates: that of the system has a quarter of a million.
+const LARGEST: u64 = 4 << 20;
 
 /// The files of a TLS connection, in PEM. There is no way not to verify the server.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +33,7 @@ impl Tls {
         let read = |path: &Option<PathBuf>| {
             path.as_ref()
                 .map(|path| {
-                    std::fs::read(path).map_err(|error| {
+                    regular::read(path, Links::Follow, LARGEST).map_err(|error| {
                         failure(
                             exit::USAGE,
                             format!("cannot read '{}': {error}", path.display()),

@@ -182,6 +182,16 @@ impl Suite {
         self
     }
 
+    /// Gives the folder and what is in it to a user.
+    #[track_caller]
+    pub fn give_to(&self, user: u32) {
+        let own = |path: &Path| std::os::unix::fs::chown(path, Some(user), Some(user));
+        own(self.path()).expect("the folder of the suite");
+        for entry in fs::read_dir(self.path()).expect("its files").flatten() {
+            own(&entry.path()).expect("a file of the suite");
+        }
+    }
+
     /// Writes `number` spec files with this text, `t0001.sh` and so on.
     #[track_caller]
     pub fn many(&self, number: usize, text: &str) -> &Self {

@@ -74,5 +74,5 @@ pub use proxy::{Crash, Proxy};
 pub use rustix::process::Signal;
 pub use server::{Address, Server};
 pub use skip::skipped;
-pub use tool::{Tool, bin, drain};
+pub use tool::{NOBODY, Tool, bin, drain};
 pub use wait::{PATIENCE, eventually};

@@ -12,6 +12,9 @@ use super::handle::die_with_the_test;
 use super::process::{Finished, Running};
 use super::server::Address;
 
+/// The user that owns nothing.
+pub const NOBODY: u32 = 65534;
+
 /// Where cargo built our binary `name`.
 #[track_caller]
 pub fn bin(name: &str) -> PathBuf {
@@ -99,11 +102,18 @@ impl Tool {
 
     /// As root: starts it as the user that owns nothing.
     pub fn owning_nothing(mut self) -> Self {
-        const NOBODY: u32 = 65534;
         if rustix::process::geteuid().is_root() {
             self.command.uid(NOBODY).gid(NOBODY);
         }
         self
+    }
+
+    /// The same, but it owns `suite`, and so what its tests leave there.
+    pub fn owning(self, suite: &super::fleet::Suite) -> Self {
+        if rustix::process::geteuid().is_root() {
+            suite.give_to(NOBODY);
+        }
+        self.owning_nothing()
     }
 
     /// Lets the new process do `work` before it becomes the program: system calls only, since the

@@ -1,7 +1,9 @@
 //! The processes of one run on this machine: started, mended, and ended with it whatever happens.
 
+use crate::secret::Secret;
 use crate::{child, cli, exit};
-use std::io::{BufRead, BufReader, PipeReader, PipeWriter};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -23,6 +25,35 @@ struct Role {
     name: String,
     command: Command,
     child: Child,
+    /// The Redis it uses; none for Redis itself.
+    redis: Option<cli::Redis>,
+    /// The other end of its stdin, by which it gets the password.
+    _leash: Option<UnixStream>,
+}
+
+impl Role {
+    /// Starts it again.
+    fn restart(&mut self) -> std::io::Result<()> {
+        self._leash = leash(self.redis.as_ref(), &mut self.command)?;
+        self.child = self.command.spawn()?;
+        Ok(())
+    }
+
+    /// Lets it go on if a test has stopped it: nobody else would.
+    fn wake(&self) {
+        let pid = Pid::from_child(&self.child);
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        if let Ok(Some(_)) = waitid(WaitId::Pid(pid), options) {
+            let _ = kill_process(pid, Signal::CONT);
+        }
+    }
+}
+
+fn leash(redis: Option<&cli::Redis>, command: &mut Command) -> std::io::Result<Option<UnixStream>> {
+    match redis {
+        Some(redis) => redis.pass_on(command),
+        None => Ok(None),
+    }
 }
 
 /// Redis first, then the roles.
@@ -66,14 +97,19 @@ impl House {
         self.said.try_iter().collect()
     }
 
-    /// Starts a process that dies with this one.
-    pub fn start(&mut self, mut command: Command) -> anyhow::Result<()> {
+    /// Starts a role that dies with this process, and uses `redis`.
+    pub fn start(&mut self, command: Command, redis: &cli::Redis) -> anyhow::Result<()> {
+        self.enter(command, Some(redis.clone()))
+    }
+
+    fn enter(&mut self, mut command: Command, redis: Option<cli::Redis>) -> anyhow::Result<()> {
         command
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(self.stderr.try_clone()?)
             .process_group(0);
-        child::end_with_us(&mut command);
+        let leash = leash(redis.as_ref(), &mut command)?;
+        // Asked kindly they would go on for a while, and their tests with them.
+        child::end_with_us(&mut command, Signal::KILL);
         let name = Path::new(command.get_program()).file_name();
         let name = name.unwrap_or_default().to_string_lossy().into_owned();
         let child = command.spawn().map_err(|error| {
@@ -86,6 +122,8 @@ impl House {
             name,
             command,
             child,
+            redis,
+            _leash: leash,
         });
         Ok(())
     }
@@ -97,6 +135,7 @@ impl House {
         let mut mended = Vec::new();
         for (place, role) in self.roles.iter_mut().enumerate() {
             let Some(status) = role.child.try_wait()? else {
+                role.wake();
                 continue;
             };
             let name = &role.name;
@@ -110,7 +149,8 @@ impl House {
             if self.restarts > MOST_RESTARTS {
                 anyhow::bail!("{name} ends again and again ({status})");
             }
-            role.child = role.command.spawn()?;
+            let name = name.clone();
+            role.restart()?;
             mended.push(format!(
                 "{name} has ended ({status}), and was started again"
             ));
@@ -118,8 +158,9 @@ impl House {
         Ok(mended)
     }
 
-    /// Starts a Redis of the run's own, whose socket and files are in `folder`; returns its URL.
-    pub fn start_redis(&mut self, folder: &Path) -> anyhow::Result<String> {
+    /// Starts a Redis of the run's own, whose socket and files are in `folder`, and which knows no
+    /// user without a password.
+    pub fn start_redis(&mut self, folder: &Path) -> anyhow::Result<cli::Redis> {
         let socket = folder.join("redis.sock");
         if socket.as_os_str().len() > LONGEST_SOCKET {
             let message = format!(
@@ -140,7 +181,10 @@ impl House {
         };
         let mut command = Command::new(server);
         command
+            .stdin(Stdio::piped())
             .args([
+                // The rest of the configuration is on stdin, where no test can read it.
+                "-",
                 "--port",
                 "0",
                 "--save",
@@ -163,7 +207,12 @@ impl House {
             .arg(&socket)
             .arg("--dir")
             .arg(folder);
-        self.start(command)?;
+        self.enter(command, None)?;
+        let secret = Secret::random();
+        if let Some(mut stdin) = self.roles[0].child.stdin.take() {
+            let line = format!("requirepass {}\n", secret.clone().into_text());
+            stdin.write_all(line.as_bytes())?;
+        }
         let began = Instant::now();
         while UnixStream::connect(&socket).is_err() {
             if let Some(status) = self.roles[0].child.try_wait()? {
@@ -174,7 +223,8 @@ impl House {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        Ok(format!("unix://{}", socket.display()))
+        let url = format!("unix://{}", socket.display());
+        Ok(cli::Redis::at(url).with_secret(secret))
     }
 }
 
@@ -185,9 +235,10 @@ impl Drop for House {
             return;
         };
         for role in &mut *roles {
-            let pid = rustix::process::Pid::from_child(&role.child);
+            let pid = Pid::from_child(&role.child);
             if let Ok(None) = role.child.try_wait() {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+                let _ = kill_process(pid, Signal::TERM);
+                let _ = kill_process(pid, Signal::CONT);
             }
         }
         let deadline = Instant::now() + LEAVE_LIMIT;

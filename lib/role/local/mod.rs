@@ -12,7 +12,7 @@ use crate::key::TasksetKey;
 use crate::say::say;
 use crate::store::Store;
 use crate::taskset::Submission;
-use crate::{cli, exit, stop, view};
+use crate::{exit, stop, view};
 use house::House;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,18 +49,19 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     folder::clean_up();
     let folder = Folder::new("local")?;
     let mut house = House::new()?;
-    let url = house.start_redis(folder.path())?;
-    let mut store = cli::Redis::at(url.clone()).connect()?;
+    let redis = house.start_redis(folder.path())?;
+    let mut store = redis.connect()?;
     store.set_patience(Duration::from_secs(2));
     let dir = &options.packaging_dir;
     let tasks = options.suite.split(&mut store, tasks, dir, "rrr-local")?;
     let place = Place {
-        url,
         folder: folder.path(),
+        tests: folder.path().join("tmp"),
     };
-    house.start(place.role("rrr-arbiter")?)?;
-    house.start(place.role("rrr-dispatch")?)?;
-    house.start(place.worker(&options)?)?;
+    folder::make_private(&place.tests)?;
+    house.start(place.role("rrr-arbiter")?, &redis)?;
+    house.start(place.role("rrr-dispatch")?, &redis)?;
+    house.start(place.worker(&options)?, &redis)?;
     let submission = Submission::of(TasksetKey::fresh());
     submit::submit(&mut store, &submission, &request, tasks, false, None)?;
     let taskset = submission.taskset;
@@ -99,9 +100,10 @@ fn nothing_goes_on(error: anyhow::Error) -> anyhow::Error {
 
 /// Where the roles of the run live.
 struct Place<'a> {
-    url: String,
-    /// Holds whatever they and the tests leave in a temporary folder; it goes away with the run.
+    /// Holds whatever they leave in a temporary folder; it goes away with the run.
     folder: &'a Path,
+    /// Where the tests make their temporary files: some remove all that is there.
+    tests: PathBuf,
 }
 
 impl Place<'_> {
@@ -116,8 +118,8 @@ impl Place<'_> {
             }
         }
         command
-            .env("RRR_REDIS_URL", &self.url)
-            .env("TMPDIR", self.folder);
+            .env(folder::BASE, self.folder)
+            .env("TMPDIR", &self.tests);
         Ok(command)
     }
 

@@ -10,7 +10,9 @@ use crate::disk::Room;
 use crate::key::{self, TasksetKey};
 use crate::log_store::Folder;
 use crate::presence::Presence;
-use crate::{cli, db, estimate, exit, history, notify, out, queue, say, state, stop, time};
+use crate::{
+    cli, db, estimate, exit, history, notify, out, queue, regular, say, state, stop, time,
+};
 use rustix::fs::{FlockOperation, flock};
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -99,7 +101,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
 
 /// Held while a --drain runs, so that one that cron starts meanwhile does not do its work again.
 fn lock(folder: &std::path::Path) -> anyhow::Result<Option<std::fs::File>> {
-    let file = std::fs::File::create(folder.join(".drain.lock"))?;
+    let file = regular::open_or_create(&folder.join(".drain.lock"))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),

@@ -97,7 +97,7 @@ impl Rsync {
             .stdout(Stdio::null())
             .stderr(stderr.try_clone()?);
         // It must not go on without a lock; by TERM it ends its helpers.
-        child::end_with_us(&mut command);
+        child::end_with_us(&mut command, Signal::TERM);
         Ok(Self {
             child: command.spawn()?,
             status: None,

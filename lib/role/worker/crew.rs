@@ -7,8 +7,9 @@ use crate::child::{cgroup, environment, reap};
 use crate::folder;
 use crate::heartbeat::Heartbeat;
 use crate::key::TasksetKey;
+use crate::slave::{self, Seen};
 use crate::trust::Signed;
-use crate::{notify, stop};
+use crate::{notify, say, stop};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -30,6 +31,7 @@ impl Worker {
         let setup_left = reap::children();
         let mut slots: Vec<Slot> = (0..self.card.slaves).map(Slot::new).collect();
         let mut leaving: Option<Instant> = None;
+        let mut looked = Instant::now();
         loop {
             stop::drain();
             notify::turn(|| format!("working for {taskset}"));
@@ -53,6 +55,10 @@ impl Worker {
                 let reason = format!("slave command '{command}' does not work: {epitaph}");
                 return Err(CannotRun(reason).into());
             }
+            if !must_leave && looked.elapsed() >= self.card.heartbeat.beat() / 2 {
+                looked = Instant::now();
+                self.kill_the_silent(&mut slots, taskset)?;
+            }
             sweep(&slots, &setup_left);
             if has_ended {
                 self.clear_up();
@@ -71,6 +77,30 @@ impl Worker {
             }
             wait(&slots, leaving.is_some());
         }
+    }
+
+    /// Kills slaves that cannot work any more though their processes are there: those that Redis says
+    /// have ended, or that have no heartbeat. A test may have stopped its slave. One is killed when it
+    /// looks so twice: it may be about to leave, or Redis may have been away.
+    fn kill_the_silent(&mut self, slots: &mut [Slot], taskset: &TasksetKey) -> anyhow::Result<()> {
+        let mut working = Vec::new();
+        for slot in slots.iter_mut().filter(|slot| slot.pid().is_some()) {
+            if let Some(key) = slot.find_key(&mut self.store, taskset)? {
+                working.push((slot, key));
+            }
+        }
+        let keys: Vec<_> = working.iter().map(|(_, key)| key.clone()).collect();
+        let seen = slave::look(&mut self.store, &keys)?;
+        for ((slot, key), seen) in working.into_iter().zip(seen) {
+            let is_silent = !matches!(seen, Seen::Alive(_));
+            if slot.note_silence(is_silent) {
+                say::line(&format!(
+                    "rrr-worker: slave '{key}' does not answer: it is killed and replaced"
+                ));
+                slot.kill();
+            }
+        }
+        Ok(())
     }
 
     /// Removes what slaves leave that were killed.
@@ -110,7 +140,6 @@ impl Worker {
             .arg("-c")
             .arg(command)
             .current_dir(folder)
-            .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .env("PATH", path)
             .env("RRR_WORKER_ID", self.card.key.id())
@@ -126,7 +155,9 @@ impl Worker {
             .env("NUM_SLAVES", self.card.slaves.to_string())
             .env("SLAVE_NUMBER", slot.number().to_string())
             .env("TEST_ENV_NUMBER", test_env_number);
-        self.options.redis.pass_on(&mut shell);
+        let leash = self.options.redis.pass_on(&mut shell);
+        let leash =
+            leash.map_err(|error| CannotRun(format!("cannot start the slave command: {error}")))?;
         self.options
             .bounds
             .pass_on_below(self.cgroups.as_deref(), &mut shell);
@@ -140,7 +171,7 @@ impl Worker {
         if let Some(note) = &note {
             shell.env(begun::VARIABLE, note.path());
         }
-        slot.start(&mut shell, nonce, note)
+        slot.start(&mut shell, nonce, note, leash)
             .map_err(|error| CannotRun(format!("cannot run the slave command: {error}")))?;
         Ok(())
     }

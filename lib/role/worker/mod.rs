@@ -20,11 +20,9 @@ use crate::store::Store;
 use crate::taskset::{self, Record};
 use crate::trust::{Signed, Trust};
 use crate::worker::{self, Accepted, Card};
-use crate::{cli, exit, notify, queue, stop, time, worker_log};
+use crate::{cli, exit, notify, queue, say, stop, time, worker_log};
 use pulse::Pulse;
-use std::fs::DirBuilder;
 use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -153,6 +151,16 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         let base = cgroup::base(&options.bounds).or_else(|error| {
             std::mem::take(&mut options.bounds).cannot_be_kept("rrr-worker", &error);
             cgroup::base(&options.bounds)
+        });
+        say::line(&match &base {
+            Ok(base) => format!(
+                "rrr-worker: each trial ends as a whole: in a cgroup below '{}'",
+                base.display()
+            ),
+            Err(why) => format!(
+                "rrr-worker: trials end without a cgroup ({why}): one whose processes start others \
+                 faster than they can be killed takes longer; see rrr-deploy(7)"
+            ),
         });
         base.ok()
     };
@@ -376,12 +384,8 @@ impl Worker {
 
     /// A file in our folder, which somebody who tidies up may have removed.
     fn scratch_file(&self) -> std::io::Result<tempfile::NamedTempFile> {
-        let folder = self.folder.path();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-        tempfile::NamedTempFile::new_in(folder)
+        self.folder.restore()?;
+        tempfile::NamedTempFile::new_in(self.folder.path())
     }
 
     fn must_leave(&self) -> bool {

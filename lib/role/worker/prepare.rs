@@ -8,6 +8,7 @@ use crate::key::TasksetKey;
 use crate::name::rsync_name_error;
 use crate::taskset::Record;
 use crate::{exit, plain, rsync, state, worker_log};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -88,8 +89,8 @@ impl Worker {
             return Ok(());
         }
         let cannot = |error| CannotRun(format!("cannot write the setup script: {error}"));
-        let file = self.scratch_file().map_err(cannot)?;
-        std::fs::write(file.path(), script).map_err(cannot)?;
+        let mut file = self.scratch_file().map_err(cannot)?;
+        file.write_all(script.as_bytes()).map_err(cannot)?;
         let mut command = Command::new("bash");
         command
             .arg("-ex")

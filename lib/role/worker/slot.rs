@@ -2,15 +2,17 @@
 //! done when it dies.
 
 use crate::begun;
+use crate::child::guardian::{self, Rest};
 use crate::key::{SlaveKey, TasksetKey};
 use crate::say::say;
 use crate::store::Store;
 use crate::taskset::{Record, Status};
 use crate::{plain, slave, taskset, worker_log};
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Slaves that end in a row without a trial: the slave command does not work.
@@ -25,6 +27,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Slot {
     number: usize,
     child: Option<Child>,
+    /// The other end of its stdin, which ends when this process does.
+    leash: Option<OwnedFd>,
+    was_silent: bool,
     nonce: String,
     /// Where its slave notes the trial that it begins.
     note: Option<begun::Reader>,
@@ -44,6 +49,8 @@ impl Slot {
         Self {
             number,
             child: None,
+            leash: None,
+            was_silent: false,
             nonce: String::new(),
             note: None,
             key: None,
@@ -77,13 +84,24 @@ impl Slot {
     }
 
     /// Starts a slave that will put `nonce` into its key, and the trials that it begins into `note`.
+    /// `leash`: the other end of its stdin, if that is not a pipe to be made.
     pub fn start(
         &mut self,
         command: &mut Command,
         nonce: String,
         note: Option<begun::Reader>,
+        leash: Option<UnixStream>,
     ) -> std::io::Result<()> {
-        let child = command.spawn()?;
+        if leash.is_none() {
+            command.stdin(Stdio::piped());
+        }
+        guardian::stand_between(command, Rest::Kill)?;
+        let mut child = command.spawn()?;
+        self.leash = match leash {
+            Some(socket) => Some(socket.into()),
+            None => child.stdin.take().map(OwnedFd::from),
+        };
+        self.was_silent = false;
         if let Some(stderr) = &child.stderr {
             let flags = rustix::fs::fcntl_getfl(stderr)? | rustix::fs::OFlags::NONBLOCK;
             rustix::fs::fcntl_setfl(stderr, flags)?;
@@ -108,9 +126,12 @@ impl Slot {
 
     /// Tells its slave, by the end of its stdin, to leave.
     pub fn let_go(&mut self) {
-        if let Some(child) = &mut self.child {
-            child.stdin = None;
-        }
+        self.leash = None;
+    }
+
+    /// Notes whether its slave was silent at a look; true if it was at the last one too.
+    pub fn note_silence(&mut self, is_silent: bool) -> bool {
+        std::mem::replace(&mut self.was_silent, is_silent) && is_silent
     }
 
     /// Kills its slave.
@@ -133,6 +154,7 @@ impl Slot {
         let key = self.find_key(store, taskset)?;
         self.flush_log(store, taskset)?;
         self.child = None;
+        self.leash = None;
         let how = match (status.code(), status.signal()) {
             (Some(code), _) => format!("exit code {code}"),
             (None, signal) => format!("signal {}", signal.unwrap_or(0)),
@@ -217,7 +239,7 @@ impl Slot {
     }
 
     /// The key that the slave made of its pid and our nonce.
-    fn find_key(
+    pub fn find_key(
         &mut self,
         store: &mut Store,
         taskset: &TasksetKey,

@@ -2,6 +2,7 @@
 
 use super::{Binary, Start};
 use crate::cli;
+use crate::regular::{self, Links};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -63,7 +64,9 @@ struct Harness {
 impl Manifest {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let wrong = |why: String| cli::usage(format!("'{}': {why}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        // Cargo follows a link there too.
+        let text = regular::read_text(path, Links::Follow, 16 << 20)
+            .map_err(|error| wrong(error.to_string()))?;
         Ok(toml::from_str(&text).map_err(|error| wrong(error.to_string()))?)
     }
 

@@ -1,0 +1,240 @@
+//! The guardian: a process between a worker and what it starts. It adopts every orphan below it, so
+//! that a slave, or a worker with its whole process group, may be killed at any moment: the guardian
+//! sees that, and kills all that is left below it.
+//!
+//! It is in a session of its own, under a name of its own, and does nothing but wait. If the guardian
+//! itself is killed, its children become those of the worker, which sweeps them up.
+
+use super::reap;
+use nix::libc;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, kill_process_group, pidfd_open,
+    set_dumpable_behavior, waitpid,
+};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Time that a slave has to end by itself once its worker is gone.
+const ALONE: Duration = Duration::from_secs(1);
+/// Longest time between two looks at what became an orphan.
+const LOOK: Duration = Duration::from_secs(1);
+/// The guardian's name in `ps`: one that a `pkill rrr` does not match.
+const NAME: &[u8] = b"test-guardian";
+
+/// What happens to the processes that the command leaves behind when it ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// They are killed before its end is reported.
+    Kill,
+    /// They live on below the guardian until this process ends or kills the guardian.
+    Keep,
+}
+
+/// Puts a guardian between this process and what `command` starts. The child that this process gets
+/// is the guardian, or with [`Rest::Keep`] a process that ends as the command does.
+pub fn stand_between(command: &mut Command, rest: Rest) -> io::Result<()> {
+    let us = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
+    // SAFETY: the closure only makes system calls before its process becomes the command. A guardian
+    // goes on without exec: libc's fork has made its allocator usable, and it takes no other lock.
+    unsafe {
+        command.pre_exec(move || {
+            // A step of the preparation leads a session already.
+            let _ = rustix::process::setsid();
+            match rest {
+                Rest::Kill => {
+                    if let Some(child) = fork()? {
+                        watch(child, us.as_raw_fd(), None);
+                    }
+                    // A kill of this group does not reach the guardian.
+                    rustix::process::setpgid(None, None)?;
+                }
+                Rest::Keep => {
+                    let (told, tell) = io::pipe()?;
+                    if fork()?.is_some() {
+                        pass_on(told.into());
+                    }
+                    if let Some(child) = fork()? {
+                        watch(child, us.as_raw_fd(), Some(tell.as_raw_fd()));
+                    }
+                }
+            }
+            Ok(())
+        });
+    }
+    Ok(())
+}
+
+/// The child's id in the parent, none in the child.
+fn fork() -> io::Result<Option<Pid>> {
+    // SAFETY: the callers keep to what is said in `stand_between`.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        pid => Ok(Pid::from_raw(pid)),
+    }
+}
+
+/// Ends as the command does, of whose end the guardian tells.
+fn pass_on(told: OwnedFd) -> ! {
+    keep_out_of_reach();
+    settle(told.as_raw_fd(), None);
+    let mut status = [0; 4];
+    // SAFETY: `settle` has put the pipe there.
+    let told = unsafe { BorrowedFd::borrow_raw(0) };
+    match rustix::io::read(told, &mut status) {
+        Ok(4) => end_as(i32::from_ne_bytes(status)),
+        _ => end_as(libc::SIGKILL),
+    }
+}
+
+/// The guardian's whole life. `tell`: where the end of `child` is told, with [`Rest::Keep`].
+fn watch(child: Pid, worker: RawFd, tell: Option<RawFd>) -> ! {
+    keep_out_of_reach();
+    let _ = reap::become_subreaper();
+    settle(worker, tell);
+    // SAFETY: `settle` has put the worker's pidfd there.
+    let worker = unsafe { BorrowedFd::borrow_raw(0) };
+    let keeps = tell.is_some();
+    let own_end = pidfd_open(child, PidfdFlags::empty()).ok();
+    let mut alone: Option<Instant> = None;
+    let mut status = None;
+    loop {
+        if status.is_none() {
+            status = ended(child);
+            if let (Some(status), true) = (status, keeps) {
+                report(status);
+            }
+        }
+        let over = match (status, alone) {
+            (None, Some(since)) => since.elapsed() >= ALONE,
+            (Some(_), None) if keeps => reap::all_have_ended(),
+            (Some(_), _) => true,
+            (None, None) => {
+                if !keeps {
+                    // What became an orphan while its slave goes on.
+                    reap::sweep(&[child.as_raw_nonzero().get() as u32]);
+                }
+                false
+            }
+        };
+        if over {
+            break;
+        }
+        let timeout = alone.map_or(LOOK, |since| ALONE.saturating_sub(since.elapsed()));
+        let worker = alone.is_none().then_some(worker);
+        let own_end = own_end.as_ref().filter(|_| status.is_none());
+        if sleep(worker, own_end.map(AsFd::as_fd), timeout) {
+            alone = Some(Instant::now());
+        }
+    }
+    if status.is_none() {
+        let _ = kill_process_group(child, Signal::KILL);
+    }
+    reap::sweep(&[]);
+    end_as(status.unwrap_or(libc::SIGKILL))
+}
+
+/// The status of the command, as waitpid gives it, once it has ended.
+fn ended(child: Pid) -> Option<i32> {
+    match waitpid(Some(child), WaitOptions::NOHANG) {
+        Ok(found) => found.map(|(_, status)| status.as_raw()),
+        Err(_) => Some(libc::SIGKILL),
+    }
+}
+
+/// Tells the process that stands for the command how that ended.
+fn report(status: i32) {
+    // SAFETY: `settle` has put the pipe there; it is closed, as nothing else is to be told.
+    unsafe {
+        let _ = rustix::io::write(BorrowedFd::borrow_raw(1), &status.to_ne_bytes());
+        libc::close(1);
+    }
+}
+
+/// Sleeps until the command or the worker ends; whether the worker has.
+fn sleep(worker: Option<BorrowedFd>, child: Option<BorrowedFd>, timeout: Duration) -> bool {
+    let fds = [worker, child].into_iter().flatten();
+    let mut fds: Vec<PollFd> = fds
+        .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+        .collect();
+    let timeout = Timespec::try_from(timeout).ok();
+    let woken = poll(&mut fds, timeout.as_ref()).is_ok();
+    woken && worker.is_some() && !fds[0].revents().is_empty()
+}
+
+/// No signal but KILL ends it, nobody can trace it, and its name says what it is.
+fn keep_out_of_reach() {
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let _ = nix::sys::signal::SigSet::all().thread_block();
+    let _ = rustix::process::chdir("/");
+    rename();
+}
+
+/// Keeps only these two descriptors, as 0 and 1: a pipe that a guardian held open would never end.
+fn settle(first: RawFd, second: Option<RawFd>) {
+    // SAFETY: these are the numbers of this process's own descriptors; nothing else uses them, as
+    // this is a fork that goes its own way.
+    unsafe {
+        // Out of the way of one another first.
+        let first = libc::fcntl(first, libc::F_DUPFD, 10);
+        let second = second.map(|fd| libc::fcntl(fd, libc::F_DUPFD, 10));
+        libc::dup2(first, 0);
+        match second {
+            Some(second) => libc::dup2(second, 1),
+            None => libc::close(1),
+        };
+        if libc::syscall(libc::SYS_close_range, 2, u32::MAX, 0) != 0 {
+            // Linux before 5.9.
+            for fd in 2..4096 {
+                libc::close(fd);
+            }
+        }
+    }
+}
+
+/// Calls this process [`NAME`], in `ps` and for `pkill -f` too.
+fn rename() {
+    let mut name = [0; 16];
+    name[..NAME.len()].copy_from_slice(NAME);
+    if let Ok(name) = std::ffi::CStr::from_bytes_until_nul(&name) {
+        let _ = rustix::thread::set_name(name);
+    }
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The 48th and 49th field of the line; the bracket closes the second.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let mut fields = fields.split(' ').skip(45);
+    let mut place = || fields.next()?.parse::<usize>().ok();
+    let (Some(start), Some(end)) = (place(), place()) else {
+        return;
+    };
+    if start == 0 || end <= start + NAME.len() {
+        return;
+    }
+    // SAFETY: the kernel says that the arguments of this process are there; nothing reads them again.
+    unsafe {
+        let arguments = std::slice::from_raw_parts_mut(start as *mut u8, end - start);
+        arguments.fill(0);
+        arguments[..NAME.len()].copy_from_slice(NAME);
+    }
+}
+
+/// Ends this process as `status`, that of waitpid, says.
+fn end_as(status: i32) -> ! {
+    // SAFETY: plain system calls; nothing of this process is used afterwards.
+    unsafe {
+        if libc::WIFEXITED(status) {
+            libc::_exit(libc::WEXITSTATUS(status));
+        }
+        let signal = libc::WTERMSIG(status);
+        libc::signal(signal, libc::SIG_DFL);
+        let mut only = std::mem::zeroed();
+        libc::sigemptyset(&mut only);
+        libc::sigaddset(&mut only, signal);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &only, std::ptr::null_mut());
+        libc::kill(libc::getpid(), signal);
+        libc::_exit(128 + signal)
+    }
+}

@@ -1,0 +1,98 @@
+//! A password that goes from process to process by their stdin: a test of the same user could read it
+//! in an argument, in an environment or in a file. A socket, other than a pipe, cannot be opened by
+//! its name in /proc.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+/// The password of a Redis.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// The one that this process was given.
+static GIVEN: Mutex<Option<Secret>> = Mutex::new(None);
+/// Seconds until it must be there: whoever starts this process writes it first.
+const PATIENCE: i64 = 10;
+/// Most bytes of it.
+const LONGEST: usize = 256;
+
+impl Secret {
+    /// Set for a process whose first line of stdin is the password.
+    pub const VARIABLE: &str = "RRR_REDIS_PASSWORD_STDIN";
+
+    /// A new one that cannot be guessed. From now on no process of this user can read our memory.
+    pub fn random() -> Self {
+        hide();
+        let id = || uuid::Uuid::new_v4().simple().to_string();
+        Self(id() + &id())
+    }
+
+    /// The one that this process was given on stdin, if any was.
+    ///
+    /// Errors: it should be there, and is not.
+    pub fn given() -> io::Result<Option<Self>> {
+        if std::env::var_os(Self::VARIABLE).is_none() {
+            return Ok(None);
+        }
+        let mut given = GIVEN.lock().unwrap_or_else(|broken| broken.into_inner());
+        if given.is_none() {
+            hide();
+            *given = Some(Self(first_line()?));
+        }
+        Ok(given.clone())
+    }
+
+    /// Gives it to the process that `command` starts next; returns the other end of its stdin.
+    pub fn pass_on(&self, command: &mut Command) -> io::Result<UnixStream> {
+        let (mut ours, theirs) = UnixStream::pair()?;
+        ours.write_all(format!("{}\n", self.0).as_bytes())?;
+        command
+            .env(Self::VARIABLE, "1")
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)));
+        Ok(ours)
+    }
+
+    /// Its text.
+    pub fn into_text(self) -> String {
+        self.0
+    }
+}
+
+/// A test runs as the same user: without this it could trace us (FAULTS S8).
+fn hide() {
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// The first line of stdin, and not a byte more: the rest is for others.
+fn first_line() -> io::Result<String> {
+    let stdin = rustix::stdio::stdin();
+    let mut line = Vec::new();
+    let patience = Timespec {
+        tv_sec: PATIENCE,
+        tv_nsec: 0,
+    };
+    while line.len() < LONGEST {
+        let mut byte = [0];
+        let ready = poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&patience))?;
+        if ready == 0 || rustix::io::read(stdin, &mut byte)? == 0 {
+            break;
+        }
+        if byte == [b'\n'] {
+            return String::from_utf8(line).map_err(io::Error::other);
+        }
+        line.push(byte[0]);
+    }
+    Err(io::Error::other(
+        "it is not there; does the slave command read its stdin before it runs rrr-slave?",
+    ))
+}
