@@ -18,6 +18,8 @@ pub struct Place {
     folder: Folder,
     /// TEST_TMPDIR, kept open because it is looked into after each trial.
     tmp: OwnedFd,
+    /// Its device and number: a test may put another folder in its place.
+    known: (u64, u64),
     /// TMPDIR of the tests, where it is not that of the roles, and so is made for them.
     shared: Option<PathBuf>,
     run_id: String,
@@ -38,13 +40,15 @@ impl Place {
         let folder = Folder::new("slave")?;
         let tmp = folder.path().join("tmp");
         folder::make_private(&tmp)?;
+        let (opened, known) = open(&tmp)?;
         // Only one that a role has made for the tests of this run.
         let shared = std::env::var_os(folder::BASE)
             .map(PathBuf::from)
             .zip(std::env::var_os("TMPDIR").map(PathBuf::from))
             .and_then(|(base, shared)| (shared.parent() == Some(&base)).then_some(shared));
         Ok(Self {
-            tmp: open(&tmp)?,
+            tmp: opened,
+            known,
             shared,
             folder,
             run_id: run_id.to_owned(),
@@ -105,23 +109,20 @@ impl Place {
     /// Makes the folders of the tests again if one of them has removed, replaced or closed them, and
     /// removes the report of an earlier one: it must not stand for this one. A few system calls.
     fn renew(&mut self) -> io::Result<()> {
-        if let Some(shared) = &self.shared {
-            match rustix::fs::mkdir(shared, Mode::RWXU) {
-                Ok(()) => {}
-                Err(rustix::io::Errno::EXIST) if is_open(shared) => {}
-                _ => folder::make_private(shared)?,
-            }
+        if let Some(shared) = &self.shared
+            && !is_open(shared)
+        {
+            folder::make_private(shared)?;
         }
         let tmp = self.folder.path().join("tmp");
-        let known = fstat(&self.tmp)?;
+        let known = self.known;
         let is_same = |found: Stat| {
-            (found.st_dev, found.st_ino, found.st_mode)
-                == (known.st_dev, known.st_ino, MODE_OF_A_FOLDER)
+            (found.st_dev, found.st_ino) == known && found.st_mode == MODE_OF_A_FOLDER
         };
         if !is_open(self.folder.path()) || !rustix::fs::lstat(&tmp).is_ok_and(is_same) {
             self.folder.restore()?;
             folder::make_private(&tmp)?;
-            self.tmp = open(&tmp)?;
+            (self.tmp, self.known) = open(&tmp)?;
             self.clean();
         }
         clear(&self.report())
@@ -177,9 +178,12 @@ fn is_open(folder: &Path) -> bool {
     stat(folder).is_ok_and(|found| found.st_mode == MODE_OF_A_FOLDER)
 }
 
-fn open(folder: &Path) -> io::Result<OwnedFd> {
+/// Opens a folder; returns its device and number too, by which it is known again.
+fn open(folder: &Path) -> io::Result<(OwnedFd, (u64, u64))> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(folder, flags, Mode::empty())?)
+    let opened = rustix::fs::open(folder, flags, Mode::empty())?;
+    let found = fstat(&opened)?;
+    Ok((opened, (found.st_dev, found.st_ino)))
 }
 
 /// Sees to it that there is nothing at the path of a report in the slave's folder.

@@ -110,12 +110,19 @@ pub fn sweep(keep: &[u32]) -> Killed {
     let mut killed = Killed::new();
     let spared = groups_of(keep);
     let mut empty = 0;
+    // The last that came after the first look, and so from one that was left.
+    let mut late = None;
     loop {
+        let is_first = known.is_empty();
         let found = others(keep);
         if found.is_empty() {
             empty += 1;
             // Only the kernel's word that there is no child is certain; the list of some may lack one.
             if known.is_empty() || keep.is_empty() || empty > 2 {
+                if killed.is_empty() {
+                    // A chain that ended by itself, just before each blow: it was left all the same.
+                    killed.extend(late);
+                }
                 return killed;
             }
             continue;
@@ -127,7 +134,11 @@ pub fn sweep(keep: &[u32]) -> Killed {
             let number = pid.as_raw_nonzero().get();
             let name = known.entry(number).or_insert_with(|| {
                 newest = Instant::now();
-                name_of(number)
+                let name = name_of(number);
+                if !is_first {
+                    late = Some((number, name.clone().unwrap_or_default()));
+                }
+                name
             });
             match waitpid(Some(pid), WaitOptions::NOHANG) {
                 Ok(Some((_, status))) if status.terminating_signal() == Some(KILLED) => {
