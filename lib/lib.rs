@@ -46,6 +46,7 @@ pub mod regular;
 pub mod remove;
 pub mod report;
 pub mod role;
+pub mod roster;
 pub mod rsync;
 pub mod say;
 pub mod schedule;

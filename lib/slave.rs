@@ -11,8 +11,8 @@ use crate::event::Event;
 use crate::heartbeat::Heartbeat;
 use crate::key::{self, SlaveKey, TasksetKey, TrialKey};
 use crate::store::{
-    Store,
-    read::{Text, rows},
+    Refused, Store,
+    read::{Text, rows_each},
     script::Answer,
     script::Script,
 };
@@ -321,27 +321,37 @@ pub enum Seen {
     Alive(Option<TrialKey>),
 }
 
-/// Looks at `slaves`: one round trip for each 500.
+/// Looks at `slaves`: one round trip for each 2000.
 pub fn look(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<Vec<Seen>> {
+    let seen = look_each(store, slaves)?.into_iter();
+    Ok(seen.collect::<Result<_, _>>()?)
+}
+
+/// As [`look`], with an error alone for each slave whose keys are of the wrong type.
+pub fn look_each(
+    store: &mut Store,
+    slaves: &[SlaveKey],
+) -> anyhow::Result<Vec<Result<Seen, Refused>>> {
     type Facts = (Option<Text>, bool, Option<Text>);
     let mut seen = Vec::with_capacity(slaves.len());
-    for chunk in slaves.chunks(500) {
+    for chunk in slaves.chunks(2000) {
         // The status first: a slave that leaves sets it before its heartbeat goes.
-        let facts: Vec<Facts> = store.call(|c, _| {
+        let facts: Vec<Result<Facts, Refused>> = store.call(|c, _| {
             let mut pipe = redis::pipe();
             for slave in chunk {
                 pipe.cmd("HGET").arg(slave).arg("status");
                 pipe.cmd("EXISTS").arg(slave.heartbeat());
                 pipe.cmd("LINDEX").arg(slave.trials()).arg(-1);
             }
-            rows(pipe.query(c)?, 3)
+            rows_each(pipe.ignore_errors().query(c)?, 3)
         })?;
-        seen.extend(facts.into_iter().map(|(status, beats, trial)| {
-            match (status.filter(|status| !status.is_empty()), beats) {
+        seen.extend(facts.into_iter().map(|facts| {
+            let (status, beats, trial) = facts?;
+            Ok(match (status.filter(|status| !status.is_empty()), beats) {
                 (Some(_), _) => Seen::Ended,
                 (None, false) => Seen::Silent,
                 (None, true) => Seen::Alive(trial.and_then(|text| text.parse().ok())),
-            }
+            })
         }));
     }
     Ok(seen)

@@ -5,8 +5,8 @@ use crate::example::Example;
 use crate::key::TrialKey;
 use crate::schedule::Running;
 use crate::store::{
-    Store,
-    read::{Text, rows},
+    KEY_TTL, Refused, Store,
+    read::{Text, rows_each},
 };
 
 /// How a trial ended; none at all means that it has not.
@@ -131,42 +131,64 @@ impl Result {
     }
 }
 
-/// Those of `trials` that have not finished, with what is known of their tasks; their `age` is not
-/// known here, since the clocks of machines differ (C12). One round trip for each 500.
+/// Those of `trials` that have not finished, with what is known of their tasks.
 pub fn unfinished(
     store: &mut Store,
     trials: &[TrialKey],
 ) -> anyhow::Result<Vec<(TrialKey, Running)>> {
-    type Facts = (Option<Text>, (Option<Text>, Option<Text>), u64);
     let mut running = Vec::new();
-    for chunk in trials.chunks(500) {
-        let facts: Vec<Facts> = store.call(|c, _| {
+    for (trial, run) in trials.iter().zip(unfinished_each(store, trials)?) {
+        running.extend(run?.map(|run| (trial.clone(), run)));
+    }
+    Ok(running)
+}
+
+/// For each of `trials` the task that is tried, `None` if the trial has finished. Its age is that of the
+/// trial's key by Redis' clock, since the clocks of machines differ (C12); another implementation's
+/// trial never expires, so that its age is not known here, and 0. One round trip for each 2000.
+pub fn unfinished_each(
+    store: &mut Store,
+    trials: &[TrialKey],
+) -> anyhow::Result<Vec<std::result::Result<Option<Running>, Refused>>> {
+    type Facts = (Option<Text>, i64, (Option<Text>, Option<Text>), u64);
+    let mut running = Vec::with_capacity(trials.len());
+    for chunk in trials.chunks(2000) {
+        let facts: Vec<std::result::Result<Facts, Refused>> = store.call(|c, _| {
             let mut pipe = redis::pipe();
             for trial in chunk {
                 let task = trial.task();
                 pipe.cmd("HGET").arg(trial).arg("status");
+                pipe.cmd("TTL").arg(trial);
                 pipe.cmd("HMGET")
                     .arg(&task)
                     .arg("estimate_sec")
                     .arg("speculated");
                 pipe.cmd("LLEN").arg(task.trials());
             }
-            rows(pipe.query(c)?, 3)
+            rows_each(pipe.ignore_errors().query(c)?, 4)
         })?;
-        for (trial, (status, (estimate, speculated), trials)) in chunk.iter().zip(facts) {
-            if status.is_none_or(|status| status.is_empty()) {
-                let run = Running {
-                    task: trial.task(),
-                    age: 0.0,
-                    estimate_sec: estimate.and_then(|text| text.parse().ok()),
-                    trials,
-                    speculated: speculated.is_some(),
-                };
-                running.push((trial.clone(), run));
-            }
-        }
+        running.extend(chunk.iter().zip(facts).map(|(trial, facts)| {
+            let (status, ttl, (estimate, speculated), trials) = facts?;
+            let is_open = status.is_none_or(|status| status.is_empty());
+            Ok(is_open.then(|| Running {
+                task: trial.task(),
+                age: age_sec(ttl),
+                estimate_sec: estimate.and_then(|text| text.parse().ok()),
+                trials,
+                speculated: speculated.is_some(),
+            }))
+        }));
     }
     Ok(running)
+}
+
+/// Whole seconds since a key got its expiry, at least, from the seconds that it has left, which Redis
+/// rounds.
+fn age_sec(ttl: i64) -> f64 {
+    match u64::try_from(ttl) {
+        Ok(left) => KEY_TTL.saturating_sub(left.saturating_add(1)) as f64,
+        Err(_) => 0.0,
+    }
 }
 
 /// What a person wants to know of a trial that did not pass.

@@ -5,8 +5,8 @@
 use crate::heartbeat::{self, Heartbeat};
 use crate::key::{self, TasksetKey, WorkerKey};
 use crate::store::{
-    Store,
-    read::{self, Text, rows},
+    Refused, Store,
+    read::{self, Text, rows, rows_each},
     script::Answer,
     script::Script,
 };
@@ -228,6 +228,51 @@ pub fn all(store: &mut Store) -> anyhow::Result<Vec<(WorkerKey, bool)>> {
         pipe.query(c)
     })?;
     Ok(keys.into_iter().zip(alive).collect())
+}
+
+/// A living worker as the dispatcher sees it.
+#[derive(Clone, Debug)]
+pub struct Post {
+    pub key: WorkerKey,
+    pub worker_type: Option<String>,
+    /// The key of the taskset it works for.
+    pub taskset: Option<String>,
+    /// Tasksets given to it that it has not taken yet.
+    pub queue: Vec<String>,
+    pub benched: bool,
+}
+
+/// Looks at what `workers` have to do: one round trip for each 1000. One whose keys are of the wrong type
+/// can be given nothing, and is left out (L8).
+pub fn posts(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<Vec<Post>> {
+    type Facts = (Vec<Text>, [Option<Text>; 3]);
+    let mut posts = Vec::with_capacity(workers.len());
+    for chunk in workers.chunks(1000) {
+        let facts: Vec<Result<Facts, Refused>> = store.call(|c, _| {
+            let mut pipe = redis::pipe();
+            for worker in chunk {
+                // The queue first: a worker takes from it into its hash in one step.
+                pipe.cmd("LRANGE").arg(worker.queue()).arg(0).arg(-1);
+                pipe.cmd("HMGET")
+                    .arg(worker)
+                    .arg(&["taskset", "worker_type", "benched"]);
+            }
+            rows_each(pipe.ignore_errors().query(c)?, 2)
+        })?;
+        for (worker, facts) in chunk.iter().zip(facts) {
+            if let Ok((queue, [taskset, worker_type, benched])) = facts {
+                let is_set = |text: &Text| !text.is_empty();
+                posts.push(Post {
+                    key: worker.clone(),
+                    worker_type: worker_type.map(String::from),
+                    taskset: taskset.filter(is_set).map(String::from),
+                    queue: queue.into_iter().map(String::from).collect(),
+                    benched: benched.is_some_and(|text| is_set(&text)),
+                });
+            }
+        }
+    }
+    Ok(posts)
 }
 
 /// A worker as it looks from outside.

@@ -1,44 +1,57 @@
--- assign: gives an open taskset to live, idle workers of its type, up to max_workers.
+-- assign: gives an open taskset to some of the idle workers that the dispatcher has found for it.
 -- Guarantees that a worker has at most one taskset on hand and in its queue together, that
--- max_workers counts both (C4), and that a cancelled taskset is never set running (C1).
--- shared: event close worker
--- KEYS 1 taskset, 2 worker set
--- returns the workers it was given to, then '', then what was emitted (taskset, JSON, …)
+-- max_workers counts both (C4), and that a cancelled taskset is never set running (C1). The
+-- dispatcher has counted those that have it already: where another has called since, which 'given'
+-- shows, its count is out of date, and nothing is given.
+-- shared: event close
+-- KEYS 1 taskset
+-- ARGV 1 the taskset's 'given' when the dispatcher counted, 2 most workers to give it to, 3… idle workers
+-- returns 'done' | 'stale', the workers it was given to, '', those that have failed it before, '', then
+--   what was emitted (taskset, JSON, …)
 local taskset = KEYS[1]
-local f = redis.call('HMGET', taskset, 'worker_type', 'max_workers')
+local f = redis.call('HMGET', taskset, 'worker_type', 'given')
 local _, open, status = is_open(taskset)
 if not open then
-  return { '' }
+  return { 'done', '', '' }
+elseif (f[2] or '') ~= ARGV[1] then
+  return { 'stale', '', '' }
 end
-local engaged, idle = 0, {}
-for _, worker in ipairs(living(KEYS[2])) do
-  if is_engaged(worker, taskset) then
-    engaged = engaged + 1
-  elseif #worker.queue == 0 and not is_set(worker.taskset) and worker.type == f[1] and not worker.benched then
+local given, failed = {}, {}
+for i = 3, #ARGV do
+  if #given >= tonumber(ARGV[2]) then
+    break
+  end
+  local worker = ARGV[i]
+  local w = redis.call('HMGET', worker, 'taskset', 'worker_type', 'benched')
+  local queue = worker .. ':worker_queue'
+  local is_idle = not is_set(w[1]) and w[2] == f[1] and not is_set(w[3])
+  if is_idle and redis.call('EXISTS', queue) == 0 and redis.call('EXISTS', worker .. ':heartbeat') == 1 then
     -- A worker whose setup failed here is not asked again (L9).
-    local log = taskset .. ':worker_log:' .. worker.key
-    if not redis.call('HGET', log, 'failure') then
-      idle[#idle + 1] = worker.key
+    if redis.call('HGET', taskset .. ':worker_log:' .. worker, 'failure') then
+      failed[#failed + 1] = worker
+    else
+      redis.call('RPUSH', queue, taskset)
+      redis.call('EXPIRE', queue, KEY_TTL)
+      given[#given + 1] = worker
     end
   end
 end
-local most = tonumber(f[2] or '') or 1
-local given = {}
-for _, worker in ipairs(idle) do
-  if engaged + #given >= most then
-    break
+if #given > 0 then
+  redis.call('HSET', taskset, 'given', (tonumber(f[2] or '') or 0) + #given)
+  if not is_set(status) then
+    redis.call('HSET', taskset, 'status', 'running')
+    emit(taskset, { { event = 'taskset_running' } })
+    redis.call('EXPIRE', taskset .. ':events', KEY_TTL)
   end
-  redis.call('RPUSH', worker .. ':worker_queue', taskset)
-  redis.call('EXPIRE', worker .. ':worker_queue', KEY_TTL)
-  given[#given + 1] = worker
 end
-if #given > 0 and not is_set(status) then
-  redis.call('HSET', taskset, 'status', 'running')
-  emit(taskset, { { event = 'taskset_running' } })
-  redis.call('EXPIRE', taskset .. ':events', KEY_TTL)
+local answer = { 'done' }
+for _, list in ipairs({ given, failed }) do
+  for _, worker in ipairs(list) do
+    answer[#answer + 1] = worker
+  end
+  answer[#answer + 1] = ''
 end
-given[#given + 1] = ''
 for _, item in ipairs(emitted) do
-  given[#given + 1] = item
+  answer[#answer + 1] = item
 end
-return given
+return answer

@@ -3,13 +3,14 @@
 //! An entry in its queue only means "look again", and it looks at everything each time, so that a
 //! lost entry costs a second at most and a repeated one nothing.
 
-use crate::key::{self, WorkerKey};
+use crate::key::{self, TasksetKey, WorkerKey};
 use crate::presence::Presence;
+use crate::roster::Roster;
 use crate::say::say;
 use crate::store::Store;
-use crate::taskset::Broken;
+use crate::taskset::{Assigned, Broken, Want};
 use crate::{exit, notify, queue, stop, taskset, worker};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// Gives tasksets to workers
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 pub struct Options {
     #[command(flatten)]
     redis: crate::cli::Redis,
-    /// Handle what is queued, then exit
+    /// Handle everything that can be handled now, and what that causes, then exit
     #[arg(long)]
     drain: bool,
 }
@@ -27,53 +28,129 @@ pub struct Options {
 const IDLE: f64 = 0.25;
 /// Time between looks when no message comes.
 const LOOK: Duration = Duration::from_secs(1);
+/// Maximum workers offered in one call: keeps the script under 1 ms.
+const OFFER: usize = 64;
 
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
-    let mut silent = HashSet::new();
-    let mut broken = Broken::default();
+    let mut dispatcher = Dispatcher::default();
     let mut last_look: Option<Instant> = None;
     let mut presence = Presence::of("dispatch");
     notify::ready("waiting for tasksets");
     while !stop::requested() {
-        let wait = if options.drain { 0.001 } else { IDLE };
+        let is_first = last_look.is_none();
+        let wait = if options.drain && is_first {
+            0.001
+        } else {
+            IDLE
+        };
         let notes = queue::peek(&mut store, &key::dispatcher_queue(), 1000, wait)?;
-        if notes.is_empty() && last_look.is_some_and(|last| last.elapsed() < LOOK) {
+        let is_due = dispatcher.must_repeat || !notes.is_empty();
+        if !is_due && last_look.is_some_and(|last| last.elapsed() < LOOK) {
             continue;
         }
         last_look = Some(Instant::now());
         if !options.drain {
             presence.tell(&mut store)?;
         }
-        evict(&mut store, &mut silent)?;
-        let active = taskset::active(&mut store)?;
-        broken.keep(&active);
-        for taskset in &active {
-            let done = taskset::assign(&mut store, taskset);
-            broken.pass_over(taskset, done.map(drop))?;
-        }
-        notify::turn(|| format!("{} active tasksets", active.len()));
+        let active = dispatcher.look(&mut store)?;
+        notify::turn(|| format!("{active} active tasksets"));
         queue::pop(&mut store, &key::dispatcher_queue(), &notes)?;
-        if options.drain && notes.len() < 1000 {
+        // A worker that was silent once must be silent again before it is evicted.
+        let is_settled = dispatcher.silent.is_empty() && !dispatcher.must_repeat;
+        if options.drain && notes.len() < 1000 && is_settled {
             break;
         }
     }
     Ok(exit::OK)
 }
 
-/// Evicts workers that had no heartbeat at two looks in a row: one that just starts may have none.
-fn evict(store: &mut Store, silent: &mut HashSet<WorkerKey>) -> anyhow::Result<()> {
-    let mut still_silent = HashSet::new();
-    for (worker, alive) in worker::all(store)? {
-        if !alive && silent.contains(&worker) {
-            if worker::evict(store, &worker)? {
-                say!("rrr-dispatch: worker '{}' has died", worker.id());
+/// What is remembered between two looks.
+#[derive(Default)]
+struct Dispatcher {
+    silent: HashSet<WorkerKey>,
+    broken: Broken,
+    /// Workers that have failed a taskset's setup: they are not offered again.
+    failed: HashMap<TasksetKey, HashSet<WorkerKey>>,
+    /// Whether another dispatcher came between what was seen and what was to be done about it.
+    must_repeat: bool,
+}
+
+impl Dispatcher {
+    /// Looks at all workers and tasksets; returns how many tasksets are active.
+    fn look(&mut self, store: &mut Store) -> anyhow::Result<usize> {
+        self.must_repeat = false;
+        let living = self.evict(store)?;
+        let active = taskset::active(store)?;
+        self.broken.keep(&active);
+        self.failed.retain(|taskset, _| active.contains(taskset));
+        // The tasksets before the workers: what is given in between is noticed.
+        let mut open = Vec::new();
+        for (taskset, want) in active.iter().zip(taskset::wants(store, &active)?) {
+            match want {
+                Ok(want) => open.extend(want.map(|want| (taskset, want))),
+                Err(refused) => self.broken.pass_over(taskset, Err(refused.into()))?,
             }
-        } else if !alive {
-            still_silent.insert(worker);
+        }
+        if open.is_empty() {
+            return Ok(active.len());
+        }
+        let mut roster = Roster::new(worker::posts(store, &living)?);
+        for (taskset, mut want) in open {
+            let done = self.assign(store, &mut roster, taskset, &mut want);
+            self.broken.pass_over(taskset, done)?;
+        }
+        Ok(active.len())
+    }
+
+    /// Gives a taskset to as many idle workers as it may have.
+    fn assign(
+        &mut self,
+        store: &mut Store,
+        roster: &mut Roster,
+        taskset: &TasksetKey,
+        want: &mut Want,
+    ) -> anyhow::Result<()> {
+        loop {
+            let failed = self.failed.entry(taskset.clone()).or_default();
+            let (room, offered) = roster.candidates(taskset, want, failed, OFFER);
+            if offered.is_empty() {
+                return Ok(());
+            }
+            let Assigned {
+                given,
+                failed: new,
+                is_stale,
+            } = taskset::assign(store, taskset, want, room, &offered)?;
+            self.must_repeat |= is_stale;
+            for worker in &given {
+                roster.give(taskset, want, worker);
+            }
+            let is_over = given.len() + new.len() < offered.len();
+            failed.extend(new);
+            if is_over {
+                return Ok(());
+            }
+            want.count_given(given.len());
         }
     }
-    *silent = still_silent;
-    Ok(())
+
+    /// Evicts workers that had no heartbeat at two looks in a row: one that just starts may have none.
+    /// Returns those that live.
+    fn evict(&mut self, store: &mut Store) -> anyhow::Result<Vec<WorkerKey>> {
+        let mut living = Vec::new();
+        let mut still_silent = HashSet::new();
+        for (worker, alive) in worker::all(store)? {
+            if alive {
+                living.push(worker);
+            } else if !self.silent.contains(&worker) {
+                still_silent.insert(worker);
+            } else if worker::evict(store, &worker)? {
+                say!("rrr-dispatch: worker '{}' has died", worker.id());
+            }
+        }
+        self.silent = still_silent;
+        Ok(living)
+    }
 }

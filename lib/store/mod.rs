@@ -42,6 +42,13 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+impl Refused {
+    /// The refusal of one command of a pipeline.
+    fn of(error: &redis::ServerError) -> Self {
+        Self(format!("Redis refused: {error}"))
+    }
+}
+
 /// A Redis that answers, or will again.
 pub struct Store {
     address: Address,

@@ -1,7 +1,7 @@
 //! What Redis holds, read so that nothing in it stops us: anybody who reaches it can write what is
 //! no UTF-8 or no key, and a daemon that refused to read it would never go on.
 
-use super::Store;
+use super::{Refused, Store};
 use redis::{FromRedisValue, ParsingError, Value};
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -46,6 +46,34 @@ pub fn rows<T: FromRedisValue>(answers: Vec<Value>, width: usize) -> redis::Redi
     while answers.len() >= width {
         let row = answers.by_ref().take(width).collect();
         rows.push(redis::from_redis_value(Value::Array(row))?);
+    }
+    Ok(rows)
+}
+
+/// Reads the answers of a pipeline that ignores errors as rows of `width` answers each. A row that names
+/// a key of the wrong type is refused alone (L8); any other error is the whole pipeline's.
+pub fn rows_each<T: FromRedisValue>(
+    answers: Vec<Value>,
+    width: usize,
+) -> redis::RedisResult<Vec<Result<T, Refused>>> {
+    let mut answers = answers.into_iter();
+    let mut rows = Vec::with_capacity(answers.len() / width);
+    while answers.len() >= width {
+        let row: Vec<Value> = answers.by_ref().take(width).collect();
+        let mut refused = None;
+        for answer in &row {
+            match answer {
+                Value::ServerError(error) if error.code() == "WRONGTYPE" => {
+                    refused = Some(Refused::of(error));
+                }
+                Value::ServerError(error) => return Err(error.clone().into()),
+                _ => {}
+            }
+        }
+        rows.push(match refused {
+            Some(refused) => Err(refused),
+            None => Ok(redis::from_redis_value(Value::Array(row))?),
+        });
     }
     Ok(rows)
 }

@@ -13,17 +13,17 @@ pub use stage::{
     Submission, activate, lock_rsync_name, renew_rsync_lock, stage, taken, unlock_rsync_name,
 };
 pub use verdict::{
-    FAIL_AFTER_WORKERS, Judged, assign, close, give_up, judge, recover, request_cancel,
-    request_fail, speculate,
+    Assigned, FAIL_AFTER_WORKERS, Judged, Want, assign, close, give_up, judge, recover,
+    request_cancel, request_fail, speculate, wants,
 };
 
 use crate::key::{self, SlaveKey, TaskKey, TasksetKey};
 use crate::store::{
-    Store,
+    Refused, Store,
     read::{self, Text},
 };
 use crate::task::DEFAULT_LEAST_SEC;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Most workers at once, where nobody says.
 pub const DEFAULT_MAX_WORKERS: u32 = 10;
@@ -213,6 +213,125 @@ impl Progress {
                 .unwrap_or(DEFAULT_LEAST_SEC as f64),
         })
     }
+}
+
+/// What a look at a taskset finds first.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Whether it is open and has no worker yet.
+    pub waits: bool,
+    /// Whether its status is `running`.
+    pub runs: bool,
+    pub slaves: Vec<SlaveKey>,
+    pub queued: usize,
+    pub left: usize,
+    pub tasks: usize,
+    pub worker_logs: usize,
+    pub least_timeout_sec: f64,
+}
+
+impl Facts {
+    /// Whether it has ended, has gone, has no tasks, or has none left.
+    pub fn may_be_over(&self) -> bool {
+        self.tasks == 0 || !(self.waits || self.runs) || (self.runs && self.left == 0)
+    }
+}
+
+/// How many messages wait for the arbiter, and the facts of `tasksets`: one round trip. A taskset with a
+/// key of the wrong type is refused alone.
+pub fn facts(
+    store: &mut Store,
+    tasksets: &[TasksetKey],
+) -> anyhow::Result<(usize, Vec<Result<Facts, Refused>>)> {
+    type Row = ([Option<Text>; 5], Vec<Vec<u8>>, usize, usize, usize, usize);
+    let (unjudged, rows): (usize, Vec<Result<Row, Refused>>) = store.call(|c, _| {
+        let mut pipe = redis::pipe();
+        pipe.cmd("LLEN").arg(key::arbiter_queue());
+        for taskset in tasksets {
+            pipe.cmd("HMGET").arg(taskset).arg(&[
+                "status",
+                "created_at",
+                "worker_type",
+                "max_trials",
+                "least_timeout_sec",
+            ]);
+            pipe.cmd("LRANGE").arg(taskset.slaves()).arg(0).arg(-1);
+            for list in [
+                taskset.task_queue(),
+                taskset.tasks_left(),
+                taskset.tasks(),
+                taskset.worker_logs(),
+            ] {
+                pipe.cmd("LLEN").arg(list);
+            }
+        }
+        let mut answers: Vec<redis::Value> = pipe.ignore_errors().query(c)?;
+        let unjudged = redis::from_redis_value(answers.remove(0))?;
+        Ok((unjudged, read::rows_each(answers, 6)?))
+    })?;
+    let fact = |row: Row| {
+        let ([status, created, worker_type, max_trials, least], slaves, queued, left, tasks, logs) =
+            row;
+        let status = status.filter(|status| !status.is_empty());
+        let exists = created.or(worker_type).or(max_trials).is_some();
+        Facts {
+            waits: exists && status.is_none(),
+            runs: status.is_some_and(|status| &*status == "running"),
+            slaves: read::parsed(&slaves),
+            queued,
+            left,
+            tasks,
+            worker_logs: logs,
+            least_timeout_sec: least
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(DEFAULT_LEAST_SEC as f64),
+        }
+    };
+    let facts = rows.into_iter().map(|row| row.map(fact)).collect();
+    Ok((unjudged, facts))
+}
+
+/// The active tasksets, and those of `asked` that have no status: one round trip.
+pub fn active_and_waiting(
+    store: &mut Store,
+    asked: &[TasksetKey],
+) -> anyhow::Result<(Vec<TasksetKey>, HashSet<TasksetKey>)> {
+    let (active, statuses): (Vec<Vec<u8>>, Vec<Result<(Option<Text>,), Refused>>) =
+        store.call(|c, _| {
+            let mut pipe = redis::pipe();
+            pipe.cmd("LRANGE").arg(key::active_taskset()).arg(0).arg(-1);
+            for taskset in asked {
+                pipe.cmd("HGET").arg(taskset).arg("status");
+            }
+            let mut answers: Vec<redis::Value> = pipe.ignore_errors().query(c)?;
+            let active = redis::from_redis_value(answers.remove(0).extract_error()?)?;
+            Ok((active, read::rows_each(answers, 1)?))
+        })?;
+    let waits = |status: Result<(Option<Text>,), Refused>| {
+        status.is_ok_and(|(status,)| status.is_none_or(|status| status.is_empty()))
+    };
+    let waiting = asked.iter().zip(statuses);
+    let waiting = waiting.filter_map(|(taskset, status)| waits(status).then(|| taskset.clone()));
+    Ok((read::parsed(&active), waiting.collect()))
+}
+
+/// The tasks without a final status of each of `tasksets`: one round trip, none for no taskset.
+pub fn tasks_left_each(
+    store: &mut Store,
+    tasksets: &[&TasksetKey],
+) -> anyhow::Result<Vec<Result<Vec<TaskKey>, Refused>>> {
+    if tasksets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lists: Vec<Result<(Vec<Vec<u8>>,), Refused>> = store.call(|c, _| {
+        let mut pipe = redis::pipe();
+        for taskset in tasksets {
+            pipe.cmd("LRANGE").arg(taskset.tasks_left()).arg(0).arg(-1);
+        }
+        read::rows_each(pipe.ignore_errors().query(c)?, 1)
+    })?;
+    let parse = |list: Result<(Vec<Vec<u8>>,), Refused>| list.map(|(list,)| read::parsed(&list));
+    Ok(lists.into_iter().map(parse).collect())
 }
 
 /// The estimates of a class, in whole seconds by spec file.

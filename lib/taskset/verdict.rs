@@ -2,20 +2,117 @@
 
 use super::Status;
 use crate::key::{self, TaskKey, TasksetKey, WorkerKey};
-use crate::store::{Store, script::Answer, script::Script};
+use crate::store::{
+    Refused, Store,
+    read::{self, Text},
+    script::Answer,
+    script::Script,
+};
 use crate::{lua, time};
 
-static ASSIGN: Script = lua!("assign", "event", "close", "worker");
+/// What an open taskset wants of the dispatcher.
+#[derive(Clone, Debug)]
+pub struct Want {
+    pub worker_type: Option<String>,
+    pub max_workers: usize,
+    /// The field `given` as it was read: how often the taskset was given to a worker.
+    pub given: String,
+}
 
-/// Gives the taskset to workers; returns to which.
-pub fn assign(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<String>> {
-    let answer: Answer = store.call(|c, _| ASSIGN.key(taskset).key(key::workers()).invoke(c))?;
-    let given: Vec<String> = (0..answer.len())
-        .map(|place| answer.text(place))
-        .take_while(|worker| !worker.is_empty())
-        .collect();
-    answer.print_events(given.len() + 1);
-    Ok(given)
+impl Want {
+    /// Counts workers that it was given to since.
+    pub fn count_given(&mut self, workers: usize) {
+        let before: usize = self.given.parse().unwrap_or(0);
+        if workers > 0 {
+            self.given = (before + workers).to_string();
+        }
+    }
+}
+
+/// What each of `tasksets` wants, `None` if it is not open: one round trip. A taskset that is of the wrong
+/// type is refused alone.
+pub fn wants(
+    store: &mut Store,
+    tasksets: &[TasksetKey],
+) -> anyhow::Result<Vec<Result<Option<Want>, Refused>>> {
+    if tasksets.is_empty() {
+        return Ok(Vec::new());
+    }
+    type Row = ([Option<Text>; 6],);
+    let rows: Vec<Result<Row, Refused>> = store.call(|c, _| {
+        let mut pipe = redis::pipe();
+        for taskset in tasksets {
+            pipe.cmd("HMGET").arg(taskset).arg(&[
+                "status",
+                "created_at",
+                "worker_type",
+                "max_trials",
+                "max_workers",
+                "given",
+            ]);
+        }
+        read::rows_each(pipe.ignore_errors().query(c)?, 1)
+    })?;
+    let want = |(fields,): Row| {
+        let [status, created, worker_type, max_trials, max_workers, given] = fields;
+        let exists = [&status, &created, &worker_type, &max_trials]
+            .iter()
+            .any(|field| field.is_some());
+        let open = status.is_none_or(|status| status.is_empty() || &*status == "running");
+        (exists && open).then(|| Want {
+            worker_type: worker_type.map(String::from),
+            max_workers: max_workers.and_then(|text| text.parse().ok()).unwrap_or(1),
+            given: given.map(String::from).unwrap_or_default(),
+        })
+    };
+    Ok(rows.into_iter().map(|row| row.map(want)).collect())
+}
+
+/// What came of an offer of a taskset to workers.
+#[derive(Debug, Default)]
+pub struct Assigned {
+    pub given: Vec<WorkerKey>,
+    /// Workers that have failed its setup before.
+    pub failed: Vec<WorkerKey>,
+    /// Whether another dispatcher was faster, so that nothing was given.
+    pub is_stale: bool,
+}
+
+static ASSIGN: Script = lua!("assign", "event", "close");
+
+/// Gives the taskset to those of `offered` that are idle, at most `most`.
+pub fn assign(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    want: &Want,
+    most: usize,
+    offered: &[WorkerKey],
+) -> anyhow::Result<Assigned> {
+    let answer: Answer = store.call(|c, _| {
+        ASSIGN
+            .key(taskset)
+            .arg(&want.given)
+            .arg(most)
+            .arg(offered)
+            .invoke(c)
+    })?;
+    let mut place = 1;
+    let mut workers = || -> anyhow::Result<Vec<WorkerKey>> {
+        let mut found = Vec::new();
+        while place < answer.len() && !answer.text(place).is_empty() {
+            found.push(answer.text(place).parse()?);
+            place += 1;
+        }
+        place += 1;
+        Ok(found)
+    };
+    let assigned = Assigned {
+        given: workers()?,
+        failed: workers()?,
+        is_stale: answer.text(0) == "stale",
+    };
+    answer.print_events(place);
+    Ok(assigned)
 }
 
 static CLOSE: Script = lua!("close", "event", "close");
@@ -75,8 +172,9 @@ pub fn judge(store: &mut Store, most: usize) -> anyhow::Result<Judged> {
 
 static RECOVER: Script = lua!("recover", "event", "hand", "close", "ends", "reap", "judge");
 
-/// Puts back those of `lost` that are; finalises the taskset when nothing is left.
-pub fn recover(store: &mut Store, taskset: &TasksetKey, lost: &[TaskKey]) -> anyhow::Result<u64> {
+/// Puts back those of `lost` that are; finalises the taskset when nothing is left. Returns whether that
+/// has changed anything.
+pub fn recover(store: &mut Store, taskset: &TasksetKey, lost: &[TaskKey]) -> anyhow::Result<bool> {
     let answer: Answer = store.call(|c, _| {
         RECOVER
             .key(taskset)
@@ -88,16 +186,20 @@ pub fn recover(store: &mut Store, taskset: &TasksetKey, lost: &[TaskKey]) -> any
             .invoke(c)
     })?;
     answer.print_events(1);
-    Ok(answer.number(0) as u64)
+    Ok(answer.number(0) > 0 || answer.len() > 1)
 }
 
 static SPECULATE: Script = lua!("speculate", "event");
 
-/// Queues a second copy of `tasks`.
-pub fn speculate(store: &mut Store, taskset: &TasksetKey, tasks: &[TaskKey]) -> anyhow::Result<()> {
+/// Queues a second copy of `tasks`; returns whether there was one to queue.
+pub fn speculate(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    tasks: &[TaskKey],
+) -> anyhow::Result<bool> {
     let answer: Answer = store.call(|c, _| SPECULATE.key(taskset).arg(tasks).invoke(c))?;
     answer.print_events(1);
-    Ok(())
+    Ok(answer.number(0) > 0)
 }
 
 static REQUEST_FAIL: Script = lua!("request_fail", "event", "close", "worker");

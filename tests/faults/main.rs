@@ -5,6 +5,7 @@
 mod harness;
 
 mod double_counts;
+mod drain;
 mod false_green;
 mod leaks;
 mod lost_messages;

@@ -19,7 +19,7 @@ use watch::Watch;
 pub struct Options {
     #[command(flatten)]
     redis: crate::cli::Redis,
-    /// Handle what is queued, then exit
+    /// Handle everything that can be handled now, and what that causes, then exit
     #[arg(long)]
     drain: bool,
     /// Try a task a second time on an idle slave when it runs longer than X times its estimate
@@ -35,6 +35,9 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Time between looks at the active tasksets.
 const TICK: Duration = Duration::from_millis(500);
 
+/// Maximum looks of a --drain: in a fleet at work every look may find a first sign of something.
+const MOST_LOOKS: u32 = 30;
+
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
     if !options.speculate_after.is_finite() || options.speculate_after < 0.0 {
@@ -43,7 +46,9 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
     let mut watch = Watch::new(options.speculate_after);
     let mut last_tick: Option<Instant> = None;
-    let mut ticks = 0;
+    let mut looks = 0;
+    // Whether messages were taken since the last look, which may have caused more to look for.
+    let mut fresh = true;
     let mut judged = 0;
     let mut presence = Presence::of("arbiter");
     notify::ready("judging");
@@ -51,25 +56,31 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         let Judged { taken, other } = taskset::judge(&mut store, BATCH)?;
         judged += taken;
         let idle = taken == 0 && other.is_none();
+        fresh |= !idle;
         if let Some(message) = other {
             handle(&mut store, &message)?;
             judged += 1;
         } else if (1..BATCH / 2).contains(&taken) {
             stop::sleep(GATHER);
         }
-        if last_tick.is_none_or(|last| last.elapsed() >= TICK) {
-            watch.check(&mut store)?;
+        if watch.has_steps() {
+            // Between two steps messages are judged: no verdict waits for a look to be acted on.
+            watch.work(&mut store)?;
+        } else if last_tick.is_none_or(|last| last.elapsed() >= TICK) {
+            watch.look(&mut store)?;
             if !options.drain {
                 presence.tell(&mut store)?;
             }
             notify::turn(|| format!("judging; {judged} messages so far"));
             last_tick = Some(Instant::now());
-            ticks += 1;
+            looks += 1;
+            fresh = false;
         }
-        if options.drain && idle && ticks >= 2 {
+        let is_done = idle && !fresh && looks > 0 && watch.is_settled();
+        if options.drain && (is_done || (idle && looks >= MOST_LOOKS)) {
             break;
         }
-        if idle {
+        if idle && !watch.has_steps() {
             let wait = last_tick.map_or(TICK, |last| TICK.saturating_sub(last.elapsed()));
             let wait = wait.as_secs_f64().clamp(0.001, 0.25);
             queue::peek(&mut store, &key::arbiter_queue(), 1, wait)?;

@@ -4,6 +4,6 @@ complete -c rrr-arbiter -l redis-ca -d 'Authorities that may sign the certificat
 complete -c rrr-arbiter -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
 complete -c rrr-arbiter -l redis-key -d 'Key of that certificate, in PEM' -r -F
 complete -c rrr-arbiter -l speculate-after -d 'Try a task a second time on an idle slave when it runs longer than X times its estimate' -r
-complete -c rrr-arbiter -l drain -d 'Handle what is queued, then exit'
+complete -c rrr-arbiter -l drain -d 'Handle everything that can be handled now, and what that causes, then exit'
 complete -c rrr-arbiter -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-arbiter -s V -l version -d 'Print version'
