@@ -53,6 +53,7 @@ pub mod schedule;
 pub mod secret;
 pub mod slave;
 pub mod source;
+pub mod stamp;
 pub mod stat;
 pub mod state;
 pub mod stop;

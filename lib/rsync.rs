@@ -2,6 +2,7 @@
 
 use crate::exit::{self, failure};
 use crate::key;
+use crate::stamp;
 use crate::store::{Store, read};
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,6 +12,13 @@ use std::path::Path;
 pub struct Remote {
     pub path: String,
     pub options: Vec<String>,
+}
+
+/// What to do when the folder in which trees are kept is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    Refuse,
+    Make,
 }
 
 /// Options that `rsync_info` in Redis and a project file may name: data about what to copy. No option
@@ -149,33 +157,56 @@ impl Remote {
     pub fn down(&self, name: &str, folder: &Path) -> Vec<OsString> {
         let mut target = folder.as_os_str().to_owned();
         target.push("/");
-        self.arguments(self.folder(name).into(), target)
+        self.arguments([self.folder(name).into()], target)
     }
 
-    /// The arguments of rsync that send `folder` as the tree called `name`.
-    pub fn up(&self, folder: &Path, name: &str) -> Vec<OsString> {
-        let mut source = folder.as_os_str().to_owned();
-        source.push("/");
-        self.arguments(source, self.folder(name).into())
-    }
-
-    /// Makes the folder of the tree called `name` when it is on this machine: rsync makes one
-    /// level only.
-    pub fn make_folder(&self, name: &str) -> anyhow::Result<()> {
-        if !self.path.contains(':') {
-            let folder = self.folder(name);
-            std::fs::create_dir_all(&folder).map_err(|error| {
-                crate::cli::usage(format!("cannot make the folder '{folder}': {error}"))
-            })?;
+    /// The arguments of rsync that send `folders`, as one, as the tree called `name`: where two have the
+    /// same file, that of the first.
+    pub fn up(&self, folders: &[&Path], name: &str, missing: Missing) -> Vec<OsString> {
+        let sources = folders.iter().map(|folder| {
+            let mut source = folder.as_os_str().to_owned();
+            source.push("/");
+            source
+        });
+        let mut arguments = self.arguments(sources, self.folder(name).into());
+        if missing == Missing::Make {
+            arguments.insert(0, "--mkpath".into());
         }
-        Ok(())
+        arguments
     }
 
-    fn arguments(&self, from: OsString, to: OsString) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = self.options.iter().map(Into::into).collect();
-        arguments.push("--safe-links".into());
-        arguments.push("--".into());
-        arguments.push(from);
+    /// Whether a tree can have a stamp: a list of files to send has no place for it.
+    pub fn takes_stamp(&self) -> bool {
+        !self
+            .options
+            .iter()
+            .any(|option| option.starts_with("--files-from"))
+    }
+
+    /// Makes the folder of the tree called `name` when it is on this machine. The folder that it is in
+    /// must be there: a mistyped one would get a tree that no worker looks at.
+    pub fn make_folder(&self, name: &str, missing: Missing) -> anyhow::Result<()> {
+        if self.path.contains(':') {
+            return Ok(());
+        }
+        if missing == Missing::Refuse && !Path::new(&self.path).is_dir() {
+            let message = format!("there is no folder '{}' for trees", self.path);
+            return Err(crate::cli::usage(message)
+                .hint("check --rsync-remote-path, or pass --mkpath to make it")
+                .into());
+        }
+        let folder = self.folder(name);
+        std::fs::create_dir_all(&folder).map_err(|error| {
+            crate::cli::usage(format!("cannot make the folder '{folder}': {error}")).into()
+        })
+    }
+
+    fn arguments(&self, from: impl IntoIterator<Item = OsString>, to: OsString) -> Vec<OsString> {
+        // The first rule that fits a file holds.
+        let mut arguments: Vec<OsString> = vec![format!("--include=/{}", stamp::NAME).into()];
+        arguments.extend(self.options.iter().map(OsString::from));
+        arguments.extend(["--safe-links".into(), "--".into()]);
+        arguments.extend(from);
         arguments.push(to);
         arguments
     }
@@ -234,7 +265,14 @@ mod tests {
         let arguments = remote.down("me", Path::new("/tree"));
         assert_eq!(
             arguments,
-            ["-a", "--safe-links", "--", "-e/x/me/", "/tree/"]
+            [
+                "--include=/.rrr-stamp",
+                "-a",
+                "--safe-links",
+                "--",
+                "-e/x/me/",
+                "/tree/"
+            ]
         );
     }
 }

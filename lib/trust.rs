@@ -10,6 +10,7 @@ use crate::cli::usage;
 use crate::exit::Failure;
 use crate::key::TasksetKey;
 use crate::regular::{self, Links};
+use crate::stamp;
 use crate::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
 use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -71,6 +72,10 @@ fn signed_bytes(taskset: &TasksetKey, fields: &Fields) -> Vec<u8> {
     add("taskset", taskset.as_str());
     for name in FIELDS {
         add(name, fields.get(name).map_or("", String::as_str));
+    }
+    // It has come later: a taskset without it is signed as before.
+    if let Some(stamp) = fields.get(stamp::FIELD).filter(|text| !text.is_empty()) {
+        add(stamp::FIELD, stamp);
     }
     bytes
 }

@@ -298,6 +298,11 @@ pub fn all() -> Vec<Page> {
                  and hands it over. Prints one JSON event (the taskset's submission), its key alone with \
                  --key-only, or everything until its end with --follow.",
                 OUTPUT,
+                "A small file, .rrr-stamp, is sent with the tree and not written into the packaging folder; its digest is part of \
+                 the taskset. A worker that brings another tree by rsync, since one of the two was given another remote \
+                 path, runs nothing and gives both digests as the reason. With --no-rsync only workers with --in-place run \
+                 the taskset. The folder of --rsync-remote-path must exist, unless --mkpath says that it is to be made \
+                 (on another machine by rsync 3.2.3 or newer).",
                 "With --follow the first Ctrl-C cancels the taskset and waits for its end; the second leaves. When only \
                  the reader of stdout goes away the taskset goes on.",
                 "--taskset KEY names the run beforehand. A key is free again a minute after its record is durable; the record of \

@@ -18,6 +18,7 @@ pub use verdict::{
 };
 
 use crate::key::{self, SlaveKey, TaskKey, TasksetKey};
+use crate::stamp;
 use crate::store::{
     Refused, Store,
     read::{self, Text},
@@ -88,12 +89,14 @@ pub struct Request {
     pub taskset_class: String,
     pub unknown_spec_timeout_sec: u64,
     pub least_timeout_sec: u64,
+    /// By which a worker knows the tree; empty where there is none.
+    pub tree_stamp: String,
 }
 
 impl Request {
     /// The fields of the taskset that say so, as the protocol writes them.
     pub fn fields(&self) -> HashMap<String, String> {
-        [
+        let mut fields: HashMap<String, String> = [
             ("rsync_name", self.rsync_name.clone()),
             ("setup_command", self.setup_command.clone()),
             ("slave_command", self.slave_command.clone()),
@@ -108,7 +111,11 @@ impl Request {
             ("least_timeout_sec", self.least_timeout_sec.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
-        .into()
+        .into();
+        if !self.tree_stamp.is_empty() {
+            fields.insert(stamp::FIELD.to_owned(), self.tree_stamp.clone());
+        }
+        fields
     }
 }
 

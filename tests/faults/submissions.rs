@@ -24,6 +24,7 @@ fn fields(slave_command: &str) -> HashMap<String, String> {
         taskset_class: "default".into(),
         unknown_spec_timeout_sec: 1,
         least_timeout_sec: 1,
+        tree_stamp: String::new(),
     };
     request.fields()
 }
@@ -192,6 +193,7 @@ fn sending(server: &Server, suite: &Suite, name: &str, script: &str) -> Running 
     let path = std::env::var("PATH").unwrap();
     let submitter = Tool::new(server, "rrr-submit")
         .args(["--rsync-name", name, "--rsync-remote-path", "trees"])
+        .arg("--mkpath")
         .args(["a.sh", "--", "sh", "{}"])
         .env(
             "PATH",

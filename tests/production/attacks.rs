@@ -2,6 +2,7 @@
 
 use rrr::key::{TaskKey, TasksetKey};
 use rrr::name::{rsync_name_error, spec_file_error};
+use rrr::stamp;
 use rrr::trust::{self, FIELDS, SIGNATURE, Signer, Trust};
 use std::collections::HashMap;
 
@@ -40,6 +41,7 @@ impl World {
             .collect();
         let digest = trust::digest(FILES.into_iter());
         fields.insert("tasks_digest".into(), digest);
+        fields.insert(stamp::FIELD.into(), "the stamp".into());
         fields
     }
 
@@ -72,7 +74,7 @@ fn what_was_signed_is_trusted() {
 fn s1_no_signed_field_can_be_changed_in_any_way() {
     let world = World::new();
     let mut cases = 0;
-    for name in FIELDS.iter().chain([&SIGNATURE]) {
+    for name in FIELDS.iter().chain([&SIGNATURE, &stamp::FIELD]) {
         let value = world.signed()[*name].clone();
         let changed = [
             None,
@@ -93,7 +95,14 @@ fn s1_no_signed_field_can_be_changed_in_any_way() {
             cases += 1;
         }
     }
-    assert_eq!(cases, 91);
+    assert_eq!(cases, 98);
+    // A taskset of an older submitter has none, and gets none later.
+    let mut fields = world.unsigned();
+    let stamp = fields.remove(stamp::FIELD).unwrap();
+    world.signer.sign(&world.taskset, &mut fields, NOW, 3600);
+    assert_eq!(world.check(&fields), Ok(()));
+    fields.insert(stamp::FIELD.into(), stamp);
+    assert!(world.check(&fields).is_err());
 }
 
 #[test]

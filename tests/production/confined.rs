@@ -45,11 +45,10 @@ fn work(server: &Server, root: &Path, outside: &Path, start: &Start, fields: &[(
     open_to_all(&server.socket());
     let outside = outside.display();
     let text = format!("[ -e setup ] && echo x >ran; ! echo x 2>/dev/null >'{outside}'");
-    let tree = trees.path().join("me");
-    std::fs::create_dir(&tree).unwrap();
+    let suite = Suite::new();
     let files: Vec<String> = (0..20).map(|n| format!("t{n}.sh")).collect();
     for file in &files {
-        std::fs::write(tree.join(file), &text).unwrap();
+        suite.file(file, &text);
     }
     let start = |name: &str, state: Option<&Path>, args: &[&str]| {
         let tool = start(&root.join("usr/bin").join(name), state).args(args);
@@ -70,7 +69,9 @@ fn work(server: &Server, root: &Path, outside: &Path, start: &Start, fields: &[(
         start(ROLES[3], Some(work.path()), &worker),
     ];
     let run = Tool::new(server, "rrr-submit")
-        .args(["--no-rsync", "--rsync-name", "me", "--follow"])
+        .args(["--rsync-remote-path", &from, "--rsync-name", "me"])
+        .arg("--follow")
+        .dir(suite.path())
         .args(["--max-trials", "1", "--setup", "touch setup"])
         .args(&files)
         .args(["--", "sh", "{}"])

@@ -12,6 +12,7 @@ mod redis_users;
 mod rolling;
 mod sentinel;
 mod spans;
+mod stamps;
 mod stat;
 mod tls;
 mod trees;

@@ -25,12 +25,24 @@ impl World {
         world
     }
 
-    /// Submits `a.sh` of the tree that is there already, and runs it by a worker that brings it.
+    /// Submits `a.sh` of the tree that is there already, as one who knows nothing of stamps, and runs it
+    /// by a worker that brings it.
     fn run(&self) -> Finished {
+        let key = "rrrspec:taskset:unstamped";
+        self.submit(&["--no-rsync", "--taskset", key])
+            .expect_code(0);
+        self.server.run::<i64>(&["HDEL", key, "tree_stamp"]);
         let (_fleet, _worker) = (Fleet::start(&self.server), self.worker());
+        Tool::new(&self.server, "rrr-watch")
+            .args([key, "--output", "json"])
+            .run()
+    }
+
+    fn submit(&self, args: &[&str]) -> Finished {
         Tool::new(&self.server, "rrr-submit")
-            .args(["--no-rsync", "--rsync-name", "me", "--follow"])
-            .args(["--max-trials", "1", "a.sh", "--", "sh", "{}"])
+            .args(["--rsync-name", "me", "--max-trials", "1"])
+            .args(args)
+            .args(["a.sh", "--", "sh", "{}"])
             .run()
     }
 

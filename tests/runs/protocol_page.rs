@@ -143,6 +143,7 @@ fn lacking_events(page: &Page, keys: &dump::Keys) -> BTreeSet<String> {
 fn an_eventful_day(look: impl Fn(&str, &Server)) {
     let (server, suite, trees) = (Server::new(), Suite::new(), Suite::new());
     let (remote, work) = (trees.path().join("remote"), trees.path().join("work"));
+    std::fs::create_dir(&remote).unwrap();
     server.hset(
         "rrrspec:rsync_info",
         "rsync_remote_path",

@@ -124,7 +124,8 @@ fn a_tree_travels_by_rsync_and_is_set_up_once() {
         .arg(&remote)
         .spawn();
     let done = Tool::new(&server, "rrr-submit")
-        .args(["--follow", "--rsync-name", "me", "--rsync-remote-path"])
+        .args(["--follow", "--mkpath", "--rsync-name", "me"])
+        .arg("--rsync-remote-path")
         .arg(&remote)
         .args(["--setup", "test ! -e made; touch made"])
         .args(["a.sh", "b.sh", "--", "sh", "{}"])

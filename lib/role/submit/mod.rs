@@ -11,7 +11,7 @@ use crate::key::TasksetKey;
 use crate::name::rsync_name_error;
 use crate::store::Store;
 use crate::taskset::{self, Record, Request, Submission};
-use crate::{cli, db, event, exit, out, schedule, time, trust, view};
+use crate::{cli, db, event, exit, out, schedule, stamp, time, trust, view};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +64,9 @@ pub struct Options {
         hide_short_help = true
     )]
     rsync_options: Option<String>,
+    /// Make the folder of --rsync-remote-path
+    #[arg(long, hide_short_help = true, hide_long_help = true)]
+    mkpath: bool,
     /// Do not send the tree: the workers have it
     #[arg(long)]
     no_rsync: bool,
@@ -147,7 +150,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     };
     let mut store = options.redis.connect()?;
     store.wait_briefly();
-    let (request, tasks) = match (named, &options.rerun_failed) {
+    let (mut request, tasks) = match (named, &options.rerun_failed) {
         (None, Some(earlier)) => rerun::of(&mut store, &options.db, earlier, &rsync_name)?,
         (named, _) => {
             let (request, tasks) = named.expect("nothing else names tasks");
@@ -162,9 +165,10 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let locked = !options.no_rsync;
     let sent = match locked {
         true => tree::send(&mut store, &options, &submission, &rsync_name),
-        false => Ok(()),
+        false => Ok(stamp::not_sent(folder)),
     };
-    let submitted = sent.and_then(|()| {
+    let submitted = sent.and_then(|stamp| {
+        request.tree_stamp = stamp;
         let signing = signing.as_ref();
         submit(&mut store, &submission, &request, tasks, locked, signing)
     });

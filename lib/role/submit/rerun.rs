@@ -81,5 +81,6 @@ fn request(taskset: &Taskset, rsync_name: &str) -> Request {
         taskset_class: taskset.class().to_owned(),
         unknown_spec_timeout_sec: count(taskset.unknown_spec_timeout_sec, DEFAULT_UNKNOWN_SEC),
         least_timeout_sec: count(taskset.least_timeout_sec, DEFAULT_LEAST_SEC),
+        tree_stamp: String::new(),
     }
 }

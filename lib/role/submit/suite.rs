@@ -229,6 +229,7 @@ impl Suite {
             taskset_class: self.taskset_class.clone(),
             unknown_spec_timeout_sec: self.unknown_spec_timeout,
             least_timeout_sec: self.least_timeout,
+            tree_stamp: String::new(),
         })
     }
 }

@@ -2,6 +2,8 @@
 
 use super::Options;
 use crate::child::{self, reap};
+use crate::rsync::Missing;
+use crate::stamp::Stamp;
 use crate::store::{Stopped, Store};
 use crate::taskset::Submission;
 use crate::{cli, rsync, stop, taskset};
@@ -9,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,12 +22,13 @@ const GRACE: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Sends the tree up, holding the lock of its name, so that nobody's tree changes while it is read.
+/// Returns by which stamp it can be known, if it has one.
 pub(super) fn send(
     store: &mut Store,
     options: &Options,
     submission: &Submission,
     name: &str,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<String> {
     let (path, flags) = (
         options.rsync_remote_path.as_deref(),
         options.rsync_options.as_deref(),
@@ -41,8 +45,19 @@ pub(super) fn send(
                 .into(),
         );
     }
-    remote.make_folder(name)?;
-    let mut rsync = Rsync::start(remote.up(&options.packaging_dir, name))
+    let missing = match options.mkpath {
+        true => Missing::Make,
+        false => Missing::Refuse,
+    };
+    remote.make_folder(name, missing)?;
+    let folder = &options.packaging_dir;
+    let stamp = match remote.takes_stamp() {
+        true => Some(Stamp::new(&submission.taskset, folder)?),
+        false => None,
+    };
+    let stamped = stamp.iter().map(Stamp::folder);
+    let folders: Vec<&Path> = stamped.chain([folder.as_path()]).collect();
+    let mut rsync = Rsync::start(remote.up(&folders, name, missing))
         .map_err(|error| rsync::not_started(&error))?;
     let mut renewed = Instant::now();
     let status = loop {
@@ -65,10 +80,10 @@ pub(super) fn send(
             remote.path,
             rsync.said()?.trim()
         ))
-        .hint("check --rsync-remote-path and --rsync-options; nothing was submitted")
+        .hint("check --rsync-remote-path (--mkpath makes it) and --rsync-options; nothing was submitted")
         .into());
     }
-    Ok(())
+    Ok(stamp.map(|stamp| stamp.field()).unwrap_or_default())
 }
 
 /// A running rsync, which writes into the tree as long as it lives: when this is dropped, for whatever

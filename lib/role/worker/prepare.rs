@@ -1,16 +1,18 @@
 //! What a worker does before its slaves start: it brings the tree, and runs the setup command.
 
 use super::pulse::Leaving;
-use super::{CannotRun, Worker};
+use super::{CannotRun, Refused, Worker};
 use crate::adapter::GRACE;
 use crate::child::{End, Exit, Leftovers, Limits, environment};
 use crate::key::TasksetKey;
 use crate::name::rsync_name_error;
+use crate::say::say;
 use crate::taskset::Record;
-use crate::{exit, plain, rsync, state, worker_log};
+use crate::{exit, plain, rsync, stamp, state, worker_log};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Once;
 use std::time::Duration;
 
 /// Longest time rsync or the setup command may take.
@@ -24,7 +26,11 @@ impl Worker {
         log: &str,
         record: &Record,
     ) -> anyhow::Result<PathBuf> {
+        let stamp = record.get(stamp::FIELD);
         if let Some(folder) = &self.options.in_place {
+            if stamp.is_some_and(|stamp| stamp::place_of_unsent(stamp).is_none()) {
+                unchecked("this worker uses the tree of --in-place");
+            }
             return folder.canonicalize().map_err(|error| {
                 let folder = folder.display();
                 CannotRun(format!("cannot use the folder '{folder}': {error}")).into()
@@ -73,6 +79,9 @@ impl Worker {
         let mut command = Command::new("rsync");
         command.args(remote.down(name, &folder));
         self.step("rsync", &mut command, taskset, log)?;
+        if !self.must_leave() {
+            check_stamp(stamp, &folder)?;
+        }
         Ok(folder)
     }
 
@@ -143,4 +152,29 @@ impl Worker {
         };
         Err(CannotRun(format!("{what} failed ({ended}){last}")).into())
     }
+}
+
+/// Refuses a tree that rsync has brought, if it is not the one that was submitted (F3).
+fn check_stamp(stamp: Option<&str>, folder: &Path) -> anyhow::Result<()> {
+    let Some(stamp) = stamp else {
+        unchecked("the taskset says nothing of its tree");
+        return Ok(());
+    };
+    if let Some(place) = stamp::place_of_unsent(stamp) {
+        // No machine is sick because a submitter has left its tree at home.
+        return Err(Refused(format!(
+            "the taskset was submitted with --no-rsync from '{place}', so the tree that rsync brings here is another \
+             one: submit it without --no-rsync, or give rrr-worker the tree by --in-place"
+        ))
+        .into());
+    }
+    stamp::check(stamp, folder).map_err(|why| CannotRun(why).into())
+}
+
+/// Says, once, that nobody knows whether the tree is the one that was submitted.
+fn unchecked(why: &str) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        say!("rrr-worker: {why}: it is not compared with the one that was submitted")
+    });
 }
