@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 /// How an example ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Passed,
@@ -47,9 +47,12 @@ pub struct Example {
     pub status: Status,
     #[serde(default)]
     pub duration_ms: Option<u64>,
-    /// Why it is not passed.
+    /// Why it is not passed, or why an earlier attempt was not.
     #[serde(default)]
     pub message: Option<String>,
+    /// Passed after its test tool had run it before: earlier attempts are not examples.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flaky: bool,
 }
 
 impl Example {
@@ -64,6 +67,21 @@ impl Example {
             status,
             duration_ms: None,
             message: None,
+            flaky: false,
+        }
+    }
+
+    /// Cuts its texts to the lengths that are kept, its message to that of `message`.
+    pub fn shorten(&mut self, message: usize) {
+        for (text, limit) in [
+            (Some(&mut self.id), TEXT),
+            (Some(&mut self.name), TEXT),
+            (self.file.as_mut(), TEXT),
+            (self.message.as_mut(), message),
+        ] {
+            if let Some(text) = text {
+                shorten(text, limit);
+            }
         }
     }
 }
@@ -71,7 +89,7 @@ impl Example {
 /// Most bytes of the JSON array of one trial.
 const TOTAL: usize = 1 << 20;
 /// Most bytes of a message; less if there are so many failures that they would not fit otherwise.
-const MESSAGE: usize = 4 << 10;
+pub const MESSAGE: usize = 4 << 10;
 const MESSAGES: &[usize] = &[MESSAGE, 1 << 10, 256, 64, 0];
 /// Most bytes of any other text.
 const TEXT: usize = 1 << 10;
@@ -123,28 +141,23 @@ pub fn bounded_json(examples: &[Example]) -> (String, u64) {
 
 fn bounded(example: &Example, message: usize) -> String {
     let mut example = example.clone();
-    for (text, limit) in [
-        (Some(&mut example.id), TEXT),
-        (Some(&mut example.name), TEXT),
-        (example.file.as_mut(), TEXT),
-        (example.message.as_mut(), message),
-    ] {
-        if let Some(text) = text {
-            shorten(text, limit);
-        }
-    }
+    example.shorten(message);
     serde_json::to_string(&example).unwrap_or_default()
 }
 
+/// Room for the note that a text was cut: one that has been cut is not cut again.
+const NOTE: usize = 40;
+
 /// Cuts a text to about `limit` bytes, and says so at its end.
 pub fn shorten(text: &mut String, limit: usize) {
-    if text.len() > limit {
+    if text.len() > limit + NOTE {
         let end = (0..=limit)
             .rev()
             .find(|end| text.is_char_boundary(*end))
             .unwrap_or(0);
         let dropped = text.len() - end;
         text.truncate(end);
+        text.shrink_to_fit();
         text.push_str(&format!(" [... {dropped} bytes dropped]"));
     }
 }

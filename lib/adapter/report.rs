@@ -2,8 +2,9 @@
 
 use crate::example::Status;
 use crate::regular::{self, Links};
-use crate::report::{self, Format, Source};
+use crate::report::{self, Format, Report, Source};
 use crate::{remove, say, trial};
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
@@ -74,70 +75,78 @@ impl Place {
     ///
     /// A report can make a result worse and give it counts; only the exit code can make it good.
     pub fn fill(&self, source: &Source, whole: bool, result: &mut trial::Result) {
-        let report = self
-            .read(source, whole, &result.stdout)
-            .and_then(|bytes| report::parse(source.format, &bytes));
-        let ended_by_itself = matches!(
-            result.status,
-            trial::Status::Passed | trial::Status::Pending | trial::Status::Failed
-        );
-        let report = match report {
-            Ok(report) => report,
-            Err(why) => {
-                result.note(format_args!("the report cannot be used: {why}"));
-                if ended_by_itself && result.status != trial::Status::Failed {
-                    result.set_status_alone(trial::Status::Error);
-                }
-                return;
-            }
+        let mut report = match self.read(source, whole, &result.stdout) {
+            Ok(bytes) => report::parse(source.format, &bytes),
+            Err(why) => Report::broken(why),
         };
+        if let Some(why) = &report.broken {
+            result.note(format_args!("the report cannot be used: {why}"));
+        }
         for error in &report.outside {
             result.note(format_args!("error outside of examples: {}", error.trim()));
         }
-        let verdict = report.verdict();
-        let (claimed, pending) = (result.status, trial::Status::Pending);
-        let status = match (claimed, verdict) {
-            (trial::Status::Timeout | trial::Status::Error, _) => claimed,
-            (trial::Status::Pending, None) => pending,
-            (_, None) => {
-                result.note("the report names no test: nothing was tested");
-                trial::Status::Error
+        let status = judge(&mut report, result);
+        if report.broken.is_some() && report.total() == 0 {
+            if status != result.status {
+                result.set_status_alone(status);
             }
-            (trial::Status::Passed, Some(verdict)) => verdict,
-            (trial::Status::Pending, Some(trial::Status::Passed)) => pending,
-            (trial::Status::Pending, Some(verdict)) => verdict,
-            (trial::Status::Failed, Some(verdict)) => {
-                if verdict == trial::Status::Passed || verdict == pending {
-                    result.note("the command failed, though its report tells of no failure");
-                }
-                if verdict == trial::Status::Error {
-                    verdict
-                } else {
-                    claimed
-                }
-            }
-        };
+            return;
+        }
         result.status = status;
         result.passed = report.count(Status::Passed);
         result.pending = report.count(Status::Pending);
-        result.failed = report.count(Status::Failed) + report.count(Status::Error);
+        result.failed = report.bad();
         result.examples = report.examples;
+        result.examples_cut = report.cut;
     }
 
-    fn read(&self, source: &Source, whole: bool, stdout: &[u8]) -> Result<Vec<u8>, String> {
+    fn read<'a>(
+        &self,
+        source: &Source,
+        whole: bool,
+        stdout: &'a [u8],
+    ) -> Result<Cow<'a, [u8]>, String> {
         // What prints TAP may write a JUnit report as well, where Bazel's variable says.
         let is_printed = matches!(source.format, Format::Tap | Format::Libtest);
         let from_file = self.in_file || !is_printed && self.path.symlink_metadata().is_ok();
         if !from_file {
             return if whole {
-                Ok(stdout.to_vec())
+                Ok(stdout.into())
             } else {
                 Err("it was on stdout, of which a part was dropped: write it to a file".into())
             };
         }
         let name = self.path.display();
         // A link is refused: it was made by the test.
-        regular::read(&self.path, Links::Refuse, LARGEST)
-            .map_err(|error| format!("'{name}': {error}"))
+        let bytes = regular::read(&self.path, Links::Refuse, LARGEST)
+            .map_err(|error| format!("'{name}': {error}"))?;
+        Ok(bytes.into())
+    }
+}
+
+/// The status of a trial whose command has ended with that of `result`.
+fn judge(report: &mut Report, result: &mut trial::Result) -> trial::Status {
+    use trial::Status::{Error, Failed, Passed, Pending, Timeout};
+    match (result.status, report.verdict()) {
+        (claimed @ (Timeout | Error), _) => claimed,
+        // What it has read of the failure is worth more than what it could not read.
+        (Failed, _) if report.broken.is_some() => Failed,
+        (_, Some(Error)) => Error,
+        (Pending, None) => Pending,
+        (_, None) => {
+            result.note("the report names no test: nothing was tested");
+            Error
+        }
+        (Passed, Some(verdict)) => verdict,
+        (Pending, Some(Passed)) => Pending,
+        (Pending, Some(verdict)) => verdict,
+        (Failed, Some(verdict)) => {
+            if verdict != Failed && report.fail_flaky() {
+                result.note("the command failed: what passed in a later attempt counts as failed");
+            } else if verdict != Failed {
+                result.note("the command failed, though its report tells of no failure");
+            }
+            Failed
+        }
     }
 }

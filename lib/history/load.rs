@@ -176,6 +176,7 @@ fn examples(db: &mut Database, id: &Value) -> anyhow::Result<HashMap<(i64, i64),
             status: example::Status::parse(&status).unwrap_or(example::Status::Error),
             duration_ms: number(&row[7]),
             message: text(&row[8]),
+            flaky: false,
         });
         Ok(())
     })?;

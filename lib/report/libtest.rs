@@ -1,62 +1,247 @@
 //! What Rust's test binaries print for people, which is all that a stable toolchain has: a line for
 //! each test, what the failed ones said, and a last line with the counts.
 
-use super::Report;
+use super::content::{Place, Report};
+use super::milliseconds;
 use crate::example::{Example, Status};
+use std::collections::HashMap;
+
+/// The number of tests, if the line begins the output of a test binary.
+fn begun(line: &str) -> Option<u64> {
+    let rest = line.strip_prefix("running ")?;
+    let number = rest.strip_suffix(" tests").or(rest.strip_suffix(" test"))?;
+    number.parse().ok()
+}
 
 /// Whether the line begins the output of a test binary.
 pub fn is_start(line: &str) -> bool {
-    let number = line
-        .strip_prefix("running ")
-        .and_then(|rest| rest.strip_suffix(" tests").or(rest.strip_suffix(" test")));
-    number.is_some_and(|number| number.parse::<u64>().is_ok())
+    begun(line).is_some()
 }
 
-pub fn parse(text: &str) -> Result<Report, String> {
-    let mut report = Report::default();
-    let mut tests: Vec<Example> = Vec::new();
-    // The test whose output is being read.
-    let mut speaks: Option<usize> = None;
-    let (mut begun, mut ended) = (0, 0);
+pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
+    let mut reader = Reader {
+        report,
+        open: Vec::new(),
+        ended: None,
+        speaks: None,
+        begun: 0,
+    };
     for line in text.lines() {
-        if is_start(line) {
-            begun += 1;
-        } else if let Some(totals) = line.strip_prefix("test result: ").and_then(totals) {
-            ended += 1;
-            speaks = None;
-            if line.contains(" FAILED. 0 passed; 0 failed;") {
-                let nobody = "a binary failed without a failed test";
-                report.outside.push(nobody.into());
+        reader.line(line)?;
+    }
+    reader.end()
+}
+
+/// A binary that has begun.
+struct Binary {
+    planned: u64,
+    /// The tests that had a line, how they ended.
+    told: [u64; 3],
+    /// The last places of each status, to take back the lines that others made up.
+    places: [Vec<Place>; 3],
+    /// Those tests by name that did not pass, for what they said.
+    bad: HashMap<String, Place>,
+    /// Those that began and ended in the midst of it: a test ran them, unless this one has died.
+    inside: Vec<(Binary, Totals)>,
+}
+
+/// What the last line of a binary counts.
+#[derive(Clone, Copy)]
+struct Totals {
+    /// Passed, pending, failed.
+    counts: [u64; 3],
+    says_failed: bool,
+}
+
+/// The statuses in the order of the counts.
+const STATUSES: [Status; 3] = [Status::Passed, Status::Pending, Status::Failed];
+/// Binaries within binaries: more than any test starts.
+const DEPTH: usize = 1000;
+/// Places that are known of each status.
+const PLACES: usize = 100_000;
+
+struct Reader<'r> {
+    report: &'r mut Report,
+    /// Those that have not ended: each is run by a test of the one before, or that one died.
+    open: Vec<Binary>,
+    /// The one that ended last: another line with its counts may follow, which then was the real one.
+    ended: Option<(Binary, Totals)>,
+    /// The test whose output is being read.
+    speaks: Option<Place>,
+    begun: u64,
+}
+
+impl Reader<'_> {
+    fn line(&mut self, line: &str) -> Result<(), String> {
+        if let Some(planned) = begun(line) {
+            self.begun += 1;
+            if self.open.is_empty() {
+                self.settle();
             }
-            settle(&mut report.examples, std::mem::take(&mut tests), totals);
+            if self.open.len() >= DEPTH {
+                return Err(format!(
+                    "more than {DEPTH} test binaries begin and do not end"
+                ));
+            }
+            self.open.push(Binary {
+                planned,
+                told: [0; 3],
+                places: Default::default(),
+                bad: HashMap::new(),
+                inside: Vec::new(),
+            });
+        } else if let Some(totals) = line.strip_prefix("test result: ").and_then(totals) {
+            self.result(totals)?;
         } else if let Some(name) = section(line) {
-            speaks = tests.iter().position(|test| test.name == name);
-        } else if line == "failures:" {
-            speaks = None;
-        } else if let Some(place) = speaks {
-            let message = tests[place].message.get_or_insert_default();
-            message.push_str(line);
-            message.push('\n');
-        } else {
-            tests.extend(test(line));
+            let binary = self.open.last();
+            self.speaks = binary.and_then(|binary| binary.bad.get(name)).copied();
+        } else if matches!(line, "failures:" | "successes:") {
+            self.speaks = None;
+        } else if let Some(place) = self.speaks {
+            self.report.say(place, line);
+            self.report.say(place, "\n");
+        } else if let Some(example) = test(line) {
+            self.test(example);
+        }
+        Ok(())
+    }
+
+    fn test(&mut self, example: Example) {
+        let Some(binary) = self.open.last_mut() else {
+            return;
+        };
+        let Some(at) = STATUSES.iter().position(|status| *status == example.status) else {
+            return;
+        };
+        // More than were announced: a process that a test started wrote it.
+        if binary.told.iter().sum::<u64>() >= binary.planned.saturating_add(PLACES as u64) {
+            return;
+        }
+        let name = (at == 2).then(|| example.name.clone());
+        let place = self.report.push(example);
+        binary.told[at] += 1;
+        if binary.places[at].len() < PLACES {
+            binary.places[at].push(place);
+        }
+        if let Some(name) = name
+            && self.report.get(place).is_some()
+        {
+            binary.bad.insert(name, place);
         }
     }
-    if begun == 0 {
-        return Err("no line of it says how many tests are run".into());
+
+    /// A line with counts ends the innermost binary that announced as many.
+    fn result(&mut self, totals: Totals) -> Result<(), String> {
+        let sum = totals.counts.iter().sum::<u64>();
+        let fits = |binary: &Binary| binary.planned == sum;
+        let stopped_early =
+            |binary: &Binary| totals.counts[2] > 0 && totals.says_failed && sum < binary.planned;
+        let place = self.open.iter().rposition(fits).or_else(|| {
+            let last = self.open.last().filter(|last| stopped_early(last));
+            last.map(|_| self.open.len() - 1)
+        });
+        let Some(place) = place else {
+            if let Some((binary, latest)) = &mut self.ended
+                && self.open.is_empty()
+                && binary.planned == sum
+            {
+                *latest = totals;
+            }
+            return Ok(());
+        };
+        self.speaks = None;
+        for nested in self.open.split_off(place + 1) {
+            self.drop(nested);
+        }
+        let Some(mut binary) = self.open.pop() else {
+            return Ok(());
+        };
+        for (nested, _) in std::mem::take(&mut binary.inside) {
+            self.drop(nested);
+        }
+        match self.open.last_mut() {
+            None => self.ended = Some((binary, totals)),
+            Some(outer) if outer.inside.len() < DEPTH => outer.inside.push((binary, totals)),
+            Some(_) => return Err(format!("more than {DEPTH} test binaries within another")),
+        }
+        Ok(())
     }
-    if ended < begun {
-        let missing = begun - ended;
-        report.examples.append(&mut tests);
-        report
-            .outside
-            .push(format!("{missing} of {begun} test binaries did not end"));
+
+    /// Takes back what a test of another binary ran: it is that one's output.
+    fn drop(&mut self, binary: Binary) {
+        self.begun -= 1;
+        for place in binary.places.iter().flatten() {
+            self.report.take_back(*place);
+        }
+        for (nested, _) in binary.inside {
+            self.drop(nested);
+        }
     }
-    Ok(report)
+
+    /// Makes the counts of the binary that ended those of its last line.
+    fn settle(&mut self) {
+        if let Some((binary, totals)) = self.ended.take() {
+            self.add(binary, totals);
+        }
+    }
+
+    fn add(&mut self, mut binary: Binary, totals: Totals) {
+        for (at, status) in STATUSES.into_iter().enumerate() {
+            let (told, counted) = (binary.told[at], totals.counts[at]);
+            for _ in counted..told {
+                if let Some(place) = binary.places[at].pop() {
+                    self.report.take_back(place);
+                }
+            }
+            // Lines that cannot be read, because a process wrote into the midst of them.
+            let mut missing = counted.saturating_sub(told);
+            if missing > 0 && status == Status::Failed {
+                self.report
+                    .push(Example::new("(its line cannot be read)", status));
+                missing -= 1;
+            }
+            self.report.count_more(status, missing);
+        }
+        let failed = totals.counts[2] > 0;
+        if totals.says_failed && !failed {
+            self.report
+                .push_outside("a binary failed without a failed test");
+        } else if failed && !totals.says_failed {
+            self.report
+                .push_outside("a binary with failed tests says that it is ok");
+        }
+    }
+
+    fn end(mut self) -> Result<(), String> {
+        self.settle();
+        if self.begun == 0 {
+            return Err("no line of it says how many tests are run".into());
+        }
+        let missing = self.open.len();
+        for (binary, totals) in std::mem::take(&mut self.open)
+            .into_iter()
+            .flat_map(|open| open.inside)
+        {
+            self.add(binary, totals);
+        }
+        if missing > 0 {
+            let begun = self.begun;
+            self.report
+                .push_outside(format!("{missing} of {begun} test binaries did not end"));
+        }
+        Ok(())
+    }
 }
 
 /// `test NAME ... ok`, or how else it ended.
 fn test(line: &str) -> Option<Example> {
-    let (name, outcome) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    let rest = line.strip_prefix("test ")?;
+    // A name may hold the dots too.
+    let mut parts = rest.match_indices(" ... ");
+    parts.find_map(|(place, dots)| outcome(&rest[..place], &rest[place + dots.len()..]))
+}
+
+fn outcome(name: &str, outcome: &str) -> Option<Example> {
     let name = name.strip_suffix(" - should panic").unwrap_or(name);
     let (word, more) = outcome.split_once([' ', ',']).unwrap_or((outcome, ""));
     let status = match word {
@@ -66,6 +251,10 @@ fn test(line: &str) -> Option<Example> {
         _ => return None,
     };
     let mut example = Example::new(name, status);
+    let time = more
+        .strip_prefix('<')
+        .and_then(|time| time.strip_suffix("s>"));
+    example.duration_ms = time.and_then(|time| milliseconds(time.parse().ok()?));
     if status == Status::Pending && !more.trim().is_empty() {
         example.message = Some(more.trim().to_owned());
     }
@@ -78,111 +267,24 @@ fn section(line: &str) -> Option<&str> {
     Some(name.strip_suffix(" stdout").unwrap_or(name))
 }
 
-/// How many passed, failed and were ignored: `ok. 3 passed; 0 failed; 1 ignored; 0 measured; …`.
-fn totals(rest: &str) -> Option<[(Status, u64); 3]> {
-    let (_, counts) = rest.split_once(". ")?;
+/// What the last line counts: `ok. 3 passed; 0 failed; 1 ignored; 0 measured; …`.
+fn totals(rest: &str) -> Option<Totals> {
+    let (word, counts) = rest.split_once(". ")?;
     let count = |word: &str| {
         counts.split(';').find_map(|part| {
             let number = part.trim().strip_suffix(word)?;
-            number.trim().parse::<u64>().ok()
+            number.trim().parse::<u32>().ok().map(u64::from)
         })
     };
-    Some([
-        (Status::Passed, count("passed")? + count("measured")?),
-        (Status::Failed, count("failed")?),
-        (Status::Pending, count("ignored")?),
-    ])
-}
-
-/// Takes as many tests as the last line counts: a line may be unreadable because a process that a
-/// test started wrote into the midst of it, or may have been printed by such a process.
-fn settle(examples: &mut Vec<Example>, tests: Vec<Example>, totals: [(Status, u64); 3]) {
-    let mut left = totals;
-    for test in tests {
-        let room = left.iter_mut().find(|(status, _)| *status == test.status);
-        if let Some((_, room)) = room.filter(|(_, room)| *room > 0) {
-            *room -= 1;
-            examples.push(test);
-        }
-    }
-    for (status, missing) in left {
-        // A count beyond reason is not worth a list of nobodies.
-        for _ in 0..missing.min(100_000) {
-            examples.push(Example::new("(its line cannot be read)", status));
-        }
-    }
+    Some(Totals {
+        counts: [
+            count("passed")? + count("measured")?,
+            count("ignored")?,
+            count("failed")?,
+        ],
+        says_failed: word != "ok",
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WHOLE: &str = "
-running 4 tests
-test adds ... ok
-test panics - should panic ... ok
-test fails ... FAILED
-test waits ... ignored, slow
-
-failures:
-
----- fails stdout ----
-seen
-test result: is what a test may print
-
-thread 'fails' panicked at src/lib.rs:3:58:
-
-
-failures:
-    fails
-
-test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.13s
-
-running 1 test
-test joins ... ok
-
-test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
-";
-
-    fn counts(report: &Report) -> [u64; 3] {
-        [Status::Passed, Status::Pending, Status::Failed].map(|status| report.count(status))
-    }
-
-    #[test]
-    fn tests_are_counted_as_their_last_line_counts_them() {
-        let report = parse(WHOLE).unwrap();
-        assert_eq!(counts(&report), [3, 1, 1]);
-        assert!(report.outside.is_empty());
-        let bad = &report.examples[2];
-        assert_eq!(bad.name, "fails");
-        let message = bad.message.as_deref().unwrap();
-        assert!(message.starts_with("seen\n") && message.contains("src/lib.rs:3:58"));
-        assert_eq!(report.examples[1].name, "panics");
-        assert_eq!(report.examples[3].message.as_deref(), Some("slow"));
-    }
-
-    #[test]
-    fn lines_that_others_wrote_into_or_made_up_change_no_count() {
-        let text = WHOLE
-            .replace("test adds ... ok", "test adds ... noise\nok")
-            .replace(
-                "test joins ... ok",
-                "test joins ... ok\ntest made_up ... FAILED",
-            );
-        let report = parse(&text).unwrap();
-        assert_eq!(counts(&report), [3, 1, 1]);
-    }
-
-    #[test]
-    fn a_binary_that_dies_half_way_is_never_a_pass() {
-        let lines: Vec<&str> = WHOLE.lines().collect();
-        for end in 2..lines.len() {
-            let report = parse(&lines[..end].join("\n")).unwrap();
-            assert_ne!(
-                report.verdict(),
-                Some(crate::trial::Status::Passed),
-                "{end}"
-            );
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! A reader never guesses in favour of the test: what is cut short, contradicts itself or cannot be
 //! read is an error, and so is a report of nothing.
 
+mod content;
 mod go;
 mod junit;
 mod libtest;
@@ -10,8 +11,10 @@ mod libtest_json;
 mod rspec;
 mod tap;
 
-use crate::example::{Example, Status};
-use crate::trial;
+pub use content::Report;
+
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use std::borrow::Cow;
 use std::str::FromStr;
 
 /// The formats that can be read.
@@ -61,54 +64,76 @@ impl FromStr for Source {
     }
 }
 
-/// What a report says.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Report {
-    pub examples: Vec<Example>,
-    /// Errors outside of examples: a file that does not load, a hook that fails.
-    pub outside: Vec<String>,
+/// Reads a report. One that cannot be trusted says so, and has what could be read of it.
+pub fn parse(format: Format, bytes: &[u8]) -> Report {
+    let mut report = Report::default();
+    let read = decode(bytes).and_then(|text| read(format, &text, &mut report));
+    report.broken = read.err();
+    report.settle();
+    report
 }
 
-impl Report {
-    /// How many examples ended like this.
-    pub fn count(&self, status: Status) -> u64 {
-        let same = |example: &&Example| example.status == status;
-        self.examples.iter().filter(same).count() as u64
-    }
-
-    /// The verdict of it; none when it tells of nothing.
-    pub fn verdict(&self) -> Option<trial::Status> {
-        if !self.outside.is_empty() {
-            Some(trial::Status::Error)
-        } else if self.count(Status::Failed) + self.count(Status::Error) > 0 {
-            Some(trial::Status::Failed)
-        } else if self.count(Status::Passed) > 0 {
-            Some(trial::Status::Passed)
-        } else if self.count(Status::Pending) > 0 {
-            Some(trial::Status::Pending)
-        } else {
-            None
-        }
-    }
-}
-
-/// Reads a report.
-///
-/// Errors: why it cannot be trusted.
-pub fn parse(format: Format, bytes: &[u8]) -> Result<Report, String> {
-    let text = String::from_utf8_lossy(bytes);
-    let text = text.trim_start_matches('\u{feff}');
+fn read(format: Format, text: &str, report: &mut Report) -> Result<(), String> {
     match format {
-        Format::Junit => junit::parse(text),
-        Format::Tap => tap::parse(text),
-        Format::RspecJson => rspec::parse(text),
-        Format::Libtest => libtest::parse(text),
-        Format::LibtestJson => libtest_json::parse(text),
-        Format::GoJson => go::parse(text),
+        Format::Junit => junit::read(text, report),
+        Format::Tap => tap::read(text, report),
+        Format::RspecJson => rspec::read(text, report),
+        Format::Libtest => libtest::read(text, report),
+        Format::LibtestJson => libtest_json::read(text, report),
+        Format::GoJson => go::read(text, report),
         Format::Auto => match guess(text) {
-            Some(format) => parse(format, bytes),
+            Some(format) => read(format, text, report),
             None => Err("looks like none of the known formats".into()),
         },
+    }
+}
+
+/// Most bytes of a report in another encoding than UTF-8: its text is a second copy, up to three times as long.
+const TRANSCODED: usize = 12 << 20;
+
+/// The text of a report, in the encoding that its first bytes or its XML declaration name.
+fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
+    let (encoding, mark) = match Encoding::for_bom(bytes) {
+        Some((encoding, mark)) => (encoding, mark),
+        None => (declared(bytes)?, 0),
+    };
+    let bytes = &bytes[mark..];
+    if encoding == UTF_8
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return Ok(text.into());
+    }
+    if bytes.len() > TRANSCODED {
+        return Err(format!(
+            "it is not UTF-8, and has more than {TRANSCODED} bytes"
+        ));
+    }
+    Ok(encoding.decode_without_bom_handling(bytes).0)
+}
+
+/// The encoding that an XML declaration names, UTF-8 without one.
+fn declared(bytes: &[u8]) -> Result<&'static Encoding, String> {
+    if bytes.starts_with(b"<\0?\0") {
+        return Ok(UTF_16LE);
+    } else if bytes.starts_with(b"\0<\0?") {
+        return Ok(UTF_16BE);
+    }
+    let head = bytes.trim_ascii_start();
+    let end = head.windows(2).take(200).position(|pair| pair == b"?>");
+    let declaration = match end {
+        Some(end) if head.starts_with(b"<?xml") => String::from_utf8_lossy(&head[..end]),
+        _ => return Ok(UTF_8),
+    };
+    let Some((_, value)) = declaration.split_once("encoding") else {
+        return Ok(UTF_8);
+    };
+    let mut parts = value.split(['"', '\'']);
+    let name = parts.nth(1).unwrap_or_default();
+    match Encoding::for_label(name.as_bytes()) {
+        // The declaration was read byte for byte: these are not two bytes a character.
+        Some(encoding) if [UTF_16LE, UTF_16BE].contains(&encoding) => Ok(UTF_8),
+        Some(encoding) => Ok(encoding),
+        None => Err(format!("its encoding '{name}' is not known")),
     }
 }
 
@@ -117,10 +142,11 @@ fn guess(text: &str) -> Option<Format> {
         return Some(Format::Junit);
     }
     text.lines().find_map(|line| {
+        if rspec::is_start(line) {
+            return Some(Format::RspecJson);
+        }
         if line.starts_with('{') {
-            if line.contains("\"examples\":") {
-                return Some(Format::RspecJson);
-            } else if line.contains("\"Action\":") {
+            if line.contains("\"Action\":") {
                 return Some(Format::GoJson);
             } else if line.contains("\"type\":") && line.contains("\"event\":") {
                 return Some(Format::LibtestJson);
@@ -141,6 +167,7 @@ fn milliseconds(seconds: f64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trial;
 
     #[test]
     fn a_source_is_a_format_and_a_path() {
@@ -206,15 +233,48 @@ mod tests {
                 b"[]",
                 b"{\"type\":3}",
             ] {
-                let verdict = parse(format, bytes).map(|report| report.verdict());
+                let verdict = parse(format, bytes).verdict();
                 assert!(
                     !matches!(
                         verdict,
-                        Ok(Some(trial::Status::Passed | trial::Status::Pending))
+                        Some(trial::Status::Passed | trial::Status::Pending)
                     ),
                     "{format:?} {bytes:?} {verdict:?}"
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_report_is_read_in_the_encoding_that_it_names() {
+        let xml = |encoding: &str| {
+            format!(
+                "<?xml version='1.0' encoding='{encoding}'?><testsuite><testcase name='größer'/></testsuite>"
+            )
+        };
+        let utf16 = |bytes: fn(u16) -> [u8; 2], mark: &str| -> Vec<u8> {
+            let text = format!("{mark}{}", xml("UTF-16"));
+            text.encode_utf16().flat_map(bytes).collect()
+        };
+        let single =
+            |encoding: &str| -> Vec<u8> { xml(encoding).chars().map(|c| c as u32 as u8).collect() };
+        for bytes in [
+            xml("UTF-8").into_bytes(),
+            xml("utf-16").into_bytes(),
+            format!("\u{feff}{}", xml("utf-8")).into_bytes(),
+            single("ISO-8859-1"),
+            single("windows-1252"),
+            single("latin1"),
+            utf16(u16::to_le_bytes, "\u{feff}"),
+            utf16(u16::to_be_bytes, "\u{feff}"),
+            utf16(u16::to_le_bytes, ""),
+        ] {
+            for format in [Format::Junit, Format::Auto] {
+                let report = parse(format, &bytes);
+                assert_eq!(report.broken, None, "{bytes:?}");
+                assert_eq!(report.examples[0].name, "größer");
+            }
+        }
+        assert!(parse(Format::Junit, &single("x-unknown")).broken.is_some());
     }
 }

@@ -1,7 +1,8 @@
-//! The Test Anything Protocol. Only the lines at the margin count: a subtest is summed up by the
-//! line of its parent.
+//! The Test Anything Protocol, versions 12 to 14. Only the lines at the margin count: a subtest is
+//! summed up by the line of its parent, which it must not contradict.
 
-use super::Report;
+use super::content::Report;
+use super::milliseconds;
 use crate::example::{Example, Status};
 
 /// Whether this is how such a report can begin.
@@ -10,7 +11,7 @@ pub fn is_start(line: &str) -> bool {
 }
 
 /// The number of tests in a plan `1..N`, and why there are none, if it says so.
-fn plan(line: &str) -> Option<(usize, Option<&str>)> {
+fn plan(line: &str) -> Option<(u64, Option<&str>)> {
     let rest = line.strip_prefix("1..")?;
     let digits = rest
         .find(|c: char| !c.is_ascii_digit())
@@ -21,142 +22,302 @@ fn plan(line: &str) -> Option<(usize, Option<&str>)> {
     (behind.is_empty() || comment.is_some()).then_some((number, comment))
 }
 
-pub fn parse(text: &str) -> Result<Report, String> {
-    let mut report = Report::default();
-    let mut planned = None;
-    // Where diagnostics go: to the test that was told last, if it failed.
-    let mut message: Option<String> = None;
+pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
+    let mut reader = Reader::new(report);
     for line in text.lines() {
-        if let Some(reason) = line.strip_prefix("Bail out!") {
-            report
-                .outside
-                .push(format!("bailed out: {}", reason.trim()));
+        reader.line(line);
+    }
+    reader.end()
+}
+
+/// The state between two lines.
+struct Reader<'r> {
+    report: &'r mut Report,
+    planned: Option<u64>,
+    /// How many tests came before the plan.
+    before_plan: u64,
+    /// Why there are no tests, if the plan says so.
+    reason: Option<String>,
+    told: u64,
+    /// The test that was told last: the diagnostics that follow are its own.
+    last: Option<Example>,
+    /// How far a block of YAML is set in, while it is read.
+    yaml: Option<usize>,
+    inner: Subtest,
+    bailed_out: bool,
+    /// The first thing that is wrong with the report.
+    trouble: Option<String>,
+}
+
+/// The subtest before the next line at the margin, as far as it has lines of its own.
+#[derive(Default)]
+struct Subtest {
+    planned: Option<u64>,
+    told: u64,
+    failed: u64,
+}
+
+impl<'r> Reader<'r> {
+    fn new(report: &'r mut Report) -> Self {
+        Self {
+            report,
+            planned: None,
+            before_plan: 0,
+            reason: None,
+            told: 0,
+            last: None,
+            yaml: None,
+            inner: Subtest::default(),
+            bailed_out: false,
+            trouble: None,
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        let words = line.trim_start();
+        let margin = line.len() - words.len();
+        if let Some(begun) = self.yaml {
+            if words.is_empty() || margin >= begun {
+                return self.diagnostic(line, begun);
+            }
+            self.yaml = None;
+        }
+        if margin > 0 && words.trim_end() == "---" {
+            self.yaml = Some(margin);
+        } else if let Some(reason) = bail_out(words) {
+            self.bailed_out = true;
+            self.report.push_outside(format!("bailed out: {reason}"));
+        } else if margin == 4 {
+            self.inner(words);
+        } else if margin > 0 {
+            self.comment(line.strip_prefix("  ").unwrap_or_default());
         } else if let Some((number, comment)) = plan(line) {
-            if planned.replace(number).is_some() {
-                return Err("it has two plans".into());
+            self.plan(number, comment);
+        } else if let Some((number, example)) = test(line) {
+            self.test(number, example);
+        } else if let Some(comment) = line.strip_prefix("# ") {
+            self.comment(comment);
+        }
+    }
+
+    /// A line of a block of YAML; those of subtests say nothing.
+    fn diagnostic(&mut self, line: &str, begun: usize) {
+        let margin = line.len() - line.trim_start().len();
+        if margin == begun && line.trim() == "..." {
+            self.yaml = None;
+        } else if begun < 4 {
+            let line = line.get(begun..).unwrap_or_default();
+            if let (Some(last), Some(time)) = (&mut self.last, line.strip_prefix("duration_ms: ")) {
+                let time: Option<f64> = time.trim().parse().ok();
+                last.duration_ms = time.and_then(|time| milliseconds(time / 1000.0));
             }
-            if number == 0 {
-                let mut example = Example::new("all tests", Status::Pending);
-                example.message = comment.map(str::to_owned);
-                report.examples.push(example);
-            }
-        } else if let Some(example) = test(line) {
-            settle(&mut report, message.take());
-            if example.status == Status::Failed {
-                message = Some(String::new());
-            }
-            report.examples.push(example);
-        } else if let Some(message) = &mut message {
-            let diagnostic = line
-                .strip_prefix("# ")
-                .or_else(|| line.strip_prefix("  "))
-                .unwrap_or_default();
-            if !diagnostic.is_empty()
-                && !matches!(diagnostic, "---" | "...")
-                && message.len() < 64 << 10
-            {
-                message.push_str(diagnostic);
+            self.comment(line);
+        }
+    }
+
+    fn comment(&mut self, comment: &str) {
+        let failed = |last: &&mut Example| last.status == Status::Failed;
+        if let Some(last) = self.last.as_mut().filter(failed)
+            && !comment.is_empty()
+            && !comment.starts_with("Subtest: ")
+        {
+            let message = last.message.get_or_insert_default();
+            if message.len() < 8 << 10 {
+                message.push_str(super::content::clip(comment, 8 << 10));
                 message.push('\n');
             }
         }
     }
-    settle(&mut report, message);
-    let told = report.examples.len();
-    match planned {
-        _ if !report.outside.is_empty() => Ok(report),
-        Some(0) if told == 1 => Ok(report),
-        Some(number) if number == told && number > 0 => Ok(report),
-        Some(number) => Err(format!("{number} tests were planned and {told} reported")),
-        None => Err("it has no plan '1..N': it may be cut short".into()),
+
+    /// A line of a subtest.
+    fn inner(&mut self, line: &str) {
+        if let Some((number, _)) = plan(line) {
+            self.inner.planned = Some(number);
+        } else if let Some((_, example)) = test(line) {
+            self.inner.told += 1;
+            self.inner.failed += u64::from(example.status == Status::Failed);
+        } else {
+            self.comment(line);
+        }
+    }
+
+    fn plan(&mut self, number: u64, comment: Option<&str>) {
+        if self.planned.replace(number).is_some() {
+            self.trouble("it has two plans".into());
+        }
+        self.before_plan = self.told;
+        self.reason = comment.map(str::to_owned);
+        if self.told > 0 {
+            // Comments at the end are about the whole.
+            self.settle();
+        }
+    }
+
+    fn test(&mut self, number: &str, mut example: Example) {
+        self.settle();
+        self.told += 1;
+        if example.name.is_empty() {
+            example = Example {
+                id: self.told.to_string(),
+                name: self.told.to_string(),
+                ..example
+            };
+        }
+        let inner = std::mem::take(&mut self.inner);
+        if !number.is_empty() && number.parse() != Ok(self.told) {
+            let due = self.told;
+            self.trouble(format!("test {number} is out of sequence: {due} was due"));
+        }
+        let wrong = inner.failed > 0 || inner.planned != Some(inner.told);
+        if example.status == Status::Passed && inner.planned.is_some() && wrong {
+            let name = super::content::clip(&example.name, 200);
+            self.trouble(format!("'{name}' is ok, and its subtest is not"));
+        }
+        self.last = Some(example);
+    }
+
+    fn settle(&mut self) {
+        if let Some(last) = self.last.take() {
+            self.report.push(last);
+        }
+    }
+
+    fn trouble(&mut self, what: String) {
+        self.trouble.get_or_insert(what);
+    }
+
+    fn end(mut self) -> Result<(), String> {
+        self.settle();
+        if self.planned == Some(0) && self.told == 0 && !self.bailed_out {
+            let mut example = Example::new("all tests", Status::Pending);
+            example.message = self.reason.take();
+            self.report.push(example);
+        }
+        if let Some(trouble) = self.trouble {
+            return Err(trouble);
+        }
+        let told = self.told;
+        match self.planned {
+            _ if self.bailed_out => Ok(()),
+            Some(number) if number != told => {
+                Err(format!("{number} tests were planned and {told} reported"))
+            }
+            Some(_) if (1..told).contains(&self.before_plan) => {
+                Err("its plan is in the middle of its tests".into())
+            }
+            Some(_) => Ok(()),
+            None => Err("it has no plan '1..N': it may be cut short".into()),
+        }
     }
 }
 
-fn settle(report: &mut Report, message: Option<String>) {
-    if let (Some(message), Some(last)) = (message, report.examples.last_mut())
-        && !message.is_empty()
-    {
-        last.message = Some(message);
-    }
+/// Why all tests are given up, for a line that says so.
+fn bail_out(line: &str) -> Option<&str> {
+    const WORDS: &str = "Bail out!";
+    let start = line.get(..WORDS.len())?;
+    start
+        .eq_ignore_ascii_case(WORDS)
+        .then(|| line[WORDS.len()..].trim())
 }
 
-/// Reads `ok 1 - name # SKIP why`.
-fn test(line: &str) -> Option<Example> {
+/// Reads `ok 1 - name # SKIP why` into the number and the rest.
+fn test(line: &str) -> Option<(&str, Example)> {
     let (passed, rest) = match line.strip_prefix("not ok") {
         Some(rest) => (false, rest),
         None => (true, line.strip_prefix("ok")?),
     };
-    if !(rest.is_empty() || rest.starts_with(' ')) {
+    if !(rest.is_empty() || rest.starts_with([' ', '\t'])) {
         return None;
     }
-    let rest = rest.trim_start();
+    let rest = rest.trim();
     let digits = rest
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(rest.len());
-    let number = &rest[..digits];
-    let rest = rest[digits..].trim_start();
-    let rest = rest.strip_prefix("- ").unwrap_or(rest);
-    let (name, directive) = match directive_at(rest) {
-        Some(place) => (rest[..place].trim(), rest[place + 1..].trim()),
-        None => (rest.trim(), ""),
+    // A name may begin with digits.
+    let is_number = matches!(rest[digits..].chars().next(), None | Some(' ' | '\t'));
+    let (number, rest) = rest.split_at(if is_number { digits } else { 0 });
+    let rest = rest.trim_start();
+    let rest = match rest.strip_prefix('-') {
+        Some(name) if name.is_empty() || name.starts_with([' ', '\t']) => name.trim_start(),
+        _ => rest,
     };
-    let directive_is = |word: &str| {
-        (directive.get(..word.len())).is_some_and(|start| start.eq_ignore_ascii_case(word))
+    let (name, directive) = directive(rest).unwrap_or((rest, Directive::None));
+    let (name, duration) = timed(name);
+    let status = match directive {
+        Directive::Skip(_) if passed => Status::Pending,
+        Directive::Todo(_) if !passed => Status::Pending,
+        _ if passed => Status::Passed,
+        _ => Status::Failed,
     };
-    let status = if passed && directive_is("skip") || !passed && directive_is("todo") {
-        Status::Pending
-    } else if passed {
-        Status::Passed
-    } else {
-        Status::Failed
-    };
-    let name = if name.is_empty() { number } else { name };
-    let mut example = Example::new(name, status);
-    if status == Status::Pending {
-        example.message = Some(directive.to_owned());
+    let mut example = Example::new(unescape(name.trim()), status);
+    example.duration_ms = duration;
+    if status == Status::Pending
+        && let Directive::Skip(why) | Directive::Todo(why) = directive
+    {
+        example.message = Some(why.to_owned());
     }
-    Some(example)
+    Some((number, example))
 }
 
-/// Where the `#` of a directive stands: not one that is escaped.
-fn directive_at(text: &str) -> Option<usize> {
-    text.match_indices('#')
-        .map(|(place, _)| place)
-        .find(|place| !text[..*place].ends_with('\\'))
+/// A directive, with its words.
+enum Directive<'a> {
+    None,
+    Skip(&'a str),
+    Todo(&'a str),
+}
+
+/// Divides `name # SKIP why`. What is no directive is part of the name.
+fn directive(text: &str) -> Option<(&str, Directive<'_>)> {
+    for (place, _) in text.match_indices('#') {
+        let (before, behind) = (&text[..place], &text[place + 1..]);
+        let escapes = before.len() - before.trim_end_matches('\\').len();
+        let is_apart =
+            (before.is_empty() || before.ends_with([' ', '\t'])) && behind.starts_with([' ', '\t']);
+        if escapes % 2 == 1 || !is_apart {
+            continue;
+        }
+        let words = behind.trim();
+        let end = words.find([' ', '\t', ':']).unwrap_or(words.len());
+        match words[..end].to_ascii_lowercase().as_str() {
+            "skip" => return Some((before, Directive::Skip(words))),
+            "todo" => return Some((before, Directive::Todo(words))),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Takes off how long it took, as node-tap and vitest write it: `name # time=1.5ms`.
+fn timed(name: &str) -> (&str, Option<u64>) {
+    let trimmed = name.trim_end();
+    let trimmed = trimmed.strip_suffix('{').map_or(trimmed, str::trim_end);
+    let time = trimmed.rsplit_once("# time=").and_then(|(name, time)| {
+        let time: f64 = time.strip_suffix("ms")?.parse().ok()?;
+        (name.is_empty() || name.ends_with(' ')).then_some((name, milliseconds(time / 1000.0)?))
+    });
+    time.map_or((name, None), |(name, time)| (name, Some(time)))
+}
+
+/// A name without the backslashes before `#` and before backslashes.
+fn unescape(name: &str) -> String {
+    let mut plain = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some(place) = rest.find('\\') {
+        plain.push_str(&rest[..place]);
+        let behind = &rest[place + 1..];
+        match behind.chars().next().filter(|c| matches!(c, '#' | '\\')) {
+            Some(c) => {
+                plain.push(c);
+                rest = &behind[1..];
+            }
+            None => {
+                plain.push('\\');
+                rest = behind;
+            }
+        }
+    }
+    plain + rest
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn directives_subtests_and_diagnostics_are_understood() {
-        let report = parse(
-            "TAP version 14\n1..6\nok 1 - adds\n    not ok 1 - inner\n    1..1\nnot ok 2 - outer\n  ---\n  message: no\n  ...\n# more\nok 3 # SKIP no db\nnot ok 4 - later # TODO soon\nok\nok 6 - \\# is no directive\n",
-        )
-        .unwrap();
-        let statuses: Vec<_> = report.examples.iter().map(|e| e.status).collect();
-        use Status::{Failed, Passed, Pending};
-        assert_eq!(statuses, [Passed, Failed, Pending, Pending, Passed, Passed]);
-        assert_eq!(
-            report.examples[1].message.as_deref(),
-            Some("message: no\nmore\n")
-        );
-        assert_eq!(report.examples[3].name, "later");
-    }
-
-    #[test]
-    fn a_report_without_its_plan_or_with_too_few_tests_is_refused() {
-        assert!(parse("ok 1\n").is_err());
-        assert!(parse("1..2\nok 1\n").is_err());
-        assert!(parse("ok 1\nok 2\n1..1\n").is_err());
-        assert!(parse("ok 1\n1..1\n").is_ok());
-    }
-
-    #[test]
-    fn a_skipped_file_is_pending_and_a_bail_out_an_error() {
-        let report = parse("1..0 # SKIP no network\n").unwrap();
-        assert_eq!(report.verdict(), Some(crate::trial::Status::Pending));
-        let report = parse("1..2\nok 1\nBail out! no disk\n").unwrap();
-        assert_eq!(report.verdict(), Some(crate::trial::Status::Error));
-    }
-}
+mod tests;

@@ -28,13 +28,18 @@ fn tap_on_stdout_gives_counts_examples_and_verdicts() {
         .file("good", "echo 'ok 1 - a'; echo 'ok 2 - b'; echo '1..2'")
         .file("skipped", "echo '1..0 # SKIP no database'")
         .file("lies", "echo '1..1'; echo 'not ok 1 - b'; exit 0")
-        .file("late", "echo '1..1'; echo 'ok 1 - b'; exit 3");
+        .file("late", "echo '1..1'; echo 'ok 1 - b'; exit 3")
+        .file("short", "echo '1..5'; echo 'ok 1 - a'; echo 'not ok 2 - b'; exit 1")
+        .file("hash", "echo '1..2'; echo 'ok 1 - a#skip b'; echo 'not ok 2 - keeps #todo'");
     let ran = house.run("rrr-slave --report tap -- sh {}", &[]);
     assert_eq!(ran.verdict("mixed"), "failed 1 1 1");
     assert_eq!(ran.verdict("good"), "passed 2 0 0");
     assert_eq!(ran.verdict("skipped"), "pending 0 1 0");
     assert_eq!(ran.verdict("lies"), "failed 0 0 1");
     assert_eq!(ran.verdict("late"), "failed 1 0 0");
+    assert_eq!(ran.verdict("short"), "failed 1 0 1");
+    assert_eq!(ran.verdict("hash"), "failed 1 0 1");
+    assert!(ran.trial("short")["stderr"].contains("5 tests were planned"));
     let bad = &ran.examples("mixed")[1];
     assert_eq!(bad["name"], "b");
     assert_eq!(bad["status"], "failed");
@@ -83,7 +88,7 @@ fn auto_knows_the_format_by_its_look() {
         .file("tap", "echo 'TAP version 14'; echo '1..1'; echo 'ok 1'")
         .file("junit", "echo '<testsuite><testcase name=\"a\"/><testcase name=\"b\"/></testsuite>' > \"$1\"")
         .file("rspec", "echo '{\"examples\":[],\"summary\":{\"example_count\":0,\"failure_count\":0}}'")
-        .file("go", "echo '{\"Action\":\"pass\",\"Package\":\"p\",\"Test\":\"T\"}'")
+        .file("go", "echo '{\"Action\":\"pass\",\"Package\":\"p\",\"Test\":\"T\"}'; echo '{\"Action\":\"pass\",\"Package\":\"p\"}'")
         .file("rust", "echo '{\"type\":\"suite\",\"event\":\"started\",\"test_count\":1}'; echo '{\"type\":\"test\",\"event\":\"ok\",\"name\":\"t\"}'; echo '{\"type\":\"suite\",\"event\":\"ok\"}'")
         .file("prose", "echo all is well");
     let ran = house.run("rrr-slave --report auto -- sh {} {report}", &[]);
