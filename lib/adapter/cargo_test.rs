@@ -65,8 +65,8 @@ impl Program for CargoTest {
         {
             return true;
         }
-        let report = report::parse(Format::Libtest, &result.stdout).ok();
-        let verdict = report.and_then(|report| report.verdict());
+        let report = report::parse(Format::Libtest, &result.stdout);
+        let verdict = report.verdict().filter(|_| report.broken.is_none());
         verdict == Some(result.status)
             || (verdict == Some(trial::Status::Pending) && result.status == trial::Status::Passed)
     }
