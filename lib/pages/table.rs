@@ -250,6 +250,14 @@ pub fn all() -> Vec<Page> {
                      then. A slave that leaves or dies before takes its end with it, as does one whose machine is \
                      lost. Each runner sees only what it has run: a threshold for the coverage of the whole suite \
                      belongs where all results are put together.",
+                "Versions that were tried: pytest 7.2, 8.3, 9.0 and 9.2; pytest-rerunfailures 14.0 and 16.7; RSpec \
+                     3.12; cargo-nextest 0.9.143. scripts/test tries Debian's pytest and the newest one.",
+                "A test under --adapter pytest finds the process of `python -m pytest OPTION... FILE`, but for: no \
+                     controlling terminal; stdin from /dev/null; the command line that ps shows; with fork a parent \
+                     that is the runner, a process group of its own, a raised oom_score_adj, and state that the \
+                     runner has loaded before. Options for a whole run (-n, --junitxml, --html, --last-failed, \
+                     --cache-clear, --session-timeout and the like; --cov unless one slave runs with --isolation \
+                     none) are switched off, and the slave's log names each; --maxfail counts file by file.",
             ],
             exit_codes: &[exit::HARD_TIMEOUT],
             examples: &[

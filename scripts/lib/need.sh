@@ -43,6 +43,7 @@ have() {
         # A module that Debian's own Python loads, not one of another Python on PATH.
         junitparser) /usr/bin/python3 -c 'import junitparser' 2>/dev/null ;;
         prometheus_client) /usr/bin/python3 -c 'import prometheus_client' 2>/dev/null ;;
+        venv) /usr/bin/python3 -c 'import ensurepip' 2>/dev/null ;;
         xdist) /usr/bin/python3 -c 'import xdist' 2>/dev/null ;;
         # Libraries of Ruby.
         grpc | simplecov) type -P gem >/dev/null && gem list --installed "^$1\$" >/dev/null ;;
@@ -64,6 +65,7 @@ package_of() {
         grpc | simplecov) echo "ruby-$1" ;;
         initdb) echo postgresql ;;
         pytest) echo python3-pytest ;;
+        venv) echo python3-venv ;;
         xdist) echo python3-pytest-xdist ;;
         redis-benchmark) echo redis-tools ;;
         redis-cli) echo redis-tools ;;

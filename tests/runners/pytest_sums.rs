@@ -2,7 +2,9 @@
 //! name of a test is reported as one example.
 
 use crate::House;
+use crate::harness::*;
 use serde_json::Value;
+use std::process::Command;
 
 const FORK: &str = "rrr-slave --adapter pytest";
 const NONE: &str = "rrr-slave --adapter pytest --isolation none";
@@ -84,12 +86,12 @@ fn names_and_ids_are_whole_whatever_is_in_them() {
     house.suite.file(
         "test_a.py",
         &format!(
-            "import pytest\r\nclass TestA:\r\n    @pytest.mark.parametrize('s', ['a::b', '%0A%25', '[c::d]', 'e/f', 'line\\r\\nend', '\u{fc}', '{long}'])\r\n    def test_p(self, s):\r\n        assert 's' == s, 'one\\r\\ntwo %0A'\r\n"
+            "import pytest\r\nclass TestA:\r\n    @pytest.mark.parametrize('s', ['a::b', '%0A%25', '[c::d]', 'e/f', 'line\\r\\nend', '\u{fc}'])\r\n    def test_p(self, s):\r\n        assert 's' == s, 'one\\r\\ntwo %0A'\r\ndef test_{long}(): pass\r\n"
         ),
     );
     for slave in [FORK, NONE] {
         let ran = house.run(slave, &[]);
-        assert_eq!(ran.verdict("test_a.py"), "failed 0 0 7", "{slave}");
+        assert_eq!(ran.verdict("test_a.py"), "failed 1 0 6", "{slave}");
         let examples = ran.examples("test_a.py");
         let name = |n: usize| examples[n]["name"].as_str().unwrap();
         assert_eq!(name(0), "TestA test_p[a::b]");
@@ -124,4 +126,77 @@ fn counts_stay_exact_and_failures_stay_listed_in_a_file_of_thousands() {
         .count();
     let cut: usize = ran.trial("test_a.py")["examples_cut"].parse().unwrap();
     assert_eq!((failed, examples.len() + cut), (180, 9000));
+}
+
+/// Whether the Python that runs the suite has these modules; says so if not.
+fn has(modules: &str) -> bool {
+    let python = match std::env::var("VIRTUAL_ENV") {
+        Ok(environment) => format!("{environment}/bin/python"),
+        Err(_) => "/usr/bin/python3".into(),
+    };
+    let import = format!("import {modules}");
+    let output = Command::new(&python).args(["-c", &import]).output();
+    let has = output.is_ok_and(|output| output.status.success());
+    if !has {
+        skipped(&format!("{python} has not all of {modules}"));
+    }
+    has
+}
+
+#[test]
+fn attempts_of_a_rerun_plugin_are_one_example_and_the_last_decides() {
+    if !has("pytest_rerunfailures") {
+        return;
+    }
+    let house = House::new(1);
+    house
+        .suite
+        .file(
+            "test_fixture.py",
+            "import pytest\nn = 0\n@pytest.fixture\ndef late():\n    global n\n    n += 1\n    assert n == 3, f'attempt {n}'\n@pytest.mark.flaky(reruns=2)\ndef test_late(late): pass\ndef test_other(): pass\n",
+        )
+        .file(
+            "test_always.py",
+            "import pytest\n@pytest.mark.flaky(reruns=2)\ndef test_always(): assert False\n",
+        )
+        .file("test_never.py", "def test_never(): pass\n");
+    for slave in [FORK, NONE] {
+        let ran = house.run(&format!("{slave} -- --reruns 1"), &[]);
+        assert_eq!(ran.verdict("test_fixture.py"), "passed 2 0 0", "{slave}");
+        assert_eq!(ran.verdict("test_always.py"), "failed 0 0 1", "{slave}");
+        assert_eq!(ran.verdict("test_never.py"), "passed 1 0 0", "{slave}");
+        let examples = ran.examples("test_fixture.py");
+        assert_eq!(examples[0]["id"], "test_fixture.py::test_late");
+        let message = examples[0]["message"].as_str().unwrap();
+        assert!(message.contains("an earlier attempt failed"), "{message}");
+        assert!(examples[1]["message"].is_null(), "{examples:?}");
+    }
+}
+
+#[test]
+fn every_failed_subtest_is_listed_and_a_skipped_one_skips_nothing() {
+    if !has("_pytest.subtests") {
+        return;
+    }
+    let house = House::new(1);
+    house
+        .suite
+        .file(
+            "test_fails.py",
+            "def test_parts(subtests):\n    for n in range(30):\n        with subtests.test('part', n=n): assert n % 2, 'odd ' * 500\n",
+        )
+        .file(
+            "test_skips.py",
+            "import pytest\ndef test_parts(subtests):\n    with subtests.test('a'): pytest.skip('not here')\n    with subtests.test('b'): pass\n",
+        );
+    for slave in [FORK, NONE] {
+        let ran = house.run(slave, &[]);
+        assert_eq!(ran.verdict("test_fails.py"), "failed 0 0 1", "{slave}");
+        assert_eq!(ran.verdict("test_skips.py"), "passed 1 0 0", "{slave}");
+        let examples = ran.examples("test_fails.py");
+        let message = examples[0]["message"].as_str().unwrap();
+        for n in (0..30).step_by(2) {
+            assert!(message.contains(&format!("n={n})")), "{n}: {message}");
+        }
+    }
 }

@@ -5,7 +5,9 @@ from pytest import File, hookimpl
 from .wire import MESSAGE, getpid, text
 
 # Maximum bytes of the list of failures that one test has.
-LIST = 2000
+LIST = 2400
+# Bytes that the note of a cut takes.
+NOTE = 30
 
 
 class Recorder:
@@ -39,6 +41,7 @@ class Recorder:
         """All attempts of a test are inside of this, whatever plugin makes them."""
         self.item = item
         self.attempts = [[]]
+        self.starts = 0
         self.superseded = []
         self.ended = False
         outcome = yield
@@ -51,6 +54,7 @@ class Recorder:
     def pytest_runtest_logstart(self):
         if self.item is None:
             return
+        self.starts += 1
         if self.attempts[-1]:
             # Not every plugin reports that it begins again.
             self.superseded += [report for report in self.attempts[-1] if report.failed]
@@ -79,11 +83,13 @@ class Recorder:
         example = about(item)
         example["status"], message = verdict(reports)
         example["duration_ms"] = round(1000 * sum(r.duration for r in reports if not is_subtest(r)))
-        if example["status"] == "passed" and self.superseded:
+        if example["status"] == "passed" and (self.superseded or self.starts > 1):
             example["flaky"] = True
-            message = "passed in the end; an earlier attempt failed:\n" + words(self.superseded[0])
+            # Not every plugin reports what it tries again.
+            why = words(self.superseded[0]) if self.superseded else "(not reported)"
+            message = f"passed in the end; an earlier attempt failed:\n{why}"
         if message:
-            example["message"] = text(message, MESSAGE, MESSAGE // 2 - 200)
+            example["message"] = text(message, MESSAGE, MESSAGE // 4)
         return example
 
     def pytest_collectreport(self, report):
@@ -158,7 +164,8 @@ def verdict(reports):
         if len(failures) == 1:
             return status, words(failures[0])
         # Each by one line first: the details may not all fit.
-        titles = [f"  {title(report)}" for report in failures]
+        room = max(50, LIST // len(failures) - NOTE)
+        titles = [f"  {title(report, room)}" for report in failures]
         listed = text("\n".join(titles), LIST)
         return status, "\n".join([f"{len(failures)} failures:", listed, *map(words, failures)])
     for report in reports:
@@ -173,15 +180,15 @@ def is_subtest(report):
     return type(report).__name__.lower() == "subtestreport"
 
 
-def title(report):
-    """A failure in one line."""
+def title(report, room):
+    """A failure in one line of about `room` bytes."""
     where = report.when
     if is_subtest(report):
         describe = getattr(report, "_sub_test_description", None) or report.sub_test_description
         where = f"subtest {describe()}"
     crash = getattr(report.longrepr, "reprcrash", None)
     lines = (crash.message if crash else report.longreprtext).strip().splitlines()
-    return text(f"{where}: {lines[0] if lines else ''}", 300)
+    return text(f"{where}: {lines[0] if lines else ''}", room)
 
 
 def words(report):
