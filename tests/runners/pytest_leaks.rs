@@ -151,3 +151,40 @@ fn options_for_a_whole_run_are_switched_off_or_work_file_by_file() {
         assert!(!house.suite.path().join("report.xml").exists());
     }
 }
+
+#[test]
+fn a_runner_that_cannot_be_restored_is_replaced_before_the_next_file() {
+    let house = House::new(1);
+    let write =
+        |name: &str, text: &str| std::fs::write(house.suite.path().join(name), text).unwrap();
+    write(
+        "conftest.py",
+        "import os\nopen('pids', 'a').write(f'{os.getpid()}\\n')\n",
+    );
+    write(
+        "patches.py",
+        "import time\ndef frozen(): return 0\ndef freeze(): time.time = frozen\n",
+    );
+    house
+        .suite
+        .file(
+            "test_1.py",
+            "import threading, time\ndef test_starts(): threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n",
+        )
+        .file(
+            "test_2.py",
+            "import patches, threading\ndef test_alone(): assert threading.active_count() == 1\ndef test_freezes(): patches.freeze()\n",
+        )
+        .file("test_3.py", "import time\ndef test_time(): assert time.time() > 1\n")
+        .file("test_4.py", "def test_fine(): pass\n");
+    let ran = in_order(&house, NONE);
+    for (file, verdict) in [
+        ("test_1.py", "passed 1 0 0"),
+        ("test_2.py", "passed 2 0 0"),
+        ("test_3.py", "passed 1 0 0"),
+        ("test_4.py", "passed 1 0 0"),
+    ] {
+        assert_eq!(ran.verdict(file), verdict, "{:?}", ran.trial(file));
+    }
+    assert_eq!(house.suite.lines("pids").len(), 3);
+}

@@ -20,6 +20,7 @@ def become_pytest():
 
     multiprocessing imports __main__ again in each process that it spawns.
     """
+    pytest = sys.modules["pytest"]
     spec = importlib.util.find_spec("pytest.__main__")
     module = types.ModuleType("__main__")
     module.__file__ = spec.origin
@@ -27,8 +28,11 @@ def become_pytest():
     module.__loader__ = spec.loader
     module.__package__ = "pytest"
     module.__spec__ = spec
-    module.pytest = sys.modules["pytest"]
+    module.pytest = pytest
     sys.modules["__main__"] = module
+    # What pytest.main sets: it is how code learns that it is under test.
+    if pytest.version_tuple >= (8, 2):
+        os.environ["PYTEST_VERSION"] = pytest.__version__
 
 
 def set_arguments(words):

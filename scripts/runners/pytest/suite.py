@@ -137,6 +137,8 @@ class Suite:
     def among_others(self, spec_file, tell):
         """Runs a file in the session."""
         session = self.session
+        self.config.args = [spec_file]
+        self.config.option.file_or_dir = [spec_file]
         session.testsfailed = session.testscollected = 0
         session.shouldfail = session.shouldstop = False
 
