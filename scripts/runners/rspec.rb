@@ -340,7 +340,7 @@ module RrrRunner
           groups.map { |group| group.run(r) }.all?.tap { after_suite if alone }
         end
       end
-      ended(recorder, count, passed)
+      ended(recorder, reporter, count, passed)
     end
 
     # Runs the last hooks of all files; whether they went well. Why not goes to stderr, in one line.
@@ -409,12 +409,11 @@ module RrrRunner
       hooks.reject { |hook| @ran.key?(hook) }.each { |hook| @ran[hook] = true }
     end
 
-    def ended(recorder, count, passed)
+    def ended(recorder, reporter, count, passed)
       if RSpec.world.non_example_failure || count.nil?
         outside = recorder.outside.map { |text| RrrRunner.text(text) }
         return { 'status' => 'error', 'outside' => outside }
       end
-      reporter = config.reporter
       ran, failed, pending = [reporter.examples, reporter.failed_examples, reporter.pending_examples].map(&:size)
       done = { 'outside' => [], 'sums' => [ran, failed, pending] }
       if failed.zero? && (ran < count || !passed)

@@ -139,7 +139,8 @@ module RrrRunner
     LAST = 0.1
     LIMITS = %i[NOFILE FSIZE CPU CORE DATA AS STACK NPROC].freeze
     # Libraries of Ruby and of RSpec, which set nothing that a file would miss.
-    OWN = %r{\A#{Regexp.escape(RbConfig::CONFIG['rubylibdir'])}/|/rspec-(core|support|expectations|mocks)-[^/]*/lib/}.freeze
+    OWN = /\A(#{Regexp.union(RbConfig::CONFIG.values_at('rubylibdir', 'rubyarchdir').map { |path| "#{path}/" })})|
+      \/rspec-(core|support|expectations|mocks)-[^\/]*\/lib\/|\/diff-lcs-/x.freeze
     # Ruby's own, and those that cannot be trapped.
     UNTOUCHED = %w[KILL STOP SEGV BUS ILL FPE VTALRM].freeze
 
@@ -158,6 +159,7 @@ module RrrRunner
       @paths = $LOAD_PATH.dup
       @methods = Methods.new
       @children = children
+      @rspec = [RSpec.configuration, RSpec.world]
       @settings = settings
       @features = $LOADED_FEATURES.dup
     end
@@ -255,13 +257,15 @@ module RrrRunner
     end
 
     def restore_settings
+      was_reset = @rspec != [RSpec.configuration, RSpec.world]
+      RSpec.configuration, RSpec.world = @rspec
       features = ($LOADED_FEATURES - @features).grep_v(OWN)
       @features = $LOADED_FEATURES.dup
       if @settings.changed? && !features.empty?
         return "a spec file loaded '#{RrrRunner.text(features.last, 200)}', and settings of RSpec changed: name it with --preload"
       end
       @settings.restore
-      nil
+      'a spec file reset RSpec' if was_reset
     end
 
     def restore_leftovers

@@ -32,6 +32,7 @@ const LEAKS: &[&str] = &[
     "it { def Process.pid = 1; def Process.clock_gettime(*) = 0; class IO; def write(*) = 0; end }",
     "RSpec.configure { |c| c.before { @leak = 1 }; c.filter_run_excluding :zz; c.around { |e| } }\nit { }",
     "fit { }",
+    "it { RSpec.reset }",
 ];
 
 #[test]
