@@ -73,11 +73,18 @@ impl Example {
 
     /// Cuts its texts to the lengths that are kept, its message to that of `message`.
     pub fn shorten(&mut self, message: usize) {
+        self.shorten_to(Texts {
+            message,
+            other: TEXT,
+        });
+    }
+
+    fn shorten_to(&mut self, texts: Texts) {
         for (text, limit) in [
-            (Some(&mut self.id), TEXT),
-            (Some(&mut self.name), TEXT),
-            (self.file.as_mut(), TEXT),
-            (self.message.as_mut(), message),
+            (Some(&mut self.id), texts.other),
+            (Some(&mut self.name), texts.other),
+            (self.file.as_mut(), texts.other),
+            (self.message.as_mut(), texts.message),
         ] {
             if let Some(text) = text {
                 shorten(text, limit);
@@ -86,62 +93,78 @@ impl Example {
     }
 }
 
-/// Most bytes of the JSON array of one trial.
+/// Most bytes of the JSON array of one trial, but for what failed.
 const TOTAL: usize = 1 << 20;
-/// Most bytes of a message; less if there are so many failures that they would not fit otherwise.
+/// Most bytes of a message.
 pub const MESSAGE: usize = 4 << 10;
-const MESSAGES: &[usize] = &[MESSAGE, 1 << 10, 256, 64, 0];
 /// Most bytes of any other text.
 const TEXT: usize = 1 << 10;
+/// Most bytes of what failed: all of it is kept, with shorter texts where there is much.
+const FAILED: usize = 8 << 20;
+/// Most bytes of a message, and of any other text, of what did not fail.
+const TEXTS: Texts = Texts {
+    message: MESSAGE,
+    other: TEXT,
+};
+/// The same of what failed: the first with which all fit [`TOTAL`], or else the last.
+const FAILED_TEXTS: [Texts; 4] = [
+    TEXTS,
+    Texts {
+        message: 1 << 10,
+        other: TEXT,
+    },
+    Texts {
+        message: 256,
+        other: 512,
+    },
+    Texts {
+        message: 64,
+        other: 128,
+    },
+];
+
+#[derive(Clone, Copy)]
+struct Texts {
+    message: usize,
+    other: usize,
+}
 
 /// The JSON array of `examples`, and how many it lacks. Long texts are cut and say so; when the whole
-/// is too long passed examples are left out first, then pending ones.
+/// is too long passed examples are left out first, then pending ones. What failed is kept.
 pub fn bounded_json(examples: &[Example]) -> (String, u64) {
-    let rank = |status| match status {
-        Status::Failed | Status::Error => 0,
-        Status::Pending => 1,
-        Status::Passed => 2,
-    };
-    let mut texts = Vec::new();
-    for limit in MESSAGES {
-        texts = examples.iter().map(|it| bounded(it, *limit)).collect();
-        let failures = texts
-            .iter()
-            .zip(examples)
-            .filter(|(_, it)| rank(it.status) == 0);
-        if failures.map(|(text, _)| text.len() + 1).sum::<usize>() < TOTAL {
+    let bad = |example: &Example| matches!(example.status, Status::Failed | Status::Error);
+    let mut kept: Vec<Option<String>> = vec![None; examples.len()];
+    let mut size = 0;
+    for texts in FAILED_TEXTS {
+        size = 0;
+        for (place, example) in examples.iter().enumerate().filter(|(_, one)| bad(one)) {
+            let text = bounded(example, texts);
+            size += text.len() + 1;
+            kept[place] = (size < FAILED).then_some(text);
+        }
+        if size < TOTAL {
             break;
         }
     }
-    let mut room = TOTAL;
-    let mut kept = vec![false; texts.len()];
-    for wanted in 0..=2 {
-        for (place, text) in texts.iter().enumerate() {
-            if rank(examples[place].status) == wanted && text.len() < room {
+    let mut room = TOTAL.saturating_sub(size);
+    for wanted in [Status::Pending, Status::Passed] {
+        let of = |example: &Example| example.status == wanted;
+        for (place, example) in examples.iter().enumerate().filter(|(_, one)| of(one)) {
+            let text = bounded(example, TEXTS);
+            if text.len() + 1 < room {
                 room -= text.len() + 1;
-                kept[place] = true;
+                kept[place] = Some(text);
             }
         }
     }
-    let mut json = String::from("[");
-    let mut left_out = 0;
-    for (text, kept) in texts.iter().zip(kept) {
-        if !kept {
-            left_out += 1;
-            continue;
-        }
-        if json.len() > 1 {
-            json.push(',');
-        }
-        json.push_str(text);
-    }
-    json.push(']');
-    (json, left_out)
+    let left_out = kept.iter().filter(|text| text.is_none()).count() as u64;
+    let kept: Vec<String> = kept.into_iter().flatten().collect();
+    (format!("[{}]", kept.join(",")), left_out)
 }
 
-fn bounded(example: &Example, message: usize) -> String {
+fn bounded(example: &Example, texts: Texts) -> String {
     let mut example = example.clone();
-    example.shorten(message);
+    example.shorten_to(texts);
     serde_json::to_string(&example).unwrap_or_default()
 }
 
@@ -172,7 +195,7 @@ mod tests {
             .map(|n| Example::new(format!("passes {n}"), Status::Passed))
             .collect();
         let mut bad = Example::new("fails", Status::Failed);
-        bad.message = Some("ü".repeat(MESSAGE));
+        bad.message = Some("ü".repeat(TEXTS.message));
         examples.push(bad);
         let (json, left_out) = bounded_json(&examples);
         assert!(json.len() <= TOTAL);
@@ -187,10 +210,27 @@ mod tests {
     #[test]
     fn all_of_many_failures_are_kept_with_shorter_messages() {
         let mut bad = Example::new("fails", Status::Failed);
-        bad.message = Some("x".repeat(MESSAGE));
+        bad.message = Some("x".repeat(TEXTS.message));
         let (json, left_out) = bounded_json(&vec![bad; 3_000]);
         assert!(json.len() <= TOTAL);
         assert_eq!(left_out, 0);
+    }
+
+    #[test]
+    fn every_failure_is_kept_however_many_there_are() {
+        let bad = |n: usize| {
+            let mut bad = Example::new(format!("test_many[{n}]"), Status::Failed);
+            bad.message = Some("assert ".repeat(100));
+            bad
+        };
+        let mut examples: Vec<Example> = (0..20_000).map(bad).collect();
+        examples.push(Example::new("passes", Status::Passed));
+        let (json, left_out) = bounded_json(&examples);
+        assert!(json.len() <= FAILED);
+        let kept: Vec<Example> = serde_json::from_str(&json).unwrap();
+        assert_eq!((kept.len(), left_out), (20_000, 1));
+        let message = kept[0].message.as_ref().unwrap();
+        assert!(message.ends_with("bytes dropped]"), "{message}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use anyhow::Context;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use serde_json::{Map, Value};
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, OnceLock};
@@ -72,26 +72,58 @@ pub fn is_only_a_log() {
     LOG.store(true, Ordering::Relaxed);
 }
 
+/// Stdout for whoever writes piece by piece; an error once its reader has gone.
+pub fn stream() -> impl Write {
+    BufWriter::with_capacity(64 << 10, Stream)
+}
+
+struct Stream;
+
+impl Write for Stream {
+    fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
+        bytes(piece);
+        match is_closed() {
+            true => Err(ErrorKind::BrokenPipe.into()),
+            false => Ok(piece.len()),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes a file of this text, as [`file_of`] does.
+pub fn file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
+    file_of(path, |file| Ok(file.write_all(text)?))
+}
+
 /// Writes the file under another name first, so that a reader never sees half of it. A link is
 /// followed, and what is no file (a device, a pipe) is written to as it stands.
-pub fn file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
+pub fn file_of(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let problem = || format!("cannot write '{}'", path.display());
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return open_sink(path)
-            .and_then(|mut sink| sink.write_all(text))
-            .with_context(problem);
+        let mut sink = BufWriter::new(open_sink(path).with_context(problem)?);
+        write(&mut sink).with_context(problem)?;
+        return sink.flush().with_context(problem);
     }
     let real = path.canonicalize();
     let path = real.as_deref().unwrap_or(path);
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = tempfile::Builder::new()
+    let file = tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(folder.unwrap_or(Path::new(".")))
         .with_context(problem)?;
-    file.write_all(text).with_context(problem)?;
-    file.persist(path)
+    let mut file = BufWriter::new(file);
+    write(&mut file).with_context(problem)?;
+    let file = file.into_inner().map_err(|error| error.into_error());
+    file.with_context(problem)?
+        .persist(path)
         .map_err(|error| error.error)
         .with_context(problem)?;
     Ok(())

@@ -2,54 +2,136 @@
 //!
 //! GitHub shows ten annotations of a kind for each step, and a summary of at most 1 MiB.
 
-use super::markdown;
-use super::run::{Case, Run, tail};
-use crate::plain::harmless;
+use super::markdown::Page;
+use super::run::{Case, tail, trouble};
+use crate::plain::{harmless, one_line};
+use crate::record::{Head, Rest};
 use anyhow::Context;
 use rustix::fs::OFlags;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 
 /// Annotations of a kind that GitHub shows.
 const MOST: usize = 10;
 /// Bytes of a step's summary that GitHub takes.
 const SUMMARY: usize = 1 << 20;
-/// Most bytes of the message of an annotation.
+/// Most characters of the message and of the title of an annotation.
 const MESSAGE: usize = 1 << 10;
+const TITLE: usize = 200;
+
+/// Annotations of one kind, and how many more there were.
+#[derive(Default)]
+struct Some10 {
+    shown: Vec<String>,
+    more: usize,
+}
+
+impl Some10 {
+    fn add(&mut self, annotations: impl IntoIterator<Item = String>) {
+        for annotation in annotations {
+            match self.shown.len() < MOST {
+                true => self.shown.push(annotation),
+                false => self.more += 1,
+            }
+        }
+    }
+
+    fn print(mut self, out: &mut dyn Write, noun: &str) -> std::io::Result<()> {
+        self.more += self.shown.len().saturating_sub(MOST);
+        for annotation in self.shown.iter().take(MOST) {
+            writeln!(out, "{annotation}")?;
+        }
+        match self.more {
+            0 => Ok(()),
+            more => writeln!(
+                out,
+                "... and {more} more {noun}, of which GitHub shows none"
+            ),
+        }
+    }
+}
 
 /// Writes annotations to `out`, and the summary where the job wants it.
-pub fn write(run: &Run, out: &mut dyn Write) -> anyhow::Result<()> {
-    let failed = run.cases.iter().filter(|case| case.is_failed());
-    let errors = failed.flat_map(errors);
-    for annotation in errors.take(MOST) {
-        writeln!(out, "{annotation}")?;
+pub fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
+    let summary = step_summary()?;
+    let room = summary.as_ref().map_or(0, |summary| summary.room);
+    let mut page = Page::new(room);
+    let mut kinds: [Some10; 3] = Default::default();
+    let mut failed = 0;
+    rest.tasks(|task| {
+        let case = Case::of(task);
+        page.add(head, &case)?;
+        let [bad, flaky, cut] = &mut kinds;
+        if case.is_failed() {
+            failed += 1;
+            bad.add(errors(&case));
+        }
+        if case.is_flaky() {
+            let message = format!("passed in trial {}", case.trials);
+            flaky.add([command("warning", case.spec_file, None, "flaky", &message)]);
+        }
+        if let Some(left_out) = case.left_out() {
+            let message = format!("{left_out} left out of the record");
+            cut.add([command(
+                "notice",
+                case.spec_file,
+                None,
+                "left out",
+                &message,
+            )]);
+        }
+        Ok(())
+    })?;
+    let [mut bad, flaky, cut] = kinds;
+    if let Some(trouble) = trouble(&head.taskset, failed) {
+        let title = property(&format!("taskset {}", trouble.word));
+        let message = data(&trouble.message);
+        bad.shown
+            .insert(0, format!("::error title={title}::{message}"));
     }
-    let flaky = run.cases.iter().filter(|case| case.is_flaky());
-    for case in flaky.take(MOST) {
-        let message = format!("passed in trial {}", case.trials);
-        writeln!(
-            out,
-            "{}",
-            command("warning", case.spec_file, None, "flaky", &message)
-        )?;
-    }
-    let receipt = run.summary().receipt();
-    writeln!(out, "{}", console::strip_ansi_codes(&receipt))?;
-    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else {
-        return Ok(());
+    bad.print(out, "errors")?;
+    flaky.print(out, "warnings")?;
+    cut.print(out, "notices")?;
+    let told = match summary {
+        Some(mut summary) => {
+            let problem = || summary.problem.clone();
+            page.finish(head, &mut summary.file).with_context(problem)?
+        }
+        None => page.finish(head, &mut std::io::sink())?,
     };
-    let problem = || format!("cannot write the step's summary '{}'", path.display());
+    writeln!(out, "{}", console::strip_ansi_codes(&told.receipt()))?;
+    Ok(())
+}
+
+/// The summary of the job's step.
+struct StepSummary {
+    file: File,
+    /// Bytes that GitHub would still take.
+    room: usize,
+    problem: String,
+}
+
+fn step_summary() -> anyhow::Result<Option<StepSummary>> {
+    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else {
+        return Ok(None);
+    };
+    let path = PathBuf::from(path);
+    let problem = format!("cannot write the step's summary '{}'", path.display());
     // A test may have put a pipe there that nobody reads.
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .append(true)
         .create(true)
         .custom_flags(OFlags::NONBLOCK.bits() as i32)
-        .open(&path)
-        .with_context(problem)?;
-    let before = file.metadata().with_context(problem)?.len() as usize;
-    let text = markdown::markdown(run, SUMMARY.saturating_sub(before));
-    file.write_all(text.as_bytes()).with_context(problem)
+        .open(&path);
+    let file = file.with_context(|| problem.clone())?;
+    let before = file.metadata().with_context(|| problem.clone())?.len() as usize;
+    Ok(Some(StepSummary {
+        file,
+        room: SUMMARY.saturating_sub(before),
+        problem,
+    }))
 }
 
 /// The annotations of a failure: one for each example that failed, or one for the file.
@@ -83,18 +165,27 @@ fn errors(case: &Case) -> Vec<String> {
 
 fn command(kind: &str, file: &str, line: Option<u64>, title: &str, message: &str) -> String {
     let line = line.map_or(String::new(), |line| format!(",line={line}"));
-    let message: String = harmless(message).chars().take(MESSAGE).collect();
     format!(
         "::{kind} file={}{line},title={}::{}",
         property(file),
-        property(title),
-        data(&message)
+        property(&cut(&one_line(title), TITLE)),
+        data(&cut(message, MESSAGE))
     )
 }
 
+/// At most so many characters, and a mark where there were more.
+fn cut(text: &str, most: usize) -> String {
+    let mut short: String = text.chars().take(most).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
 fn data(text: &str) -> String {
-    text.replace('%', "%25")
-        .replace('\r', "%0D")
+    harmless(text)
+        .replace('%', "%25")
+        .replace('\t', " ")
         .replace('\n', "%0A")
 }
 
@@ -117,7 +208,11 @@ mod tests {
         );
         assert_eq!(
             line,
-            "::error file=a%3Ab%2Cc.rb,line=3,title=x%0A%3A%3Awarning%3A%3Ay::100%25%0Aof, it: all"
+            "::error file=a%3Ab%2Cc.rb,line=3,title=x %3A%3Awarning%3A%3Ay::100%25%0Aof, it: all"
         );
+        let line = command("error", "\u{202e}a", None, "\u{9b}\x1b[1m", "\u{2028}\rx");
+        assert!(!line.contains(crate::plain::is_harmful), "{line:?}");
+        let line = command("error", "a", None, &"n".repeat(5000), "m");
+        assert!(line.contains("n…::m") && line.len() < 300, "{line}");
     }
 }

@@ -1,17 +1,19 @@
 //! One JSON object for each task: what jq wants to ask.
 
-use super::run::Run;
-use crate::record::Trial;
+use super::run::Case;
+use crate::plain::harmless_json;
+use crate::record::{Head, Rest, Trial};
 use crate::{task, trial};
 use serde_json::json;
 use std::io::Write;
 
 /// Writes them, in the order of submission.
-pub fn write(run: &Run, out: &mut dyn Write) -> std::io::Result<()> {
-    for case in &run.cases {
+pub fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
+    rest.tasks(|task| {
+        let case = Case::of(task);
         let trial = case.trial;
         let line = json!({
-            "taskset": run.document.key,
+            "taskset": head.key,
             "spec_file": case.spec_file,
             "status": case.verdict.map(task::Status::as_str),
             "trial_status": trial.and_then(Trial::status).map(trial::Status::as_str),
@@ -26,8 +28,11 @@ pub fn write(run: &Run, out: &mut dyn Write) -> std::io::Result<()> {
             "slave": trial.and_then(|trial| trial.slave.as_deref()),
             "trial": trial.map(|trial| trial.key.as_str()),
             "failed_examples": case.failed_examples().collect::<Vec<_>>(),
+            "examples_cut": trial.map_or(0, Trial::examples_cut),
+            "taskset_status": head.taskset.status,
+            "fail_reason": head.taskset.fail_reason,
         });
-        writeln!(out, "{line}")?;
-    }
-    Ok(())
+        writeln!(out, "{}", harmless_json(line.to_string()))?;
+        Ok(())
+    })
 }

@@ -1,26 +1,101 @@
 //! Markdown, for a pull request or the summary page of a CI job.
 
-use super::run::{Case, Run, tail};
+use super::run::{Case, Tally, status, tail};
+use super::spool::Spool;
 use crate::plain::{duration, harmless, one_line};
-use crate::view::summary::rerun;
-use std::fmt::Write;
+use crate::record::{Head, Rest};
+use crate::view::summary::{Summary, rerun};
+use std::fmt::Write as _;
+use std::io::{Read, Write};
 
 /// Most bytes of each output of a failure.
 const OUTPUT: usize = 2 << 10;
+/// Room for the line that counts what was left out.
+const NOTE: usize = 100;
 
-/// The whole text; failures are left out, and counted, where it would be longer than `most` bytes.
-pub fn markdown(run: &Run, most: usize) -> String {
-    let summary = run.summary();
-    let receipt = console::strip_ansi_codes(&summary.receipt()).into_owned();
+/// Writes the whole page.
+pub fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut page = Page::new(usize::MAX);
+    rest.tasks(|task| page.add(head, &Case::of(task)))?;
+    page.finish(head, out).map(drop)
+}
+
+/// A page that is being written: what comes first on it is known last.
+pub struct Page {
+    tally: Tally,
+    failures: Spool,
+    /// The bytes of each of them.
+    lengths: Vec<usize>,
+    spooled: usize,
+    most: usize,
+}
+
+impl Page {
+    /// An empty one; failures are left out, and counted, where it would be longer than `most` bytes.
+    pub fn new(most: usize) -> Self {
+        Self {
+            tally: Tally::default(),
+            failures: Spool::default(),
+            lengths: Vec::new(),
+            spooled: 0,
+            most,
+        }
+    }
+
+    /// Adds a task.
+    pub fn add(&mut self, head: &Head, case: &Case) -> anyhow::Result<()> {
+        self.tally.add(case);
+        if case.is_failed() && self.spooled < self.most {
+            let slave_command = head.taskset.slave_command.as_deref().unwrap_or_default();
+            let part = failure(case, slave_command);
+            self.failures.write_all(part.as_bytes())?;
+            self.lengths.push(part.len());
+            self.spooled += part.len();
+        }
+        Ok(())
+    }
+
+    /// Writes the page, and returns its summary.
+    pub fn finish(self, head: &Head, out: &mut dyn Write) -> anyhow::Result<Summary> {
+        let summary = self.tally.summary(head);
+        let (start, end) = (start(head, &summary), end(&summary));
+        let mut room = self.most.saturating_sub(start.len() + end.len() + NOTE);
+        out.write_all(start.as_bytes())?;
+        let fits = |length: &&usize| {
+            let fits = **length <= room;
+            room = room.saturating_sub(**length);
+            fits
+        };
+        let shown: Vec<usize> = self.lengths.iter().take_while(fits).copied().collect();
+        let bytes = shown.iter().sum::<usize>() as u64;
+        std::io::copy(&mut self.failures.into_reader()?.take(bytes), out)?;
+        let more = summary.failures.len() - shown.len();
+        if more > 0 {
+            writeln!(out, "\n… and {more} more failures.")?;
+        }
+        out.write_all(end.as_bytes())?;
+        Ok(summary)
+    }
+}
+
+fn start(head: &Head, summary: &Summary) -> String {
+    let receipt = summary.receipt();
     let mut text = format!(
-        "## {}\n\n{}\n",
-        title(run),
-        code(&run.document.key.to_string())
+        "## {}\n\n{}\n\n{}\n",
+        title(&head.taskset),
+        code(head.key.as_str()),
+        escape(&console::strip_ansi_codes(&receipt), PLAIN)
     );
-    let _ = writeln!(text, "\n{}", receipt);
-    if let Some(reason) = &summary.fail_reason {
+    if let Some(reason) = summary.reason() {
         let _ = writeln!(text, "\nReason: {}", code(reason));
     }
+    if !summary.failures.is_empty() {
+        text += "\n### Failed\n";
+    }
+    text
+}
+
+fn end(summary: &Summary) -> String {
     let mut end = String::new();
     if !summary.flaky.is_empty() {
         end += "\n### Flaky\n\n";
@@ -28,35 +103,23 @@ pub fn markdown(run: &Run, most: usize) -> String {
             let _ = writeln!(end, "- {} in trial {trials}", code(file));
         }
     }
+    if !summary.left_out.is_empty() {
+        end += "\n### Left out of the record\n\n";
+        for (file, what) in &summary.left_out {
+            let _ = writeln!(end, "- {}: {what}", code(file));
+        }
+    }
     if !summary.slowest.is_empty() {
         end += "\n### Slowest\n\n| took | file |\n| ---: | --- |\n";
         for (file, took) in &summary.slowest {
-            let _ = writeln!(
-                end,
-                "| {} | {} |",
-                duration(*took),
-                code(file).replace('|', "\\|")
-            );
+            let _ = writeln!(end, "| {} | {} |", duration(*took), cell(file));
         }
     }
-    let failed: Vec<&Case> = run.cases.iter().filter(|case| case.is_failed()).collect();
-    if !failed.is_empty() {
-        text += "\n### Failed\n";
-    }
-    for (number, case) in failed.iter().enumerate() {
-        let part = failure(case, &summary.slave_command);
-        // Room for the note below, too.
-        if text.len() + part.len() + end.len() + 100 > most {
-            let _ = writeln!(text, "\n… and {} more failures.", failed.len() - number);
-            break;
-        }
-        text += &part;
-    }
-    text + &end
+    end
 }
 
-fn title(run: &Run) -> &'static str {
-    match run.status() {
+fn title(taskset: &crate::record::Taskset) -> &'static str {
+    match status(taskset) {
         "succeeded" => "✅ succeeded",
         "failed" => "❌ failed",
         "cancelled" => "⚪ cancelled",
@@ -67,7 +130,7 @@ fn title(run: &Run) -> &'static str {
 fn failure(case: &Case, slave_command: &str) -> String {
     let mut text = format!("\n#### {}\n\n{}\n", code(case.spec_file), case.story());
     for example in case.failed_examples() {
-        let _ = writeln!(text, "\n**{}**", escape(&example.name));
+        let _ = writeln!(text, "\n**{}**", code(&example.name));
         if let Some(message) = &example.message {
             let _ = writeln!(text, "\n{}", block(&harmless(message)));
         }
@@ -90,22 +153,30 @@ fn failure(case: &Case, slave_command: &str) -> String {
     text
 }
 
-/// Text that Markdown and HTML leave alone.
-fn escape(text: &str) -> String {
+/// Punctuation of a receipt, which means nothing inside of a line.
+const PLAIN: &str = "+=;:.,-()/";
+
+/// Text on one line whose punctuation, less what is `kept`, is written as numbers: Markdown and HTML
+/// leave that alone.
+fn escape(text: &str, kept: &str) -> String {
     let mut safe = String::new();
     for c in one_line(text).chars() {
-        match c {
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '|' | '~' => {
-                safe.push('\\');
-                safe.push(c);
+        match c.is_ascii_punctuation() && !kept.contains(c) {
+            true => {
+                let _ = write!(safe, "&#{};", c as u32);
             }
-            _ => safe.push(c),
+            false => safe.push(c),
         }
     }
     safe
+}
+
+/// Code in a table, which a `|` would end: GitHub looks for those first.
+fn cell(text: &str) -> String {
+    match text.contains('|') {
+        true => format!("<code>{}</code>", escape(text, "")),
+        false => code(text),
+    }
 }
 
 /// A fence longer than any row of backticks in the text.
@@ -117,7 +188,8 @@ fn fence(text: &str, least: usize) -> String {
 fn code(text: &str) -> String {
     let text = one_line(text);
     let fence = fence(&text, 1);
-    match text.starts_with('`') || text.ends_with('`') {
+    let bare = text.starts_with('`') || text.ends_with('`') || text.is_empty();
+    match bare {
         true => format!("{fence} {text} {fence}"),
         false => format!("{fence}{text}{fence}"),
     }
@@ -137,6 +209,8 @@ mod tests {
         assert_eq!(code("a`b"), "``a`b``");
         assert_eq!(code("`"), "`` ` ``");
         assert_eq!(block("a\n```\nb\n"), "````text\na\n```\nb\n````");
-        assert_eq!(escape("<img src=x> *a*"), "&lt;img src=x&gt; \\*a\\*");
+        assert_eq!(code(""), "`  `");
+        assert_eq!(escape("<b> *a*", PLAIN), "&#60;b&#62; &#42;a&#42;");
+        assert_eq!(cell("a\\|b"), "<code>a&#92;&#124;b</code>");
     }
 }

@@ -4,18 +4,20 @@
 //! module writes one form of it.
 
 mod github;
+mod json;
 mod junit;
 mod lines;
 mod markdown;
 mod otlp;
 pub mod run;
+mod spool;
 mod tap;
 mod text;
 mod timeline;
 mod trace;
+mod xml;
 
-use crate::record::Document;
-use run::Run;
+use crate::record::Source;
 use std::io::Write;
 
 /// A form of the record.
@@ -32,22 +34,19 @@ pub enum Format {
     Trace,
 }
 
-/// Writes the record in this form.
-pub fn write(format: Format, document: &Document, out: &mut dyn Write) -> anyhow::Result<()> {
-    let run = Run::of(document);
+/// Writes the record in this form, while it is read: only what a timeline is made of is in memory as
+/// a whole, for those forms that are one.
+pub fn write(format: Format, source: &mut Source, out: &mut dyn Write) -> anyhow::Result<()> {
+    let (head, rest) = (&source.head, &mut source.rest);
     match format {
-        Format::Text => out.write_all(text::text(&run).as_bytes())?,
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, document).map_err(std::io::Error::from)?;
-            out.write_all(b"\n")?;
-        }
-        Format::Jsonl => lines::write(&run, out)?,
-        Format::Junit => junit::report(&run).serialize(out)?,
-        Format::Tap => out.write_all(tap::tap(&run).as_bytes())?,
-        Format::Markdown => out.write_all(markdown::markdown(&run, usize::MAX).as_bytes())?,
-        Format::Github => github::write(&run, out)?,
-        Format::OtlpJson => otlp::write(document, out)?,
-        Format::Trace => trace::write(document, out)?,
+        Format::Text => text::write(head, rest, out),
+        Format::Json => json::write(head, rest, out),
+        Format::Jsonl => lines::write(head, rest, out),
+        Format::Junit => junit::write(head, rest, out),
+        Format::Tap => tap::write(head, rest, out),
+        Format::Markdown => markdown::write(head, rest, out),
+        Format::Github => github::write(head, rest, out),
+        Format::OtlpJson => otlp::write(&source.outline()?, out),
+        Format::Trace => trace::write(&source.outline()?, out),
     }
-    Ok(())
 }

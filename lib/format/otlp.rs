@@ -4,7 +4,9 @@
 //! Ids are digests of the keys, so that an export again gives the same spans. Names of attributes
 //! are those of the conventions for tests, CI/CD and processes; what these lack begins with `rrr.`.
 
+use super::run::trouble;
 use super::timeline::{Span, Stay, Timeline, worker_id};
+use crate::plain::harmless_json;
 use crate::record::{Document, Task, Trial};
 use crate::{task, taskset, trial};
 use serde_json::{Map, Value, json};
@@ -20,7 +22,7 @@ const OK: u8 = 1;
 const ERROR: u8 = 2;
 
 /// Writes the lines: first the taskset and its tasks, then what each worker did.
-pub fn write(document: &Document, out: &mut dyn Write) -> std::io::Result<()> {
+pub fn write(document: &Document, out: &mut dyn Write) -> anyhow::Result<()> {
     let timeline = Timeline::of(document);
     let export = Export {
         document,
@@ -66,7 +68,7 @@ fn lines(worker: Option<&str>, spans: &[Value], out: &mut dyn Write) -> std::io:
                 "spans": spans,
             }],
         }]});
-        writeln!(out, "{line}")?;
+        writeln!(out, "{}", harmless_json(line.to_string()))?;
     }
     Ok(())
 }
@@ -157,8 +159,14 @@ impl Export<'_> {
         attributes.number("rrr.failed", own.failed_count);
         attributes.number("rrr.flaky", own.flaky_count);
         span.insert("attributes".into(), attributes.0.into());
-        let why = own.fail_reason.as_deref().unwrap_or_default();
-        set_status(&mut span, code, why);
+        let failed = self.document.tasks.iter();
+        let failed = failed.filter(|task| task.status() == Some(task::Status::Failed));
+        let why = match code {
+            Some(ERROR) => trouble(own, failed.count() as u64),
+            _ => None,
+        };
+        let why = why.map_or(String::new(), |trouble| trouble.message);
+        set_status(&mut span, code, &why);
         span.into()
     }
 
@@ -212,6 +220,8 @@ impl Export<'_> {
         attributes.number("rrr.examples.passed", trial.passed);
         attributes.number("rrr.examples.pending", trial.pending);
         attributes.number("rrr.examples.failed", trial.failed);
+        let cut = i64::try_from(trial.examples_cut()).ok();
+        attributes.number("rrr.examples.left_out", cut.filter(|cut| *cut > 0));
         span.insert("attributes".into(), attributes.0.into());
         // Why there was another trial: the one before.
         if let Some(before) = number.checked_sub(1).map(|place| &task.trials[place]) {

@@ -3,10 +3,11 @@
 
 use crate::example::{Example, Status as ExampleStatus};
 use crate::plain::harmless;
-use crate::record::{Document, Task, Trial};
+use crate::record::{Head, Task, Taskset, Trial};
 use crate::view::progress::Remains;
-use crate::view::summary::{Failure, SLOWEST, Summary, places};
-use crate::{task, time, trial};
+use crate::view::summary::{Failure, NO_TASK_FAILED, SLOWEST, Summary, counted, places};
+use crate::{task, taskset, time, trial};
+use std::fmt;
 
 /// A task with what became of it.
 pub struct Case<'a> {
@@ -20,18 +21,13 @@ pub struct Case<'a> {
     pub trials: usize,
 }
 
-/// A record, read.
-pub struct Run<'a> {
-    pub document: &'a Document,
-    pub cases: Vec<Case<'a>>,
-}
-
 fn is_wrong(trial: &Trial) -> bool {
     trial.stopped.is_none() && trial.status().is_some() && !trial.is_good()
 }
 
 impl<'a> Case<'a> {
-    fn of(task: &'a Task) -> Self {
+    /// Reads a task.
+    pub fn of(task: &'a Task) -> Self {
         let good = task.trials.iter().find(|trial| trial.is_good());
         let finished = task
             .trials
@@ -103,6 +99,35 @@ impl<'a> Case<'a> {
         self.examples().iter().filter(bad)
     }
 
+    /// The examples of the deciding trial that its record lacks, if it lacks any.
+    pub fn left_out(&self) -> Option<LeftOut> {
+        let trial = self.trial?;
+        let all = trial.examples_cut();
+        if all == 0 {
+            return None;
+        }
+        let kept = |wanted: &[ExampleStatus]| {
+            let kept = self.examples().iter();
+            kept.filter(|example| wanted.contains(&example.status))
+                .count() as u64
+        };
+        let lacks = |count: Option<i64>, wanted: &[ExampleStatus]| {
+            let count = u64::try_from(count.unwrap_or(0)).unwrap_or(0);
+            count.saturating_sub(kept(wanted))
+        };
+        let passed = lacks(trial.passed, &[ExampleStatus::Passed]);
+        let pending = lacks(trial.pending, &[ExampleStatus::Pending]);
+        let bad = [ExampleStatus::Failed, ExampleStatus::Error];
+        let failed = lacks(trial.failed, &bad).min(all);
+        let agree = passed + pending + failed == all;
+        Some(LeftOut {
+            all,
+            passed: if agree { passed } else { 0 },
+            pending: if agree { pending } else { 0 },
+            failed,
+        })
+    }
+
     /// How it ended, with the facts: `failed (exit 1, 3 trials)`.
     pub fn story(&self) -> String {
         let mut facts = Vec::new();
@@ -134,81 +159,136 @@ pub fn tail(bytes: &crate::record::Bytes, most: usize) -> String {
     }
 }
 
-impl<'a> Run<'a> {
-    /// Reads a record.
-    pub fn of(document: &'a Document) -> Self {
-        Self {
-            document,
-            cases: document.tasks.iter().map(Case::of).collect(),
+/// Examples of which no more than their number is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    pub all: u64,
+    pub passed: u64,
+    pub pending: u64,
+    pub failed: u64,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let other = self.all - self.passed - self.pending - self.failed;
+        let parts = [
+            (self.failed, "failed example"),
+            (self.pending, "pending example"),
+            (self.passed, "passed example"),
+            (other, "example"),
+        ];
+        let parts = parts.iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<String> = parts.map(|(count, noun)| counted(*count, noun)).collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// The status of a taskset in a word, as whoever wrote it spelled it.
+pub fn status(taskset: &Taskset) -> &str {
+    match (&taskset.status, &taskset.created_at) {
+        (Some(status), _) => status,
+        (None, Some(_)) => "waiting",
+        (None, None) => "unknown",
+    }
+}
+
+/// Why a taskset is red, where its tasks do not tell: a word for it, and a sentence.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub word: String,
+    pub message: String,
+}
+
+/// The trouble of a taskset of which so many tasks failed. A report is green only for a taskset that
+/// succeeded: CI servers judge by it.
+pub fn trouble(taskset: &Taskset, failed: u64) -> Option<Trouble> {
+    let reason = taskset.fail_reason.as_deref();
+    let message = match (taskset.status(), reason) {
+        (Some(taskset::Status::Succeeded), _) => return None,
+        (Some(taskset::Status::Failed), None) if failed > 0 => return None,
+        (_, Some(reason)) => reason.to_owned(),
+        (Some(taskset::Status::Failed), None) => NO_TASK_FAILED.to_owned(),
+        (Some(taskset::Status::Cancelled), None) => "the taskset was cancelled".to_owned(),
+        (Some(taskset::Status::Running), None) => "the taskset has not finished".to_owned(),
+        (None, None) => format!(
+            "the taskset has not finished: its status is {}",
+            status(taskset)
+        ),
+    };
+    Some(Trouble {
+        word: status(taskset).to_owned(),
+        message,
+    })
+}
+
+/// From its submission to its end, as far as whole seconds tell.
+pub fn elapsed_ms(taskset: &Taskset) -> Option<u64> {
+    let at = |text: &Option<String>| time::parse(text.as_deref()?);
+    let (from, to) = (at(&taskset.created_at)?, at(&taskset.finished_at)?);
+    u64::try_from((to - from).num_milliseconds()).ok()
+}
+
+/// What the tasks seen so far add up to.
+#[derive(Default)]
+pub struct Tally {
+    tasks: u64,
+    passed: u64,
+    pending: u64,
+    pub failures: Vec<Failure>,
+    flaky: Vec<(String, u64)>,
+    slowest: Vec<(String, u64)>,
+    remains: Vec<(String, Remains)>,
+    left_out: Vec<(String, String)>,
+}
+
+impl Tally {
+    /// Adds a task.
+    pub fn add(&mut self, case: &Case) {
+        let file = || case.spec_file.to_owned();
+        self.tasks += 1;
+        match case.verdict {
+            Some(task::Status::Passed) => self.passed += 1,
+            Some(task::Status::Pending) => self.pending += 1,
+            Some(task::Status::Failed) => self.failures.push(Failure {
+                spec_file: file(),
+                places: places(case.examples()),
+                status: case.word().to_owned(),
+                trials: case.trials as u64,
+            }),
+            None => {}
         }
-    }
-
-    /// The taskset's status in a word.
-    pub fn status(&self) -> &str {
-        match (
-            &self.document.taskset.status,
-            &self.document.taskset.created_at,
-        ) {
-            (Some(status), _) => status,
-            (None, Some(_)) => "waiting",
-            (None, None) => "unknown",
+        if case.is_flaky() {
+            self.flaky.push((file(), case.trials as u64));
         }
-    }
-
-    /// How many tasks have this verdict.
-    pub fn count(&self, verdict: task::Status) -> usize {
-        self.cases
-            .iter()
-            .filter(|case| case.verdict == Some(verdict))
-            .count()
-    }
-
-    /// From its submission to its end, as far as whole seconds tell.
-    pub fn elapsed_ms(&self) -> Option<u64> {
-        let at = |text: &Option<String>| time::parse(text.as_deref()?);
-        let (from, to) = (
-            at(&self.document.taskset.created_at)?,
-            at(&self.document.taskset.finished_at)?,
-        );
-        u64::try_from((to - from).num_milliseconds()).ok()
+        self.remains.extend(remains(case));
+        let left_out = case.left_out();
+        self.left_out
+            .extend(left_out.map(|cut| (file(), cut.to_string())));
+        if let Some(took) = case.duration_ms() {
+            self.slowest.push((file(), took));
+            let order = |a: &(String, u64), b: &(String, u64)| b.1.cmp(&a.1).then(a.0.cmp(&b.0));
+            self.slowest.sort_by(order);
+            self.slowest.truncate(SLOWEST);
+        }
     }
 
     /// The summary that the tools that follow a taskset print at its end.
-    pub fn summary(&self) -> Summary {
-        let failed = self.cases.iter().filter(|case| case.is_failed());
-        let flaky = self.cases.iter().filter(|case| case.is_flaky());
-        let taskset = &self.document.taskset;
+    pub fn summary(self, head: &Head) -> Summary {
         Summary {
-            taskset: Some(self.document.key.clone()),
-            slave_command: taskset.slave_command.clone().unwrap_or_default(),
-            status: self.status().to_owned(),
-            fail_reason: taskset.fail_reason.clone(),
-            tasks: self.cases.len() as u64,
-            passed: self.count(task::Status::Passed) as u64,
-            pending: self.count(task::Status::Pending) as u64,
-            failures: failed
-                .map(|case| Failure {
-                    spec_file: case.spec_file.to_owned(),
-                    places: places(case.examples()),
-                    status: case.word().to_owned(),
-                    trials: case.trials as u64,
-                })
-                .collect(),
-            flaky: flaky
-                .map(|case| (case.spec_file.to_owned(), case.trials as u64))
-                .collect(),
-            slowest: self.slowest(),
-            remains: self.cases.iter().filter_map(remains).collect(),
-            elapsed_ms: self.elapsed_ms(),
+            taskset: Some(head.key.clone()),
+            slave_command: head.taskset.slave_command.clone().unwrap_or_default(),
+            status: status(&head.taskset).to_owned(),
+            fail_reason: head.taskset.fail_reason.clone(),
+            tasks: self.tasks,
+            passed: self.passed,
+            pending: self.pending,
+            failures: self.failures,
+            flaky: self.flaky,
+            slowest: self.slowest,
+            remains: self.remains,
+            left_out: self.left_out,
+            elapsed_ms: elapsed_ms(&head.taskset),
         }
-    }
-
-    fn slowest(&self) -> Vec<(String, u64)> {
-        let took = |case: &Case| Some((case.spec_file.to_owned(), case.duration_ms()?));
-        let mut all: Vec<(String, u64)> = self.cases.iter().filter_map(took).collect();
-        all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-        all.truncate(SLOWEST);
-        all
     }
 }
 

@@ -1,27 +1,47 @@
 //! TAP 14: one line for each task.
 
-use super::run::{Case, Run};
-use crate::plain::one_line;
+use super::run::{Case, trouble};
+use super::spool::Spool;
+use crate::plain::{harmless_json, one_line};
+use crate::record::{Head, Rest};
 use crate::task;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write;
 
-/// The whole document.
-pub fn tap(run: &Run) -> String {
-    let mut text = format!("TAP version 14\n1..{}\n", run.cases.len());
-    for (number, case) in run.cases.iter().enumerate() {
-        let (ok, directive) = match case.verdict {
-            Some(task::Status::Passed) => ("ok", ""),
-            Some(task::Status::Pending) => ("ok", " # SKIP pending"),
-            _ => ("not ok", ""),
-        };
-        let name = escape(case.spec_file);
-        let _ = writeln!(text, "{ok} {} - {name}{directive}", number + 1);
-        if ok == "not ok" || case.is_flaky() {
-            text.push_str(&diagnostics(case));
-        }
+/// Writes the whole document. What is wrong with the taskset itself is a test point of its own, and
+/// ends the document as a bail-out.
+pub fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
+    let (mut number, mut failed) = (0, 0);
+    // The plan comes first, and is known last.
+    let mut points = Spool::default();
+    rest.tasks(|task| {
+        let case = Case::of(task);
+        number += 1;
+        failed += u64::from(case.is_failed());
+        Ok(points.write_all(point(number, &case).as_bytes())?)
+    })?;
+    let trouble = trouble(&head.taskset, failed);
+    let plan = number + u64::from(trouble.is_some());
+    writeln!(out, "TAP version 14\n1..{plan}")?;
+    points.copy_to(out)?;
+    if let Some(trouble) = trouble {
+        let message = one_line(&trouble.message);
+        let name = escape(&format!("the taskset itself: {message}"));
+        writeln!(out, "not ok {plan} - {name}\nBail out! {message}")?;
     }
-    if let Some(reason) = &run.document.taskset.fail_reason {
-        let _ = writeln!(text, "Bail out! {}", one_line(reason));
+    Ok(())
+}
+
+fn point(number: u64, case: &Case) -> String {
+    let (ok, directive) = match case.verdict {
+        Some(task::Status::Passed) => ("ok", ""),
+        Some(task::Status::Pending) => ("ok", " # SKIP pending"),
+        _ => ("not ok", ""),
+    };
+    let name = escape(case.spec_file);
+    let mut text = format!("{ok} {number} - {name}{directive}\n");
+    if ok == "not ok" || case.is_flaky() || case.left_out().is_some() {
+        text.push_str(&diagnostics(case));
     }
     text
 }
@@ -33,7 +53,7 @@ fn escape(text: &str) -> String {
 
 /// A YAML block; strings are written as JSON, which YAML reads.
 fn diagnostics(case: &Case) -> String {
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let quoted = |text: &str| harmless_json(serde_json::Value::from(text).to_string());
     let mut text = "  ---\n".to_owned();
     let status = if case.is_flaky() {
         "flaky"
@@ -51,6 +71,9 @@ fn diagnostics(case: &Case) -> String {
     }
     if let Some(code) = case.trial.and_then(|trial| trial.exit_code) {
         let _ = writeln!(text, "  exit_code: {code}");
+    }
+    if let Some(cut) = case.left_out() {
+        let _ = writeln!(text, "  left_out: {}", quoted(&cut.to_string()));
     }
     let failed: Vec<_> = case.failed_examples().collect();
     if !failed.is_empty() {

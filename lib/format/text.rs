@@ -1,34 +1,47 @@
 //! For a person: what failed with the end of its output, then the summary.
 
-use super::run::{Run, tail};
+use super::run::{Case, Tally, status, tail};
 use crate::plain::{harmless, one_line};
-use std::fmt::Write;
+use crate::record::{Head, Rest};
+use std::io::Write;
 
 /// Most bytes of each output of a failure.
 const OUTPUT: usize = 4 << 10;
 
-/// The whole text.
-pub fn text(run: &Run) -> String {
-    let mut text = format!("{} {}\n", run.document.key, run.status());
-    for case in run.cases.iter().filter(|case| case.is_failed()) {
-        let _ = writeln!(text, "\n--- {}: {}", one_line(case.spec_file), case.story());
-        for example in case.failed_examples() {
-            let _ = writeln!(text, "{}", one_line(&example.name));
-            let message = harmless(example.message.as_deref().unwrap_or_default());
-            message
-                .lines()
-                .for_each(|line| text.push_str(&format!("    {line}\n")));
+/// Writes the whole text.
+pub fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
+    writeln!(out, "{} {}", head.key, one_line(status(&head.taskset)))?;
+    let mut tally = Tally::default();
+    rest.tasks(|task| {
+        let case = Case::of(task);
+        tally.add(&case);
+        match case.is_failed() {
+            true => failure(&case, out),
+            false => Ok(()),
         }
-        let Some(trial) = case.trial else { continue };
-        for (name, output) in [("stdout", &trial.stdout), ("stderr", &trial.stderr)] {
-            if !output.0.is_empty() {
-                let _ = writeln!(text, "--- {name}\n{}", tail(output, OUTPUT).trim_end());
-            }
+    })?;
+    for line in tally.summary(head).lines() {
+        writeln!(out, "{}", console::strip_ansi_codes(&line))?;
+    }
+    Ok(())
+}
+
+fn failure(case: &Case, out: &mut dyn Write) -> anyhow::Result<()> {
+    writeln!(out, "\n--- {}: {}", one_line(case.spec_file), case.story())?;
+    for example in case.failed_examples() {
+        writeln!(out, "{}", one_line(&example.name))?;
+        let message = harmless(example.message.as_deref().unwrap_or_default());
+        for line in message.lines() {
+            writeln!(out, "    {line}")?;
         }
     }
-    for line in run.summary().lines() {
-        text.push_str(&console::strip_ansi_codes(&line));
-        text.push('\n');
+    let Some(trial) = case.trial else {
+        return Ok(());
+    };
+    for (name, output) in [("stdout", &trial.stdout), ("stderr", &trial.stderr)] {
+        if !output.0.is_empty() {
+            writeln!(out, "--- {name}\n{}", tail(output, OUTPUT).trim_end())?;
+        }
     }
-    text
+    Ok(())
 }

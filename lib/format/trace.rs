@@ -2,8 +2,11 @@
 //! process for each worker, in it a row for each slave and one for what came before; arrows from a
 //! trial to the next one of its task.
 
+use super::run::trouble;
 use super::timeline::{Bar, Span, Timeline, worker_id};
+use crate::plain::harmless_json;
 use crate::record::{Document, Trial};
+use crate::task;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,7 +20,7 @@ const PREPARATION: usize = 0;
 type Row = (usize, usize);
 
 /// Writes one JSON object, an event a line.
-pub fn write(document: &Document, out: &mut dyn Write) -> std::io::Result<()> {
+pub fn write(document: &Document, out: &mut dyn Write) -> anyhow::Result<()> {
     let timeline = Timeline::of(document);
     let about = json!({
         "taskset": document.key,
@@ -26,13 +29,14 @@ pub fn write(document: &Document, out: &mut dyn Write) -> std::io::Result<()> {
     });
     write!(
         out,
-        "{{\"displayTimeUnit\":\"ms\",\"otherData\":{about},\"traceEvents\":["
+        "{{\"displayTimeUnit\":\"ms\",\"otherData\":{},\"traceEvents\":[",
+        harmless_json(about.to_string())
     )?;
     for (place, event) in events(document, &timeline).iter().enumerate() {
         let comma = if place == 0 { "" } else { "," };
-        write!(out, "{comma}\n{event}")?;
+        write!(out, "{comma}\n{}", harmless_json(event.to_string()))?;
     }
-    writeln!(out, "\n]}}")
+    Ok(writeln!(out, "\n]}}")?)
 }
 
 fn events(document: &Document, timeline: &Timeline) -> Vec<Value> {
@@ -46,7 +50,7 @@ fn events(document: &Document, timeline: &Timeline) -> Vec<Value> {
         timeline.whole,
         json!({
             "status": document.taskset.status,
-            "fail_reason": document.taskset.fail_reason,
+            "fail_reason": why(document),
             "tasks": document.tasks.len(),
         }),
     ));
@@ -100,6 +104,15 @@ fn events(document: &Document, timeline: &Timeline) -> Vec<Value> {
     events
 }
 
+/// Why the taskset is red, where its tasks do not tell.
+fn why(document: &Document) -> Option<String> {
+    let failed = document.tasks.iter();
+    let failed = failed.filter(|task| task.status() == Some(task::Status::Failed));
+    let why = trouble(&document.taskset, failed.count() as u64);
+    let ended = document.taskset.status()?.is_final();
+    Some(why.filter(|_| ended)?.message)
+}
+
 fn arguments(trial: &Trial, number: usize) -> Value {
     json!({
         "status": trial.status,
@@ -108,6 +121,7 @@ fn arguments(trial: &Trial, number: usize) -> Value {
         "exit_code": trial.exit_code,
         "signal": trial.signal,
         "late_status": trial.late_status,
+        "examples_left_out": trial.examples_cut(),
         "trial": trial.key,
     })
 }

@@ -1,15 +1,15 @@
-//! What one look sees: a taskset whole, and what stands around it.
+//! What one look sees: a taskset whole, and what stands around it. [`super::load`] reads tasksets.
 
-use crate::key::{self, SlaveKey, TaskKey, TasksetKey};
+use crate::key::{self, SlaveKey, TaskKey, TasksetKey, WorkerKey};
 use crate::store::{
     Store,
     read::{self, Text, rows},
 };
-use crate::{event, event::Event, task, taskset, trial};
+use crate::{task, taskset, trial};
 use std::collections::{HashMap, HashSet};
 
 /// Tasks or trials read in one round trip.
-const BATCH: usize = 500;
+pub(super) const BATCH: usize = 500;
 
 /// What is not of one taskset: queues and workers.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub struct Worker {
     pub benched: bool,
 }
 
-fn set(text: Option<Text>) -> Option<String> {
+pub(super) fn set(text: Option<Text>) -> Option<String> {
     text.filter(|text| !text.is_empty()).map(String::from)
 }
 
@@ -63,33 +63,36 @@ impl Around {
                 around.spoken_of.insert(about.to_owned());
             }
         }
-        for (worker, alive) in crate::worker::all(store)? {
-            if !alive {
-                continue;
-            }
-            type Facts = (Option<Text>, Option<Text>, Option<Text>);
-            let ((worker_type, on_hand, benched), queued): (Facts, Option<Text>) =
-                store.call(|c, _| {
-                    redis::pipe()
-                        .cmd("HMGET")
-                        .arg(&worker)
-                        .arg("worker_type")
-                        .arg("taskset")
-                        .arg("benched")
-                        .cmd("LINDEX")
-                        .arg(worker.queue())
-                        .arg(0)
-                        .query(c)
-                })?;
-            around.workers.push(Worker {
-                key: worker.to_string(),
-                worker_type: set(worker_type).unwrap_or_default(),
-                taskset: set(on_hand).or_else(|| set(queued)),
-                benched: set(benched).is_some(),
-            });
+        let workers = crate::worker::all(store)?.into_iter();
+        let alive: Vec<WorkerKey> = workers
+            .filter_map(|(key, alive)| alive.then_some(key))
+            .collect();
+        for chunk in alive.chunks(BATCH) {
+            around.workers.extend(workers_of(store, chunk)?);
         }
         Ok(around)
     }
+}
+
+fn workers_of(store: &mut Store, keys: &[WorkerKey]) -> anyhow::Result<Vec<Worker>> {
+    type Facts = ((Option<Text>, Option<Text>, Option<Text>), Option<Text>);
+    let facts: Vec<Facts> = store.call(|c, _| {
+        let mut pipe = redis::pipe();
+        for worker in keys {
+            pipe.cmd("HMGET")
+                .arg(worker)
+                .arg(&["worker_type", "taskset", "benched"]);
+            pipe.cmd("LINDEX").arg(worker.queue()).arg(0);
+        }
+        rows(pipe.query(c)?, 2)
+    })?;
+    let worker = |(key, ((worker_type, on_hand, benched), queued)): (&WorkerKey, Facts)| Worker {
+        key: key.to_string(),
+        worker_type: set(worker_type).unwrap_or_default(),
+        taskset: set(on_hand).or_else(|| set(queued)),
+        benched: set(benched).is_some(),
+    };
+    Ok(keys.iter().zip(facts).map(worker).collect())
 }
 
 /// A trial as far as the rules need it.
@@ -139,149 +142,9 @@ pub struct Taskset {
 }
 
 impl Taskset {
-    /// Reads it; `None` when it is not there, or goes while it is read.
-    pub fn load(
-        store: &mut Store,
-        key: &TasksetKey,
-        around: &Around,
-    ) -> anyhow::Result<Option<Self>> {
-        let Some(record) = taskset::Record::load(store, key)? else {
-            return Ok(None);
-        };
-        let expiry = taskset::expiry(store, key)?;
-        let mut seen = Self {
-            key: key.clone(),
-            record,
-            expiry,
-            tasks: Vec::new(),
-            left: read::texts(store, &key.tasks_left())?,
-            queue: read::texts(store, &key.task_queue())?.into_iter().collect(),
-            endings: Vec::new(),
-            task_endings: HashMap::new(),
-            events: 0,
-            slaves: Vec::new(),
-            logs: Vec::new(),
-            given_up: HashSet::new(),
-            has_ends: false,
-            awaits_end: false,
-        };
-        // A persisted taskset goes key by key: nothing of it can be held against anybody.
-        if seen.is_persisted() {
-            return Ok(Some(seen));
-        }
-        seen.read_events(store)?;
-        seen.read_logs(store)?;
-        seen.read_ends(store)?;
-        let tasks = read::texts(store, &key.tasks())?;
-        for chunk in tasks.chunks(BATCH) {
-            seen.read_tasks(store, chunk, around)?;
-        }
-        // It may have been persisted meanwhile.
-        seen.expiry = taskset::expiry(store, key)?;
-        Ok((seen.expiry != -2).then_some(seen))
-    }
-
     /// Whether its record is durable, so that its keys may go.
     pub fn is_persisted(&self) -> bool {
         self.expiry >= 0
-    }
-
-    fn read_events(&mut self, store: &mut Store) -> anyhow::Result<()> {
-        let mut after = event::START.to_owned();
-        loop {
-            let entries = store.call(|c, _| event::read(c, &self.key, &mut after, 1))?;
-            if entries.is_empty() {
-                return Ok(());
-            }
-            for event in entries.into_iter().flat_map(|entry| entry.events) {
-                self.events += 1;
-                match event {
-                    Event::TasksetFinished { status, .. } => self.endings.push(status),
-                    Event::TaskFinished {
-                        spec_file, status, ..
-                    } => self.task_endings.entry(spec_file).or_default().push(status),
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    fn read_logs(&mut self, store: &mut Store) -> anyhow::Result<()> {
-        let mut names = vec![self.key.log()];
-        for log in read::texts(store, &self.key.worker_logs())? {
-            let (worker, failure): (Option<Text>, Option<Text>) = store.call(|c, _| {
-                redis::cmd("HMGET")
-                    .arg(&log)
-                    .arg("worker")
-                    .arg("failure")
-                    .query(c)
-            })?;
-            if let (Some(worker), Some(_)) = (set(worker), set(failure)) {
-                self.given_up.insert(worker);
-            }
-            names.push(format!("{log}:log"));
-        }
-        self.slaves = taskset::slaves(store, &self.key)?;
-        names.extend(self.slaves.iter().map(SlaveKey::log));
-        for chunk in names.chunks(BATCH) {
-            let lengths: Vec<usize> = store.call(|c, _| {
-                let mut pipe = redis::pipe();
-                for name in chunk {
-                    pipe.cmd("STRLEN").arg(name);
-                }
-                pipe.query(c)
-            })?;
-            self.logs.extend(chunk.iter().cloned().zip(lengths));
-        }
-        Ok(())
-    }
-
-    fn read_ends(&mut self, store: &mut Store) -> anyhow::Result<()> {
-        let ends = read::hash(store, &self.key.ends())?;
-        self.has_ends = !ends.is_empty();
-        let open = ends.iter().filter(|(_, state)| state.ends_with(" open"));
-        let slaves: Vec<SlaveKey> = open.filter_map(|(slave, _)| slave.parse().ok()).collect();
-        let seen = crate::slave::look(store, &slaves)?;
-        self.awaits_end = seen
-            .iter()
-            .any(|seen| !matches!(seen, crate::slave::Seen::Ended));
-        Ok(())
-    }
-
-    fn read_tasks(
-        &mut self,
-        store: &mut Store,
-        keys: &[String],
-        around: &Around,
-    ) -> anyhow::Result<()> {
-        let facts: Vec<(Option<Text>, Vec<Text>)> = store.call(|c, _| {
-            let mut pipe = redis::pipe();
-            for key in keys {
-                pipe.cmd("HGET").arg(key).arg("status");
-                pipe.cmd("LRANGE")
-                    .arg(format!("{key}:trial"))
-                    .arg(0)
-                    .arg(-1);
-            }
-            rows(pipe.query(c)?, 2)
-        })?;
-        let names: Vec<&str> = facts
-            .iter()
-            .flat_map(|(_, trials)| trials.iter().map(|name| &**name))
-            .collect();
-        let mut trials = HashMap::with_capacity(names.len());
-        for chunk in names.chunks(BATCH) {
-            trials.extend(read_trials(store, chunk, around)?);
-        }
-        for (key, (status, names)) in keys.iter().zip(facts) {
-            let all = names.iter().filter_map(|name| trials.remove(&**name));
-            self.tasks.push(Task {
-                key: key.clone(),
-                status: set(status).as_deref().and_then(task::Status::parse),
-                trials: all.collect(),
-            });
-        }
-        Ok(())
     }
 
     /// The spec file of a task of this taskset.
@@ -289,48 +152,4 @@ impl Taskset {
         let key: Option<TaskKey> = task.key.parse().ok();
         key.map_or_else(|| task.key.clone(), |key| key.spec_file().to_owned())
     }
-}
-
-fn read_trials(
-    store: &mut Store,
-    names: &[&str],
-    around: &Around,
-) -> anyhow::Result<HashMap<String, Trial>> {
-    type Facts = ((Option<Text>, Option<Text>, Option<Text>), usize, usize);
-    let facts: Vec<Facts> = store.call(|c, _| {
-        let mut pipe = redis::pipe();
-        for name in names {
-            pipe.cmd("HMGET")
-                .arg(name)
-                .arg("status")
-                .arg("stopped")
-                .arg("slave");
-            pipe.cmd("HSTRLEN").arg(name).arg("stdout");
-            pipe.cmd("HSTRLEN").arg(name).arg("stderr");
-        }
-        rows(pipe.query(c)?, 3)
-    })?;
-    let slave_of = |(_, _, slave): &(_, _, Option<Text>)| slave.as_ref()?.parse::<SlaveKey>().ok();
-    let slaves: Vec<SlaveKey> = facts.iter().filter_map(|(f, ..)| slave_of(f)).collect();
-    let seen = crate::slave::look(store, &slaves)?;
-    let mut alive = HashSet::new();
-    for (slave, seen) in slaves.into_iter().zip(seen) {
-        if matches!(seen, crate::slave::Seen::Alive(_)) {
-            alive.insert(slave);
-        }
-    }
-    let mut trials = HashMap::with_capacity(names.len());
-    for (name, (fields, stdout, stderr)) in names.iter().zip(facts) {
-        let lives = slave_of(&fields).is_some_and(|slave| alive.contains(&slave));
-        let status = set(fields.0).as_deref().and_then(trial::Status::parse);
-        let trial = Trial {
-            key: (*name).to_owned(),
-            status,
-            stopped: set(fields.1).is_some(),
-            live: (status.is_none() && lives) || around.announced.contains(*name),
-            output: stdout.max(stderr),
-        };
-        trials.insert((*name).to_owned(), trial);
-    }
-    Ok(trials)
 }

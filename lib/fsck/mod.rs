@@ -4,7 +4,7 @@
 //! finish its trial. So what a look finds wrong counts only when more looks find the same, with
 //! nothing about it changed: most of what is wrong for a moment does not come again, and what does (a
 //! task between two trials, a worker between two tasksets) shows by its [`Finding::state`] that it
-//! moves, or is gone at one of the looks. [`look`] reads, [`rule`] decides (no Redis there), [`leak`] goes over all keys.
+//! moves, or is gone at one of the looks. [`look`] and [`load`] read, [`rule`] decides (no Redis there), [`leak`] goes over all keys.
 //!
 //! The invariants are numbered as in tests/faults/README.md: I1 one final status, I2
 //! counts, I3 a success has its passes, I4 tasks_left, I5 no task is lost, I6 trials, I7 a final
@@ -13,6 +13,7 @@
 //! processes and files, which Redis does not know.
 
 mod leak;
+mod load;
 mod look;
 mod rule;
 
@@ -109,17 +110,20 @@ fn look_once(
         findings.extend(rule::queues(&around));
     }
     let mut lasting = leak::Lasting::default();
-    for taskset in &tasksets {
-        let Some(seen) = look::Taskset::load(store, taskset, &around)? else {
-            findings.extend(rule::gone(taskset, &around));
-            continue;
-        };
-        report.tasksets += 1;
-        if !seen.is_persisted() {
-            lasting.tasksets.insert(taskset.clone());
-            lasting.slaves.extend(seen.slaves.iter().cloned());
+    let tasksets: Vec<TasksetKey> = tasksets.into_iter().collect();
+    for some in tasksets.chunks(load::MANY) {
+        for (taskset, seen) in some.iter().zip(load::tasksets(store, some, &around)?) {
+            let Some(seen) = seen else {
+                findings.extend(rule::gone(taskset, &around));
+                continue;
+            };
+            report.tasksets += 1;
+            if !seen.is_persisted() {
+                lasting.tasksets.insert(taskset.clone());
+                lasting.slaves.extend(seen.slaves.iter().cloned());
+            }
+            findings.extend(rule::taskset(&seen, &around));
         }
-        findings.extend(rule::taskset(&seen, &around));
     }
     findings.extend(leak::leaks(&scan, &lasting));
     Ok((report, findings))

@@ -197,11 +197,15 @@ pub fn all() -> Vec<Page> {
             more: &[
                 "text is for a person: failures with the end of their output, flaky and slow files, the receipt. \
                  json is the whole record; jsonl one object for each task (below). junit has a suite for each spec file and \
-                 a case for each example, as GitLab, Jenkins and Buildkite read it. tap is version 14. markdown is \
+                 a case for each example, as GitLab, Jenkins and Buildkite read it; examples that the record lacks \
+                 (examples_cut) are in its totals, and named as a property and a note. tap is version 14. markdown is \
                  for a pull request. github prints at most ten annotations of a kind, and appends the whole story \
                  to the file $GITHUB_STEP_SUMMARY, within its limit of 1 MiB.",
+                "No form is green unless the taskset succeeded. One that failed with a reason of its own, or though none of its \
+                 tasks did, that was cancelled or has not finished, is an error of its own: a case in junit, a test point \
+                 and a bail-out in tap, an annotation in github, the reason in the others.",
                 "jsonl: {taskset, spec_file, status, trial_status, flaky, trials, duration_ms, passed, pending, failed, exit_code, \
-                 signal, slave, trial, failed_examples}. status is the task's: passed, pending, failed, or null while it has \
+                 signal, slave, trial, failed_examples, examples_cut, taskset_status, fail_reason}. status is the task's: passed, pending, failed, or null while it has \
                  none. What follows is of the trial that decided it: trial_status may say error or timeout too; passed, \
                  pending and failed count its examples. What is not known is null.",
                 "otlp-json has a span for the taskset, each task, each trial and what workers did before, a line of OTLP's \

@@ -9,6 +9,8 @@ use redis::{FromRedisValue, Pipeline};
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// Names of tasks that are read in one round trip.
+const NAMES: usize = 10_000;
 /// Tasks that are looked at in one round trip.
 const TASKS: usize = 500;
 /// Bytes of output that are fetched in one round trip, unless one task has more.
@@ -56,24 +58,65 @@ pub fn parts(
     key: &TasksetKey,
     mut visit: impl FnMut(Part) -> anyhow::Result<()>,
 ) -> anyhow::Result<bool> {
-    let (hash, log) = with_log(store, key.as_str(), &key.log())?;
-    if hash.0.is_empty() {
+    let Some((taskset, log)) = head(store, key)? else {
         return Ok(false);
+    };
+    visit(Part::Taskset(Box::new(taskset), log))?;
+    tasks(store, key, |tasks| visit(Part::Tasks(tasks)))?;
+    slaves(store, key, |slave| visit(Part::Slave(slave)))?;
+    logs(store, key, |log| visit(Part::WorkerLog(log)))?;
+    Ok(true)
+}
+
+/// The hash of a taskset and its log, if Redis has it.
+pub fn head(store: &mut Store, key: &TasksetKey) -> anyhow::Result<Option<(Taskset, Bytes)>> {
+    let (hash, log) = with_log(store, key.as_str(), &key.log())?;
+    Ok((!hash.0.is_empty()).then(|| (Taskset::read(hash), log)))
+}
+
+/// Shows `visit` the tasks of a taskset with their trials, in groups of bounded size.
+pub fn tasks(
+    store: &mut Store,
+    key: &TasksetKey,
+    mut visit: impl FnMut(Vec<Task>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut from = 0;
+    loop {
+        let names = read::stretch(store, &key.tasks(), from, NAMES)?;
+        for chunk in read::parsed::<TaskKey>(&names).chunks(TASKS) {
+            for_tasks(store, chunk, &mut visit)?;
+        }
+        from += NAMES;
+        if names.len() < NAMES {
+            return Ok(());
+        }
     }
-    visit(Part::Taskset(Box::new(Taskset::read(hash)), log))?;
-    let tasks: Vec<TaskKey> = read::list(store, &key.tasks())?;
-    for chunk in tasks.chunks(TASKS) {
-        for_tasks(store, chunk, &mut visit)?;
-    }
+}
+
+/// Shows `visit` the slaves of a taskset.
+pub fn slaves(
+    store: &mut Store,
+    key: &TasksetKey,
+    mut visit: impl FnMut(Slave) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     for slave in read::list::<SlaveKey>(store, &key.slaves())? {
         let (hash, log) = with_log(store, slave.as_str(), &slave.log())?;
-        visit(Part::Slave(Slave::read(hash, slave, log)))?;
+        visit(Slave::read(hash, slave, log))?;
     }
+    Ok(())
+}
+
+/// Shows `visit` the logs of a taskset's workers.
+pub fn logs(
+    store: &mut Store,
+    key: &TasksetKey,
+    mut visit: impl FnMut(WorkerLog) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     for name in worker_logs(store, key)? {
         let (hash, log) = with_log(store, &name, &format!("{name}:log"))?;
-        visit(Part::WorkerLog(WorkerLog::read(hash, name, log)))?;
+        visit(WorkerLog::read(hash, name, log))?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Readers take whatever key stands in the list, as long as it is text.
@@ -101,7 +144,7 @@ pub fn open_worker_logs(store: &mut Store, key: &TasksetKey) -> anyhow::Result<u
 fn for_tasks(
     store: &mut Store,
     tasks: &[TaskKey],
-    visit: &mut impl FnMut(Part) -> anyhow::Result<()>,
+    visit: &mut impl FnMut(Vec<Task>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let (hashes, lists): (Vec<Pairs>, Vec<Vec<Vec<u8>>>) = {
         let hashes = pipe(store, |pipe| {
@@ -137,14 +180,14 @@ fn for_tasks(
             .map(|trial| trial.iter().sum::<u64>() + TRIAL)
             .sum();
         if bytes + more > BYTES && !group.is_empty() {
-            visit(Part::Tasks(fetch(store, std::mem::take(&mut group))?))?;
+            visit(fetch(store, std::mem::take(&mut group))?)?;
             bytes = 0;
         }
         bytes += more;
         group.push(task);
     }
     if !group.is_empty() {
-        visit(Part::Tasks(fetch(store, group)?))?;
+        visit(fetch(store, group)?)?;
     }
     Ok(())
 }

@@ -9,16 +9,21 @@
 mod expire;
 pub(crate) mod fields;
 mod gather;
+mod source;
 
 pub use expire::{count_attempt, expire, forget_attempts, is_marked, mark, release};
 pub use fields::{Bytes, Field, Other, Value};
 pub use gather::{Part, gather, open_worker_logs, parts};
+pub use source::{Head, Rest, Source};
 
 use crate::example::Example;
 use crate::key::{SlaveKey, TaskKey, TasksetKey, TrialKey};
 use crate::{task, taskset, trial};
 use fields::entity;
 use serde::{Deserialize, Serialize};
+
+/// The field of a trial that counts the examples that its record lacks.
+const CUT: &str = "examples_cut";
 
 /// A taskset with all that belongs to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,6 +173,35 @@ impl Trial {
             self.status(),
             Some(trial::Status::Passed | trial::Status::Pending)
         )
+    }
+
+    /// How many examples there were beside those that are in the record.
+    pub fn examples_cut(&self) -> u64 {
+        let field = self.other.get(CUT).map(Bytes::text);
+        field.and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+
+    /// The trial less its outputs and examples.
+    fn outline(&self) -> Self {
+        let cut = self.other.get_key_value(CUT);
+        Self {
+            key: self.key.clone(),
+            stdout: Bytes::default(),
+            stderr: Bytes::default(),
+            examples: None,
+            slave: self.slave.clone(),
+            started_at: self.started_at.clone(),
+            finished_at: self.finished_at.clone(),
+            status: self.status.clone(),
+            late_status: self.late_status.clone(),
+            stopped: self.stopped.clone(),
+            outputs: self.outputs.clone(),
+            other: cut
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .into_iter()
+                .collect(),
+            ..*self
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 use crate::format::{self, Format};
 use crate::key::{TasksetKey, TrialKey};
 use crate::plain::{harmless, one_line};
-use crate::record::{self, Bytes, Document, Task, Trial};
+use crate::record::{Bytes, Document, Source, Trial};
 use crate::say::say;
+use crate::store::Store;
 use crate::{cli, db, exit, history, out};
 use serde::Serialize;
 use std::io::Write;
@@ -51,29 +52,38 @@ pub struct Options {
 
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
-    let document = load(&options)?;
-    if options.log {
-        logs(&document, options.raw);
-    } else if let Some(trial) = find_trial(&options, &document)? {
-        piece(&options, trial)?;
+    let mut store = None;
+    let mut source = load(&options, &mut store)?;
+    let shown = if options.log {
+        logs(&mut source, options.raw)
+    } else if let Some(trial) = find_trial(&options, &mut source)? {
+        piece(&options, &trial)
     } else {
-        let mut text = Vec::new();
-        format::write(options.format.unwrap_or(Format::Text), &document, &mut text)?;
-        match &options.file {
-            Some(path) => out::file(path, &text)?,
-            None => out::bytes(&text),
-        }
+        record(&options, &mut source)
+    };
+    if out::is_closed() {
+        return Ok(exit::PIPE_CLOSED);
     }
-    Ok(if out::is_closed() {
-        exit::PIPE_CLOSED
-    } else {
-        exit::OK
-    })
+    shown.map(|()| exit::OK)
 }
 
-fn load(options: &Options) -> anyhow::Result<Document> {
+/// Writes the record to the file that was named, or to stdout.
+fn record(options: &Options, source: &mut Source) -> anyhow::Result<()> {
+    let format = options.format.unwrap_or(Format::Text);
+    match &options.file {
+        Some(path) => out::file_of(path, |file| format::write(format, source, file)),
+        None => {
+            let mut stdout = out::stream();
+            format::write(format, source, &mut stdout)?;
+            Ok(stdout.flush()?)
+        }
+    }
+}
+
+/// The record; `store` keeps the connection through which it is read.
+fn load<'a>(options: &Options, store: &'a mut Option<Store>) -> anyhow::Result<Source<'a>> {
     if let Some(path) = &options.document {
-        return read(path);
+        return Ok(read(path)?.into());
     }
     let of_trial = options.trial.as_ref().map(|trial| trial.task().taskset());
     let taskset = options
@@ -81,22 +91,21 @@ fn load(options: &Options) -> anyhow::Result<Document> {
         .clone()
         .or(of_trial)
         .expect("clap asks for one");
-    let mut store = options.redis.connect()?;
+    let store = store.insert(options.redis.connect()?);
     store.wait_briefly();
-    if let Some(document) = record::gather(&mut store, &taskset)? {
-        return Ok(document);
+    if let Some(source) = Source::open(store, &taskset)? {
+        return Ok(source);
     }
-    persisted(options, &taskset)?.ok_or_else(|| {
+    let document = persisted(options, &taskset)?.ok_or_else(|| {
         let url = options
             .db
             .url()
             .map_or_else(|_| String::new(), |url| url.shown());
-        cli::usage(format!("there is no taskset '{taskset}' in Redis"))
-            .hint(format!(
-                "nor is it in the database '{url}'; pass --db URL for another"
-            ))
-            .into()
-    })
+        cli::usage(format!("there is no taskset '{taskset}' in Redis")).hint(format!(
+            "nor is it in the database '{url}'; pass --db URL for another"
+        ))
+    })?;
+    Ok(document.into())
 }
 
 /// The record in the database, once its keys have gone from Redis.
@@ -119,36 +128,43 @@ fn read(path: &Path) -> anyhow::Result<Document> {
 }
 
 /// The trial that is asked for by its key or by its spec file, if any is.
-fn find_trial<'a>(options: &Options, document: &'a Document) -> anyhow::Result<Option<&'a Trial>> {
-    let mut tasks = document.tasks.iter();
+fn find_trial(options: &Options, source: &mut Source) -> anyhow::Result<Option<Trial>> {
+    let rest = &mut source.rest;
     if let Some(key) = &options.trial {
-        let found = tasks
-            .flat_map(|task| &task.trials)
-            .find(|trial| trial.key == *key);
+        let mut found = None;
+        rest.tasks(|task| {
+            let trial = task.trials.iter().find(|trial| trial.key == *key);
+            found = found.take().or_else(|| trial.cloned());
+            Ok(())
+        })?;
         let missing = || cli::usage(format!("there is no trial '{key}'"));
         return Ok(Some(found.ok_or_else(missing)?));
     }
     let Some(spec_file) = &options.task else {
         return Ok(None);
     };
-    let task = tasks
-        .find(|task| task.spec_file() == spec_file)
-        .ok_or_else(|| {
-            let refusal = cli::usage(format!("the taskset has no spec file '{spec_file}'"));
-            match nearest(spec_file, &document.tasks) {
-                Some(nearest) => refusal.hint(format!("the nearest is '{nearest}'")),
-                None => refusal,
-            }
-        })?;
-    let trial = task.trials.last().ok_or_else(|| {
+    let (mut found, mut known) = (None, Vec::new());
+    rest.tasks(|task| {
+        if found.is_none() && task.spec_file() == spec_file {
+            found = Some(task.trials.last().cloned());
+            known = Vec::new();
+        } else if found.is_none() {
+            known.push(task.spec_file().to_owned());
+        }
+        Ok(())
+    })?;
+    let last = found.ok_or_else(|| {
+        let refusal = cli::usage(format!("the taskset has no spec file '{spec_file}'"));
+        match crate::name::nearest(spec_file, known.iter().map(String::as_str)) {
+            Some(nearest) => refusal.hint(format!("the nearest is '{nearest}'")),
+            None => refusal,
+        }
+    })?;
+    let untried = || {
         cli::usage(format!("'{spec_file}' has not been tried yet"))
             .hint("rrr-watch shows what goes on")
-    })?;
-    Ok(Some(trial))
-}
-
-fn nearest<'a>(name: &str, tasks: &'a [Task]) -> Option<&'a str> {
-    crate::name::nearest(name, tasks.iter().map(Task::spec_file))
+    };
+    Ok(Some(last.ok_or_else(untried)?))
 }
 
 /// Prints what a trial printed, each stream to the one of its name.
@@ -185,23 +201,20 @@ fn print(bytes: &Bytes, raw: bool) {
 }
 
 /// Prints every log that has something in it, under its key.
-fn logs(document: &Document, raw: bool) {
-    let taskset = [(document.key.to_string(), &document.log)];
-    let workers = document
-        .worker_logs
-        .iter()
-        .map(|log| (log.key.clone(), &log.log));
-    let slaves = document
-        .slaves
-        .iter()
-        .map(|slave| (slave.key.to_string(), &slave.log));
-    for (key, log) in taskset.into_iter().chain(workers).chain(slaves) {
+fn logs(source: &mut Source, raw: bool) -> anyhow::Result<()> {
+    let show = |key: &str, log: &Bytes| {
         if !log.0.is_empty() {
-            out::line(&format!("--- {}", one_line(&key)));
+            out::line(&format!("--- {}", one_line(key)));
             print(log, raw);
             if !log.0.ends_with(b"\n") {
                 out::line("");
             }
         }
-    }
+        Ok(())
+    };
+    show(source.head.key.as_str(), &source.head.log)?;
+    source.rest.worker_logs(|log| show(&log.key, &log.log))?;
+    source
+        .rest
+        .slaves(|slave| show(slave.key.as_str(), &slave.log))
 }

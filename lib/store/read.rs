@@ -89,6 +89,17 @@ pub fn entries(store: &mut Store, list: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     store.call(|c, _| redis::cmd("LRANGE").arg(list).arg(0).arg(-1).query(c))
 }
 
+/// At most `count` entries of a list, from place `from` on.
+pub fn stretch(
+    store: &mut Store,
+    list: &str,
+    from: usize,
+    count: usize,
+) -> anyhow::Result<Vec<Vec<u8>>> {
+    let last = from + count - 1;
+    store.call(|c, _| redis::cmd("LRANGE").arg(list).arg(from).arg(last).query(c))
+}
+
 /// Those entries of a list that are a `K`, in order.
 pub fn list<K: FromStr>(store: &mut Store, list: &str) -> anyhow::Result<Vec<K>> {
     Ok(parsed(&entries(store, list)?))

@@ -12,6 +12,9 @@ use console::Style;
 /// How many of the slowest files are named.
 pub const SLOWEST: usize = 5;
 
+/// The reason of a taskset that failed and has none.
+pub const NO_TASK_FAILED: &str = "the taskset failed, though none of its tasks did";
+
 /// A task that failed.
 #[derive(Clone, Debug)]
 pub struct Failure {
@@ -38,6 +41,8 @@ pub struct Summary {
     pub slowest: Vec<(String, u64)>,
     /// What tests left on their machines.
     pub remains: Vec<(String, Remains)>,
+    /// Examples that the record lacks, in words.
+    pub left_out: Vec<(String, String)>,
     pub elapsed_ms: Option<u64>,
 }
 
@@ -83,6 +88,7 @@ impl Summary {
                 .map(|(file, took)| (file.to_owned(), took))
                 .collect(),
             remains: progress.remains.clone().into_iter().collect(),
+            left_out: Vec::new(),
             elapsed_ms: ended.map(|ended| elapsed(ended.unix_ms)),
         })
     }
@@ -150,12 +156,26 @@ impl Summary {
                 lines.push(format!("  {file}: outputs in {}", one_line(folder)));
             }
         }
+        if !self.left_out.is_empty() {
+            lines.push(String::new());
+            lines.push(bold.apply_to("Left out of the record:").to_string());
+            let told = self.left_out.iter();
+            lines.extend(told.map(|(file, what)| format!("  {}: {what}", one_line(file))));
+        }
         lines.push(String::new());
-        if let Some(reason) = &self.fail_reason {
+        if let Some(reason) = self.reason() {
             lines.push(format!("reason: {}", one_line(reason)));
         }
         lines.push(self.receipt());
         lines
+    }
+
+    /// Why the taskset failed, where its tasks do not tell.
+    pub fn reason(&self) -> Option<&str> {
+        let silent = self.status == "failed" && self.failures.is_empty();
+        self.fail_reason
+            .as_deref()
+            .or(silent.then_some(NO_TASK_FAILED))
     }
 
     /// `failed: 6 tasks = 4 passed + 1 failed + 1 pending; 1 flaky; in 2.4s`
@@ -190,7 +210,8 @@ impl Summary {
     }
 }
 
-fn counted(number: u64, noun: &str) -> String {
+/// `1 task`, `2 tasks`.
+pub fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
@@ -279,6 +300,7 @@ mod tests {
             flaky: vec![("b".into(), 2)],
             slowest: Vec::new(),
             remains: Vec::new(),
+            left_out: Vec::new(),
             elapsed_ms: Some(2400),
         };
         let receipt = console::strip_ansi_codes(&summary.receipt()).into_owned();

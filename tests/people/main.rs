@@ -5,6 +5,8 @@ mod harness;
 mod terminal;
 
 mod completions;
+mod ends;
+mod hostile;
 mod live;
 mod lost;
 mod pipes;

@@ -409,7 +409,7 @@ fn markdown_tells_the_same() {
         assert!(markdown.contains(wanted), "no '{wanted}' in\n{markdown}");
     }
     let calc = ran.text_of_calc(&["--format", "markdown"]);
-    assert!(calc.contains("**divides &amp; &lt;rounds&gt;**"), "{calc}");
+    assert!(calc.contains("**`divides & <rounds>`**"), "{calc}");
 }
 
 #[test]
