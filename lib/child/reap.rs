@@ -108,7 +108,7 @@ pub fn sweep(keep: &[u32]) -> Killed {
     let mut newest = began;
     let mut known: BTreeMap<i32, Option<String>> = BTreeMap::new();
     let mut killed = Killed::new();
-    let spared = groups_of(keep);
+    let mut spared = None;
     let mut empty = 0;
     // The last that came after the first look, and so from one that was left.
     let mut late = None;
@@ -129,7 +129,7 @@ pub fn sweep(keep: &[u32]) -> Killed {
         }
         empty = 0;
         // All are killed before anything else is done: they run on while we look.
-        strike(&found, &spared);
+        strike(&found, spared.get_or_insert_with(|| groups_of(keep)));
         for pid in found {
             let number = pid.as_raw_nonzero().get();
             let name = known.entry(number).or_insert_with(|| {

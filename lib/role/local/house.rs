@@ -21,6 +21,9 @@ const LONGEST_SOCKET: usize = 107;
 /// a worker that is killed meanwhile.
 const LEAVE_LIMIT: Duration = Duration::from_secs(15);
 
+/// Time between two looks for roles that a test has stopped.
+const WAKE: Duration = Duration::from_secs(1);
+
 struct Role {
     name: String,
     command: Command,
@@ -60,6 +63,8 @@ fn leash(redis: Option<&cli::Redis>, command: &mut Command) -> std::io::Result<O
 pub struct House {
     roles: Vec<Role>,
     restarts: u32,
+    /// When the roles were woken last.
+    woken: Instant,
     /// Where the roles' stderr goes, so that it does not write across a live picture.
     stderr: PipeWriter,
     said: Receiver<String>,
@@ -87,6 +92,7 @@ impl House {
         Ok(Self {
             roles: Vec::new(),
             restarts: 0,
+            woken: Instant::now(),
             stderr,
             said,
         })
@@ -133,9 +139,15 @@ impl House {
     /// Errors: Redis has died, and with it the run; a role dies again and again.
     pub fn mend(&mut self) -> anyhow::Result<Vec<String>> {
         let mut mended = Vec::new();
+        let wakes = self.woken.elapsed() >= WAKE;
+        if wakes {
+            self.woken = Instant::now();
+        }
         for (place, role) in self.roles.iter_mut().enumerate() {
             let Some(status) = role.child.try_wait()? else {
-                role.wake();
+                if wakes {
+                    role.wake();
+                }
                 continue;
             };
             let name = &role.name;
