@@ -13,7 +13,7 @@ use std::time::Duration;
 use tempfile::Builder;
 
 /// Who makes such folders.
-const OWNERS: [&str; 3] = ["local", "slave", "worker"];
+const OWNERS: [&str; 4] = ["local", "slave", "submit", "worker"];
 /// The file in it by which it is known.
 const LOCK: &str = "lock";
 /// The variable with the folder in which a role makes its own, where that is not the one of the tests.

@@ -165,7 +165,8 @@ impl Remote {
     pub fn up(&self, folders: &[&Path], name: &str, missing: Missing) -> Vec<OsString> {
         let sources = folders.iter().map(|folder| {
             let mut source = folder.as_os_str().to_owned();
-            source.push("/");
+            // By --relative a name is kept from the dot on.
+            source.push("/./");
             source
         });
         let mut arguments = self.arguments(sources, self.folder(name).into());

@@ -2,13 +2,13 @@
 //! the taskset. A worker compares the two, so that no run is of a tree that somebody else has sent, or
 //! of one that was sent earlier (FAULTS F3).
 
+use crate::folder::{self, Folder};
 use crate::key::TasksetKey;
-use rustix::fs::{Mode, OFlags};
+use crate::regular::{self, Links};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The file's name, at the top of the tree.
 pub const NAME: &str = ".rrr-stamp";
@@ -25,7 +25,8 @@ const LONGEST: u64 = 4096;
 /// A stamp that was made, in a folder of its own: what is sent is that folder and the tree as one, and
 /// nothing is written into the submitter's tree.
 pub struct Stamp {
-    folder: tempfile::TempDir,
+    _folder: Folder,
+    path: PathBuf,
     digest: String,
 }
 
@@ -38,23 +39,27 @@ impl Stamp {
         let line = format!("{taskset} {id} {}", shown(folder));
         let line: String = line.chars().take(1000).collect();
         let text = format!("{line}\n{}\n", "-".repeat(length));
-        let made = tempfile::Builder::new().prefix("rrr-stamp-").tempdir()?;
-        let file = made.path().join(NAME);
+        folder::clean_up();
+        let made = Folder::new("submit")?;
+        let path = made.path().join("stamp");
+        std::fs::create_dir(&path)?;
+        let file = path.join(NAME);
         std::fs::write(&file, &text)?;
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644))?;
         // Both folders become one, with what the first says of itself.
         let tree = std::fs::metadata(folder)?;
-        std::fs::set_permissions(made.path(), tree.permissions())?;
-        File::open(made.path())?.set_modified(tree.modified()?)?;
+        std::fs::set_permissions(&path, tree.permissions())?;
+        File::open(&path)?.set_modified(tree.modified()?)?;
         Ok(Self {
-            folder: made,
+            _folder: made,
+            path,
             digest: digest(text.as_bytes()),
         })
     }
 
     /// The folder that holds it alone.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.path
     }
 
     /// What the taskset says.
@@ -66,7 +71,7 @@ impl Stamp {
 impl Drop for Stamp {
     fn drop(&mut self) {
         // A tree may be read-only.
-        let _ = std::fs::set_permissions(self.folder.path(), PermissionsExt::from_mode(0o700));
+        let _ = std::fs::set_permissions(&self.path, PermissionsExt::from_mode(0o700));
     }
 }
 
@@ -84,7 +89,7 @@ pub fn place_of_unsent(field: &str) -> Option<&str> {
 ///
 /// Errors: they differ, and how.
 pub fn check(field: &str, folder: &Path) -> Result<(), String> {
-    let found = read(&folder.join(NAME));
+    let found = regular::read(&folder.join(NAME), Links::Refuse, LONGEST);
     let (found, line) = match &found {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(bytes);
@@ -100,18 +105,6 @@ pub fn check(field: &str, folder: &Path) -> Result<(), String> {
         "the tree here is not the one that was submitted: its stamp is {found}{line}, that of the taskset {field}; \
          compare --rsync-remote-path and --rsync-options of rrr-submit and of this rrr-worker"
     ))
-}
-
-/// Reads a file that came with the tree: a regular one, never a link, and never more than that.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("it is not a file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(LONGEST).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// A folder of this machine, for people.
@@ -159,7 +152,7 @@ mod tests {
     fn what_is_no_file_is_no_stamp() {
         let tree = tempfile::tempdir().unwrap();
         let path = tree.path().join(NAME);
-        rustix::fs::mkfifoat(rustix::fs::CWD, &path, Mode::RWXU).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
         assert!(check("x", tree.path()).unwrap_err().contains("missing"));
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/etc/hostname", &path).unwrap();

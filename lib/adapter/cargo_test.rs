@@ -32,8 +32,10 @@ impl CargoTest {
 }
 
 impl Program for CargoTest {
-    fn prepare(&mut self, inquiry: &mut Inquiry, _: &Place) -> anyhow::Result<()> {
-        let binaries = cargo::build(&self.words, &mut |command| inquiry.ask(command))?;
+    fn prepare(&mut self, inquiry: &mut Inquiry, place: &Place) -> anyhow::Result<()> {
+        let binaries = cargo::build(&self.words, place.path(), &mut |command| {
+            inquiry.ask(command)
+        })?;
         let binaries = binaries.into_iter();
         self.binaries = binaries.map(|binary| (binary.id.clone(), binary)).collect();
         Ok(())

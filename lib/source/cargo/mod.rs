@@ -134,12 +134,13 @@ impl Binary {
     }
 }
 
-/// Has cargo build the test binaries, and says how it would start them.
-pub fn build(words: &[String], ask: &mut Ask) -> anyhow::Result<Vec<Binary>> {
-    Ok(build_all(words, ask)?.binaries)
+/// Has cargo build the test binaries, and says how it would start them; `place` is a folder for what
+/// that takes.
+pub fn build(words: &[String], place: &Path, ask: &mut Ask) -> anyhow::Result<Vec<Binary>> {
+    Ok(build_all(words, place, ask)?.binaries)
 }
 
-fn build_all(words: &[String], ask: &mut Ask) -> anyhow::Result<message::Built> {
+fn build_all(words: &[String], place: &Path, ask: &mut Ask) -> anyhow::Result<message::Built> {
     let (for_cargo, _) = halves(words);
     if words::are_for_doctests(for_cargo) {
         return Ok(message::Built {
@@ -154,7 +155,7 @@ fn build_all(words: &[String], ask: &mut Ask) -> anyhow::Result<message::Built> 
         .args(words::of_cargo(for_cargo));
     let mut built = message::read(&ask(&mut command)?)?;
     if !built.binaries.is_empty() {
-        probe::complete(&mut built.binaries, words, ask)?;
+        probe::complete(&mut built.binaries, words, place, ask)?;
     }
     Ok(built)
 }
@@ -205,7 +206,7 @@ pub fn list(question: &Question) -> anyhow::Result<(Vec<Listed>, Vec<String>)> {
             }
             built
         }
-        None => build_all(question.words, &mut |command| {
+        None => build_all(question.words, &std::env::temp_dir(), &mut |command| {
             super::ask(command.current_dir(question.folder))
         })?,
     };

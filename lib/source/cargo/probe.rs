@@ -31,8 +31,13 @@ struct Seen {
 /// Completes the `binaries` by how cargo test with these `words` would start them.
 ///
 /// Errors: cargo cannot be asked, or would run something else too.
-pub fn complete(binaries: &mut [Binary], words: &[String], ask: &mut Ask) -> anyhow::Result<()> {
-    let folder = folder()?;
+pub fn complete(
+    binaries: &mut [Binary],
+    words: &[String],
+    place: &Path,
+    ask: &mut Ask,
+) -> anyhow::Result<()> {
+    let folder = folder(place)?;
     let seen = see(binaries, words, folder.path(), ask)?;
     let runners = runners(binaries, words, folder.path(), ask)?;
     for seen in &seen {
@@ -63,11 +68,10 @@ pub fn complete(binaries: &mut [Binary], words: &[String], ask: &mut Ask) -> any
     Ok(())
 }
 
-/// A folder whose name cargo takes for one word.
-fn folder() -> std::io::Result<tempfile::TempDir> {
-    let usual = std::env::temp_dir();
-    let has_space = usual.to_string_lossy().contains(char::is_whitespace);
-    let parent = if has_space { Path::new("/tmp") } else { &usual };
+/// A folder in `place` if cargo takes its name for one word.
+fn folder(place: &Path) -> std::io::Result<tempfile::TempDir> {
+    let has_space = place.to_string_lossy().contains(char::is_whitespace);
+    let parent = if has_space { Path::new("/tmp") } else { place };
     tempfile::Builder::new()
         .prefix("rrr-probe-")
         .tempdir_in(parent)
