@@ -2,7 +2,7 @@
 //! that a slave, or a worker with its whole process group, may be killed at any moment: the guardian
 //! sees that, and kills all that is left below it.
 //!
-//! It is in a session of its own, under a name of its own, and does nothing but wait. If the guardian
+//! It is in a process group of its own, under a name of its own, and does nothing but wait. If the guardian
 //! itself is killed, its children become those of the worker, which sweeps them up.
 
 use super::reap;
@@ -42,14 +42,15 @@ pub fn stand_between(command: &mut Command, rest: Rest) -> io::Result<()> {
     // goes on without exec: libc's fork has made its allocator usable, and it takes no other lock.
     unsafe {
         command.pre_exec(move || {
-            // A step of the preparation leads a session already.
-            let _ = rustix::process::setsid();
             match rest {
                 Rest::Kill => {
+                    // A session of its own would do as well, but the kernel shares out processors by
+                    // session: the slaves would wait for the roles, and these for them.
+                    rustix::process::setpgid(None, None)?;
                     if let Some(child) = fork()? {
                         watch(child, us.as_raw_fd(), None);
                     }
-                    // A kill of this group does not reach the guardian.
+                    // A kill of the slave's group does not reach the guardian.
                     rustix::process::setpgid(None, None)?;
                 }
                 Rest::Keep => {
