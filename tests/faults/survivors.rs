@@ -86,7 +86,10 @@ fn i10_a_killed_worker_leaves_neither_its_setup_nor_what_that_started() {
         );
         let _follower = submit(&server, &suite, &["--setup", setup]);
         has_begun(&suite);
-        assert!(worker.family().iter().any(|m| m.is("sleep")), "{wanted}");
+        eventually(PATIENCE, wanted, || {
+            let family = worker.family();
+            family.iter().any(|m| m.is("sleep")).then_some(())
+        });
         if wanted == "behind it" {
             assert!(!suite.lines("found").is_empty(), "it runs beside the tests");
         }
