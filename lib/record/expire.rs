@@ -1,19 +1,19 @@
-//! The end of a record in Redis: it is marked as durable somewhere else, its keys expire, and only
-//! then the message that asked for it goes.
+//! The end of a record in Redis: the record is marked as durable elsewhere, its keys expire, and
+//! only then is the message that requested this removed from the queue.
 
 use crate::key::{self, SlaveKey, TasksetKey};
 use crate::lua;
 use crate::stat::totals::Counts;
 use crate::store::{Store, read, script::Script};
 
-/// Seconds that a hash stands between its record being durable and its other keys expiring.
+/// Seconds between the record becoming durable and the other keys expiring, for the hash.
 const MARKED: u64 = 86_400;
-/// Seconds that keys stand after everything is done.
+/// Seconds for which keys remain after everything is done.
 const EXPIRY: u64 = 60;
-/// Tasks in one call of the script: a few milliseconds of Redis' time.
+/// Tasks per call of the script: a few milliseconds of Redis time.
 const TASKS: usize = 200;
 
-/// Whether the record was noted as durable.
+/// Whether the record is marked as durable.
 pub fn is_marked(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool> {
     let ttl: i64 = store.call(|c, _| redis::cmd("TTL").arg(taskset).query(c))?;
     Ok(ttl >= 0)
@@ -21,13 +21,13 @@ pub fn is_marked(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool
 
 static COUNT_ATTEMPT: Script = lua!("count_attempt");
 
-/// Counts a failed attempt at this record; returns how many there were.
+/// Counts a failed attempt at this record and returns the number of attempts so far.
 pub fn count_attempt(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<u32> {
     store.call(|c, _| COUNT_ATTEMPT.key(taskset.persist_attempts()).invoke(c))
 }
 
-/// Forgets the failed attempts. Its user of Redis may delete nothing, so that it cannot delete
-/// what others wrote: the key expires at once.
+/// Forgets the failed attempts. The Redis user of the persister has no permission to delete keys,
+/// so that it cannot delete data of others: the key expires at once.
 pub fn forget_attempts(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
     let key = taskset.persist_attempts();
     store.call(|c, _| redis::cmd("EXPIRE").arg(&key).arg(0).query::<()>(c))
@@ -35,8 +35,8 @@ pub fn forget_attempts(store: &mut Store, taskset: &TasksetKey) -> anyhow::Resul
 
 static MARK: Script = lua!("mark_persisted");
 
-/// Notes that the record is durable: from now on nobody adds to the taskset. What it `adds` to the
-/// totals is added in the same step.
+/// Marks the record as durable: from now on, nothing is added to the taskset. `adds` is added to
+/// the totals in the same step.
 pub fn mark(store: &mut Store, taskset: &TasksetKey, adds: &Counts) -> anyhow::Result<()> {
     store.call(|c, _| {
         let mut call = MARK.key(taskset);
@@ -50,7 +50,7 @@ pub fn mark(store: &mut Store, taskset: &TasksetKey, adds: &Counts) -> anyhow::R
 
 static EXPIRE_TASKS: Script = lua!("expire_tasks");
 
-/// Lets every key of a marked taskset expire, but its hash.
+/// Lets every key of a marked taskset expire, except its hash.
 pub fn expire(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
     for chunk in read::entries(store, &taskset.tasks())?.chunks(TASKS) {
         store.call(|c, _| {

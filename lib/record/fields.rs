@@ -1,25 +1,25 @@
-//! The fields of a hash, typed where the protocol names them, and exact to the byte where not.
+//! The fields of a hash: typed where the protocol defines them, byte-exact otherwise.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// Bytes that are mostly text. JSON shows them as text, and when that is not exact, once more in
-/// base64 under the same name with `_base64` behind it.
+/// Bytes that are usually text. JSON shows them as text and, when that is not exact, also in base64
+/// under the same name with the suffix `_base64`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);
 
 impl Bytes {
-    /// As text, for people.
+    /// The bytes as text, for people.
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
     }
 }
 
-/// Fields with no place of their own: of later versions, of other implementations, or not of the
-/// kind that the protocol says.
+/// Fields without a typed member: those of later versions or other implementations, and those whose
+/// value does not have the type that the protocol requires.
 pub type Other = BTreeMap<String, Bytes>;
 
-/// A hash as Redis has it, from which the known fields are taken one by one.
+/// A hash as read from Redis, from which the known fields are taken one by one.
 pub(super) struct Hash(pub Other);
 
 impl Hash {
@@ -43,9 +43,9 @@ pub enum Value {
     Text(String),
 }
 
-/// The kinds of field that have a type and a column.
+/// The types of fields that have a column.
 pub trait Field: Sized {
-    /// Takes bytes only if printing the result gives these bytes back.
+    /// Parses the bytes, but only if printing the result yields exactly these bytes.
     fn read(bytes: &[u8]) -> Option<Self>;
     fn to_value(&self) -> Value;
     fn from_value(value: Value) -> Option<Self>;
@@ -54,7 +54,7 @@ pub trait Field: Sized {
 impl Field for String {
     fn read(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
-        // PostgreSQL's text has no place for NUL.
+        // PostgreSQL's text type cannot hold NUL.
         (!text.contains('\0')).then(|| text.to_owned())
     }
 
@@ -90,7 +90,7 @@ impl Field for i64 {
 }
 
 impl Hash {
-    /// Takes a field. What is not of its kind stays among the others, as `NAME_raw`.
+    /// Takes a field. A value of the wrong type stays among the others, as `NAME_raw`.
     pub fn field<T: Field>(&mut self, name: &str) -> Option<T> {
         let bytes = self.0.remove(name)?;
         let read = T::read(&bytes.0);
@@ -100,7 +100,8 @@ impl Hash {
         read
     }
 
-    /// Makes room for a member of the record's own: a field of that name is `NAME_raw` too.
+    /// Makes room for a member that the record defines: a field of that name becomes `NAME_raw`
+    /// too.
     pub fn aside(&mut self, name: &str) {
         if let Some(bytes) = self.0.remove(name) {
             self.0.insert(format!("{name}_raw"), bytes);
@@ -108,8 +109,8 @@ impl Hash {
     }
 }
 
-/// Declares what a hash becomes: its own fields first, then those of the protocol, which are
-/// columns of the database too.
+/// Declares the struct for a hash: its additional members first, then those of the protocol, which
+/// are also columns of the database.
 macro_rules! entity {
     ($(#[$doc:meta])* $name:ident { $($(#[$own_doc:meta])* $own:ident: $own_type:ty,)* }
      columns { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
@@ -118,7 +119,7 @@ macro_rules! entity {
         pub struct $name {
             $($(#[$own_doc])* pub $own: $own_type,)*
             $($(#[$field_doc])* #[serde(default, skip_serializing_if = "Option::is_none")] pub $field: Option<$type>,)*
-            /// The fields that have no other place.
+            /// All other fields.
             #[serde(flatten, with = "crate::record::fields::other")]
             pub other: $crate::record::fields::Other,
         }
@@ -133,13 +134,13 @@ macro_rules! entity {
                 Self { $($own,)* $($field,)* other: hash.0 }
             }
 
-            /// The protocol's fields as values of columns.
+            /// The protocol's fields as column values.
             pub fn values(&self) -> Vec<$crate::record::Value> {
                 use $crate::record::fields::Field;
                 vec![$(self.$field.as_ref().map_or($crate::record::Value::Null, Field::to_value)),*]
             }
 
-            /// Of the values that [`Self::values`] gave.
+            /// Rebuilds the entity from the values that [`Self::values`] returned.
             pub fn from_values(
                 values: &mut dyn Iterator<Item = $crate::record::Value>,
                 other: $crate::record::fields::Other,
@@ -169,7 +170,7 @@ mod base64_text {
 
 const EXACT: &str = "_base64";
 
-/// How [`Other`] stands in JSON: each field beside the typed ones.
+/// The JSON form of [`Other`]: each field beside the typed ones.
 pub mod other {
     use super::*;
 
@@ -216,7 +217,7 @@ fn shown(name: &str, bytes: &Bytes) -> impl Iterator<Item = (String, String)> + 
     std::iter::once((name.to_owned(), text.into_owned())).chain(exact)
 }
 
-/// Declares how a field of [`Bytes`] stands in JSON, for `#[serde(flatten, with = …)]`.
+/// Declares the JSON form of a [`Bytes`] field, for `#[serde(flatten, with = …)]`.
 macro_rules! bytes_member {
     ($name:ident, $exact:ident) => {
         pub mod $name {

@@ -1,4 +1,4 @@
-//! Reading a record out of Redis, in batches of bounded size.
+//! Reads a record from Redis, in batches of bounded size.
 
 use super::fields::{Bytes, Hash};
 use super::{Document, Slave, Task, Taskset, Trial, WorkerLog};
@@ -9,16 +9,16 @@ use redis::{FromRedisValue, Pipeline};
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Names of tasks that are read in one round trip.
+/// Task names read per round trip.
 const NAMES: usize = 10_000;
-/// Tasks that are looked at in one round trip.
+/// Tasks examined per round trip.
 const TASKS: usize = 500;
-/// Bytes of output that are fetched in one round trip, unless one task has more.
+/// Bytes of output fetched per round trip, unless a single task has more.
 const BYTES: u64 = 2 << 20;
-/// What a trial costs beside its output.
+/// The size of a trial without its output.
 const TRIAL: u64 = 512;
 
-/// A piece of a record. They come in this order, the last three any number of times.
+/// A piece of a record. Pieces come in this order, the last three any number of times.
 pub enum Part {
     Taskset(Box<Taskset>, Bytes),
     Tasks(Vec<Task>),
@@ -38,7 +38,7 @@ fn pipe<T: FromRedisValue>(
     store.call(|c, _| pipe.query(c))
 }
 
-/// A hash and a string.
+/// Reads a hash and a string.
 fn with_log(store: &mut Store, hash: &str, log: &str) -> anyhow::Result<(Hash, Bytes)> {
     let (pairs, log): (Pairs, Option<Vec<u8>>) = store.call(|c, _| {
         redis::pipe()
@@ -51,8 +51,8 @@ fn with_log(store: &mut Store, hash: &str, log: &str) -> anyhow::Result<(Hash, B
     Ok((Hash::new(pairs), Bytes(log.unwrap_or_default())))
 }
 
-/// Shows `visit` the record piece by piece; false when Redis has no such taskset. Never more than
-/// a few megabytes are in memory, unless a single task or log has more.
+/// Passes the record to `visit` piece by piece; false when Redis has no such taskset. Only a few
+/// megabytes are in memory at a time, unless a single task or log is larger.
 pub fn parts(
     store: &mut Store,
     key: &TasksetKey,
@@ -74,7 +74,7 @@ pub fn head(store: &mut Store, key: &TasksetKey) -> anyhow::Result<Option<(Tasks
     Ok((!hash.0.is_empty()).then(|| (Taskset::read(hash), log)))
 }
 
-/// Shows `visit` the tasks of a taskset with their trials, in groups of bounded size.
+/// Passes the tasks of a taskset to `visit` with their trials, in groups of bounded size.
 pub fn tasks(
     store: &mut Store,
     key: &TasksetKey,
@@ -93,7 +93,7 @@ pub fn tasks(
     }
 }
 
-/// Shows `visit` the slaves of a taskset.
+/// Passes the slaves of a taskset to `visit`.
 pub fn slaves(
     store: &mut Store,
     key: &TasksetKey,
@@ -106,7 +106,7 @@ pub fn slaves(
     Ok(())
 }
 
-/// Shows `visit` the logs of a taskset's workers.
+/// Passes the logs of a taskset's workers to `visit`.
 pub fn logs(
     store: &mut Store,
     key: &TasksetKey,
@@ -119,7 +119,7 @@ pub fn logs(
     Ok(())
 }
 
-/// Readers take whatever key stands in the list, as long as it is text.
+/// The keys of the worker logs. Readers accept any key in the list, as long as it is text.
 fn worker_logs(store: &mut Store, key: &TasksetKey) -> anyhow::Result<Vec<String>> {
     let names: Vec<String> = read::list(store, &key.worker_logs())?;
     Ok(names
@@ -128,7 +128,7 @@ fn worker_logs(store: &mut Store, key: &TasksetKey) -> anyhow::Result<Vec<String
         .collect())
 }
 
-/// How many workers have not finished their logs.
+/// The number of workers that have not finished their logs.
 pub fn open_worker_logs(store: &mut Store, key: &TasksetKey) -> anyhow::Result<usize> {
     let names = worker_logs(store, key)?;
     let finished: Vec<Option<Vec<u8>>> = pipe(store, |pipe| {
@@ -140,7 +140,7 @@ pub fn open_worker_logs(store: &mut Store, key: &TasksetKey) -> anyhow::Result<u
     Ok(finished.iter().filter(is_open).count())
 }
 
-/// Shows `visit` these tasks, in groups whose output is not too much.
+/// Passes these tasks to `visit`, in groups whose output is bounded.
 fn for_tasks(
     store: &mut Store,
     tasks: &[TaskKey],

@@ -1,10 +1,9 @@
-//! The record of a taskset: everything that is known of it, whether Redis has it still or the
-//! database.
+//! The record of a taskset: everything known about it, from Redis or from the database.
 //!
-//! Written whole by [`gather`] (from Redis) and by the database; read by rrr-persist and by every
-//! human format. As JSON it is the document that `rrr-show` prints: numbers are numbers, `nil` is
-//! an absent member, times are as the protocol writes them, and output that is not UTF-8 stands
-//! once more, exact, under its name with `_base64` behind it.
+//! [`gather`] (from Redis) and the database build it; rrr-persist and all human-readable formats
+//! read it. Its JSON form is the document that `rrr-show` prints: numbers are numbers, `nil` is an
+//! absent member, times are written as in the protocol, and output that is not UTF-8 appears a
+//! second time, exact, under its name with the suffix `_base64`.
 
 mod expire;
 pub(crate) mod fields;
@@ -22,10 +21,10 @@ use crate::{task, taskset, trial};
 use fields::entity;
 use serde::{Deserialize, Serialize};
 
-/// The field of a trial that counts the examples that its record lacks.
+/// The field of a trial that counts the examples missing from its record.
 const CUT: &str = "examples_cut";
 
-/// A taskset with all that belongs to it.
+/// A taskset with everything that belongs to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Document {
     pub key: TasksetKey,
@@ -77,13 +76,13 @@ entity! {
     /// One execution of a task.
     Trial {
         key: TrialKey,
-        /// What the spec file printed, byte by byte.
+        /// The spec file's standard output, byte for byte.
         #[serde(flatten, with = "fields::stdout")]
         stdout: Bytes,
-        /// What it printed as errors, byte by byte.
+        /// The spec file's standard error, byte for byte.
         #[serde(flatten, with = "fields::stderr")]
         stderr: Bytes,
-        /// Its single tests, when its runner tells of them.
+        /// The individual tests, when the runner reports them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         examples: Option<Vec<Example>>,
     }
@@ -99,17 +98,17 @@ entity! {
         exit_code: i64,
         signal: i64,
         late_status: String,
-        /// Why it was stopped from outside, if it was.
+        /// Why the trial was stopped from outside, if it was.
         stopped: String,
-        /// How many processes it left behind, if any.
+        /// The number of leaked processes, if any.
         leaked: i64,
-        /// The folder, on its worker, in which it left what is to be kept.
+        /// The folder, on the worker, with the output files to keep.
         outputs: String,
     }
 }
 
 entity! {
-    /// A process that made trials.
+    /// A process that ran trials.
     Slave {
         key: SlaveKey,
         #[serde(flatten, with = "fields::log")]
@@ -121,7 +120,7 @@ entity! {
 }
 
 entity! {
-    /// What a worker did in one stay with the taskset, and when.
+    /// The log of one stay of a worker with the taskset, and its times.
     WorkerLog {
         key: String,
         #[serde(flatten, with = "fields::log")]
@@ -137,37 +136,37 @@ entity! {
 }
 
 impl Taskset {
-    /// Where it stands.
+    /// The status of the taskset.
     pub fn status(&self) -> Option<taskset::Status> {
         self.status.as_deref().and_then(taskset::Status::parse)
     }
 
-    /// The class whose estimates it uses and teaches.
+    /// The class whose estimates the taskset reads and updates.
     pub fn class(&self) -> &str {
         self.taskset_class.as_deref().unwrap_or("default")
     }
 }
 
 impl Task {
-    /// Its spec file: the field, or what the key says.
+    /// The spec file: the field, or the name in the key.
     pub fn spec_file(&self) -> &str {
         let field = self.spec_file.as_deref();
         field.unwrap_or_else(|| self.key.spec_file())
     }
 
-    /// Its final status; none while it is still to be done.
+    /// The final status; none until the task has finished.
     pub fn status(&self) -> Option<task::Status> {
         self.status.as_deref().and_then(task::Status::parse)
     }
 }
 
 impl Trial {
-    /// How it ended; none while it has not.
+    /// The outcome of the trial; none until it has finished.
     pub fn status(&self) -> Option<trial::Status> {
         self.status.as_deref().and_then(trial::Status::parse)
     }
 
-    /// Whether it counts as a pass.
+    /// Whether the trial counts as a pass.
     pub fn is_good(&self) -> bool {
         matches!(
             self.status(),
@@ -175,13 +174,13 @@ impl Trial {
         )
     }
 
-    /// How many examples there were beside those that are in the record.
+    /// The number of examples that are missing from the record.
     pub fn examples_cut(&self) -> u64 {
         let field = self.other.get(CUT).map(Bytes::text);
         field.and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
-    /// The trial less its outputs and examples.
+    /// The trial without its outputs and examples.
     fn outline(&self) -> Self {
         let cut = self.other.get_key_value(CUT);
         Self {
@@ -233,7 +232,7 @@ mod tests {
             ("pending", b""),
             ("strange", b"\xfe"),
             ("judged", b"1"),
-            ("key", b"of somebody else"),
+            ("key", b"of another trial"),
         ]);
         assert_eq!(trial.duration_ms, Some(17));
         assert_eq!(trial.passed, None, "a number must print as it was read");
@@ -245,7 +244,7 @@ mod tests {
             (&json["passed_raw"], &json["judged"]),
             (&"007".into(), &"1".into())
         );
-        assert_eq!(json["key_raw"], "of somebody else");
+        assert_eq!(json["key_raw"], "of another trial");
         assert!(json.get("pending").is_none(), "'' is nil");
         let text = serde_json::to_string(&trial).unwrap();
         assert_eq!(serde_json::from_str::<Trial>(&text).unwrap(), trial);

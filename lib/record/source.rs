@@ -1,11 +1,11 @@
-//! A record that is read a few tasks at a time, so that a large one needs no large memory. From Redis
-//! it is read again for each pass; one from the database is in memory.
+//! A record that is read a few tasks at a time, so that a large one does not need much memory. In
+//! Redis it is read again for each pass; a record from the database is in memory.
 
 use super::{Bytes, Document, Slave, Task, Taskset, WorkerLog, gather};
 use crate::key::TasksetKey;
 use crate::store::Store;
 
-/// A record that can be read.
+/// A record that can be read in several passes.
 pub struct Source<'a> {
     pub head: Head,
     pub rest: Rest<'a>,
@@ -61,7 +61,7 @@ impl From<Document> for Source<'static> {
 }
 
 impl Rest<'_> {
-    /// Shows `visit` each task, in order of submission.
+    /// Passes each task to `visit`, in order of submission.
     pub fn tasks(
         &mut self,
         mut visit: impl FnMut(&Task) -> anyhow::Result<()>,
@@ -74,7 +74,7 @@ impl Rest<'_> {
         }
     }
 
-    /// Shows `visit` each slave.
+    /// Passes each slave to `visit`.
     pub fn slaves(
         &mut self,
         mut visit: impl FnMut(&Slave) -> anyhow::Result<()>,
@@ -85,7 +85,7 @@ impl Rest<'_> {
         }
     }
 
-    /// Shows `visit` each worker's log.
+    /// Passes each worker's log to `visit`.
     pub fn worker_logs(
         &mut self,
         mut visit: impl FnMut(&WorkerLog) -> anyhow::Result<()>,
@@ -98,7 +98,7 @@ impl Rest<'_> {
 }
 
 impl Source<'_> {
-    /// The record less its outputs, logs and examples: what a timeline is made of.
+    /// The record without outputs, logs and examples, as a timeline needs it.
     pub fn outline(&mut self) -> anyhow::Result<Document> {
         let (mut tasks, mut slaves, mut worker_logs) = (Vec::new(), Vec::new(), Vec::new());
         self.rest.tasks(|task| {

@@ -1,14 +1,14 @@
 //! The content of a report: exact counts, and as many of its examples as are worth keeping.
 //!
-//! Readers write it, within bounds: a report of any size takes the same few megabytes.
+//! Readers fill it within bounds: a report of any size needs only a few megabytes.
 
 use crate::example::{self, Example, Status};
 use crate::trial;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Bytes of examples that are kept of those that passed or are pending, and of the others: more than
-/// a record has room for.
+/// Bytes of examples that are kept: of those that passed or are pending, and of the others. Both
+/// are more than a record has room for.
 const ROOM: [usize; 2] = [2 << 20, 4 << 20];
 /// Errors outside of examples that are kept.
 const OUTSIDE: usize = 50;
@@ -19,9 +19,9 @@ pub struct Report {
     pub examples: Vec<Example>,
     /// Errors outside of examples: a file that does not load, a hook that fails.
     pub outside: Vec<String>,
-    /// Why the report cannot be trusted, if it cannot. What it had before that is kept.
+    /// Why the report cannot be trusted, if it cannot. The content read before that point is kept.
     pub broken: Option<String>,
-    /// Examples that are counted and not kept.
+    /// Examples that are counted but not kept.
     pub cut: u64,
     counts: [u64; 4],
     room: [usize; 2],
@@ -29,14 +29,14 @@ pub struct Report {
     taken_back: Vec<u32>,
 }
 
-/// Where an example is, and how it ended: enough to take it back.
+/// The place of an example and its outcome: enough to take it back.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place {
     index: u32,
     pub status: Status,
 }
 
-/// The place of an example that is counted and not kept.
+/// The place of an example that is counted but not kept.
 const NOWHERE: u32 = u32::MAX;
 
 impl Default for Report {
@@ -54,7 +54,7 @@ impl Default for Report {
 }
 
 impl Report {
-    /// A report of which nothing can be used.
+    /// A report of which nothing is usable.
     pub fn broken(why: impl Into<String>) -> Self {
         Self {
             broken: Some(why.into()),
@@ -88,20 +88,20 @@ impl Report {
         Place { index, status }
     }
 
-    /// Counts examples of which no more is known.
+    /// Counts examples of which nothing else is known.
     pub fn count_more(&mut self, status: Status, number: u64) {
         self.counts[status as usize] += number;
         self.cut += number;
     }
 
-    /// Adds the example of a later attempt, which replaces the one of the attempt before.
+    /// Adds the example of a later attempt, which replaces that of the previous attempt.
     pub fn push_again(&mut self, earlier: Place, example: Example) -> Place {
         let later = self.push(example);
         self.replace(earlier, later);
         later
     }
 
-    /// Has the example of a later attempt replace that of an earlier one.
+    /// Replaces the example of an earlier attempt with that of a later one.
     pub fn replace(&mut self, earlier: Place, later: Place) {
         let why = self.take_back(earlier);
         if later.status == Status::Passed
@@ -112,7 +112,7 @@ impl Report {
         }
     }
 
-    /// Uncounts an example; returns its message.
+    /// Uncounts an example and returns its message.
     pub fn take_back(&mut self, place: Place) -> Option<String> {
         let count = &mut self.counts[place.status as usize];
         *count = count.saturating_sub(1);
@@ -133,7 +133,7 @@ impl Report {
         self.examples.get_mut(place.index as usize)
     }
 
-    /// Adds to the message of a kept example, up to the length that is kept.
+    /// Appends to the message of a kept example, up to the maximum length.
     pub fn say(&mut self, place: Place, text: &str) {
         let room = &mut self.room[1];
         let Some(example) = self.examples.get_mut(place.index as usize) else {
@@ -157,7 +157,7 @@ impl Report {
         }
     }
 
-    /// Removes what was taken back, once nothing more is added.
+    /// Removes the examples that were taken back, once no more are added.
     pub fn settle(&mut self) {
         self.taken_back.sort_unstable();
         let (mut index, mut taken) = (0, self.taken_back.iter().peekable());
@@ -170,8 +170,8 @@ impl Report {
         self.taken_back = Vec::new();
     }
 
-    /// Counts flaky examples as failed: their command failed, and nothing else in the report did.
-    /// Whether there are any.
+    /// Counts flaky examples as failed when their command failed and nothing else in the report
+    /// did. Returns whether there are any.
     pub fn fail_flaky(&mut self) -> bool {
         let mut any = false;
         for example in self.examples.iter_mut().filter(|example| example.flaky) {
@@ -183,22 +183,22 @@ impl Report {
         any
     }
 
-    /// How many examples ended like this.
+    /// The number of examples with this status.
     pub fn count(&self, status: Status) -> u64 {
         self.counts[status as usize]
     }
 
-    /// How many examples there are.
+    /// The number of examples.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// How many examples failed, or could not be run as they should.
+    /// The number of examples that failed or had an error.
     pub fn bad(&self) -> u64 {
         self.count(Status::Failed) + self.count(Status::Error)
     }
 
-    /// The verdict of it; none when it has no example.
+    /// The verdict of the report; none when it has no example.
     pub fn verdict(&self) -> Option<trial::Status> {
         if self.broken.is_some() || !self.outside.is_empty() {
             Some(trial::Status::Error)
@@ -214,7 +214,7 @@ impl Report {
     }
 }
 
-/// The start of a text, at most so many bytes of it.
+/// The start of a text, at most `most` bytes long.
 pub fn clip(text: &str, most: usize) -> &str {
     let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
@@ -223,30 +223,30 @@ pub fn clip(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
-/// More names than any report of 32 MiB is worth, and that fit into the bounds.
+/// More names than any report of 32 MiB contains, and few enough to fit into memory.
 const NAMES: usize = 400_000;
 
-/// The examples by their names, to know the later attempts of one.
+/// The examples by name, to recognise later attempts of the same test.
 #[derive(Default)]
 pub struct Names(HashMap<u64, Place>);
 
 impl Names {
-    /// Where the example of this name is.
+    /// The place of the example with this name.
     pub fn get(&self, name: impl Hash) -> Option<Place> {
         self.0.get(&hash(name)).copied()
     }
 
-    /// Notes where it is; errors when there are too many to know them all.
+    /// Records the place of a name; fails when there are too many names.
     pub fn set(&mut self, name: impl Hash, place: Place) -> Result<(), String> {
         if self.0.len() >= NAMES {
-            return Err(format!("it has more than {NAMES} tests"));
+            return Err(format!("more than {NAMES} tests"));
         }
         self.0.insert(hash(name), place);
         Ok(())
     }
 }
 
-/// A hash stands for the name: the names themselves take too much memory.
+/// A hash replaces the name: the names themselves take too much memory.
 fn hash(name: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);

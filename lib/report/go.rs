@@ -15,15 +15,15 @@ struct Line {
     test: Option<String>,
     elapsed: Option<f64>,
     output: Option<String>,
-    /// The package that did not build, because of which this one failed.
+    /// The package whose build failure made this one fail.
     failed_build: Option<String>,
 }
 
-/// Bytes kept of what one test or package printed, for its message.
+/// Bytes of output kept per test or package, for its message.
 const OUTPUT: usize = 4 << 10;
-/// Bytes kept of what all printed that have not ended.
+/// Bytes of output kept of all unfinished tests together.
 const OUTPUTS: usize = 8 << 20;
-/// Tests that have begun and not ended, or packages: more than any run has at once.
+/// Maximum number of unfinished tests, or packages: more than any run has at once.
 const OPEN: usize = 50_000;
 
 pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
@@ -36,50 +36,51 @@ pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
     };
     let mut lines = 0;
     for line in text.lines().filter(|line| line.starts_with('{')) {
-        // What a test prints may look like JSON too.
+        // The output of a test may look like JSON too.
         if let Ok(line) = serde_json::from_str::<Line>(line) {
             lines += 1;
             run.line(line)?;
         }
     }
     if lines == 0 {
-        return Err("no line of it is an event of go test".into());
+        return Err("no line is a go test event".into());
     }
     run.end();
     Ok(())
 }
 
-/// All packages, some of which have not ended.
+/// All packages, finished or not.
 struct Run<'r> {
     report: &'r mut Report,
     packages: BTreeMap<String, Package>,
     names: Names,
-    /// Bytes kept of what was printed.
+    /// Bytes of output kept.
     printed: usize,
     open: usize,
 }
 
-/// A package whose tests are run, or were.
+/// A package whose tests are running or have run.
 #[derive(Default)]
 struct Package {
-    /// Whether it has not ended.
+    /// Whether the package has not finished.
     is_open: bool,
-    /// How many times it was run before.
+    /// The number of earlier runs of the package.
     round: u64,
-    /// The tests that have begun and not ended, by name; the package itself has no name.
+    /// The tests that have started but not finished, by name; the package itself has an empty name.
     tests: BTreeMap<String, Open>,
     has_tests: bool,
     has_failed_test: bool,
     said_pass: bool,
-    /// From the line on that says why the whole process ended.
+    /// The output from the line that explains why the whole process ended.
     panic: String,
 }
 
-/// What has not ended.
+/// A test or package that has not finished.
 #[derive(Default)]
 struct Open {
     output: String,
-    /// How it ended, by a line that test2json of before Go 1.20 does not see: the test had begun it.
+    /// The outcome, from a line that test2json before Go 1.20 misses because the test had printed
+    /// the beginning of the line.
     ended: Option<Status>,
 }
 
@@ -109,7 +110,7 @@ impl Run<'_> {
             "pass" => self.finish(&name, &test, Status::Passed, line.elapsed),
             "skip" => self.finish(&name, &test, Status::Pending, line.elapsed),
             "fail" if test.is_empty() && line.failed_build.is_some() => {
-                // The build has said why.
+                // The build has already reported the reason.
                 self.finish_package(&name, Status::Error)
             }
             "fail" => self.finish(&name, &test, Status::Failed, line.elapsed),
@@ -129,7 +130,7 @@ impl Run<'_> {
             self.open += 1;
         }
         if self.open > OPEN {
-            return Err(format!("more than {OPEN} of its tests are begun at once"));
+            return Err(format!("more than {OPEN} tests run at once"));
         }
         Ok(())
     }
@@ -153,7 +154,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The name by which a benchmark began: it may end as BenchmarkA-8.
+    /// The name under which a benchmark started: it may end as BenchmarkA-8.
     fn benchmark<'t>(&mut self, name: &str, test: &'t str) -> &'t str {
         let begun = test.rsplit_once('-').map_or(test, |(begun, _)| begun);
         match self.packages.get_mut(name) {
@@ -189,8 +190,8 @@ impl Run<'_> {
         self.push(name, example)
     }
 
-    /// Adds the example of a test: of several in one run of its package the worst counts, of several
-    /// runs the last.
+    /// Adds the example of a test: within one run of its package the worst outcome counts, across
+    /// several runs the last.
     fn push(&mut self, name: &str, mut example: Example) -> Result<(), String> {
         if !name.is_empty() {
             example.id = format!("{name}.{}", example.name);
@@ -248,7 +249,7 @@ impl Run<'_> {
             self.report
                 .push_outside(format!("package '{name}' failed\n{output}"));
         } else if !has_tests && status < Status::Failed {
-            // go calls it ok: there is nothing to test.
+            // go reports success: there is nothing to test.
             let mut example = Example::new(name, Status::Pending);
             example.message = Some(said.output.trim().to_owned());
             self.report.push(example);
@@ -256,7 +257,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Says what has not ended.
+    /// Reports everything that has not finished.
     fn end(self) {
         for (name, package) in self.packages.iter().filter(|(_, package)| package.is_open) {
             for (test, open) in package.tests.iter().filter(|(test, _)| !test.is_empty()) {
@@ -276,7 +277,8 @@ impl Run<'_> {
     }
 }
 
-/// The example of a test without an event of its end; `passed`: its package says that all passed.
+/// The example of a test without an end event; `passed`: its package reported that all tests
+/// passed.
 fn unfinished(test: String, open: Open, passed: bool, panic: &str) -> Example {
     let status = match open.ended {
         Some(status) => status,
@@ -303,7 +305,8 @@ fn unfinished(test: String, open: Open, passed: bool, panic: &str) -> Example {
     example
 }
 
-/// How a test ended, by the line that the testing package prints, wherever in a line that is.
+/// The outcome of a test, from the line that the testing package prints, wherever in a line it
+/// appears.
 fn ended(text: &str, test: &str) -> Option<Status> {
     let (_, rest) = text.rsplit_once("--- ")?;
     let (word, rest) = rest.split_once(": ")?;

@@ -1,5 +1,6 @@
-//! JUnit XML in the dialects that tools really write: suites in suites or none, attributes missing,
-//! a testcase with several outcomes, of which the worst counts, or one for each attempt.
+//! JUnit XML in the dialects that real tools write: suites with or without a root, missing
+//! attributes, and a testcase with several outcomes, of which the worst counts, or one testcase per
+//! attempt.
 
 mod case;
 mod suite;
@@ -13,10 +14,10 @@ use suite::Suite;
 
 /// Deeper nesting than any tool writes.
 const DEPTH: usize = 200;
-/// Bytes of an attribute or of a text that are looked at: more than is kept.
+/// Bytes of an attribute or text that are examined: more than is kept.
 const TEXT: usize = 64 << 10;
 
-/// An element, as far as it matters.
+/// The kinds of elements that matter.
 #[derive(Clone, Copy, PartialEq)]
 enum Element {
     Suite,
@@ -24,9 +25,9 @@ enum Element {
     Failure,
     Error,
     Skipped,
-    /// Why an attempt failed that a later one replaced.
+    /// The failure of an attempt that a later attempt replaced.
     Flaky,
-    /// Why an attempt failed that later ones did not make good.
+    /// The failure of an attempt that later attempts did not repair.
     Rerun,
     Other,
 }
@@ -45,7 +46,7 @@ impl Element {
         }
     }
 
-    /// Whether its text says why a test did not pass.
+    /// Whether the element's text explains why a test did not pass.
     fn explains(self) -> bool {
         !matches!(self, Self::Suite | Self::Case | Self::Other)
     }
@@ -74,7 +75,7 @@ pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
                 document.text(&text[..end].replace("\r\n", "\n"));
             }
             Event::Text(text) if document.open.is_empty() && !text.trim().is_empty() => {
-                return Err("there is text outside of its root".into());
+                return Err("text outside of the root element".into());
             }
             Event::CData(text) if document.explains() => {
                 let end = clip(&text, TEXT).len();
@@ -90,7 +91,7 @@ pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
         }
     }
     if !document.open.is_empty() || !document.has_root {
-        return Err("it ends in the middle".into());
+        return Err("it ends too early".into());
     }
     document.trouble.map_or(Ok(()), Err)
 }
@@ -102,7 +103,7 @@ struct Document<'r> {
     suites: Vec<Suite>,
     case: Option<Case>,
     has_root: bool,
-    /// The first thing in which it contradicts itself.
+    /// The first contradiction in the document.
     trouble: Option<String>,
 }
 
@@ -186,7 +187,7 @@ fn attribute(tag: &BytesStart, name: &str) -> Result<Option<String>, String> {
         let attribute = attribute.map_err(|error| format!("bad attribute: {error}"))?;
         if attribute.key.local_name().as_ref() == name {
             let raw = clip(&attribute.value, TEXT);
-            // An entity that only a DTD declares stays as it is written.
+            // An entity that only a DTD declares is kept as written.
             let value = unescape(raw).map_or_else(|_| raw.to_owned(), |value| value.into_owned());
             return Ok(Some(value));
         }

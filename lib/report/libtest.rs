@@ -1,19 +1,19 @@
-//! What Rust's test binaries print for people, which is all that a stable toolchain has: a line for
-//! each test, what the failed ones said, and a last line with the counts.
+//! The human-readable output of Rust's test binaries, which is all that a stable toolchain offers:
+//! one line per test, the output of the failed ones, and a last line with the counts.
 
 use super::content::{Place, Report};
 use super::milliseconds;
 use crate::example::{Example, Status};
 use std::collections::HashMap;
 
-/// The number of tests, if the line begins the output of a test binary.
+/// The number of tests, if the line is the first of a test binary's output.
 fn begun(line: &str) -> Option<u64> {
     let rest = line.strip_prefix("running ")?;
     let number = rest.strip_suffix(" tests").or(rest.strip_suffix(" test"))?;
     number.parse().ok()
 }
 
-/// Whether the line begins the output of a test binary.
+/// Whether the line is the first of a test binary's output.
 pub fn is_start(line: &str) -> bool {
     begun(line).is_some()
 }
@@ -32,20 +32,20 @@ pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
     reader.end()
 }
 
-/// A binary that has begun.
+/// A binary that has started.
 struct Binary {
     planned: u64,
-    /// The tests that had a line, how they ended.
+    /// The tests with a line of output, by outcome.
     told: [u64; 3],
-    /// The last places of each status, to take back the lines that others made up.
+    /// The last places of each status, to take back lines that were made up by something else.
     places: [Vec<Place>; 3],
-    /// Those tests by name that did not pass, for what they said.
+    /// The tests that did not pass, by name, to attach their output.
     bad: HashMap<String, Place>,
-    /// Those that began and ended in the midst of it: a test ran them, unless this one has died.
+    /// Binaries that started and ended during this one: a test ran them, unless this one has died.
     inside: Vec<(Binary, Totals)>,
 }
 
-/// What the last line of a binary counts.
+/// The counts in the last line of a binary.
 #[derive(Clone, Copy)]
 struct Totals {
     /// Passed, pending, failed.
@@ -55,16 +55,18 @@ struct Totals {
 
 /// The statuses in the order of the counts.
 const STATUSES: [Status; 3] = [Status::Passed, Status::Pending, Status::Failed];
-/// Binaries within binaries: more than any test starts.
+/// Nesting depth of binaries: more than any test starts.
 const DEPTH: usize = 1000;
-/// Places that are known of each status.
+/// Places that are remembered per status.
 const PLACES: usize = 100_000;
 
 struct Reader<'r> {
     report: &'r mut Report,
-    /// Those that have not ended: each is run by a test of the one before, or that one died.
+    /// Binaries that have not ended: each was started by a test of the previous one, or the
+    /// previous one died.
     open: Vec<Binary>,
-    /// The one that ended last: another line with its counts may follow, which then was the real one.
+    /// The binary that ended last. Another line with its counts may follow; that line is then the
+    /// real one.
     ended: Option<(Binary, Totals)>,
     /// The test whose output is being read.
     speaks: Option<Place>,
@@ -80,7 +82,7 @@ impl Reader<'_> {
             }
             if self.open.len() >= DEPTH {
                 return Err(format!(
-                    "more than {DEPTH} test binaries begin and do not end"
+                    "more than {DEPTH} test binaries started and did not end"
                 ));
             }
             self.open.push(Binary {
@@ -113,7 +115,7 @@ impl Reader<'_> {
         let Some(at) = STATUSES.iter().position(|status| *status == example.status) else {
             return;
         };
-        // More than were announced: a process that a test started wrote it.
+        // More lines than announced tests: a process started by a test wrote them.
         if binary.told.iter().sum::<u64>() >= binary.planned.saturating_add(PLACES as u64) {
             return;
         }
@@ -130,7 +132,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A line with counts ends the innermost binary that announced as many.
+    /// Ends the innermost binary that announced as many tests as the line counts.
     fn result(&mut self, totals: Totals) -> Result<(), String> {
         let sum = totals.counts.iter().sum::<u64>();
         let fits = |binary: &Binary| binary.planned == sum;
@@ -162,12 +164,12 @@ impl Reader<'_> {
         match self.open.last_mut() {
             None => self.ended = Some((binary, totals)),
             Some(outer) if outer.inside.len() < DEPTH => outer.inside.push((binary, totals)),
-            Some(_) => return Err(format!("more than {DEPTH} test binaries within another")),
+            Some(_) => return Err(format!("more than {DEPTH} nested test binaries")),
         }
         Ok(())
     }
 
-    /// Takes back what a test of another binary ran: it is that one's output.
+    /// Takes back the results of a nested test binary: they are the output of a test.
     fn drop(&mut self, binary: Binary) {
         self.begun -= 1;
         for place in binary.places.iter().flatten() {
@@ -178,7 +180,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Makes the counts of the binary that ended those of its last line.
+    /// Adjusts the counts of the finished binary to those of its last line.
     fn settle(&mut self) {
         if let Some((binary, totals)) = self.ended.take() {
             self.add(binary, totals);
@@ -193,7 +195,7 @@ impl Reader<'_> {
                     self.report.take_back(place);
                 }
             }
-            // Lines that cannot be read, because a process wrote into the midst of them.
+            // Lines that cannot be read because a process wrote into the middle of them.
             let mut missing = counted.saturating_sub(told);
             if missing > 0 && status == Status::Failed {
                 self.report
@@ -205,17 +207,17 @@ impl Reader<'_> {
         let failed = totals.counts[2] > 0;
         if totals.says_failed && !failed {
             self.report
-                .push_outside("a binary failed without a failed test");
+                .push_outside("a test binary failed without a failed test");
         } else if failed && !totals.says_failed {
             self.report
-                .push_outside("a binary with failed tests says that it is ok");
+                .push_outside("a test binary with failed tests reports success");
         }
     }
 
     fn end(mut self) -> Result<(), String> {
         self.settle();
         if self.begun == 0 {
-            return Err("no line of it says how many tests are run".into());
+            return Err("no line announces the number of tests".into());
         }
         let missing = self.open.len();
         for (binary, totals) in std::mem::take(&mut self.open)
@@ -233,10 +235,10 @@ impl Reader<'_> {
     }
 }
 
-/// `test NAME ... ok`, or how else it ended.
+/// `test NAME ... ok`, or another outcome.
 fn test(line: &str) -> Option<Example> {
     let rest = line.strip_prefix("test ")?;
-    // A name may hold the dots too.
+    // A name may contain the dots too.
     let mut parts = rest.match_indices(" ... ");
     parts.find_map(|(place, dots)| outcome(&rest[..place], &rest[place + dots.len()..]))
 }
@@ -267,7 +269,7 @@ fn section(line: &str) -> Option<&str> {
     Some(name.strip_suffix(" stdout").unwrap_or(name))
 }
 
-/// What the last line counts: `ok. 3 passed; 0 failed; 1 ignored; 0 measured; …`.
+/// The counts of the last line: `ok. 3 passed; 0 failed; 1 ignored; 0 measured; …`.
 fn totals(rest: &str) -> Option<Totals> {
     let (word, counts) = rest.split_once(". ")?;
     let count = |word: &str| {

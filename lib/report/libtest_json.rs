@@ -23,7 +23,7 @@ struct Line {
     ignored: Option<u64>,
 }
 
-/// Tests that have begun and not ended: more than run at once.
+/// Maximum number of unfinished tests: more than any tool runs at once.
 const RUNNING: usize = 50_000;
 
 pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
@@ -39,7 +39,7 @@ pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
     };
     let lines = text.lines().map(str::trim);
     for line in lines.filter(|line| line.starts_with('{')) {
-        // What a test prints may look like JSON too.
+        // The output of a test may look like JSON too.
         if let Ok(line) = serde_json::from_str::<Line>(line) {
             run.line(line)?;
         }
@@ -54,9 +54,9 @@ struct Run<'r> {
     begun: u64,
     ended: u64,
     bad_suites: u64,
-    /// What the suites say that passed, failed and was ignored.
+    /// The suites' own counts of passed, failed and ignored tests.
     claimed: [u64; 3],
-    /// How many suites say so.
+    /// The number of suites that reported counts.
     claims: u64,
 }
 
@@ -84,7 +84,7 @@ impl Run<'_> {
                 let name = line.name.unwrap_or_default();
                 self.running.insert(clip(attempt(&name).0, 4096).to_owned());
                 if self.running.len() > RUNNING {
-                    return Err(format!("more than {RUNNING} of its tests run at once"));
+                    return Err(format!("more than {RUNNING} tests run at once"));
                 }
             }
             ("test", "ok" | "failed" | "ignored") | ("bench", _) => {
@@ -111,7 +111,7 @@ impl Run<'_> {
         }
         let earlier = self.names.get(name).filter(|_| number.is_some());
         let place = match earlier {
-            // nextest may tell of each attempt.
+            // nextest may report each attempt.
             Some(earlier) => self.report.push_again(earlier, example),
             None => self.report.push(example),
         };
@@ -123,7 +123,7 @@ impl Run<'_> {
             let why = || format!("passed in attempt {number}");
             example.message.get_or_insert_with(why);
         }
-        // Only nextest's names are those of one test.
+        // Only nextest's names identify a single test.
         if name.contains('$') {
             self.names.set(name, place)?;
         }
@@ -133,9 +133,9 @@ impl Run<'_> {
     fn end(self) -> Result<(), String> {
         let report = self.report;
         if self.begun == 0 {
-            return Err("no line of it begins a suite".into());
+            return Err("no line starts a suite".into());
         }
-        // Of an ignored test nextest may say that it begins, and then only count it with its suite.
+        // For an ignored test, nextest may report the start and then only count it with its suite.
         let told = report.count(Status::Pending) + self.running.len() as u64;
         let (status, why) = if self.ended == self.begun && told <= self.claimed[2] {
             (Status::Pending, "ignored")
@@ -158,7 +158,7 @@ impl Run<'_> {
         if self.claims == self.begun && self.claimed[..2] != told {
             let [passed, failed, _] = self.claimed;
             return Err(format!(
-                "its suites count {passed} passed and {failed} failed tests, and list {} and {}",
+                "its suites claim {passed} passed and {failed} failed tests but list {} and {}",
                 told[0], told[1]
             ));
         }
@@ -166,7 +166,7 @@ impl Run<'_> {
     }
 }
 
-/// The name of a test, and the number that nextest adds to it from its second attempt on.
+/// The name of a test, and the number that nextest appends to it from the second attempt on.
 fn attempt(name: &str) -> (&str, Option<u64>) {
     let parts = name.rsplit_once('#').filter(|_| name.contains('$'));
     let parts = parts.and_then(|(name, number)| Some((name, Some(number.parse().ok()?))));

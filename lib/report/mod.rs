@@ -1,7 +1,7 @@
-//! Reports: what a test tool wrote about the examples it ran, in a format that others read too.
+//! Reports: the results that a test tool wrote about its examples, in a widely read format.
 //!
-//! A reader never guesses in favour of the test: what is cut short, contradicts itself or cannot be
-//! read is an error, and so is a report of nothing.
+//! A reader never guesses in favour of the test: a report that is truncated, contradictory,
+//! unreadable or empty is an error.
 
 mod content;
 mod go;
@@ -17,27 +17,27 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use std::borrow::Cow;
 use std::str::FromStr;
 
-/// The formats that can be read.
+/// The supported formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// JUnit XML, from a file
     Junit,
     /// Test Anything Protocol, versions 12 to 14
     Tap,
-    /// What rspec --format json writes
+    /// The output of rspec --format json
     RspecJson,
-    /// What cargo test prints
+    /// The output of cargo test
     Libtest,
-    /// What cargo test and cargo nextest write with --format json and libtest-json
+    /// The output of cargo test --format json and cargo nextest libtest-json
     #[value(alias = "nextest")]
     LibtestJson,
-    /// What go test -json writes
+    /// The output of go test -json
     GoJson,
-    /// The one of these that it looks like
+    /// Detected from the content
     Auto,
 }
 
-/// Where to find a report, and how to read it: `FORMAT[:PATH]`.
+/// The location of a report and its format: `FORMAT[:PATH]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     pub format: Format,
@@ -53,18 +53,18 @@ impl FromStr for Source {
             None => (text, None),
         };
         if path.as_deref() == Some("") {
-            return Err("the path behind the ':' is empty".into());
+            return Err("the path after the ':' is empty".into());
         }
         let format = <Format as clap::ValueEnum>::from_str(format, false).map_err(|_| {
             format!(
-                "no such format '{format}': junit, tap, rspec-json, libtest, libtest-json, go-json or auto"
+                "unknown format '{format}': expected junit, tap, rspec-json, libtest, libtest-json, go-json or auto"
             )
         })?;
         Ok(Self { format, path })
     }
 }
 
-/// Reads a report. One that cannot be trusted says so, and has what could be read of it.
+/// Reads a report. One that cannot be trusted is marked as broken and keeps its readable part.
 pub fn parse(format: Format, bytes: &[u8]) -> Report {
     let mut report = Report::default();
     let read = decode(bytes).and_then(|text| read(format, &text, &mut report));
@@ -83,15 +83,16 @@ fn read(format: Format, text: &str, report: &mut Report) -> Result<(), String> {
         Format::GoJson => go::read(text, report),
         Format::Auto => match guess(text) {
             Some(format) => read(format, text, report),
-            None => Err("looks like none of the known formats".into()),
+            None => Err("the format is not recognised".into()),
         },
     }
 }
 
-/// Most bytes of a report in another encoding than UTF-8: its text is a second copy, up to three times as long.
+/// Maximum bytes of a report in another encoding than UTF-8: its text is a second copy, up to three
+/// times as long.
 const TRANSCODED: usize = 12 << 20;
 
-/// The text of a report, in the encoding that its first bytes or its XML declaration name.
+/// The text of a report, decoded from the encoding in its byte order mark or XML declaration.
 fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
     let (encoding, mark) = match Encoding::for_bom(bytes) {
         Some((encoding, mark)) => (encoding, mark),
@@ -105,13 +106,13 @@ fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
     }
     if bytes.len() > TRANSCODED {
         return Err(format!(
-            "it is not UTF-8, and has more than {TRANSCODED} bytes"
+            "it is not UTF-8 and larger than {TRANSCODED} bytes"
         ));
     }
     Ok(encoding.decode_without_bom_handling(bytes).0)
 }
 
-/// The encoding that an XML declaration names, UTF-8 without one.
+/// The encoding in the XML declaration; UTF-8 without one.
 fn declared(bytes: &[u8]) -> Result<&'static Encoding, String> {
     if bytes.starts_with(b"<\0?\0") {
         return Ok(UTF_16LE);
@@ -130,10 +131,10 @@ fn declared(bytes: &[u8]) -> Result<&'static Encoding, String> {
     let mut parts = value.split(['"', '\'']);
     let name = parts.nth(1).unwrap_or_default();
     match Encoding::for_label(name.as_bytes()) {
-        // The declaration was read byte for byte: these are not two bytes a character.
+        // The declaration was read byte by byte, so the text does not use two bytes per character.
         Some(encoding) if [UTF_16LE, UTF_16BE].contains(&encoding) => Ok(UTF_8),
         Some(encoding) => Ok(encoding),
-        None => Err(format!("its encoding '{name}' is not known")),
+        None => Err(format!("unknown encoding '{name}'")),
     }
 }
 
@@ -159,7 +160,7 @@ fn guess(text: &str) -> Option<Format> {
     })
 }
 
-/// Seconds, as reports write durations, in whole milliseconds.
+/// Converts seconds, as reports write durations, to whole milliseconds.
 fn milliseconds(seconds: f64) -> Option<u64> {
     (seconds.is_finite() && seconds >= 0.0).then(|| (seconds * 1000.0).round() as u64)
 }

@@ -1,5 +1,5 @@
-//! What RSpec's JSON formatter writes: one object, with whatever the tests and their plugins printed
-//! around it, even on the same line.
+//! The output of RSpec's JSON formatter: one object, surrounded by whatever the tests and their
+//! plugins printed, even on the same line.
 
 use super::content::{Names, Report};
 use super::milliseconds;
@@ -38,7 +38,7 @@ struct Exception {
     backtrace: Option<Vec<String>>,
 }
 
-/// An object that has the parts of a report, whatever they hold.
+/// An object that has the parts of a report, whatever their types.
 #[derive(Deserialize)]
 struct Outline {
     #[serde(rename = "examples")]
@@ -53,8 +53,8 @@ struct OutlineOfSummary {
     _example_count: IgnoredAny,
 }
 
-/// Any JSON, not nested deeper than serde_json allows: [`IgnoredAny`] reads to the end of what is
-/// nested without end, and would do so from each of its braces.
+/// Any JSON, not nested deeper than serde_json allows: [`IgnoredAny`] would read endless nesting to
+/// the end, and would do so again from each of its braces.
 struct Anything;
 
 impl<'de> Deserialize<'de> for Anything {
@@ -105,13 +105,13 @@ impl<'de> Visitor<'de> for Anything {
     }
 }
 
-/// Whether a report begins in the line.
+/// Whether a report starts in the line.
 pub fn is_start(line: &str) -> bool {
     line.split_once('{')
         .is_some_and(|(_, rest)| rest.contains("\"examples\":"))
 }
 
-/// Reads all reports in the text; of an example that is in several the last counts.
+/// Reads all reports in the text; for an example that is in several, the last one counts.
 pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
     let mut names = Names::default();
     let (mut place, mut found) = (0, 0);
@@ -120,10 +120,10 @@ pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
         let mut objects = serde_json::Deserializer::from_str(rest).into_iter::<Anything>();
         let length = match objects.next() {
             Some(Ok(_)) => objects.byte_offset(),
-            // The formatter begins like this: what follows is lost.
+            // The formatter starts like this: the rest is lost.
             _ if rest.starts_with("{\"version\":\"") && begins(rest) => {
                 document(rest, report, &mut names)?;
-                return Err("it ends in the middle".into());
+                return Err("it ends too early".into());
             }
             _ => 1,
         };
@@ -136,12 +136,12 @@ pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
         place += start + length;
     }
     if found == 0 {
-        return Err("nothing in it is the JSON of RSpec".into());
+        return Err("it contains no RSpec JSON".into());
     }
     Ok(())
 }
 
-/// Whether a list of messages or of examples comes right after the version.
+/// Whether a list of messages or examples directly follows the version.
 fn begins(text: &str) -> bool {
     let start = super::content::clip(text, 100);
     start.contains("\"examples\":[") || start.contains("\"messages\":[")
@@ -160,7 +160,7 @@ fn document(text: &str, report: &mut Report, names: &mut Names) -> Result<(), St
     };
     let (summary, messages) = document
         .deserialize(&mut serde_json::Deserializer::from_str(text))
-        .map_err(|error| format!("not the JSON of RSpec: {error}"))?;
+        .map_err(|error| format!("not RSpec JSON: {error}"))?;
     if let Some(trouble) = trouble {
         return Err(trouble);
     }
@@ -188,7 +188,8 @@ fn document(text: &str, report: &mut Report, names: &mut Names) -> Result<(), St
     Ok(())
 }
 
-/// Reads the object, each example right into the report: a list of them all may be too long.
+/// Reads the object and adds each example directly to the report: a list of them all may be too
+/// long.
 struct Document<'r> {
     examples: Examples<'r>,
 }
@@ -205,7 +206,7 @@ impl<'de> Visitor<'de> for Document<'_> {
     type Value = (Summary, Vec<String>);
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("the report of RSpec")
+        f.write_str("an RSpec report")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -261,7 +262,7 @@ impl<'de> Visitor<'de> for Examples<'_> {
             self.told[example.status as usize] += 1;
             let name = example.id.clone();
             let place = match self.names.get(&name) {
-                // It was run again, in another run of RSpec.
+                // The example ran again, in another RSpec run.
                 Some(earlier) if !name.is_empty() => {
                     let later = self.report.push(example);
                     if earlier.status >= Status::Failed {

@@ -1,16 +1,16 @@
-//! The Test Anything Protocol, versions 12 to 14. Only the lines at the margin count: a subtest is
-//! summed up by the line of its parent, which it must not contradict.
+//! The Test Anything Protocol, versions 12 to 14. Only unindented lines count: a subtest is
+//! summarised by its parent's line, which it must not contradict.
 
 use super::content::Report;
 use super::milliseconds;
 use crate::example::{Example, Status};
 
-/// Whether this is how such a report can begin.
+/// Whether a TAP report can start with this line.
 pub fn is_start(line: &str) -> bool {
     line.starts_with("TAP version ") || plan(line).is_some()
 }
 
-/// The number of tests in a plan `1..N`, and why there are none, if it says so.
+/// The number of tests in a plan `1..N` and, if given, the reason why there are none.
 fn plan(line: &str) -> Option<(u64, Option<&str>)> {
     let rest = line.strip_prefix("1..")?;
     let digits = rest
@@ -34,22 +34,22 @@ pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
 struct Reader<'r> {
     report: &'r mut Report,
     planned: Option<u64>,
-    /// How many tests came before the plan.
+    /// The number of tests before the plan.
     before_plan: u64,
-    /// Why there are no tests, if the plan says so.
+    /// The reason in the plan why there are no tests.
     reason: Option<String>,
     told: u64,
-    /// The test that was told last: the diagnostics that follow are its own.
+    /// The last reported test: the diagnostics that follow belong to it.
     last: Option<Example>,
-    /// How far a block of YAML is set in, while it is read.
+    /// The indentation of the YAML block that is being read.
     yaml: Option<usize>,
     inner: Subtest,
     bailed_out: bool,
-    /// The first thing that is wrong with the report.
+    /// The first fault of the report.
     trouble: Option<String>,
 }
 
-/// The subtest before the next line at the margin, as far as it has lines of its own.
+/// The subtest before the next unindented line, as far as it has lines.
 #[derive(Default)]
 struct Subtest {
     planned: Option<u64>,
@@ -100,7 +100,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// A line of a block of YAML; those of subtests say nothing.
+    /// Reads a line of a YAML block; those of subtests are ignored.
     fn diagnostic(&mut self, line: &str, begun: usize) {
         let margin = line.len() - line.trim_start().len();
         if margin == begun && line.trim() == "..." {
@@ -129,7 +129,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// A line of a subtest.
+    /// Reads a line of a subtest.
     fn inner(&mut self, line: &str) {
         if let Some((number, _)) = plan(line) {
             self.inner.planned = Some(number);
@@ -148,7 +148,7 @@ impl<'r> Reader<'r> {
         self.before_plan = self.told;
         self.reason = comment.map(str::to_owned);
         if self.told > 0 {
-            // Comments at the end are about the whole.
+            // Comments at the end are about the whole run.
             self.settle();
         }
     }
@@ -171,7 +171,7 @@ impl<'r> Reader<'r> {
         let wrong = inner.failed > 0 || inner.planned != Some(inner.told);
         if example.status == Status::Passed && inner.planned.is_some() && wrong {
             let name = super::content::clip(&example.name, 200);
-            self.trouble(format!("'{name}' is ok, and its subtest is not"));
+            self.trouble(format!("'{name}' is ok but its subtest is not"));
         }
         self.last = Some(example);
     }
@@ -203,15 +203,15 @@ impl<'r> Reader<'r> {
                 Err(format!("{number} tests were planned and {told} reported"))
             }
             Some(_) if (1..told).contains(&self.before_plan) => {
-                Err("its plan is in the middle of its tests".into())
+                Err("its plan is between its tests".into())
             }
             Some(_) => Ok(()),
-            None => Err("it has no plan '1..N': it may be cut short".into()),
+            None => Err("it has no plan '1..N': it may be truncated".into()),
         }
     }
 }
 
-/// Why all tests are given up, for a line that says so.
+/// The reason in a `Bail out!` line.
 fn bail_out(line: &str) -> Option<&str> {
     const WORDS: &str = "Bail out!";
     let start = line.get(..WORDS.len())?;
@@ -220,7 +220,7 @@ fn bail_out(line: &str) -> Option<&str> {
         .then(|| line[WORDS.len()..].trim())
 }
 
-/// Reads `ok 1 - name # SKIP why` into the number and the rest.
+/// Parses `ok 1 - name # SKIP why` into the number and the rest.
 fn test(line: &str) -> Option<(&str, Example)> {
     let (passed, rest) = match line.strip_prefix("not ok") {
         Some(rest) => (false, rest),
@@ -259,14 +259,14 @@ fn test(line: &str) -> Option<(&str, Example)> {
     Some((number, example))
 }
 
-/// A directive, with its words.
+/// A directive, with its text.
 enum Directive<'a> {
     None,
     Skip(&'a str),
     Todo(&'a str),
 }
 
-/// Divides `name # SKIP why`. What is no directive is part of the name.
+/// Splits `name # SKIP why`. Text that is not a directive is part of the name.
 fn directive(text: &str) -> Option<(&str, Directive<'_>)> {
     for (place, _) in text.match_indices('#') {
         let (before, behind) = (&text[..place], &text[place + 1..]);
@@ -287,7 +287,7 @@ fn directive(text: &str) -> Option<(&str, Directive<'_>)> {
     None
 }
 
-/// Takes off how long it took, as node-tap and vitest write it: `name # time=1.5ms`.
+/// Splits off the duration that node-tap and vitest append: `name # time=1.5ms`.
 fn timed(name: &str) -> (&str, Option<u64>) {
     let trimmed = name.trim_end();
     let trimmed = trimmed.strip_suffix('{').map_or(trimmed, str::trim_end);

@@ -1,4 +1,4 @@
-//! What go test -json means, by what Go 1.19 and 1.27 wrote.
+//! The meaning of go test -json, from the output of Go 1.19 and 1.27.
 
 use super::super::{Format, parse};
 use super::*;
@@ -9,7 +9,7 @@ fn report(text: &str) -> Report {
     parse(Format::GoJson, text.as_bytes())
 }
 
-/// One event a word: `run:TestA`, `output:TestA:text`, `pass`; all of package p.
+/// One event per word: `run:TestA`, `output:TestA:text`, `pass`; all of package p.
 fn events(words: &[&str]) -> String {
     let event = |word: &&str| {
         let mut parts = word.splitn(3, ':');
@@ -109,7 +109,7 @@ fn a_package_that_says_pass_makes_its_unfinished_lines_good() {
             ],
             [0, 0, 0, 1],
         ),
-        // It left by exit(0): nobody has said PASS.
+        // The test called exit(0): PASS was never printed.
         (&["run:TestA", "pass"], [0, 0, 0, 1]),
         // Paused and resumed, with a subtest.
         (
@@ -125,7 +125,7 @@ fn a_package_that_says_pass_makes_its_unfinished_lines_good() {
             ],
             [2, 0, 0, 0],
         ),
-        // -count=2: the worst counts.
+        // -count=2: the worst outcome counts.
         (
             &["run:TestA", "fail:TestA", "run:TestA", "pass:TestA", "fail"],
             [0, 0, 1, 0],
@@ -217,7 +217,7 @@ fn what_does_not_end_or_build_is_an_error() {
     assert_eq!(report(&whole).verdict(), Some(trial::Status::Passed));
     let ends: Vec<_> = whole.match_indices('\n').map(|(end, _)| end).collect();
     let cut = ends[..3].iter().map(|end| &whole[..*end]);
-    // syscall.Exit(0): the event of the package's end names the test that was run.
+    // syscall.Exit(0): the end event of the package names the test that was running.
     let exit = events(&[
         "start",
         "run:TestA",

@@ -1,4 +1,4 @@
-//! A testcase of a JUnit report, while it is read.
+//! A testcase of a JUnit report that is being read.
 
 use super::{Element, attribute};
 use crate::example::{Example, Status};
@@ -10,18 +10,18 @@ use quick_xml::events::BytesStart;
 pub struct Case {
     pub example: Example,
     message: String,
-    /// What failed in earlier attempts.
+    /// The failures of earlier attempts.
     earlier: String,
     is_flaky: bool,
-    /// It failed as it was expected to.
+    /// Whether the test failed as expected.
     is_todo: bool,
-    /// The status that its attributes name.
+    /// The status in its attributes.
     named: Option<Status>,
-    /// Whether its status attribute is the one that gtest and doctest write for each test.
+    /// Whether its status attribute is the one that gtest and doctest write for every test.
     pub is_run: bool,
 }
 
-/// More than is ever kept of a message.
+/// More of a message than is ever kept.
 const MESSAGE: usize = 8 << 10;
 
 impl Case {
@@ -52,7 +52,7 @@ impl Case {
         })
     }
 
-    /// Adds an element below it.
+    /// Adds a child element.
     pub fn add(&mut self, element: Element, tag: &BytesStart) -> Result<(), String> {
         let status = match element {
             Element::Failure | Element::Rerun => Status::Failed,
@@ -71,7 +71,7 @@ impl Case {
             self.example.status = status;
         }
         self.is_flaky |= element == Element::Flaky;
-        // node --test calls it a todo and adds how it failed.
+        // node --test marks it as a todo and adds the failure.
         self.is_todo |= element == Element::Skipped
             && attribute(tag, "type")?.is_some_and(|kind| kind.eq_ignore_ascii_case("todo"));
         if let Some(message) = attribute(tag, "message")? {
@@ -81,7 +81,7 @@ impl Case {
         Ok(())
     }
 
-    /// Adds to the reasons that it gives.
+    /// Adds to the explanation of the outcome.
     pub fn explain(&mut self, element: Element, text: &str) {
         let message = match element {
             Element::Flaky | Element::Rerun => &mut self.earlier,
@@ -92,7 +92,7 @@ impl Case {
         }
     }
 
-    /// Whether its attributes alone say that it failed.
+    /// Whether only the attributes report a failure.
     pub fn only_named_bad(&self) -> bool {
         self.example.status < Status::Failed && self.named >= Some(Status::Failed)
     }
@@ -117,7 +117,7 @@ impl Case {
     }
 }
 
-/// What the attributes `status` and `result` mean in one dialect or another.
+/// The meaning of the attributes `status` and `result` in the various dialects.
 fn named_status(word: &str) -> Option<Status> {
     let mut word = word.trim().to_ascii_lowercase();
     word.retain(|c| c.is_ascii_alphanumeric());
@@ -138,7 +138,8 @@ fn named_status(word: &str) -> Option<Status> {
     }
 }
 
-/// Seconds with a point or a comma before the fraction, and perhaps the other between thousands.
+/// Seconds with a point or a comma as the decimal separator, and possibly the other one as the
+/// thousands separator.
 fn seconds(text: &str) -> Option<f64> {
     let mut text: String = text
         .chars()

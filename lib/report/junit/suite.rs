@@ -1,4 +1,4 @@
-//! A suite of a JUnit report: the sums that it claims, and those of the cases that it lists.
+//! A suite of a JUnit report: the totals that it claims, and those of the cases that it lists.
 
 use super::case::Case;
 use super::{Element, attribute};
@@ -6,16 +6,16 @@ use crate::example::Status;
 use crate::report::content::{Names, Place, Report, clip};
 use quick_xml::events::BytesStart;
 
-/// More cases of one name than any tool lists.
+/// More cases with the same name than any tool lists.
 const REPEATS: usize = 100_000;
 
-/// The sums of the cases that are listed.
+/// The totals of the listed cases.
 #[derive(Default)]
 pub struct Sums {
-    /// Cases, of which a tool may list one for each attempt.
+    /// Cases; a tool may list one per attempt.
     cases: u64,
     tests: u64,
-    /// Elements that say that something failed, and cases whose attributes alone do.
+    /// Elements that report a failure, and cases of which only the attributes do.
     bad: u64,
     skipped: u64,
 }
@@ -31,19 +31,19 @@ pub struct Suite {
     /// Whether each case has the status that doctest writes.
     all_run: bool,
     seen: Names,
-    /// Cases of one name, of which the earlier did not fail: two tests, or two attempts.
+    /// Cases with the same name, of which the earlier did not fail: two tests, or two attempts.
     repeats: Vec<(Place, Place)>,
 }
 
-/// What `tests` counts.
+/// The unit of the `tests` attribute.
 #[derive(Clone, Copy, PartialEq)]
 enum Dialect {
     Tests,
     /// Catch2 counts assertions.
     Assertions,
-    /// doctest does too, and is known by its first attributes and by its cases.
+    /// doctest also counts assertions, and is recognised by its first attributes and its cases.
     Doctest,
-    /// A suite of mocha counts tests that were filtered; the sum of the root is right.
+    /// A mocha suite includes filtered tests in its count; the total of the root is right.
     Mocha,
     MochaSuite,
 }
@@ -94,7 +94,7 @@ impl Suite {
         })
     }
 
-    /// Counts an element directly below it or below one of its cases.
+    /// Counts an element directly below the suite or below one of its cases.
     pub fn add_outcome(&mut self, element: Element) {
         match element {
             Element::Failure | Element::Error => self.sums.bad += 1,
@@ -110,7 +110,8 @@ impl Suite {
         self.sums.skipped += sums.skipped;
     }
 
-    /// Adds a case. One of a name whose earlier case failed is a later attempt of the same test.
+    /// Adds a case. If an earlier case with the same name failed, this is a later attempt of the
+    /// same test.
     pub fn add_case(&mut self, case: Case, report: &mut Report) -> Result<(), String> {
         self.sums.cases += 1;
         self.sums.tests += 1;
@@ -132,7 +133,7 @@ impl Suite {
             Some(earlier) => {
                 let later = report.push(example);
                 if self.repeats.len() >= REPEATS {
-                    return Err(format!("more than {REPEATS} of its cases have one name"));
+                    return Err(format!("more than {REPEATS} cases have the same name"));
                 }
                 self.repeats.push((earlier, later));
                 later
@@ -142,9 +143,9 @@ impl Suite {
         self.seen.set(&name, place)
     }
 
-    /// Compares the sums that it claims with those of its cases.
+    /// Compares the claimed totals with those of the listed cases.
     ///
-    /// Errors: how they differ.
+    /// Errors: the difference.
     pub fn end(mut self, report: &mut Report) -> Result<Sums, (Sums, String)> {
         if self.tests.is_some_and(|tests| tests < self.sums.tests) {
             // pytest-rerunfailures lists each attempt and counts each test.
@@ -170,21 +171,21 @@ impl Suite {
         };
         let told = &self.sums;
         let unlisted = self.tests.unwrap_or(0).saturating_sub(told.cases);
-        // Some tools count the skipped tests and do not list them.
+        // Some tools count skipped tests without listing them.
         let not_skipped =
             unlisted.saturating_sub((self.skipped.unwrap_or(0)).saturating_sub(told.skipped));
         if not_skipped > 0 && !by_assertion {
             let (tests, listed) = (self.tests.unwrap_or(0), told.cases);
-            return Some(format!("counts {tests} tests and lists {listed}"));
+            return Some(format!("claims {tests} tests but lists {listed}"));
         }
         if let Some(bad) = self.bad.filter(|bad| *bad > told.bad) {
             let listed = told.bad;
             return Some(format!(
-                "counts {bad} failures and errors and lists {listed}"
+                "claims {bad} failures and errors but lists {listed}"
             ));
         }
         let skipped = self.skipped.unwrap_or(0);
         let listed = told.skipped.saturating_add(unlisted);
-        (skipped > listed).then(|| format!("counts {skipped} skipped tests and lists {listed}"))
+        (skipped > listed).then(|| format!("claims {skipped} skipped tests but lists {listed}"))
     }
 }

@@ -108,9 +108,9 @@ fn a_suite_that_claims_other_sums_than_its_cases_have_is_refused() {
     }
     for text in [
         format!("<testsuites tests='4' failures='1' skipped='1'><testsuite tests='4' failures='1' errors='0' skipped='1'>{a}{b}{skipped}{bad}</testsuite></testsuites>"),
-        // What is skipped is counted and not listed.
+        // Skipped tests are counted but not listed.
         format!("<testsuite tests='3' skipped='2'>{a}</testsuite>"),
-        // Sums of the suite's own cases only, or of all below it.
+        // Totals of the suite's direct cases only, or of all nested ones.
         format!("<testsuite tests='1'>{a}<testsuite tests='1'>{b}</testsuite></testsuite>"),
         format!("<testsuite tests='2'>{a}<testsuite tests='1'>{b}</testsuite></testsuite>"),
         format!("<testsuite tests='1'>{bad}{bad}</testsuite>"),
@@ -188,7 +188,7 @@ fn one_test_is_one_example_in_each_dialect_of_reruns() {
             1,
             false,
         ),
-        // pytest-rerunfailures: the attempts before the last have no outcome.
+        // pytest-rerunfailures: attempts before the last have no outcome.
         (
             format!("<testsuite tests='1' failures='0'>{good}{good}</testsuite>"),
             1,
@@ -201,7 +201,7 @@ fn one_test_is_one_example_in_each_dialect_of_reruns() {
             1,
             false,
         ),
-        // Two tests of one name.
+        // Two tests with the same name.
         (
             format!("<testsuite tests='2'>{good}{good}</testsuite>"),
             2,

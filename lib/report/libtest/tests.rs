@@ -1,4 +1,4 @@
-//! What test binaries print, and what their tests print in the midst of it.
+//! The output of test binaries, and output of their tests in the middle of it.
 
 use super::super::{Format, parse};
 use super::*;

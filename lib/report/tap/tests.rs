@@ -1,4 +1,4 @@
-//! What TAP means, by the lines that producers write and by those that they should not.
+//! The meaning of TAP, from lines that producers write and lines that they should not.
 
 use super::super::{Format, parse};
 use super::*;
@@ -9,7 +9,7 @@ fn report(text: &str) -> Report {
     parse(Format::Tap, text.as_bytes())
 }
 
-/// Refused, with what it has kept.
+/// The reason for rejecting the report, and the counts that were kept.
 fn broken(text: &str) -> (String, [u64; 2]) {
     let report = report(text);
     let counts = [report.count(Passed), report.count(Failed)];
