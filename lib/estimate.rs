@@ -1,8 +1,8 @@
-//! Estimates: how long a spec file of a class is expected to take.
+//! Estimates: the expected run time of each spec file of a class.
 //!
-//! The database keeps each file's last run times, changed in the transaction that makes a record
-//! durable, so that no record is learned from twice. What follows from them is published to Redis
-//! by rrr-persist, and read there by rrr-submit; a Redis that was wiped gets it back.
+//! The database keeps each file's last run times and updates them in the transaction that makes a
+//! record durable, so that no record counts twice. rrr-persist publishes the resulting estimates to
+//! Redis, where rrr-submit reads them; after Redis was wiped, they are published again.
 
 use crate::db::{Database, Row, number, text};
 use crate::key::{self, TasksetKey};
@@ -11,27 +11,28 @@ use crate::store::Store;
 use crate::time;
 use std::collections::HashMap;
 
-/// How many run times of a file are remembered.
+/// Number of run times remembered per file.
 const REMEMBERED: usize = 8;
-/// What a run time weighs against the next newer one.
+/// Weight of a run time relative to the next newer one.
 const FADING: f64 = 0.7;
-/// A file that has not passed for this long, in milliseconds, while others of its class have, was
-/// renamed or has vanished: its estimate is dropped. A class that nobody runs keeps all of its.
+/// A file that has not passed for this many milliseconds, while others of its class have, was
+/// renamed or deleted: its estimate is dropped. A class without any runs keeps all of its
+/// estimates.
 const FORGOTTEN_MS: i64 = 90 * 86_400_000;
-/// The run times of a file that is dropped, until Redis has heard of it.
+/// The run times of a dropped file, until the estimate is removed from Redis.
 const NONE: &str = "[]";
 
-/// How long a spec file took, once.
+/// One measured run time of a spec file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     pub spec_file: String,
     pub ms: u64,
-    /// When its taskset ended, in milliseconds since 1970.
+    /// The end of its taskset, in milliseconds since 1970.
     pub at_ms: i64,
 }
 
 impl Sample {
-    /// What a task teaches: its first trial that passed, or was pending. Failing ones often end
+    /// The sample from a task: its first trial that passed or was pending. Failing trials often end
     /// early, or late.
     pub fn of(task: &Task, at_ms: i64) -> Option<Self> {
         let good = task.trials.iter().find(|trial| trial.is_good())?;
@@ -43,7 +44,7 @@ impl Sample {
     }
 }
 
-/// How long a trial took: to the millisecond when our slave made it, else by its times.
+/// The duration of a trial: to the millisecond when an rrr slave ran it, otherwise from its times.
 fn duration(trial: &Trial) -> Option<u64> {
     if let Some(ms) = trial.duration_ms {
         return u64::try_from(ms).ok();
@@ -53,8 +54,8 @@ fn duration(trial: &Trial) -> Option<u64> {
     u64::try_from(took.num_milliseconds()).ok()
 }
 
-/// What `recent` run times, newest first, let expect: their median, newer ones weighing more. So
-/// one outlier does not rule, and two in a row are believed.
+/// The run time to expect after the `recent` ones, newest first: their median, with newer ones
+/// weighing more. A single outlier does not dominate, but two in a row count.
 pub fn expected_ms(recent: &[u64]) -> Option<u64> {
     let mut weighted: Vec<(u64, f64)> = Vec::new();
     let mut weight = 1.0;
@@ -64,7 +65,7 @@ pub fn expected_ms(recent: &[u64]) -> Option<u64> {
     }
     let total: f64 = weighted.iter().map(|(_, weight)| weight).sum();
     if let [(new, _), (old, _)] = weighted[..] {
-        // Of two nobody knows which is the outlier.
+        // With two samples, either may be the outlier.
         return Some((new + old) / 2);
     }
     weighted.sort_by_key(|(ms, _)| *ms);
@@ -88,7 +89,7 @@ fn read(recent: &Value) -> Vec<u64> {
     serde_json::from_str(&json).unwrap_or_default()
 }
 
-/// Adds what the taskset `id` took to what is known of its files, inside of its transaction.
+/// Adds the run times of the taskset `id` to those of its files, inside its transaction.
 pub fn learn(db: &mut Database, id: i64, class: &str, samples: Vec<Sample>) -> anyhow::Result<()> {
     db.lock("estimates")?;
     let mut new: HashMap<String, Sample> = HashMap::new();
@@ -103,7 +104,7 @@ pub fn learn(db: &mut Database, id: i64, class: &str, samples: Vec<Sample>) -> a
         let file = text(&row[0]).unwrap_or_default();
         let (mut recent, mut seen) = (read(&row[1]), number(&row[2]));
         if let Some(sample) = new.remove(&file) {
-            // A taskset that was persisted late is not news.
+            // A taskset that was persisted late does not count as newer.
             let place = if sample.at_ms >= seen { 0 } else { 1 };
             recent.insert(place.min(recent.len()), sample.ms);
             recent.truncate(REMEMBERED);
@@ -121,7 +122,7 @@ pub fn learn(db: &mut Database, id: i64, class: &str, samples: Vec<Sample>) -> a
     forget(db, class)
 }
 
-/// Marks what is out of date; [`publish`] takes it away when Redis has heard.
+/// Marks outdated estimates; [`publish`] deletes them once they are removed from Redis.
 fn forget(db: &mut Database, class: &str) -> anyhow::Result<()> {
     let sql = "UPDATE estimates SET recent = $1 WHERE class = $2 AND seen_ms + $3 <
                    (SELECT max(newest.seen_ms) FROM estimates newest WHERE newest.class = $4)";
@@ -143,9 +144,9 @@ fn insert(db: &mut Database, rows: &[Row]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells Redis what to expect of the files of `taskset`; safe to repeat.
+/// Publishes the estimates of the files of `taskset` to Redis; safe to repeat.
 pub fn publish(store: &mut Store, db: &mut Database, taskset: &TasksetKey) -> anyhow::Result<()> {
-    // A join: PostgreSQL would do a subquery that names the taskset's id once for every row.
+    // A join: PostgreSQL would run a subquery for the taskset's id once per row.
     let sql = "SELECT DISTINCT e.class, e.spec_file, e.recent FROM tasksets s
                JOIN tasks t ON t.taskset_id = s.id
                JOIN estimates e ON e.class = COALESCE(s.taskset_class, 'default')
@@ -155,7 +156,7 @@ pub fn publish(store: &mut Store, db: &mut Database, taskset: &TasksetKey) -> an
     drop_forgotten(store, db)
 }
 
-/// Takes what [`forget`] has marked out of Redis, then out of the database.
+/// Removes the estimates that [`forget`] has marked, first from Redis, then from the database.
 fn drop_forgotten(store: &mut Store, db: &mut Database) -> anyhow::Result<()> {
     let mut by_class: HashMap<String, Vec<String>> = HashMap::new();
     let sql = "SELECT class, spec_file FROM estimates WHERE recent = $1";
@@ -219,8 +220,9 @@ fn set(store: &mut Store, class: &str, files: &[(String, u64)]) -> anyhow::Resul
     })
 }
 
-/// Learns anew from every taskset in the database, and tells Redis all of it; returns how many
-/// files have an estimate now. What is known of files whose tasksets were pruned stays.
+/// Recomputes the estimates from every taskset in the database and publishes them all to Redis;
+/// returns the number of files with an estimate. Estimates of files whose tasksets were pruned
+/// stay.
 pub fn rebuild(store: &mut Store, db: &mut Database) -> anyhow::Result<usize> {
     db.transaction(|db| {
         db.lock("estimates")?;

@@ -1,8 +1,8 @@
-//! Documents with outputs and logs, as files of one folder, each named by a UUID: no key of a
-//! taskset can choose a path (FAULTS S5).
+//! Documents with outputs and logs, as files of one folder, each named by a UUID: the key of a
+//! taskset cannot determine a path (FAULTS S5).
 //!
-//! One file a taskset, not one an output: forty thousand small files would cost as many fsyncs. Its
-//! size and digest stand in the database, and so do those of each output inside.
+//! There is one file per taskset rather than one per output: forty thousand small files would cost
+//! as many fsyncs. The database holds its size and digest, and those of each output inside.
 
 use crate::crash;
 use crate::regular::{self, Links};
@@ -12,18 +12,18 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// The folder.
+/// The folder of the documents.
 #[derive(Clone, Debug)]
 pub struct Folder(PathBuf);
 
-/// What is known of a finished file.
+/// The size and digest of a finished file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     pub size: u64,
     pub digest: String,
 }
 
-/// SHA-256 in hexadecimal.
+/// The SHA-256 digest in hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
     hexadecimal(Sha256::digest(bytes).as_slice())
 }
@@ -33,7 +33,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 impl Folder {
-    /// The folder at `path`, made when absent.
+    /// Opens the folder at `path`, creating it when absent.
     pub fn open(path: PathBuf) -> std::io::Result<Self> {
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
@@ -44,7 +44,7 @@ impl Folder {
         Self(path)
     }
 
-    /// Where the file `id` is.
+    /// The path of the file `id`.
     pub fn path(&self, id: &str) -> PathBuf {
         self.0.join(format!("{id}.json"))
     }
@@ -53,7 +53,7 @@ impl Folder {
         self.0.join(format!(".{id}.unfinished"))
     }
 
-    /// Begins the file `id`, which nobody sees before [`Writer::finish`].
+    /// Creates the file `id`, which is invisible to readers until [`Writer::finish`].
     pub fn create(&self, id: &str) -> anyhow::Result<Writer> {
         let path = self.unfinished(id);
         crash::point();
@@ -68,18 +68,21 @@ impl Folder {
         })
     }
 
-    /// Reads the file `id`, and checks that it is as it was written.
+    /// Reads the file `id` and verifies its size and digest.
     pub fn read(&self, id: &str, stored: &Stored) -> anyhow::Result<Vec<u8>> {
         let path = self.path(id);
         let bytes = regular::read(&path, Links::Refuse, stored.size)
             .with_context(|| format!("cannot read '{}'", path.display()))?;
         if bytes.len() as u64 != stored.size || digest(&bytes) != stored.digest {
-            anyhow::bail!("'{}' is not as it was written", path.display());
+            anyhow::bail!(
+                "'{}' is damaged: its size or digest has changed",
+                path.display()
+            );
         }
         Ok(bytes)
     }
 
-    /// Removes the file `id`, finished or not; that it is gone already is no error.
+    /// Removes the file `id`, finished or not; a missing file is not an error.
     pub fn remove(&self, id: &str) -> anyhow::Result<()> {
         for path in [self.path(id), self.unfinished(id)] {
             match std::fs::remove_file(&path) {
@@ -117,7 +120,7 @@ impl Write for Writer {
 }
 
 impl Writer {
-    /// Gives the file its name, when all of it is on the disk.
+    /// Renames the file to its final name, once all of it is on disk.
     pub fn finish(mut self) -> anyhow::Result<Stored> {
         let unfinished = self.folder.unfinished(&self.id);
         let problem = || format!("cannot write '{}'", unfinished.display());

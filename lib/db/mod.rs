@@ -1,6 +1,6 @@
 //! The database of finished tasksets: SQLite on one machine, PostgreSQL for a fleet, one schema.
 //!
-//! Only what both understand is used: `$1` parameters in order of appearance, BIGINT and TEXT.
+//! Only features common to both are used: `$1` parameters in order of appearance, BIGINT and TEXT.
 
 mod postgres;
 mod sqlite;
@@ -13,38 +13,39 @@ use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long one transaction waits for another: even two such waits in a row are far below the time
-/// after which systemd would take a persister for hanging, or would not wait for its end.
+/// How long a transaction waits for another: even two such waits in a row are far below the time
+/// after which systemd considers a persister hung or stops waiting for it to exit.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A row as it comes.
+/// A row of a result.
 pub type Row = Vec<Value>;
 
 /// Statements, in one of the two dialects.
 trait Sql {
     /// Runs statements without parameters.
     fn batch(&mut self, sql: &str) -> anyhow::Result<()>;
-    /// Runs one statement; returns how many rows it changed.
+    /// Runs one statement and returns the number of changed rows.
     fn execute(&mut self, sql: &str, values: &[Value]) -> anyhow::Result<u64>;
-    /// Shows each row to `visit`, without keeping them.
+    /// Passes each row to `visit`, without keeping the rows in memory.
     fn query(
         &mut self,
         sql: &str,
         values: &[Value],
         visit: &mut dyn FnMut(Row) -> anyhow::Result<()>,
     ) -> anyhow::Result<()>;
-    /// Adds many rows at once.
+    /// Inserts many rows at once.
     fn insert(&mut self, table: &str, columns: &[&str], rows: &[Row]) -> anyhow::Result<()>;
     /// Begins a transaction that will write.
     fn begin(&mut self) -> anyhow::Result<()>;
-    /// Waits until no other transaction holds the lock `name`, and holds it to the end of this one.
+    /// Waits until no other transaction holds the lock `name`, and holds it until the end of this
+    /// one.
     fn lock(&mut self, name: &str) -> anyhow::Result<()>;
 }
 
-/// A database that is open, with the current schema.
+/// An open database with the current schema.
 pub struct Database(Box<dyn Sql>);
 
-/// Where the database is: `sqlite:PATH` or `postgres://…`.
+/// The location of the database: `sqlite:PATH` or `postgres://…`.
 #[derive(Clone, Debug)]
 pub struct Url(String);
 
@@ -59,7 +60,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The URL that was given, or the default below the state folder.
+    /// The given URL, or the default below the state folder.
     pub fn url(&self) -> anyhow::Result<Url> {
         let given = self.db.clone().filter(|url| !url.is_empty());
         let url = given
@@ -69,7 +70,7 @@ impl Place {
 }
 
 impl Url {
-    /// Reads a URL.
+    /// Parses a URL.
     pub fn new(url: String) -> anyhow::Result<Self> {
         let path = url.strip_prefix("sqlite:");
         let remote = ["postgres://", "postgresql://"];
@@ -86,19 +87,19 @@ impl Url {
         .into())
     }
 
-    /// Without its password, for messages.
+    /// The URL without its password, for messages.
     pub fn shown(&self) -> String {
         crate::url::shown(&self.0)
     }
 
-    /// The folder that the database grows in, if it is on this machine.
+    /// The folder in which the database grows, if it is on this machine.
     pub fn folder(&self) -> Option<PathBuf> {
         let path = Path::new(self.0.strip_prefix("sqlite:")?);
         let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
         Some(folder.unwrap_or(Path::new(".")).to_owned())
     }
 
-    /// Opens the database, made when absent, and brings its schema up to date.
+    /// Opens the database, creating it when absent, and migrates its schema to the current version.
     pub fn open(&self) -> anyhow::Result<Database> {
         let sql: anyhow::Result<Box<dyn Sql>> = match self.0.strip_prefix("sqlite:") {
             Some(path) => sqlite::open(Path::new(path)).map(|sql| Box::new(sql) as _),
@@ -113,7 +114,7 @@ impl Url {
         Ok(database)
     }
 
-    /// Opens the database to read it; `None` when nothing was ever persisted there.
+    /// Opens the database for reading; `None` when nothing was ever persisted there.
     pub fn open_existing(&self) -> anyhow::Result<Option<Database>> {
         match self.0.strip_prefix("sqlite:") {
             Some(path) if !Path::new(path).exists() => Ok(None),
@@ -135,21 +136,21 @@ impl Url {
     }
 }
 
-/// Whether the disk of the database is full.
+/// Whether the error is a full disk of the database.
 pub fn is_full(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(|cause| sqlite::is_full(cause) || postgres::is_full(cause))
 }
 
-/// Whether another one's transaction held what was wanted for longer than one waits for it.
+/// Whether the error is a lock timeout.
 pub fn is_busy(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(|cause| sqlite::is_busy(cause) || postgres::is_busy(cause))
 }
 
-/// The changes of the schema, in order; the first is version 1.
+/// The schema migrations, in order; the first is version 1.
 const MIGRATIONS: &[&str] = &[
     include_str!("001_tasksets.sql"),
     include_str!("002_examples_and_estimates.sql"),
@@ -195,7 +196,7 @@ impl Database {
             .map_or(0, |row| number(&row[0])))
     }
 
-    /// Does `work` in one transaction: all of it, or nothing.
+    /// Runs `work` in one transaction: all of it is applied, or nothing.
     pub fn transaction<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> anyhow::Result<T>,
@@ -208,23 +209,24 @@ impl Database {
             Ok(done)
         });
         if done.is_err() {
-            // Its own failure says no more than the first one.
+            // A failed rollback adds nothing to the first error.
             let _ = self.0.batch("ROLLBACK");
         }
         done
     }
 
-    /// Waits until no other transaction holds the lock `name`, and holds it to the end of this one.
+    /// Waits until no other transaction holds the lock `name`, and holds it until the end of this
+    /// one.
     pub fn lock(&mut self, name: &str) -> anyhow::Result<()> {
         self.0.lock(name)
     }
 
-    /// Runs one statement; returns how many rows it changed.
+    /// Runs one statement and returns the number of changed rows.
     pub fn execute(&mut self, sql: &str, values: &[Value]) -> anyhow::Result<u64> {
         self.0.execute(sql, values)
     }
 
-    /// Shows each row to `visit`, without keeping them.
+    /// Passes each row to `visit`, without keeping the rows in memory.
     pub fn query(
         &mut self,
         sql: &str,
@@ -234,7 +236,7 @@ impl Database {
         self.0.query(sql, values, &mut visit)
     }
 
-    /// All rows.
+    /// All rows of a result.
     pub fn rows(&mut self, sql: &str, values: &[Value]) -> anyhow::Result<Vec<Row>> {
         let mut rows = Vec::new();
         self.query(sql, values, |row| {
@@ -244,7 +246,7 @@ impl Database {
         Ok(rows)
     }
 
-    /// Adds many rows at once.
+    /// Inserts many rows at once.
     pub fn insert(&mut self, table: &str, columns: &[&str], rows: &[Row]) -> anyhow::Result<()> {
         if rows.is_empty() {
             return Ok(());
@@ -262,7 +264,7 @@ pub fn number(value: &Value) -> i64 {
     }
 }
 
-/// The text in a column, if there is one.
+/// The text in a column; `None` for NULL.
 pub fn text(value: &Value) -> Option<String> {
     match value {
         Value::Text(text) => Some(text.clone()),

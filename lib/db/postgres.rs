@@ -16,13 +16,12 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub struct Postgres(Client);
 
-/// Connects; fails at once when there is no answer.
+/// Connects; fails at once when the server does not answer.
 pub fn open(url: &str) -> anyhow::Result<Postgres> {
     let wanted = Wanted::read(url)?;
     let mut config: Config = wanted.url.parse().map_err(|error| {
-        // Not the URL itself: its password may stand where no message looks for it.
-        usage(format!("this is not the URL of a database: {error}"))
-            .hint("use postgres://USER@HOST/NAME")
+        // Not the URL itself: its password may be in a place where no redaction looks for it.
+        usage(format!("invalid database URL: {error}")).hint("use postgres://USER@HOST/NAME")
     })?;
     config.connect_timeout(Duration::from_secs(5));
     config.tcp_user_timeout(Duration::from_secs(30));
@@ -33,9 +32,9 @@ pub fn open(url: &str) -> anyhow::Result<Postgres> {
             .connect(MakeRustlsConnect::new(tls))?,
         None => config.ssl_mode(SslMode::Disable).connect(NoTls)?,
     };
-    // A migration that finds its table says so; nobody needs to hear.
+    // Notices about existing tables during a migration are noise.
     client.batch_execute("SET client_min_messages = warning; SET TimeZone = 'UTC'")?;
-    // Who has set a bound, in the URL or for the database, keeps it.
+    // A bound that was set, in the URL or for the database, takes precedence.
     let bound = format!("{}ms", super::PATIENCE.as_millis());
     client.execute(
         "SELECT set_config('lock_timeout', $1, false) WHERE current_setting('lock_timeout') = '0'",
@@ -44,7 +43,7 @@ pub fn open(url: &str) -> anyhow::Result<Postgres> {
     Ok(Postgres(client))
 }
 
-/// Whether the server found no room.
+/// Whether the server ran out of disk space.
 pub fn is_full(error: &(dyn Error + 'static)) -> bool {
     let error = error.downcast_ref::<postgres::Error>();
     error.and_then(postgres::Error::code) == Some(&SqlState::DISK_FULL)
@@ -145,7 +144,7 @@ impl Sql for Postgres {
     }
 }
 
-/// A row in the text form of COPY.
+/// Writes a row in the text form of COPY.
 fn line(row: &[Value], out: &mut String) {
     for (at, value) in row.iter().enumerate() {
         if at > 0 {

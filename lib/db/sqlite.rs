@@ -1,4 +1,4 @@
-//! SQLite: the database inside of the tool.
+//! SQLite: the embedded database.
 
 use super::{Row, Sql};
 use crate::record::Value;
@@ -10,25 +10,26 @@ use std::time::{Duration, Instant};
 
 pub struct Sqlite(Connection);
 
-/// Opens the file, made with its folder when absent.
+/// Opens the file, creating it and its folder when absent.
 pub fn open(path: &Path) -> anyhow::Result<Sqlite> {
     if let Some(folder) = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
     {
         std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
+            .with_context(|| format!("cannot create the folder '{}'", folder.display()))?;
     }
     let connection = Connection::open(path)?;
     connection.busy_timeout(super::PATIENCE)?;
-    // Readers do not wait for the writer, and a commit is on the disk when it returns.
+    // Readers do not wait for the writer, and a commit is on disk when it returns.
     use_wal(&connection)?;
     connection.pragma_update(None, "synchronous", "full")?;
     Ok(Sqlite(connection))
 }
 
-/// A file of before is changed once, and who comes meanwhile is refused at once: the busy time-out
-/// does not hold for two that want the same lock.
+/// Switches the file to write-ahead logging. An older file is converted once; a concurrent opener
+/// is refused at once, since the busy timeout does not apply to two processes that want the same
+/// lock.
 fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     let began = Instant::now();
     loop {
@@ -42,13 +43,13 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// Whether SQLite found no room.
+/// Whether SQLite ran out of disk space.
 pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<rusqlite::Error>();
     error.and_then(rusqlite::Error::sqlite_error_code) == Some(rusqlite::ErrorCode::DiskFull)
 }
 
-/// Whether another writer was not done in time.
+/// Whether another writer held the lock for too long.
 pub fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<rusqlite::Error>();
     error.and_then(rusqlite::Error::sqlite_error_code) == Some(rusqlite::ErrorCode::DatabaseBusy)
@@ -113,12 +114,13 @@ impl Sql for Sqlite {
     }
 
     fn begin(&mut self) -> anyhow::Result<()> {
-        // The write lock from the start: who waits for it has not read anything that may change.
+        // The write lock from the start: a waiting transaction has not yet read anything that may
+        // change.
         Ok(self.0.execute_batch("BEGIN IMMEDIATE")?)
     }
 
     fn lock(&mut self, _name: &str) -> anyhow::Result<()> {
-        // The one write lock covers everything.
+        // The single write lock covers everything.
         Ok(())
     }
 }

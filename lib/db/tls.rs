@@ -1,7 +1,7 @@
-//! PostgreSQL by TLS, as the URL wants it: `sslmode`, `sslrootcert`, `sslcert`, `sslkey`.
+//! TLS for PostgreSQL, as configured in the URL: `sslmode`, `sslrootcert`, `sslcert`, `sslkey`.
 //!
-//! The server is always verified, its name too: there is no way not to, so `require` means what
-//! `verify-full` does. Without `sslmode` the connection is plain.
+//! The server and its name are always verified, so `require` means the same as `verify-full`.
+//! Without `sslmode` the connection is not encrypted.
 
 use crate::cli::usage;
 use crate::exit::Failure;
@@ -13,16 +13,16 @@ use std::collections::BTreeMap;
 
 const MODES: &str = "use sslmode=verify-full (require means the same here), or sslmode=disable";
 
-/// What a URL wants of TLS, and the URL without it.
+/// The TLS parameters of a URL, and the URL without them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub url: String,
-    /// The files by their parameters; `None` for a plain connection.
+    /// The files by parameter; `None` for an unencrypted connection.
     files: Option<BTreeMap<String, String>>,
 }
 
 impl Wanted {
-    /// Takes the parameters of TLS out of a URL.
+    /// Extracts the TLS parameters from a URL.
     pub fn read(url: &str) -> Result<Self, Failure> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         let mut rest = Vec::new();
@@ -47,19 +47,24 @@ impl Wanted {
             Some("require" | "verify-full") => Some(files),
             Some("disable") | None if files.is_empty() => None,
             Some("disable") | None => {
-                // Who names an authority wants TLS, and must not get a plain connection instead.
+                // A URL that names an authority asks for TLS, and must not get an unencrypted
+                // connection instead.
                 let names: Vec<_> = files.into_keys().collect();
-                let message = format!("'{}' is given, but no TLS is asked for", names.join("', '"));
+                let message = format!(
+                    "'{}' needs TLS, but sslmode does not enable it",
+                    names.join("', '")
+                );
                 return Err(usage(message).hint(MODES));
             }
             Some(other) => {
-                return Err(usage(format!("'sslmode={other}' is not possible")).hint(MODES));
+                return Err(usage(format!("'sslmode={other}' is not supported")).hint(MODES));
             }
         };
         Ok(Self { url, files })
     }
 
-    /// Reads the files: anew for each connection, so that a renewed certificate needs no restart.
+    /// Reads the files: again for each connection, so that a renewed certificate does not need a
+    /// restart.
     pub fn config(&self) -> Result<Option<ClientConfig>, Failure> {
         let Some(files) = &self.files else {
             return Ok(None);
@@ -89,8 +94,10 @@ impl Wanted {
                     .map_err(|error| unusable(chain, &error))?
             }
             _ => {
-                return Err(usage("a client certificate and its key go together")
-                    .hint("give both sslcert=FILE and sslkey=FILE"));
+                return Err(
+                    usage("a client certificate needs its key, and a key its certificate")
+                        .hint("pass both sslcert=FILE and sslkey=FILE"),
+                );
             }
         };
         Ok(Some(config))
@@ -102,7 +109,9 @@ fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let all: Result<Vec<_>, _> = all.collect();
     let all = all.map_err(|error| unreadable(path, &error))?;
     if all.is_empty() {
-        return Err(usage(format!("'{path}' holds no certificate")).hint("it must be in PEM"));
+        return Err(
+            usage(format!("'{path}' does not contain a certificate")).hint("it must be in PEM")
+        );
     }
     Ok(all)
 }

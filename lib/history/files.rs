@@ -1,16 +1,16 @@
-//! What the runs of a spec file add up to: pure sums over [`Run`]s.
+//! Statistics of each spec file over its runs: pure sums over [`Run`]s.
 
 use super::Run;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many of the last run times are kept.
+/// Number of recent run times kept.
 const RECENT: usize = 20;
 
-/// The past of one spec file.
+/// The history of one spec file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct File {
     pub spec_file: String,
-    /// How often it came to a verdict.
+    /// The number of runs with a verdict.
     pub runs: u64,
     pub failed: u64,
     pub flaky: u64,
@@ -21,10 +21,10 @@ pub struct File {
     pub recent_ms: Vec<i64>,
     /// Whether each of the last runs was flaky, oldest first.
     pub recent_flaky: Vec<bool>,
-    /// When it was flaky first and last, in milliseconds since 1970.
+    /// The first flaky run, in milliseconds since 1970.
     pub first_flaky_ms: Option<i64>,
     pub last_flaky_ms: Option<i64>,
-    /// Where it did not pass, when it was flaky.
+    /// The hosts of the failed trials of flaky runs.
     pub hosts: BTreeSet<String>,
 }
 
@@ -50,12 +50,12 @@ impl File {
         }
     }
 
-    /// Mean run time; none when it never passed.
+    /// The mean run time; none when the file never passed.
     pub fn mean_ms(&self) -> Option<i64> {
         (self.timed > 0).then(|| self.total_ms / self.timed)
     }
 
-    /// Part of the runs that were flaky, 0 to 1.
+    /// The fraction of runs that were flaky, 0 to 1.
     pub fn flaky_rate(&self) -> f64 {
         self.flaky as f64 / self.runs.max(1) as f64
     }
@@ -68,19 +68,19 @@ fn keep<T>(list: &mut Vec<T>, last: T) {
     list.push(last);
 }
 
-/// Adds up runs, which come oldest first.
+/// Sums up runs, which are added oldest first.
 #[derive(Default)]
 pub struct Files(BTreeMap<String, File>);
 
 impl Files {
-    /// One more run.
+    /// Adds a run.
     pub fn add(&mut self, run: &Run) {
         let file = self.0.entry(run.spec_file.clone()).or_default();
         file.spec_file.clone_from(&run.spec_file);
         file.add(run);
     }
 
-    /// Those with a mean run time, the slowest first.
+    /// The files with a mean run time, slowest first.
     pub fn slowest(self) -> Vec<File> {
         let timed = self.0.into_values().filter(|file| file.timed > 0);
         let mut files: Vec<File> = timed.collect();
@@ -88,7 +88,7 @@ impl Files {
         files
     }
 
-    /// Those that were flaky, the most often flaky first.
+    /// The flaky files, most often flaky first.
     pub fn flaky(self) -> Vec<File> {
         let mut files: Vec<File> = self.0.into_values().filter(|f| f.flaky > 0).collect();
         files.sort_by(|a, b| b.flaky_rate().total_cmp(&a.flaky_rate()));
@@ -96,7 +96,7 @@ impl Files {
     }
 }
 
-/// A line of bars for these numbers.
+/// Draws these numbers as a line of bars.
 pub fn sparkline(numbers: &[i64]) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let most = numbers.iter().copied().max().unwrap_or(0).max(1);

@@ -1,4 +1,4 @@
-//! Reading a record back: whole from its file, or without outputs from the rows.
+//! Loads a record: complete from its file, or without outputs from the rows.
 
 use crate::db::{self, Database, Row, number, text};
 use crate::example::{self, Example};
@@ -10,8 +10,8 @@ use anyhow::Context;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// The record of `key` in the database at `place`, with its outputs from `log_dir` (the default one
-/// below the state folder); as [`load`], and `None` too when there is no database yet.
+/// Loads the record of `key` from the database at `place`, with its outputs from `log_dir` (by
+/// default below the state folder). As [`load`], and also `None` when there is no database yet.
 pub fn find(
     place: &db::Place,
     log_dir: Option<&Path>,
@@ -24,8 +24,8 @@ pub fn find(
     load(&mut db, &Folder::at(folder), key)
 }
 
-/// The record of `key`, the same that Redis had. When its file cannot be read (it is on another
-/// machine, say) outputs and logs are empty, and the second value says why.
+/// Loads the record of `key` as it was in Redis. When its file cannot be read (it is on another
+/// machine, for example) outputs and logs are empty, and the second value is the reason.
 pub fn load(
     db: &mut Database,
     folder: &Folder,
@@ -121,16 +121,16 @@ fn from_rows(db: &mut Database, key: &TasksetKey, row: Row) -> anyhow::Result<Do
 
 /// A row of one of a taskset's parts.
 struct Part {
-    /// The task of a trial; of all others the position.
+    /// The task of a trial; the position of any other part.
     first: i64,
     position: i64,
     key: String,
     other: Other,
-    /// Those of the table's own columns, in their order.
+    /// The values of the table's own columns, in order.
     values: std::iter::Skip<std::vec::IntoIter<Value>>,
 }
 
-/// Shows the rows of one taskset, in order of `first` and position.
+/// Passes the rows of one taskset to `visit`, ordered by `first` and position.
 fn each(
     db: &mut Database,
     id: &Value,

@@ -1,7 +1,7 @@
-//! The history: what the database and the log folder hold of finished tasksets.
+//! The history: finished tasksets in the database and the log folder.
 //!
 //! Written by rrr-persist ([`save`]) and `rrr-history prune`; read by rrr-history, and by rrr-show
-//! when Redis has let a taskset go ([`load`]).
+//! when a taskset has expired in Redis ([`load`]).
 
 mod files;
 mod load;

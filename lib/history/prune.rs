@@ -1,22 +1,22 @@
-//! Removing old tasksets. Estimates stay: they are small, and the next run wants them.
+//! Removes old tasksets. Estimates stay: they are small, and the next run uses them.
 
 use super::save::clear;
 use crate::db::{Database, number, text};
 use crate::log_store::Folder;
 use crate::record::Value;
 
-/// A taskset that is old enough to go.
+/// A taskset that is old enough to be removed.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     id: i64,
     pub taskset: String,
     pub finished_ms: i64,
     log_file: Option<String>,
-    /// Bytes of its document.
+    /// Size of its document in bytes.
     pub size: i64,
 }
 
-/// The tasksets that ended before this time, oldest first.
+/// The tasksets that finished before this time, oldest first.
 pub fn candidates(db: &mut Database, before_ms: i64) -> anyhow::Result<Vec<Candidate>> {
     let sql = "SELECT id, key, finished_ms, log_file, log_size FROM tasksets
                WHERE finished_ms < $1 ORDER BY finished_ms, id";
@@ -34,7 +34,7 @@ pub fn candidates(db: &mut Database, before_ms: i64) -> anyhow::Result<Vec<Candi
 }
 
 /// Removes a taskset: first its rows, in one transaction that leaves a note of the file, and then
-/// the file. Killed in between, the next prune finds the note.
+/// the file. If the process is killed in between, the next prune finds the note.
 pub fn remove(db: &mut Database, folder: &Folder, old: &Candidate) -> anyhow::Result<()> {
     db.transaction(|db| {
         if let Some(file) = &old.log_file {
@@ -53,7 +53,7 @@ pub fn remove(db: &mut Database, folder: &Folder, old: &Candidate) -> anyhow::Re
     sweep(db, folder, 0)
 }
 
-/// Removes files that no taskset has owned since before this time.
+/// Removes files that have not belonged to a taskset since before this time.
 pub fn sweep(db: &mut Database, folder: &Folder, before_ms: i64) -> anyhow::Result<()> {
     let sql = "SELECT id FROM loose_files WHERE since_ms <= $1";
     for row in db.rows(sql, &[before_ms.into()])? {

@@ -1,10 +1,10 @@
-//! What happened to spec files: one [`Run`] for each task of each taskset.
+//! The runs of spec files: one [`Run`] per task of each taskset.
 
 use crate::db::{Database, number, text};
 use crate::record::Value;
 use serde_json::{Value as Json, json};
 
-/// Which tasksets to look at.
+/// Which tasksets to include.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub class: Option<String>,
@@ -18,9 +18,9 @@ pub struct Filter {
 pub struct Try {
     pub status: String,
     pub duration_ms: Option<i64>,
-    /// The id of the worker, which is the host unless it was named otherwise.
+    /// The worker's id, which is the host unless configured otherwise.
     pub host: String,
-    /// It was stopped from outside, and says nothing about the file.
+    /// Whether the trial was stopped from outside; its result does not count for the file.
     pub stopped: bool,
 }
 
@@ -30,7 +30,7 @@ impl Try {
     }
 }
 
-/// What one taskset did with one spec file.
+/// The run of one spec file in one taskset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     pub taskset_id: i64,
@@ -43,13 +43,13 @@ pub struct Run {
 }
 
 impl Run {
-    /// It passed, but not at once.
+    /// Whether the file passed, but not in its first trial.
     pub fn is_flaky(&self) -> bool {
         let bad = |trial: &Try| !trial.is_good() && !trial.stopped && !trial.status.is_empty();
         self.status.as_deref().is_some_and(|s| s != "failed") && self.tries.iter().any(bad)
     }
 
-    /// How long the trial took that passed.
+    /// The duration of the trial that passed.
     pub fn duration_ms(&self) -> Option<i64> {
         self.tries.iter().find(|t| t.is_good())?.duration_ms
     }
@@ -83,7 +83,7 @@ fn conditions(filter: &Filter) -> (String, Vec<Value>) {
     (sql, values)
 }
 
-/// Shows `visit` every run, oldest first.
+/// Passes every run to `visit`, oldest first.
 pub fn runs(db: &mut Database, filter: &Filter, mut visit: impl FnMut(Run)) -> anyhow::Result<()> {
     let (conditions, values) = conditions(filter);
     let sql = format!(
@@ -169,7 +169,7 @@ pub fn tasksets(db: &mut Database, filter: &Filter, limit: i64) -> anyhow::Resul
         .collect())
 }
 
-/// What did not pass inside of a task, as `name: message`, at most ten.
+/// The examples of a task that did not pass, as `name: message`, at most ten.
 pub fn failed_examples(db: &mut Database, taskset: i64, task: i64) -> anyhow::Result<Vec<Json>> {
     let sql = "SELECT name, message FROM examples
                WHERE taskset_id = $1 AND task = $2 AND status IN ('failed', 'error')

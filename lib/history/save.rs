@@ -1,8 +1,8 @@
-//! Writing a record, piece by piece as it comes from Redis: one transaction, one file.
+//! Writes a record, piece by piece as it is read from Redis: one transaction, one file.
 //!
-//! The file is on the disk before the transaction commits, and until then `loose_files` names it,
-//! so that whoever does this again knows what to clear away. The unique key of the taskset's row
-//! is taken first: two persisters of one taskset wait for each other there.
+//! The file is on disk before the transaction commits, and until then `loose_files` names it, so
+//! that the next attempt knows which file to remove. The unique key of the taskset's row is
+//! inserted first: two persisters of the same taskset wait for each other there.
 
 use crate::db::{Database, Row};
 use crate::estimate::{self, Sample};
@@ -13,21 +13,21 @@ use crate::store::Store;
 use crate::{crash, time};
 use std::io::Write;
 
-/// What became of a record.
+/// The outcome of saving a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
-    /// It is durable now.
+    /// The record is durable now.
     Now,
-    /// It was already.
+    /// The record was durable already.
     Before,
 }
 
-/// Called between the pieces: an error ends the saving, and nothing of it stays.
+/// Called between the pieces: an error aborts the save, and nothing is kept.
 pub type Between<'a> = dyn FnMut() -> anyhow::Result<()> + 'a;
 
-/// Gives the record of an earlier run under this key the key `KEY~ID`: people name keys themselves,
-/// and Redis forgets those that are persisted. That it is another run is seen from when it was
-/// created; one that is persisted again, since a persister was killed, is the same.
+/// Renames the record of an earlier run with this key to `KEY~ID`: keys are chosen by people and
+/// can be reused once the run has expired in Redis. A different creation time identifies another
+/// run; a record that is persisted again, after a persister was killed, has the same one.
 pub fn set_aside(db: &mut Database, key: &TasksetKey, created_at: &str) -> anyhow::Result<()> {
     let sql = "UPDATE tasksets SET key = key || '~' || CAST(id AS TEXT)
          WHERE key = $1 AND created_at <> $2";
@@ -63,14 +63,14 @@ pub fn save(
     let done = db.transaction(|db| write(store, db, folder, key, &file, between));
     match done {
         Ok(Saved::Now) => Ok(Saved::Now),
-        // What is not the record's file is nobody's.
+        // The file does not belong to the record.
         Ok(Saved::Before) => clear(db, folder, &file).map(|()| Saved::Before),
         Err(error) => Err(error),
     }
 }
 
-/// Removes the files of tries at `key` that ended before their transaction did. Somebody who is at
-/// it right now loses, and tries again.
+/// Removes the files of attempts at `key` that ended before their transaction committed. A
+/// concurrent attempt fails and is repeated.
 pub fn clear_loose(db: &mut Database, folder: &Folder, key: &TasksetKey) -> anyhow::Result<()> {
     let sql = "SELECT id FROM loose_files WHERE taskset = $1";
     for row in db.rows(sql, &[key.as_str().into()])? {
@@ -81,7 +81,7 @@ pub fn clear_loose(db: &mut Database, folder: &Folder, key: &TasksetKey) -> anyh
     Ok(())
 }
 
-/// Removes a file that no taskset owns, and then the note of it.
+/// Removes a file that does not belong to a taskset, and then the note of it.
 pub(super) fn clear(db: &mut Database, folder: &Folder, file: &str) -> anyhow::Result<()> {
     folder.remove(file)?;
     crash::point();
@@ -124,14 +124,14 @@ fn write(
         between()?;
         record.part(key, part)
     })?;
-    anyhow::ensure!(found, "the taskset has gone from Redis");
+    anyhow::ensure!(found, "the taskset is no longer in Redis");
     record.finish(file)?;
     between()?;
     Ok(Saved::Now)
 }
 
-/// Whoever else began this record is gone, or waits for the row that we hold: it will find the
-/// record done.
+/// Removes the files of other attempts. Each of them has ended, or waits for the row that this
+/// transaction holds and will find the record done.
 fn clear_others(
     db: &mut Database,
     folder: &Folder,
@@ -173,7 +173,7 @@ fn other(fields: &Other) -> Value {
     }
 }
 
-/// Size and digest.
+/// The size and digest of `bytes`.
 fn measure(bytes: &Bytes) -> [Value; 2] {
     let digest = (!bytes.0.is_empty()).then(|| log_store::digest(&bytes.0));
     [(bytes.0.len() as i64).into(), digest.into()]
@@ -284,7 +284,7 @@ impl Record<'_> {
 
     fn examples(&self, trial: i64, of: &Trial, rows: &mut Vec<Row>) {
         for (at, example) in of.examples.iter().flatten().enumerate() {
-            // PostgreSQL's text has no place for NUL; the document keeps it.
+            // PostgreSQL's text type cannot hold NUL; the document keeps it.
             let text = |text: &str| Value::Text(text.replace('\0', "\u{fffd}"));
             let maybe = |value: &Option<String>| value.as_deref().map_or(Value::Null, text);
             rows.push(vec![
@@ -303,7 +303,7 @@ impl Record<'_> {
         }
     }
 
-    /// Adds an element to a list of the document.
+    /// Appends an element to a list of the document.
     fn element(&mut self, place: i64, value: &impl serde::Serialize) -> anyhow::Result<()> {
         if place > 0 {
             self.document.write_all(b",")?;
@@ -372,7 +372,7 @@ impl Record<'_> {
         let ours = self
             .db
             .execute("DELETE FROM loose_files WHERE id = $1", &[file.into()])?;
-        // Somebody took us for dead, and has removed the file.
+        // Another persister assumed that this one was dead, and has removed the file.
         anyhow::ensure!(ours == 1, "another persister took over");
         Ok(())
     }

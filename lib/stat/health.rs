@@ -1,26 +1,26 @@
-//! What should worry: decided from one look, without Redis.
+//! Finds problems in one snapshot, without Redis.
 
 use super::Stat;
 use crate::presence;
 use serde::Serialize;
 
-/// A kind of trouble.
+/// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
     /// Messages were refused
     Dead,
-    /// A message is not handled
+    /// A message is not being handled
     Queue,
-    /// A taskset finds no worker
+    /// A taskset has no worker
     Waiting,
-    /// No arbiter, or no dispatcher, is at work
+    /// No arbiter or no dispatcher is running
     Roles,
-    /// Redis has hardly memory left
+    /// Redis is almost out of memory
     Memory,
 }
 
-/// From when on it is trouble.
+/// The limits beyond which a state is a problem.
 #[derive(Clone, Debug)]
 pub struct Limits {
     pub dead: u64,
@@ -29,20 +29,20 @@ pub struct Limits {
     pub memory_percent: u64,
 }
 
-/// Something that should worry.
+/// A problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trouble {
     pub check: Check,
     pub reason: String,
 }
 
-/// All that should worry, worst first.
+/// All problems, most severe first.
 pub fn troubles(stat: &Stat, limits: &Limits) -> Vec<Trouble> {
     let mut found = Vec::new();
     let mut report = |check, reason| found.push(Trouble { check, reason });
     for role in ["arbiter", "dispatch"] {
         if stat.roles.get(role) != Some(&true) {
-            let reason = format!("no rrr-{role} was at work for {} s", presence::LIFE_SEC);
+            let reason = format!("no rrr-{role} has run for {} s", presence::LIFE_SEC);
             report(Check::Roles, reason);
         }
     }
@@ -59,7 +59,7 @@ pub fn troubles(stat: &Stat, limits: &Limits) -> Vec<Trouble> {
     match &waiting.stranded {
         Some(lost) if lost.waiting_sec > limits.waiting_sec => {
             let reason = format!(
-                "'{}' waits for {} s: no worker of the type '{}' lives",
+                "'{}' has waited for {} s: no worker of the type '{}' is alive",
                 lost.taskset, lost.waiting_sec, lost.worker_type
             );
             report(Check::Waiting, reason);
@@ -68,7 +68,7 @@ pub fn troubles(stat: &Stat, limits: &Limits) -> Vec<Trouble> {
             let oldest = waiting.oldest_waiting_sec;
             if let Some(age) = oldest.filter(|age| *age > limits.waiting_sec) {
                 let reason =
-                    format!("a taskset waits for {age} s: all workers of its type are busy");
+                    format!("a taskset has waited for {age} s: all workers of its type are busy");
                 report(Check::Waiting, reason);
             }
         }

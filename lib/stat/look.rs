@@ -1,5 +1,5 @@
-//! Reading what stands in Redis now. Each kind of thing is read in pipelines of at most 500
-//! commands' worth, and at most so many of it as the bounds below say; no task is looked at.
+//! Reads the current state of Redis. Each kind of data is read in pipelines of at most 500
+//! commands, within the bounds below; tasks are not read.
 
 use super::{Memory, Queue, Stat, Stranded, Tasks, Tasksets, Trials, Workers, totals};
 use crate::key::{self, SlaveKey, TasksetKey, WorkerKey};
@@ -13,16 +13,16 @@ use crate::taskset::Status;
 use crate::{event, time, trial, worker};
 use std::collections::BTreeMap;
 
-/// Most active tasksets that are looked at, oldest first.
+/// Maximum number of active tasksets read, oldest first.
 const TASKSETS: usize = 1000;
-/// Most slaves of a taskset that are looked at: the last that joined.
+/// Maximum number of slaves read per taskset: the last that joined.
 const SLAVES: i64 = 1000;
-/// Messages whose age is asked for: one that is tried again stands behind younger ones.
+/// Messages whose age is read: one that is retried is queued after younger ones.
 const HEADS: usize = 100;
-/// Tasksets in one round trip.
+/// Tasksets per round trip.
 const BATCH: usize = 100;
 
-/// What is read of one active taskset: waiting or running, and how far.
+/// The state of one active taskset: waiting or running, and its progress.
 struct Active {
     key: TasksetKey,
     worker_type: String,
@@ -33,7 +33,7 @@ struct Active {
 }
 
 impl Stat {
-    /// Looks.
+    /// Takes a snapshot.
     pub fn load(store: &mut Store) -> anyhow::Result<Self> {
         let now = store.call(|c, _| event::clock_ms(c))?;
         let (workers, silent_workers) = workers(store)?;
@@ -64,7 +64,7 @@ impl Stat {
     }
 }
 
-/// Whole seconds from a time as the protocol writes it until `now`; the clocks of machines differ.
+/// Whole seconds from a time in the protocol's format until `now`; the clocks of machines differ.
 fn age_sec(at: Option<&str>, now: i64) -> Option<u64> {
     let at = time::parse(at?)?.timestamp_millis();
     Some((now - at).max(0) as u64 / 1000)
@@ -149,7 +149,7 @@ fn active(store: &mut Store, now: i64) -> anyhow::Result<(Vec<Active>, u64)> {
     Ok((active, unseen))
 }
 
-/// How many of these slaves live, and how many trials they make.
+/// The number of live slaves among these, and of the trials that they are running.
 fn slaves_at_work(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<(u64, u64)> {
     let seen = slave::look(store, slaves)?;
     let alive = seen.iter().filter(|seen| matches!(seen, Seen::Alive(_)));
@@ -162,7 +162,7 @@ fn slaves_at_work(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<(u64
     Ok((alive.count() as u64, running as u64))
 }
 
-/// The living workers by type, and how many are on the books without a heartbeat.
+/// The live workers by type, and the number of registered workers without a heartbeat.
 fn workers(store: &mut Store) -> anyhow::Result<(BTreeMap<String, Workers>, u64)> {
     let mut types: BTreeMap<String, Workers> = BTreeMap::new();
     let mut silent = 0;
@@ -204,7 +204,7 @@ fn queues(store: &mut Store, now: i64) -> anyhow::Result<BTreeMap<&'static str, 
                 .query(c)
         })?;
         let ended: Vec<String> = match name {
-            // Only what a trial's message is about has a time.
+            // Only the subject of a trial's message has a time.
             "arbiter" => heads
                 .iter()
                 .filter_map(|bytes| about_trial(bytes))
@@ -233,7 +233,7 @@ fn about_trial(message: &[u8]) -> Option<String> {
     }
 }
 
-/// Seconds since the first of these trials or tasksets ended.
+/// Seconds since the first of these trials or tasksets finished.
 fn oldest(store: &mut Store, hashes: &[String], now: i64) -> anyhow::Result<Option<u64>> {
     if hashes.is_empty() {
         // Redis refuses an empty pipeline.
@@ -252,7 +252,7 @@ fn oldest(store: &mut Store, hashes: &[String], now: i64) -> anyhow::Result<Opti
         .max())
 }
 
-/// The queues of all workers as one.
+/// The queues of all workers combined.
 fn of_workers(store: &mut Store) -> anyhow::Result<Queue> {
     let mut whole = Queue::default();
     let keys: Vec<WorkerKey> = worker::all(store)?

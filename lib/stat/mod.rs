@@ -1,8 +1,9 @@
-//! What a monitor wants to know of a whole installation, read at a cost that does not grow with
-//! the size of its tasksets.
+//! The state of a whole installation for monitoring, read at a cost that does not grow with the
+//! size of its tasksets.
 //!
-//! [`look`] reads what stands in Redis now, [`totals`] what rrr-persist has counted of all that
-//! ended; [`prometheus`] writes both for a collector, and [`health`] says what should worry.
+//! [`look`] reads the current state of Redis, [`totals`] the counters that rrr-persist keeps over
+//! all finished tasksets; [`prometheus`] writes both for a collector, and [`health`] finds
+//! problems.
 
 pub mod health;
 mod look;
@@ -13,26 +14,26 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use totals::Totals;
 
-/// One look at everything.
+/// A snapshot of everything.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Stat {
-    /// When, by the clock of Redis (RFC 3339).
+    /// The time of the snapshot, by the clock of Redis (RFC 3339).
     pub time: String,
     /// By the queue's name: arbiter, dispatcher, persister, worker (all workers together).
     pub queues: BTreeMap<&'static str, Queue>,
-    /// Whether a daemon of this role was at work within the last minute.
+    /// Whether a daemon of this role has run within the last minute.
     pub roles: BTreeMap<&'static str, bool>,
     pub tasksets: Tasksets,
     pub tasks: Tasks,
     pub trials: Trials,
     /// By worker type.
     pub workers: BTreeMap<String, Workers>,
-    /// Workers on the books without a heartbeat.
+    /// Registered workers without a heartbeat.
     pub silent_workers: u64,
     /// Slaves with a heartbeat that work for an active taskset.
     pub slaves: u64,
     pub memory: Memory,
-    /// Of all tasksets that were persisted since this Redis began.
+    /// Counters over all tasksets persisted since this Redis was set up.
     pub totals: Totals,
 }
 
@@ -40,9 +41,9 @@ pub struct Stat {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Queue {
     pub messages: u64,
-    /// Messages that were refused, and stand in the dead list.
+    /// Messages that were refused and moved to the dead list.
     pub dead: u64,
-    /// Seconds since the oldest message was sent, where that can be told.
+    /// Seconds since the oldest message was sent, where known.
     pub oldest_sec: Option<u64>,
 }
 
@@ -52,19 +53,19 @@ pub struct Tasksets {
     /// Without a worker so far.
     pub waiting: u64,
     pub running: u64,
-    /// Ended, and not persisted yet.
+    /// Finished, but not persisted yet.
     pub ended: u64,
-    /// Active beyond the first thousand: not looked at.
+    /// Active beyond the first thousand: not examined.
     pub unseen: u64,
-    /// Seconds since the oldest that waits was submitted.
+    /// Seconds since the oldest waiting taskset was submitted.
     pub oldest_waiting_sec: Option<u64>,
-    /// Seconds since the oldest that runs was submitted.
+    /// Seconds since the oldest running taskset was submitted.
     pub oldest_running_sec: Option<u64>,
-    /// The oldest that waits for a worker type of which no worker lives.
+    /// The oldest taskset that waits for a worker type without live workers.
     pub stranded: Option<Stranded>,
 }
 
-/// A taskset that nobody can run.
+/// A taskset that no worker can run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Stranded {
     pub taskset: String,
@@ -79,30 +80,30 @@ pub struct Tasks {
     pub failed: u64,
     /// Without a verdict.
     pub left: u64,
-    /// Entries of the task queues: a task may stand there twice.
+    /// Entries of the task queues: a task may be queued twice.
     pub queued: u64,
 }
 
 /// The trials of the active tasksets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Trials {
-    /// Made right now by a slave with a heartbeat.
+    /// Running on a slave with a heartbeat.
     pub running: u64,
 }
 
-/// The living workers of one type.
+/// The live workers of one type.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Workers {
     pub idle: u64,
     pub busy: u64,
-    /// They take no work for a while, because tasksets could not be prepared there.
+    /// Workers that take no work for a while, because tasksets could not be prepared there.
     pub benched: u64,
-    /// Slaves that they run at once when they are busy.
+    /// Slaves that they run at once when busy.
     pub slaves: u64,
 }
 
 impl Workers {
-    /// All of them.
+    /// The number of live workers.
     pub fn alive(&self) -> u64 {
         self.idle + self.busy + self.benched
     }

@@ -1,18 +1,18 @@
-//! The text format that Prometheus reads, for the textfile collector of node_exporter.
+//! The Prometheus text format, for the textfile collector of node_exporter.
 
 use super::Stat;
 use super::totals::{Counts, Histogram};
 use crate::plain::harmless;
 use std::fmt::Write;
 
-/// A text that is being written.
+/// A page that is being written.
 #[derive(Default)]
 struct Page(String);
 
-/// A value with its labels.
+/// The labels and value of a sample.
 type Sample<'a> = (&'a [(&'a str, &'a str)], u64);
 
-/// A label's value; harmful characters are made visible, since people read the page too.
+/// Escapes a label's value; control characters are made visible, since people read the page too.
 fn escaped(value: &str) -> String {
     harmless(value)
         .replace('\t', "␉")
@@ -31,7 +31,7 @@ impl Page {
             true => String::new(),
             false => format!("{{{}}}", labels.join(",")),
         };
-        // Nothing can go wrong when a string is written to.
+        // Writing to a string cannot fail.
         let _ = writeln!(self.0, "{name}{labels} {value}");
     }
 
@@ -48,7 +48,7 @@ impl Page {
         }
     }
 
-    /// Growing numbers, one for each status; the known ones stand from the start, at 0.
+    /// Writes counters, one per status; the known statuses are present from the start, at 0.
     fn counters(&mut self, name: &str, help: &str, known: &[&str], counts: &Counts) {
         self.head(name, "counter", help);
         for status in known {
@@ -96,7 +96,7 @@ fn queues(page: &mut Page, stat: &Stat) {
         let samples: Vec<Sample> = labels.iter().map(|(l, v)| (&l[..], *v)).collect();
         page.gauge(name, help, &samples);
     };
-    let (name, help) = ("rrr_queue_messages", "Messages that wait to be handled.");
+    let (name, help) = ("rrr_queue_messages", "Messages waiting to be handled.");
     each(&|queue| Some(queue.messages), page, name, help);
     let (name, help) = ("rrr_dead_messages", "Messages that were refused and kept.");
     each(&|queue| Some(queue.dead), page, name, help);
@@ -112,7 +112,7 @@ fn queues(page: &mut Page, stat: &Stat) {
         .map(|(role, alive)| ([("role", *role)], u64::from(*alive)))
         .collect();
     let samples: Vec<Sample> = labels.iter().map(|(l, v)| (&l[..], *v)).collect();
-    let help = "Whether a daemon of this role was at work within the last minute.";
+    let help = "Whether a daemon of this role has run within the last minute.";
     page.gauge("rrr_role_up", help, &samples);
 }
 
@@ -120,7 +120,7 @@ fn tasksets(page: &mut Page, stat: &Stat) {
     let all = &stat.tasksets;
     page.gauge(
         "rrr_tasksets",
-        "Tasksets in Redis: waiting for a worker, running, or ended and not persisted.",
+        "Tasksets in Redis: waiting for a worker, running, or finished but not persisted.",
         &[
             (&[("state", "waiting")], all.waiting),
             (&[("state", "running")], all.running),
@@ -137,12 +137,12 @@ fn tasksets(page: &mut Page, stat: &Stat) {
     );
     page.gauge(
         "rrr_taskset_stranded_seconds",
-        "How long the oldest taskset waits for a type of worker of which none lives.",
+        "How long the oldest taskset has waited for a worker type without live workers.",
         &[(&[], all.stranded.as_ref().map_or(0, |one| one.waiting_sec))],
     );
     page.gauge(
         "rrr_tasks",
-        "Tasks of the active tasksets: with a verdict, or left without one.",
+        "Tasks of the active tasksets: with a verdict, or still without one.",
         &[
             (&[("state", "succeeded")], stat.tasks.succeeded),
             (&[("state", "failed")], stat.tasks.failed),
@@ -156,7 +156,7 @@ fn tasksets(page: &mut Page, stat: &Stat) {
     );
     page.gauge(
         "rrr_trials_running",
-        "Trials that living slaves make now.",
+        "Trials that live slaves are running.",
         &[(&[], stat.trials.running)],
     );
 }
@@ -175,13 +175,13 @@ fn workers(page: &mut Page, stat: &Stat) {
         seats.push(([("worker_type", name)], own.slaves));
     }
     let samples: Vec<Sample> = labels.iter().map(|(l, v)| (&l[..], *v)).collect();
-    page.gauge("rrr_workers", "Living workers.", &samples);
+    page.gauge("rrr_workers", "Live workers.", &samples);
     let samples: Vec<Sample> = seats.iter().map(|(l, v)| (&l[..], *v)).collect();
-    let help = "Slaves that the living workers run at once when they are busy.";
+    let help = "Slaves that the live workers run at once when busy.";
     page.gauge("rrr_worker_slaves", help, &samples);
     page.gauge(
         "rrr_workers_silent",
-        "Workers on the books without a heartbeat.",
+        "Registered workers without a heartbeat.",
         &[(&[], stat.silent_workers)],
     );
     page.gauge(
@@ -196,7 +196,7 @@ fn workers(page: &mut Page, stat: &Stat) {
     );
     page.gauge(
         "rrr_redis_memory_max_bytes",
-        "Memory that Redis may use; 0 for no bound.",
+        "Memory that Redis may use; 0 for unlimited.",
         &[(&[], stat.memory.max)],
     );
 }
@@ -205,25 +205,25 @@ fn totals(page: &mut Page, stat: &Stat) {
     let totals = &stat.totals;
     page.counters(
         "rrr_tasksets_total",
-        "Tasksets that were persisted.",
+        "Persisted tasksets.",
         &["succeeded", "failed", "cancelled"],
         &totals.tasksets,
     );
     page.counters(
         "rrr_tasks_total",
-        "Tasks of tasksets that were persisted.",
+        "Tasks of persisted tasksets.",
         &["passed", "pending", "failed", "unfinished"],
         &totals.tasks,
     );
     page.head(
         "rrr_flaky_tasks_total",
         "counter",
-        "Tasks that passed after a trial had failed.",
+        "Tasks that passed after a failed trial.",
     );
     page.line("rrr_flaky_tasks_total", &[], totals.flaky_tasks);
     page.counters(
         "rrr_trials_total",
-        "Trials of tasksets that were persisted.",
+        "Trials of persisted tasksets.",
         &["passed", "pending", "failed", "error", "timeout"],
         &totals.trials,
     );

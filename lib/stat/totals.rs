@@ -1,8 +1,9 @@
-//! What rrr-persist has counted of all tasksets that ended: only growing numbers, so that a
-//! collector can ask for rates.
+//! Counters that rrr-persist keeps over all finished tasksets: they only grow, so that a collector
+//! can compute rates.
 //!
-//! They are added in the step that notes a record as durable, which happens once for each taskset.
-//! The database tells them, so that neither a taskset's size nor its outputs cost Redis anything.
+//! They are incremented in the step that marks a record as durable, which happens once per taskset.
+//! The values come from the database, so that neither a taskset's size nor its outputs cost Redis
+//! anything.
 
 use crate::db::{Database, number, text};
 use crate::key::{self, TasksetKey};
@@ -12,11 +13,11 @@ use crate::time;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Upper ends of the classes of durations, in milliseconds.
+/// Upper bounds of the histogram buckets for trials, in milliseconds.
 pub const TRIAL_MS: &[u64] = &[
     100, 300, 1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000,
 ];
-/// The same for whole tasksets, and for how long they waited.
+/// Upper bounds of the histogram buckets for tasksets and their waiting times.
 pub const TASKSET_MS: &[u64] = &[
     1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000,
 ];
@@ -25,30 +26,30 @@ const TASKSET_TOOK: &str = "taskset_ms";
 const TASKSET_WAITED: &str = "taskset_wait_ms";
 const TRIAL_TOOK: &str = "trial_ms";
 
-/// Numbers by the names of the fields they are kept in.
+/// Numbers by the names of the fields that hold them.
 pub type Counts = BTreeMap<String, u64>;
 
-/// What the counts say.
+/// The parsed counters.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Totals {
     /// By final status.
     pub tasksets: Counts,
-    /// By final status; `unfinished` when their taskset ended before them.
+    /// By final status; `unfinished` when their taskset ended first.
     pub tasks: Counts,
     pub flaky_tasks: u64,
     /// By status.
     pub trials: Counts,
     /// From submission to the end.
     pub taskset_ms: Histogram,
-    /// From submission until the first worker took it.
+    /// From submission until the first worker took the taskset.
     pub taskset_wait_ms: Histogram,
     pub trial_ms: Histogram,
 }
 
-/// How many durations were no longer than each bound.
+/// The number of durations up to each bound.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Histogram {
-    /// Bound in milliseconds, and how many took at most so long.
+    /// A bound in milliseconds, and the number of durations not longer than it.
     pub le: Vec<(u64, u64)>,
     pub count: u64,
     pub sum: u64,
@@ -65,7 +66,7 @@ fn add_duration(counts: &mut Counts, kind: &str, bounds: &[u64], ms: u64) {
     add(counts, format!("{kind}:sum"), ms);
 }
 
-/// What a persisted taskset adds.
+/// The counts that a persisted taskset adds.
 pub fn of(db: &mut Database, taskset: &TasksetKey) -> anyhow::Result<Counts> {
     let mut counts = Counts::new();
     let sql =
@@ -109,7 +110,7 @@ pub fn of(db: &mut Database, taskset: &TasksetKey) -> anyhow::Result<Counts> {
     Ok(counts)
 }
 
-/// Reads the counts; one that is no number is left out.
+/// Reads the counters; a value that is not a number is ignored.
 pub fn load(store: &mut Store) -> anyhow::Result<Totals> {
     let counts = read::numbers(store, &key::totals())?;
     Ok(Totals::read(&counts.into_iter().collect()))

@@ -58,7 +58,7 @@ fn without_its_file_a_record_lacks_its_outputs_and_says_so() {
         let line = output::json_lines(&bench.drain().stdout).remove(0);
         std::fs::write(line["file"].as_str().unwrap(), "{}").unwrap();
         let (found, problem) = bench.load(&key).expect("a record");
-        assert!(problem.unwrap().contains("not as it was written"));
+        assert!(problem.unwrap().contains("is damaged"));
         for trial in expected.tasks.iter_mut().flat_map(|task| &mut task.trials) {
             trial.stdout = rr::Bytes::default();
             trial.stderr = rr::Bytes::default();
