@@ -84,6 +84,10 @@ const ALLOWED: &[&str] = &[
     "--no-specials",
     "--no-devices",
 ];
+/// Compares modification times to the nanosecond (rsync 3.1.3 and later). Without it a file that was
+/// edited within one second, to the same length, would not be sent, and an older tree would run (F3).
+const EXACT_TIMES: &str = "--modify-window=-1";
+
 /// Short options of the same kind, which may be bundled. Not `n`: nothing would be sent.
 const ALLOWED_LETTERS: &str = "arlptgoDzvqhucHSWxCIim46";
 
@@ -204,7 +208,10 @@ impl Remote {
 
     fn arguments(&self, from: impl IntoIterator<Item = OsString>, to: OsString) -> Vec<OsString> {
         // The first rule that fits a file holds.
-        let mut arguments: Vec<OsString> = vec![format!("--include=/{}", stamp::NAME).into()];
+        let mut arguments: Vec<OsString> = vec![
+            format!("--include=/{}", stamp::NAME).into(),
+            EXACT_TIMES.into(),
+        ];
         arguments.extend(self.options.iter().map(OsString::from));
         arguments.extend(["--safe-links".into(), "--".into()]);
         arguments.extend(from);
@@ -268,6 +275,7 @@ mod tests {
             arguments,
             [
                 "--include=/.rrr-stamp",
+                "--modify-window=-1",
                 "-a",
                 "--safe-links",
                 "--",

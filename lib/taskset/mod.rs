@@ -303,17 +303,17 @@ pub fn active_and_waiting(
     store: &mut Store,
     asked: &[TasksetKey],
 ) -> anyhow::Result<(Vec<TasksetKey>, HashSet<TasksetKey>)> {
-    let (active, statuses): (Vec<Vec<u8>>, Vec<Result<(Option<Text>,), Refused>>) =
-        store.call(|c, _| {
-            let mut pipe = redis::pipe();
-            pipe.cmd("LRANGE").arg(key::active_taskset()).arg(0).arg(-1);
-            for taskset in asked {
-                pipe.cmd("HGET").arg(taskset).arg("status");
-            }
-            let mut answers: Vec<redis::Value> = pipe.ignore_errors().query(c)?;
-            let active = redis::from_redis_value(answers.remove(0).extract_error()?)?;
-            Ok((active, read::rows_each(answers, 1)?))
-        })?;
+    type Answers = (Vec<Vec<u8>>, Vec<Result<(Option<Text>,), Refused>>);
+    let (active, statuses): Answers = store.call(|c, _| {
+        let mut pipe = redis::pipe();
+        pipe.cmd("LRANGE").arg(key::active_taskset()).arg(0).arg(-1);
+        for taskset in asked {
+            pipe.cmd("HGET").arg(taskset).arg("status");
+        }
+        let mut answers: Vec<redis::Value> = pipe.ignore_errors().query(c)?;
+        let active = redis::from_redis_value(answers.remove(0).extract_error()?)?;
+        Ok((active, read::rows_each(answers, 1)?))
+    })?;
     let waits = |status: Result<(Option<Text>,), Refused>| {
         status.is_ok_and(|(status,)| status.is_none_or(|status| status.is_empty()))
     };

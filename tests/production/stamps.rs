@@ -163,3 +163,20 @@ fn a_tree_that_nobody_stamped_is_run_and_that_is_said_once() {
         "{said}"
     );
 }
+
+#[test]
+fn f3_an_edit_of_the_same_length_and_second_is_sent() {
+    let world = World::new();
+    let _worker = world.worker();
+    world.send(world.remote.path(), &[]).expect_code(0);
+    let file = world.suite.path().join("a.sh");
+    let before = std::fs::metadata(&file).unwrap().modified().unwrap();
+    std::fs::write(&file, "exit 1").unwrap();
+    // The same second, another nanosecond.
+    let since = before.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let nanos = (since.subsec_nanos() + 1000) % 1_000_000_000;
+    let after = std::time::UNIX_EPOCH + std::time::Duration::new(since.as_secs(), nanos);
+    let edited = std::fs::File::options().write(true).open(&file).unwrap();
+    edited.set_modified(after).unwrap();
+    world.send(world.remote.path(), &[]).expect_code(1);
+}
