@@ -5,6 +5,7 @@ use std::path::Path;
 /// The runner, made of its parts.
 pub const RUNNER: &str = concat!(
     include_str!("../../scripts/runners/rspec_kept.rb"),
+    include_str!("../../scripts/runners/rspec_methods.rb"),
     include_str!("../../scripts/runners/rspec_traces.rb"),
     include_str!("../../scripts/runners/rspec.rb"),
 );

@@ -2,8 +2,8 @@
 #
 # usage: ruby rspec.rb fork|none [--preload FILE]... [-- RSPEC-OPTION...]
 #
-# Three files make it up, in this order: what it keeps for itself (this one), what a file may leave
-# behind (rspec_traces.rb), and the runner (rspec.rb).
+# Four files make it up, in this order: what it keeps for itself (this one), the methods that it watches
+# (rspec_methods.rb), what a file may leave behind (rspec_traces.rb), and the runner (rspec.rb).
 #
 # It loads no library of Ruby's: a test that forgot a `require` would pass here and fail under rspec.
 
@@ -117,6 +117,7 @@ module RrrRunner
 
     def initialize
       @before = Random.seed
+      @pid = Kept.pid
     end
 
     # Notes what the suite has chosen, if it has.
@@ -136,9 +137,14 @@ module RrrRunner
       restore
     end
 
-    # Goes back to where the suite was.
+    # Goes back to where the suite was. If it is nowhere, a process that nobody has given a seed is fine.
     def restore
-      return Kept.srand unless @seed
+      unless @seed
+        return if Random.seed == @before && Kept.pid == @pid
+        Kept.srand
+        @before = Random.seed
+        return
+      end
       Kept.srand(@seed)
       @drawn.times { Kept.rand(WORD) }
     end

@@ -17,119 +17,101 @@ module RrrRunner
     # Variables that change though nobody has set anything.
     CACHES = %i[@memoized_lookups @applicable_keys @proc_keys @used @filter_manager].freeze
 
+    # An array, a hash or a set. Ruby compares identities first, so that this takes a microsecond.
+    class Collection
+      def initialize(object, counts)
+        @object, @counts, @saved = object, counts, object.dup
+      end
+
+      def same?
+        # Most are empty.
+        @saved.empty? ? @object.empty? : @object == @saved
+      end
+
+      def changed?
+        @counts && !same?
+      end
+
+      def restore
+        @object.replace(@saved)
+      end
+    end
+
+    # An object of RSpec.
+    class Part
+      def initialize(object, counts)
+        @object, @counts = object, counts
+        @found = object.instance_variables
+        @names = @found - RUN
+        @values = @names.map { |name| object.instance_variable_get(name) }
+        # Written out, since it is asked after each file: by instance_variable_get it took twice as long.
+        terms = @names.each_index.map { |at| "#{@names[at]}.equal?(saved[#{at}])" }
+        @compare = eval("proc { |saved| #{['true', *terms].join(' && ')} }") # rubocop:disable all
+      end
+
+      attr_reader :names, :values
+
+      def same?
+        now = @object.instance_variables
+        return false unless now == @found || (now - RUN - @names).empty?
+        @found = now
+        @object.instance_exec(@values, &@compare)
+      end
+
+      def changed?
+        return false if !@counts || same?
+        saved = @names.zip(@values).to_h
+        names = (@object.instance_variables | @names) - RUN - CACHES
+        names.any? { |name| !@object.instance_variable_get(name).equal?(saved[name]) }
+      end
+
+      def restore
+        (@object.instance_variables - RUN - @names).each { |name| @object.remove_instance_variable(name) }
+        @names.zip(@values) { |name, value| @object.instance_variable_set(name, value) }
+      end
+    end
+
     def initialize(*roots)
-      @records = {}.compare_by_identity
-      roots.compact.each { |root| walk(root, true) }
+      records = {}.compare_by_identity
+      roots.compact.each { |root| walk(root, true, records) }
+      @records = records.values
     end
 
     # Whether somebody has set something.
     def changed?
-      @records.any? { |object, (saved, counts)| counts && differs?(object, saved) }
+      @records.any?(&:changed?)
     end
 
     def restore
-      @records.each do |object, (saved, _)|
-        case object
-        when Array, Hash then object.replace(saved)
-        else set?(object) ? replace_set(object, saved) : restore_variables(object, saved)
-        end
-      end
+      @records.each { |record| record.restore unless record.same? }
     end
 
     private
 
-    def walk(object, counts)
-      return if @records.key?(object) || object.frozen?
-      if object.instance_of?(Array) || object.instance_of?(Hash)
+    def walk(object, counts, records)
+      # RSpec's own sets are a hash that is never another.
+      object = object.instance_variable_get(:@values) if object.instance_of?(RSpec::Core::Set)
+      return if records.key?(object) || object.frozen?
+      if collection?(object)
         # Shared examples of a group go with the group.
-        @records[object] = [object.dup, counts && !(object.instance_of?(Hash) && object.default_proc)]
-        (object.instance_of?(Hash) ? object.values : object).each { |item| walk(item, counts) }
-      elsif set?(object)
-        @records[object] = [object.to_a, counts]
+        records[object] = Collection.new(object, counts && !(Hash === object && object.default_proc))
+        (Hash === object ? object.values : object).each { |item| walk(item, counts, records) }
       elsif PARTS.match?(object.class.name.to_s)
-        saved = variables(object)
-        @records[object] = [saved, counts]
-        saved.each { |name, value| walk(value, counts && !CACHES.include?(name)) }
+        fill(object)
+        part = records[object] = Part.new(object, counts)
+        part.names.zip(part.values) { |name, value| walk(value, counts && !CACHES.include?(name), records) }
       end
     end
 
-    def set?(object)
-      RSpec::Core::Set === object || (defined?(::Set) && ::Set === object)
+    def collection?(object)
+      object.instance_of?(Array) || object.instance_of?(Hash) || (defined?(::Set) && object.instance_of?(::Set))
     end
 
-    def variables(object)
-      (object.instance_variables - RUN).to_h { |name| [name, object.instance_variable_get(name)] }
-    end
-
-    def differs?(object, saved)
-      case object
-      when Array then object.size != saved.size || object.each_with_index.any? { |item, at| !item.equal?(saved[at]) }
-      when Hash then object.size != saved.size || object.any? { |key, item| !item.equal?(saved[key]) }
-      else
-        return object.to_a != saved if set?(object)
-        now = variables(object)
-        (now.keys | saved.keys).any? { |name| !CACHES.include?(name) && !now[name].equal?(saved[name]) }
-      end
-    end
-
-    def replace_set(object, saved)
-      object.clear
-      object.merge(saved)
-    end
-
-    def restore_variables(object, saved)
-      (variables(object).keys - saved.keys).each { |name| object.remove_instance_variable(name) }
-      saved.each { |name, value| object.instance_variable_set(name, value) }
-    end
-  end
-
-  # Methods on which the runner, or RSpec, relies.
-  class Methods
-    CORE = {
-      Process.singleton_class => %i[pid ppid clock_gettime kill fork wait wait2 setpgid exit!],
-      Kernel => %i[exit exit! abort fork at_exit trap srand rand raise catch throw puts print p require load caller],
-      Kernel.singleton_class => %i[exit exit! abort fork at_exit trap srand rand raise],
-      Signal.singleton_class => %i[trap list], Time.singleton_class => %i[now at],
-      IO => %i[write syswrite puts print << flush close read read_nonblock sync=],
-      IO.singleton_class => %i[select pipe], Dir.singleton_class => %i[chdir pwd],
-      File.singleton_class => %i[expand_path exist? file? write read open join dirname basename],
-      String => %i[to_s encode scrub byteslice bytesize gsub sub split == << + =~ start_with? inspect hash eql?],
-      Array => %i[each map join push << select reject first any? all? == dup], Hash => %i[each [] []= fetch key? merge dup],
-      Exception => %i[message backtrace full_message to_s cause], Exception.singleton_class => %i[new exception ===],
-      Thread.singleton_class => %i[current new list], BasicObject => %i[== ! != instance_exec instance_eval],
-      Object.singleton_class => %i[new], Proc => %i[call], Integer => %i[+ - == > <]
-    }.freeze
-    RSPEC = %w[RSpec::Core::Example RSpec::Core::Reporter RSpec::Core::World RSpec::Core::Configuration
-               RSpec::Core::ExampleGroup RSpec::Core::Hooks::HookCollections RSpec::Core::FilterManager
-               RSpec::Core::Example::ExecutionResult RSpec::Expectations::ExpectationTarget
-               RSpec::Expectations::PositiveExpectationHandler RSpec::Expectations::NegativeExpectationHandler].freeze
-
-    def initialize
-      names = CORE.to_a
-      RSPEC.each do |path|
-        next unless Object.const_defined?(path)
-        part = Object.const_get(path)
-        [part, part.singleton_class].each do |one|
-          names << [one, one.instance_methods(false) + one.private_instance_methods(false)]
-        end
-      end
-      @methods = names.map { |owner, list| [owner, list.to_h { |name| [name, find(owner, name)] }.compact] }
-    end
-
-    # The name of one that is another by now, or nil.
-    def replaced
-      @methods.each do |owner, list|
-        list.each { |name, method| return "#{owner.inspect}##{name}" if find(owner, name) != method }
-      end
-      nil
-    end
-
-    private
-
-    def find(owner, name)
-      owner.instance_method(name)
-    rescue NameError
-      nil
+    # Asks what an ordinary group asks: the answer is kept, and would be a difference after each file.
+    def fill(object)
+      object.items_for({}) if object.respond_to?(:items_for)
+    rescue StandardError
+      nil # by a filter of the suite, which will say so to the group too
     end
   end
 
@@ -137,6 +119,8 @@ module RrrRunner
   class Traces
     # Seconds that a thread has to end by itself.
     LAST = 0.1
+    STEPS = %i[restore_streams restore_outputs restore_ids_and_limits restore_signals restore_globals restore_folder
+               restore_settings restore_leftovers restore_methods].freeze
     LIMITS = %i[NOFILE FSIZE CPU CORE DATA AS STACK NPROC].freeze
     # Libraries of Ruby and of RSpec, which set nothing that a file would miss.
     OWN = /\A(#{Regexp.union(RbConfig::CONFIG.values_at('rubylibdir', 'rubyarchdir').map { |path| "#{path}/" })})|
@@ -147,18 +131,19 @@ module RrrRunner
     def initialize(luck)
       @luck = luck
       @streams = [$stdin, $stdout, $stderr]
-      @outputs = [STDOUT, STDERR].map { |io| [io, io.dup, io.sync] }
+      @outputs = [STDOUT, STDERR].map { |io| [io, io.dup, io.sync, file(io)] }
       @env = ENV.to_h
       @cwd = Dir.pwd
       @umask = File.umask
-      @limits = LIMITS.to_h { |name| [name, Process.getrlimit(name)] }
+      @limits = LIMITS.map { |name| Process.const_get("RLIMIT_#{name}") }.to_h { |name| [name, Process.getrlimit(name)] }
       @ids = ids
       @threads = Thread.list
-      @signals = (Signal.list.keys - UNTOUCHED).to_h { |name| [name, handler(name)] }.compact
+      @signals = (Signal.list.values.uniq - Signal.list.values_at(*UNTOUCHED)).to_h { |number| [number, handler(number)] }.compact
       @globals = globals
-      @paths = $LOAD_PATH.dup
+      @paths = @last_paths = $LOAD_PATH.dup
       @methods = Methods.new
       @children = children
+      @childless = @children.empty? && Process::Status.respond_to?(:wait) && no_child?
       @rspec = [RSpec.configuration, RSpec.world]
       @settings = settings
       @features = $LOADED_FEATURES.dup
@@ -166,22 +151,25 @@ module RrrRunner
 
     # Prepares a file: it finds what the first one found, and these variables.
     def prepare(env)
-      ENV.replace(@env.merge(env))
+      names = env.keys
+      @wanted, @names = @env.dup, names unless names == @names
+      ENV.replace(@wanted.update(env))
       @luck.restore
     end
 
     # Restores what can be; why the process should be replaced, if it should.
     def restore
-      steps = %i[streams outputs ids_and_limits signals_and_globals folder settings leftovers methods]
-      steps.map { |step| attempt(step) }.compact.first
+      why = nil
+      STEPS.each { |step| why = attempt(step) || why }
+      why
     end
 
     private
 
     def attempt(step)
-      send("restore_#{step}")
+      send(step)
     rescue StandardError, NotImplementedError => e
-      "a spec file left something that cannot be restored (#{step}: #{e.class})"
+      "a spec file left something that cannot be restored (#{step.to_s.delete_prefix('restore_')}: #{e.class})"
     end
 
     def settings
@@ -201,14 +189,18 @@ module RrrRunner
     end
 
     def restore_outputs
-      @outputs.each do |io, copy, sync|
+      @outputs.each do |io, copy, sync, file|
         return "a spec file closed #{io.equal?(STDOUT) ? '$stdout' : '$stderr'}" if io.closed?
         Kept.flush(io)
-        now, before = io.stat, copy.stat
-        io.reopen(copy) unless [now.dev, now.ino] == [before.dev, before.ino]
+        io.reopen(copy) unless file(io) == file
         io.sync = sync
       end
       nil
+    end
+
+    def file(io)
+      stat = io.stat
+      [stat.dev, stat.ino]
     end
 
     def ids
@@ -221,7 +213,6 @@ module RrrRunner
       'a spec file changed the user, the priority or the group of its process' if ids != @ids
     end
 
-    # Reads a handler: that takes to set another one.
     def handler(name)
       before = Kept.trap(name, 'DEFAULT')
       Kept.trap(name, before) if before
@@ -235,10 +226,19 @@ module RrrRunner
        Thread.abort_on_exception, Thread.report_on_exception]
     end
 
-    def restore_signals_and_globals
-      @signals.each { |name, before| Kept.trap(name, before) }
-      # New ones stay: they may belong to a gem that was loaded on demand.
-      $LOAD_PATH.unshift(*(@paths - $LOAD_PATH))
+    # Not by comparison: Ruby tells of a handler only who sets another.
+    def restore_signals
+      trap = Kept::SINGLETON[:trap]
+      @signals.each { |number, before| trap.call(number, before) }
+      nil
+    end
+
+    def restore_globals
+      unless $LOAD_PATH == @last_paths
+        # New ones stay: they may belong to a gem that was loaded on demand.
+        $LOAD_PATH.unshift(*(@paths - $LOAD_PATH))
+        @last_paths = $LOAD_PATH.dup
+      end
       GC.stress = false
       GC.enable
       return if globals == @globals
@@ -259,26 +259,43 @@ module RrrRunner
     def restore_settings
       was_reset = @rspec != [RSpec.configuration, RSpec.world]
       RSpec.configuration, RSpec.world = @rspec
-      features = ($LOADED_FEATURES - @features).grep_v(OWN)
-      @features = $LOADED_FEATURES.dup
-      if @settings.changed? && !features.empty?
+      features = new_features
+      if !features.empty? && @settings.changed?
         return "a spec file loaded '#{RrrRunner.text(features.last, 200)}', and settings of RSpec changed: name it with --preload"
       end
       @settings.restore
       'a spec file reset RSpec' if was_reset
     end
 
+    # What a file loaded, but for what is loaded on demand.
+    def new_features
+      return [] if $LOADED_FEATURES.size == @features.size && $LOADED_FEATURES.last.equal?(@features.last)
+      features = ($LOADED_FEATURES - @features).grep_v(OWN)
+      @features = $LOADED_FEATURES.dup
+      features
+    end
+
     def restore_leftovers
-      threads = Thread.list - @threads
+      threads = Thread.list
+      threads == @threads ? threads.clear : threads -= @threads
+      return restore_children if threads.empty?
       threads.reject! { |thread| thread.name =~ /\ATimeout/ || thread.class.name == 'Process::Waiter' }
       until_then = Kept.now + LAST
       threads.each { |thread| thread.join([until_then - Kept.now, 0].max) rescue nil } # rubocop:disable Style/RescueModifier
-      return 'a spec file left a thread running' if threads.any?(&:alive?)
-      return if children == @children
+      threads.any?(&:alive?) ? 'a spec file left a thread running' : restore_children
+    end
+
+    def restore_children
+      # To ask the kernel for a list takes longer.
+      return if @childless ? no_child? : children == @children
       nil while Process.wait(-1, Process::WNOHANG)
       'a spec file left a process running' unless (children - @children).empty?
     rescue Errno::ECHILD
       nil
+    end
+
+    def no_child?
+      Process::Status.wait(-1, Process::WNOHANG)&.pid == -1
     end
 
     def children

@@ -13,7 +13,7 @@ const CLEAN: &str = "RSpec.describe('clean') do
   it('finds its process as it was') { expect([Dir.pwd == ROOT, ENV['LEAK'], File.umask, trap('USR1', 'DEFAULT')]).to eq [true, nil, UMASK, 'DEFAULT'] }
   it('finds its outputs') { puts 'said'; warn 'warned'; expect([$stdout, $stderr]).to eq [STDOUT, STDERR] }
   it('is alone') { expect(Thread.list.size).to eq 1; expect { Process.wait }.to raise_error(Errno::ECHILD) }
-  it('has the methods of Ruby') { expect(Process.pid).to be > 1 }
+  it('has the methods of Ruby') { expect([Process.pid > 1, File.exist?('/'), [3].first]).to eq [true, true, 3] }
   it('has the settings of the suite', :zz) { expect(@leak).to be_nil }
   it('has the numbers of the suite') { expect(rand(1 << 30)).to eq((all = Random.new(42); all.rand(10); all.rand(1 << 30))) }
   it('looks as rspec does') { expect([File.basename($0), ARGV.size, defined?(JSON), defined?(PP)]).to eq ['rspec', 1, nil, nil] }
@@ -31,6 +31,9 @@ const LEAKS: &[&str] = &[
     "it { spawn('sleep 600'); spawn('true') }",
     "it { def Process.pid = 1; def Process.clock_gettime(*) = 0; class IO; def write(*) = 0; end }",
     "RSpec.configure { |c| c.before { @leak = 1 }; c.filter_run_excluding :zz; c.around { |e| } }\nit { }",
+    "RSpec.configure { |c| c.before(:context, :zz) { @leak = 1 }; c.define_derived_metadata { |all| all[:skip] = true } }\nit { }",
+    "it { File.singleton_class.prepend(Module.new { def exist?(*) = false }) }",
+    "it { def BasicObject.method_added(*) = nil; class Array; def first(*) = nil; end }",
     "fit { }",
     "it { RSpec.reset }",
 ];
@@ -66,6 +69,34 @@ fn a_spec_file_cannot_change_the_verdict_of_the_next() {
             );
             assert!(trial["stdout"].contains("said"), "{slave} {leak} {trial:?}");
         }
+    }
+}
+
+#[test]
+fn a_spec_file_that_tidies_up_costs_no_new_process() {
+    let house = House::new(1);
+    for (n, text) in [
+        "allow(Time).to receive(:now).and_return(1); expect(Time.now).to eq 1",
+        "allow(File).to receive(:exist?).and_return(true); allow_any_instance_of(IO).to receive(:write); expect(File.exist?('/gone')).to be true",
+        "class Array; def first_of_all = first; end; String.include(Comparable); ENV['LEAK'] = '1'; srand 7; trap('USR1') { }",
+        "expect([File.exist?('/gone'), ENV.key?('LEAK')]).to eq [false, false]",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let text = format!("RSpec.describe('x') {{ it {{ puts \"by #{{$$}}.\"; {text} }} }}");
+        house.suite.file(&format!("{n}_spec.rb"), &text);
+    }
+    let ran = house.run(SLAVES[1], &[]);
+    let by = |n: usize| {
+        let file = format!("{n}_spec.rb");
+        let trial = ran.trial(&file);
+        assert_eq!(ran.verdict(&file), "passed 1 0 0", "{trial:?}");
+        let said = trial["stdout"].split("by ").nth(1).unwrap();
+        said.split('.').next().unwrap().to_owned()
+    };
+    for n in 1..4 {
+        assert_eq!(by(n), by(0), "{n}");
     }
 }
 
