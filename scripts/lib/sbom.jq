@@ -1,5 +1,5 @@
-# sbom.jq: what is built into the programs, as CycloneDX. Reads what cargo metadata says of one machine;
-# cargo tree knows better which crates are built, since the other one counts what only tests want.
+# sbom.jq: lists the components of the programs as CycloneDX. Reads the output of cargo metadata for one
+# target. That includes crates needed only by tests, so cargo tree decides which crates are built.
 #
 #   cargo metadata --format-version 1 --filter-platform TARGET |
 #       jq --rawfile lock Cargo.lock --arg tree "$(cargo tree --target TARGET -e normal,build --prefix none)" \
@@ -23,7 +23,7 @@ def component($type): {
 | ($lock
     | [scan("name = \"([^\"]+)\"\nversion = \"([^\"]+)\"\nsource = \"[^\"]+\"\nchecksum = \"([0-9a-f]{64})\"")]
     | INDEX("\(.[0])@\(.[1])")) as $sums
-# The one library that a crate brings as source under a name and version of its own.
+# The only library that a crate bundles as source under another name and version.
 | {
     type: "library", "bom-ref": "pkg:generic/sqlite@\($sqlite)", name: "sqlite", version: $sqlite,
     licenses: [{expression: "blessing"}], purl: "pkg:generic/sqlite@\($sqlite)"

@@ -161,8 +161,8 @@ fn folders_are_those_that_the_caller_names_and_nothing_is_installed_from_where_n
         assert_eq!(files(&here.join("new root")), BTreeSet::new());
     }
     for (prefix, args, said) in [
-        ("/opt", &["--from"][..], "--from wants a folder"),
-        ("/opt", &["--from", "no"], "no programs are in 'no'"),
+        ("/opt", &["--from"][..], "--from needs a folder"),
+        ("/opt", &["--from", "no"], "'no' contains no programs"),
         ("/opt", &["--frm", "built"], "unexpected argument '--frm'"),
         (
             "opt",
