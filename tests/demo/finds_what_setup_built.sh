@@ -1,5 +1,5 @@
 #!/bin/sh
-# passes: rsync brought the tree, setup.sh ran in it, and the test runs at its root
+# passes: rsync copied the tree, setup.sh ran in it, and the test runs at its root
 got=$(cat built/greeting.txt)
 [ "$got" = 'GOOD MORNING' ] || { echo "$0:4: expected 'GOOD MORNING', got '$got'"; exit 1; }
 [ "$(pwd -P)" = "$(cd "$RRRSPEC_WORKING_DIR" && pwd -P)" ] || {

@@ -1,4 +1,4 @@
 #!/bin/sh
-# times out: never ends by itself
-echo 'waiting for a lock that nobody gives back'
+# times out: never exits
+echo 'waiting for a lock that is never released'
 while :; do sleep 60; done

@@ -1,5 +1,5 @@
 #!/bin/sh
-# times out: never ends by itself, nor when asked to; only KILL helps
+# times out: never exits, not even on SIGTERM; only SIGKILL works
 trap '' TERM
 echo 'ignoring SIGTERM'
 while :; do sleep 60; done

@@ -1,6 +1,6 @@
 #!/bin/sh
-# passes: no shell between the submitter and here may trip over this file's name
+# passes: every shell on the way from the submitter must preserve this file's name
 case $0 in
     *"it's a \"ünïcode\" spec.sh") echo "ünïcode: ok" ;;
-    *) echo "its name arrived as '$0'"; exit 1 ;;
+    *) echo "the name arrived as '$0'"; exit 1 ;;
 esac

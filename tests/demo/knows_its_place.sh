@@ -1,5 +1,5 @@
 #!/bin/sh
-# passes: a test sees which slave runs it, but nothing that opens Redis, and no keyboard
+# passes: a test knows its slave's number, but has no access to Redis and no input
 : "${RRRSPEC_TASKSET_KEY:?}" "${NUM_SLAVES:?}" "${SLAVE_NUMBER:?}" "${TEST_ENV_NUMBER?}"
 if env | grep -i '^[A-Z_]*REDIS[A-Z_]*='; then
     echo "$0:4: the lines above should not be in the environment of a test"

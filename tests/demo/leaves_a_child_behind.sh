@@ -1,4 +1,4 @@
 #!/bin/sh
-# passes: its child holds stdout open, but neither delays the trial nor outlives it
+# passes: the child keeps stdout open, but neither delays the trial nor outlives it
 sleep 600 &
-echo "started $!, and goes"
+echo "started $! and exits"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # flaky: fails in the first trial of a taskset and passes in the second, whichever slave runs it
-# The tree may be another one for each worker, so the memory of the first trial is outside of it.
-seen=${DEMO_STATE:?an empty folder of your choice, outside of the tree}/$RRRSPEC_TASKSET_KEY
+# Each worker may have a separate tree, so the first trial is recorded outside of it.
+seen=${DEMO_STATE:?an empty folder outside of the tree}/$RRRSPEC_TASKSET_KEY
 if mkdir "$seen" 2>/dev/null; then
     echo "$0:6: expected a warm cache, got a cold one"
     exit 1

@@ -1,5 +1,5 @@
 #!/bin/sh
-# passes: more output than a trial keeps, so its middle is dropped, and the trial says how much
+# passes: prints more than a trial keeps; the middle is dropped, and the trial records how much
 echo 'the first line'
 i=0
 while [ "$i" -lt 60 ]; do

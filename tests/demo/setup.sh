@@ -1,5 +1,5 @@
 #!/bin/sh
-# What --setup of the demo runs: once for each worker, in the tree that rsync brought, before any test.
+# The demo's setup script: runs once per worker, in the tree that rsync copied, before any test.
 set -eu
 mkdir -p built
 tr '[:lower:]' '[:upper:]' <fixtures/greeting.txt >built/greeting.txt

@@ -1,4 +1,4 @@
 #!/bin/sh
-# pending: 77 is automake's way to say so
-echo 'pending: the feature is not there yet'
+# pending: exit code 77 means skipped, as in Automake
+echo 'pending: the feature is not implemented yet'
 exit 77
