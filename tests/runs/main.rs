@@ -9,6 +9,7 @@ mod local;
 mod placement;
 mod protocol;
 mod protocol_page;
+mod protocol_trace;
 mod retries;
 mod scale;
 mod verdicts;

@@ -15,18 +15,21 @@ struct Described {
     /// Whether such keys may stand without a time to live.
     stays: bool,
     fields: BTreeSet<String>,
+    /// Fields that are extensions; all of them if the key itself is one.
+    extensions: BTreeSet<String>,
+    is_extension: bool,
 }
 
 /// The page, as far as a test can hold it to something.
-struct Page {
-    text: String,
+pub struct Page {
+    pub text: String,
     keys: Vec<Described>,
     /// Fields by event.
     events: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Page {
-    fn read() -> Self {
+    pub fn read() -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/rrr-protocol.7");
         let text = std::fs::read_to_string(path).unwrap();
         let mut keys = Vec::new();
@@ -36,7 +39,12 @@ impl Page {
             let (pattern, body) = section.split_once('\n').unwrap();
             let about = body.split("\n.TP").next().unwrap();
             let (kind, _) = about.split_once('.').expect("the type comes first");
+            let is_extension = about.contains(". Extension: ");
+            let fields = body.split(".TP\n.B ").skip(1);
+            let extensions = fields.filter(|field| is_extension || field.contains("\nExtension"));
             keys.push(Described {
+                extensions: extensions.map(first_line).collect(),
+                is_extension,
                 pattern: format!("rrrspec:{pattern}"),
                 kind: kind.to_owned(),
                 stays: about.contains("No TTL") || about.contains("then none"),
@@ -53,6 +61,13 @@ impl Page {
         Self { text, keys, events }
     }
 
+    /// Whether this key, or this field of it, is an extension of the original protocol.
+    pub fn is_extension(&self, key: &str, field: Option<&str>) -> bool {
+        let entry = self.entry(key);
+        let entry = entry.unwrap_or_else(|| panic!("the page lacks '{key}'"));
+        entry.is_extension || field.is_some_and(|field| entry.extensions.contains(field))
+    }
+
     /// The one entry that describes this key.
     fn entry(&self, key: &str) -> Option<&Described> {
         let fits = |entry: &&Described| matches(&entry.pattern, key);
@@ -66,9 +81,11 @@ impl Page {
 /// What stands in bold after each `.TP`.
 fn items(text: &str) -> Vec<String> {
     let items = text.split(".TP\n.B ").skip(1);
-    items
-        .map(|item| item.lines().next().unwrap().to_owned())
-        .collect()
+    items.map(first_line).collect()
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap().to_owned()
 }
 
 /// Whether `key` has the form of `pattern`, whose words in capitals stand for something.
