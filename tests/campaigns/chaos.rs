@@ -1,9 +1,11 @@
-//! Campaign 2: SIGKILL to any role at any time, for as long as it is told; each taskset must get
-//! the right verdict, one record, and no finding of rrr-fsck. A submitter that is killed has either
-//! handed its taskset over, or its keys go by themselves.
+//! Campaign 2: SIGKILL to any role, or to a worker's whole process group, at any time, for as long
+//! as it is told. Each taskset must get the right verdict, one record, and no finding of rrr-fsck; at
+//! the end no process of any trial or setup is left. A submitter that is killed has either handed its
+//! taskset over, or its keys go by themselves.
 //!
 //! `scripts/chaos` runs it for longer: `RRR_CHAOS_SECONDS`, `RRR_CHAOS_TASKS`, `RRR_SEED`.
 
+use crate::fire::{self, Post};
 use crate::harness::wait::within;
 use crate::harness::*;
 use serde_json::Value;
@@ -11,8 +13,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// Mean time between two kills.
-const MEAN: Duration = Duration::from_millis(200);
+/// A test that passes and leaves a process behind that hears no signal but KILL.
+const LEAVES: &str = "setsid sh -c 'trap \"\" TERM INT HUP; sleep 1001; sleep 1002' & sleep 0.1";
+/// A setup that leaves a daemon behind, which lives as long as its worker has the taskset.
+const SETUP: &str = "setsid sleep 1003 >/dev/null 2>&1 & disown";
 /// Tasksets under way at once.
 const TASKSETS: usize = 5;
 /// How long a submitter may live that is killed while it submits.
@@ -24,37 +28,6 @@ fn setting(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text}")),
         Err(_) => default,
-    }
-}
-
-/// What keeps a role running: a supervisor that starts it again whenever it ends.
-struct Post {
-    role: &'static str,
-    start: Box<dyn Fn() -> Running>,
-    running: Running,
-}
-
-impl Post {
-    fn new(role: &'static str, start: impl Fn() -> Running + 'static) -> Self {
-        let running = start();
-        let start = Box::new(start);
-        Self {
-            role,
-            start,
-            running,
-        }
-    }
-
-    /// Starts it again if it was killed. One that ends by itself under fire is a fault of its own:
-    /// what it said is returned.
-    fn tend(&mut self) -> Option<String> {
-        if self.running.is_running() {
-            return None;
-        }
-        let killed = self.running.was_killed();
-        let end = self.running.wait(PATIENCE);
-        self.running = (self.start)();
-        (!killed).then(|| format!("{} ended by itself: {end:#?}", self.role))
     }
 }
 
@@ -114,6 +87,7 @@ impl Arena {
         tally.submitted += 1;
         let failing = number % 2 == 1;
         let mut files: Vec<String> = (1..=self.tasks).map(|n| format!("t{n:04}.sh")).collect();
+        files[self.tasks / 3] = "leaves.sh".into();
         if failing {
             files[self.tasks / 2] = "bad.sh".into();
         }
@@ -121,6 +95,9 @@ impl Arena {
         let tool = Tool::new(&self.server, "rrr-submit").args(["--no-rsync", "--taskset", &key]);
         // A killed slave costs its task a trial: enough that nobody runs out of them by bad luck.
         let tool = tool.args(["--max-trials", "8", "--max-workers", "2"]);
+        // Every third has a setup.
+        let setup = ["--setup", SETUP];
+        let tool = tool.args(setup.iter().filter(|_| number % 3 == 0));
         let tool = tool.dir(self.suite.path());
         let words = [&files[..], &["--".into(), "sh".into(), "{}".into()]].concat();
         match dice.u8(..3) {
@@ -299,48 +276,6 @@ impl Arena {
     }
 }
 
-/// Kills one process of the system, and tells of which role.
-fn kill_one(posts: &[Post], dice: &mut fastrand::Rng) -> Option<&'static str> {
-    let post = dice.choice(posts)?;
-    // Every second time that a worker is hit it is one of its slaves.
-    if post.role == "rrr-worker" && dice.bool() {
-        let family = post.running.family();
-        let slaves: Vec<_> = family.iter().filter(|m| m.is("rrr-slave")).collect();
-        dice.choice(slaves)?.signal(Signal::KILL);
-        return Some("rrr-slave");
-    }
-    post.running.is_running().then(|| {
-        post.running.kill();
-        post.role
-    })
-}
-
-/// Kills and restarts until the time is over and `played` says that all has ended.
-fn attack(
-    posts: &mut [Post],
-    firing: &AtomicBool,
-    seconds: u64,
-    played: impl Fn() -> bool,
-) -> (BTreeMap<&'static str, u64>, Vec<String>) {
-    let mut dice = random::random();
-    let mut kills = BTreeMap::new();
-    let mut faults = Vec::new();
-    let began = Instant::now();
-    let mut due = began;
-    while !played() {
-        firing.store(began.elapsed() < Duration::from_secs(seconds), SeqCst);
-        if firing.load(SeqCst) && Instant::now() >= due {
-            if let Some(role) = kill_one(posts, &mut dice) {
-                *kills.entry(role).or_default() += 1;
-            }
-            due += Duration::from_millis(dice.u64(..2 * MEAN.as_millis() as u64));
-        }
-        faults.extend(posts.iter_mut().filter_map(Post::tend));
-        within(Duration::from_millis(10), || None::<()>);
-    }
-    (kills, faults)
-}
-
 #[test]
 fn kills_of_any_role_at_any_time_break_no_promise() {
     let seconds = setting("RRR_CHAOS_SECONDS", 15);
@@ -351,17 +286,22 @@ fn kills_of_any_role_at_any_time_break_no_promise() {
         records: tempfile::tempdir().unwrap(),
         tasks,
     };
-    arena.suite.many(tasks, "exit 0").file("bad.sh", "exit 1");
+    arena.suite.many(tasks, "exit 0");
+    arena
+        .suite
+        .file("bad.sh", "exit 1")
+        .file("leaves.sh", LEAVES);
     let mut posts = arena.posts();
     let firing = AtomicBool::new(true);
     let (mut tally, mut kills, mut faults) = std::thread::scope(|scope| {
         let player = scope.spawn(|| arena.play(&firing));
-        let (kills, faults) = attack(&mut posts, &firing, seconds, || player.is_finished());
+        let (kills, faults) = fire::attack(&mut posts, &firing, seconds, || player.is_finished());
         let tally = player.join().expect("every verdict is right");
         (tally, kills, faults)
     });
     kills.insert("rrr-submit", tally.submitters_killed);
     faults.extend(arena.wrong_records(&tally.all));
+    faults.extend(fire::survivors(&posts));
     let fsck = Tool::new(&arena.server, "rrr-fsck").run();
     tally.findings += fsck.stdout.lines().count();
     let summary = serde_json::json!({

@@ -8,6 +8,7 @@ mod harness;
 
 mod chaos;
 mod crash_points;
+mod fire;
 mod hygiene;
 mod output;
 mod partition;
