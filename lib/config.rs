@@ -1,4 +1,5 @@
-//! The project file `.rrr.toml` in the packaging folder: the submitter's flags under their own names.
+//! The project file `.rrr.toml` in the packaging folder: the submitter's flags under their own
+//! names.
 //!
 //! ```toml
 //! command = ["bundle", "exec", "rspec", "{}"]
@@ -6,9 +7,9 @@
 //! max-trials = 2
 //! ```
 //!
-//! It is data (FAULTS S7): it changes the defaults of flags, so that the command line and the
-//! environment overrule it, and nothing in it makes rrr-submit run code of the tree. rrr-local may: it
-//! runs the tests of the tree on this machine anyway.
+//! The file is data (FAULTS S7): it changes the defaults of flags, so that the command line and the
+//! environment override it, and nothing in it makes rrr-submit run code from the tree. With
+//! rrr-local it may: that tool runs the tests of the tree on this machine anyway.
 
 use crate::cli::usage;
 use crate::regular::{self, Links};
@@ -23,32 +24,33 @@ use toml::Value;
 /// The file's name.
 pub const NAME: &str = ".rrr.toml";
 
-/// The words after `--`, which are no flag but have a name here.
+/// The words after `--`, which are not a flag but have a name in the file.
 const COMMAND: &str = "command";
 
-/// Places whose settings overrule those of the file.
+/// Sources whose settings override those of the file.
 const NEARER: [ValueSource; 2] = [ValueSource::CommandLine, ValueSource::EnvVariable];
 
 /// The tool that does not run the tests itself.
 const SUBMIT: &str = "rrr-submit";
 
-/// Flags that are not for the file, and why.
+/// Flags that are not allowed in the file, and why.
 const REFUSED: &[(&str, &str)] = &[
-    ("packaging-dir", "the file stands in that folder"),
+    ("packaging-dir", "the file is in that folder"),
     (
         "redis-password-file",
-        "a file that others write must not choose which of yours is read",
+        "a shared file must not choose which of your files is read",
     ),
-    ("print-config", "it asks about the file"),
-    ("rerun-failed", "it names one run"),
-    ("taskset", "it names one run"),
+    ("print-config", "it prints the file's settings"),
+    ("rerun-failed", "it applies to a single run"),
+    ("taskset", "it applies to a single run"),
 ];
 
-/// Flags by which rrr-submit asks the tree itself which tests there are: by its build.rs, its
-/// conftest.py, or the Python in its virtual environment. Whoever submits has to say so.
+/// Flags with which rrr-submit runs code from the tree to list its tests: its build.rs, its
+/// conftest.py, or the Python in its virtual environment. The submitter must request this
+/// explicitly.
 const RUNS_CODE: &[&str] = &["from", "split-above"];
 
-/// Options of rsync in the file are held to the same list as those that stand in Redis (FAULTS S3).
+/// rsync options in the file are restricted to the same list as those in Redis (FAULTS S3).
 const RSYNC_OPTIONS: &str = "rsync-options";
 
 /// A project file whose keys and values have been checked.
@@ -57,7 +59,7 @@ pub struct File {
     settings: Vec<(Id, Vec<OsString>)>,
 }
 
-/// Reads the file of the packaging folder that `matches` names; `None` when there is none.
+/// Reads the file from the packaging folder given in `matches`; `None` when there is none.
 pub fn load(command: &Command, matches: &ArgMatches) -> anyhow::Result<Option<File>> {
     let folder: &PathBuf = matches.get_one("packaging_dir").expect("it has a default");
     let path = folder.join(NAME);
@@ -68,7 +70,7 @@ pub fn load(command: &Command, matches: &ArgMatches) -> anyhow::Result<Option<Fi
         }
         Err(error) => {
             return Err(usage(format!("cannot read '{}': {error}", path.display()))
-                .hint("it must be a file in the folder itself, which you may read; --packaging-dir names another folder")
+                .hint("it must be a readable file in the folder itself; --packaging-dir selects another folder")
                 .into());
         }
     };
@@ -83,7 +85,7 @@ pub fn load(command: &Command, matches: &ArgMatches) -> anyhow::Result<Option<Fi
     Ok(Some(file))
 }
 
-/// What the text sets of `command`; the keys may be those of any command in `known`.
+/// Reads the settings for `command` from the text; the keys may be those of any command in `known`.
 fn read(
     text: &str,
     path: &Path,
@@ -102,8 +104,8 @@ fn read(
     for (key, value) in &table {
         if let Some((_, why)) = REFUSED.iter().find(|(name, _)| name == key) {
             return Err(
-                usage(format!("'{place}': '{key}' cannot stand here: {why}"))
-                    .hint(format!("take the line out, and pass --{key}"))
+                usage(format!("'{place}': '{key}' is not allowed here: {why}"))
+                    .hint(format!("remove the line and pass --{key}"))
                     .into(),
             );
         }
@@ -122,7 +124,8 @@ fn read(
         if let Some(arg) = find(command, key) {
             check(command, arg, key, value, &words).map_err(|why| {
                 let why = crate::cli::in_plain_words(&why);
-                usage(format!("'{place}': {why}")).hint(format!("--help says what '{key}' takes"))
+                usage(format!("'{place}': {why}"))
+                    .hint(format!("--help lists the values of '{key}'"))
             })?;
             let words = words.into_iter().map(OsString::from).collect();
             settings.push((arg.get_id().clone(), words));
@@ -137,7 +140,7 @@ fn find<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
         .find(|arg| arg.get_long() == Some(key) || (key == COMMAND && arg.get_id() == COMMAND))
 }
 
-/// A value as the words it would be on a command line.
+/// Converts a value to the words of a command line.
 fn words(value: &Value) -> Option<Vec<String>> {
     Some(match value {
         Value::Array(items) => items
@@ -152,7 +155,7 @@ fn words(value: &Value) -> Option<Vec<String>> {
     })
 }
 
-/// Has the parser look at a value as if it stood on the command line.
+/// Checks a value with the parser, as if it were on the command line.
 fn check(
     command: &Command,
     arg: &Arg,
@@ -184,7 +187,7 @@ fn check(
         })
 }
 
-/// Refuses a key that nobody knows, naming the nearest that somebody does.
+/// Refuses an unknown key and suggests the most similar known one.
 fn unknown(key: &str, path: &Path, known: &[Command]) -> crate::exit::Failure {
     let mut names: Vec<&str> = known
         .iter()
@@ -194,11 +197,11 @@ fn unknown(key: &str, path: &Path, known: &[Command]) -> crate::exit::Failure {
         .collect();
     names.push(COMMAND);
     let nearest = match name::nearest(&key.replace('_', "-"), names.into_iter()) {
-        Some(name) => format!("the nearest is '{name}'; "),
+        Some(name) => format!("did you mean '{name}'? "),
         None => String::new(),
     };
     usage(format!(
-        "'{}': there is no setting '{}'",
+        "'{}': unknown setting '{}'",
         path.display(),
         key.escape_debug()
     ))
@@ -216,7 +219,7 @@ impl File {
         settled
     }
 
-    /// The settings that nothing in the command line or the environment excludes.
+    /// The settings that the command line and the environment do not exclude.
     fn not_excluded(&self, command: &Command, matches: &ArgMatches) -> Vec<&(Id, Vec<OsString>)> {
         let given = flags::given(matches, &NEARER);
         let built = flags::built(command);
@@ -229,7 +232,7 @@ impl File {
         settings.filter(|(id, _)| !excluded(id)).collect()
     }
 
-    /// Refuses what would have rrr-submit run code of the tree because a file of the tree says so.
+    /// Refuses settings with which a file of the tree would make rrr-submit run code from the tree.
     fn check_code(&self, command: &Command, matches: &ArgMatches) -> anyhow::Result<()> {
         if command.get_name() != SUBMIT {
             return Ok(());
@@ -244,11 +247,11 @@ impl File {
             {
                 let variable = format!("RRR_{}", name.to_uppercase().replace('-', "_"));
                 return Err(usage(format!(
-                    "'{}': '{name}' would run code of the tree on this machine to list its tests",
+                    "'{}': '{name}' would run code from the tree on this machine to list its tests",
                     self.path.display()
                 ))
                 .hint(format!(
-                    "pass --{name} or set {variable} if you trust the tree; rrr-local takes it from the file"
+                    "pass --{name} or set {variable} if you trust the tree; rrr-local accepts it from the file"
                 ))
                 .into());
             }
@@ -256,7 +259,7 @@ impl File {
         Ok(())
     }
 
-    /// A password that the user named is for a Redis that the user named.
+    /// Refuses to send a password that the user chose to a Redis that the file chose.
     fn check_secrets(&self, command: &Command, matches: &ArgMatches) -> anyhow::Result<()> {
         let given = flags::given(matches, &NEARER);
         let has = |name: &str| {
@@ -266,7 +269,7 @@ impl File {
         };
         if has("redis-password-file") && !has("redis") && self.sets(command, "redis") {
             return Err(usage(format!(
-                "'{}' chooses the Redis that would get the password you named",
+                "'{}' chooses the Redis that would receive your password",
                 self.path.display()
             ))
             .hint("pass --redis URL as well")
@@ -351,7 +354,7 @@ mod tests {
         let text = "max-trials = 5\nno-rsync = true\ncommand = ['sh', '{}']\njobs = 3\n";
         let settings = settings(text).unwrap();
         let ids: Vec<&str> = settings.iter().map(|(id, _)| id.as_str()).collect();
-        assert_eq!(ids.len(), 3, "jobs is not rrr-submit's: {ids:?}");
+        assert_eq!(ids.len(), 3, "jobs does not belong to rrr-submit: {ids:?}");
         for id in ["max_trials", "no_rsync", "command"] {
             assert!(ids.contains(&id), "{ids:?}");
         }
@@ -368,7 +371,10 @@ mod tests {
         ] {
             let said = refusal(&format!("{wrong} = 1"));
             assert!(said.contains(&format!("'{wrong}'")), "{said}");
-            assert!(said.contains(&format!("nearest is '{nearest}'")), "{said}");
+            assert!(
+                said.contains(&format!("did you mean '{nearest}'?")),
+                "{said}"
+            );
         }
     }
 
@@ -385,6 +391,6 @@ mod tests {
     fn nothing_in_the_file_runs_a_program_or_chooses_a_secret() {
         assert!(refusal("rsync-options = \"-e 'sh -c evil'\"").contains("-e"));
         assert!(refusal("rsync-options = '--rsh=evil'").contains("--rsh"));
-        assert!(refusal("redis-password-file = '/etc/shadow'").contains("cannot stand here"));
+        assert!(refusal("redis-password-file = '/etc/shadow'").contains("is not allowed here"));
     }
 }

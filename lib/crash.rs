@@ -1,8 +1,8 @@
-//! Points at which a test may end the process, to prove that it may end anywhere.
+//! Points at which a test may kill the process, to prove that it may end anywhere.
 //!
-//! Only in debug builds, and only when `RRR_CRASH_POINT` says at which one: a release has none.
+//! They exist only in debug builds, and only act when `RRR_CRASH_POINT` selects one.
 
-/// Ends this process with SIGKILL when it is its turn.
+/// Ends this process with SIGKILL at the selected point.
 #[cfg(debug_assertions)]
 pub fn point() {
     use std::sync::LazyLock;
@@ -18,6 +18,6 @@ pub fn point() {
     }
 }
 
-/// Does nothing in a release.
+/// Does nothing in a release build.
 #[cfg(not(debug_assertions))]
 pub fn point() {}

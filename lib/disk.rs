@@ -1,9 +1,9 @@
-//! Room on the disks that are written to.
+//! Free space on the disks that rrr writes to.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// A disk has no room for more of ours.
+/// A disk without enough free space.
 #[derive(Debug)]
 pub struct Full(String);
 
@@ -15,7 +15,7 @@ impl fmt::Display for Full {
 
 impl std::error::Error for Full {}
 
-/// Whether it was for want of room that something failed.
+/// Whether the error was caused by a full disk.
 pub fn is_full(error: &anyhow::Error) -> bool {
     error.is::<Full>()
         || error.chain().any(|cause| {
@@ -24,7 +24,7 @@ pub fn is_full(error: &anyhow::Error) -> bool {
         })
 }
 
-/// Disks, and how much of each is to stay free.
+/// Disks, and the free space to keep on each.
 #[derive(Clone, Debug)]
 pub struct Room {
     places: Vec<PathBuf>,
@@ -32,23 +32,23 @@ pub struct Room {
 }
 
 impl Room {
-    /// That of the folders `places`, each of which keeps `keep_free` bytes.
+    /// The disks of the folders `places`, each of which keeps `keep_free` bytes free.
     pub fn new(places: Vec<PathBuf>, keep_free: u64) -> Self {
         Self { places, keep_free }
     }
 
-    /// Whether there is room for more; the error names the disk that has none. What was written a
-    /// moment ago counts already.
+    /// Fails if a disk has too little free space; the error names it. Data written a moment ago
+    /// already counts.
     pub fn check(&self) -> anyhow::Result<()> {
         for place in &self.places {
-            // A folder that is not there yet, or a file system that does not count, says nothing.
+            // A folder that does not exist yet, or a file system without sizes, cannot be checked.
             let Ok(disk) = rustix::fs::statvfs(place) else {
                 continue;
             };
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             if disk.f_blocks > 0 && (free < self.keep_free || free == 0) {
                 return Err(Full(format!(
-                    "the disk of '{}' has {} MiB free, and {} MiB are to stay free (--keep-free)",
+                    "the disk of '{}' has {} MiB free, less than the {} MiB to keep free (--keep-free)",
                     place.display(),
                     free >> 20,
                     self.keep_free >> 20

@@ -1,7 +1,8 @@
-//! What happens to a taskset, as one JSON object a line.
+//! Events of a taskset, as JSON objects, one per line.
 //!
-//! Written by the transitions into the stream `…:events`, whose entry ids are the times (Redis'
-//! clock, the only one that all roles share); read by all that show a run, and by rrr-fsck.
+//! The transitions write them into the stream `…:events`, whose entry ids are the times (by the
+//! clock of Redis, the only one that all roles share). Every tool that shows a run reads them, and
+//! so does rrr-fsck.
 
 use crate::key::TasksetKey;
 use crate::plain::harmless_json;
@@ -46,10 +47,10 @@ pub enum Event {
         stopped: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
-        /// Processes that the test left behind, if any.
+        /// The number of leaked processes, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         leaked: Option<u64>,
-        /// The folder with what it left on purpose, if anything.
+        /// The folder with the output files that the test kept, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         outputs: Option<String>,
     },
@@ -78,9 +79,9 @@ pub enum Event {
 }
 
 impl Event {
-    /// As it stands in the stream: a JSON object whose first field is `event`.
+    /// The form in the stream: a JSON object whose first field is `event`.
     pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("strings and numbers are written without failing")
+        serde_json::to_string(self).expect("serializing strings and numbers cannot fail")
     }
 }
 
@@ -89,7 +90,7 @@ pub fn line(unix_ms: i64, taskset: &str, event: &Event) -> String {
     stamped(unix_ms, taskset, &event.json())
 }
 
-/// The line of an event that has been written by [`Event::json`].
+/// The line of an event that was serialized by [`Event::json`].
 pub fn stamped(unix_ms: i64, taskset: &str, json: &str) -> String {
     let name = json.strip_prefix(r#"{"event":""#).unwrap_or_default();
     let (name, fields) = name.split_once('"').unwrap_or_default();
@@ -100,30 +101,30 @@ pub fn stamped(unix_ms: i64, taskset: &str, json: &str) -> String {
     ))
 }
 
-/// Prints an event that a transition has just emitted; what is not an event of ours is left out.
+/// Prints an event that a transition has just emitted; other text is ignored.
 pub fn print(taskset: &str, json: &str) {
     if let Ok(event) = serde_json::from_str(json) {
         out::line(&line(time::unix_ms(), taskset, &event));
     }
 }
 
-/// This moment by the clock of the events, Redis' own (milliseconds since 1970).
+/// The current time by the clock of the events, which is that of Redis (milliseconds since 1970).
 pub fn clock_ms(connection: &mut redis::Connection) -> redis::RedisResult<i64> {
     let (seconds, micros): (i64, i64) = redis::cmd("TIME").query(connection)?;
     Ok(seconds * 1000 + micros / 1000)
 }
 
-/// One entry of the stream: when it was written, and what it tells.
+/// One entry of the stream: its time and its event.
 pub struct Entry {
     pub unix_ms: i64,
     pub events: Vec<Event>,
 }
 
-/// Before the first entry of a stream.
+/// The position before the first entry of a stream.
 pub const START: &str = "0-0";
 
-/// Reads what follows the entry `after` ([`START`] for all), waiting at most `wait_ms` for more; moves
-/// `after` on.
+/// Reads the entries after `after` ([`START`] for all), waiting at most `wait_ms` for more, and
+/// advances `after`.
 pub fn read(
     connection: &mut redis::Connection,
     taskset: &TasksetKey,

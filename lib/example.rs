@@ -1,22 +1,22 @@
-//! Examples: the single tests inside of a spec file, as far as its runner tells of them.
+//! Examples: the individual tests of a spec file, as far as its runner reports them.
 //!
-//! Written by rrr-slave into the trial's field `examples`, as a JSON array of bounded size.
+//! rrr-slave writes them into the trial's field `examples`, as a JSON array of bounded size.
 
 use serde::{Deserialize, Serialize};
 
-/// How an example ended.
+/// The outcome of an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Passed,
     Pending,
     Failed,
-    /// It could not be run as it should: its set-up failed, or its process died.
+    /// The example could not be run properly: its setup failed, or its process died.
     Error,
 }
 
 impl Status {
-    /// As JSON and the database have it.
+    /// The name in JSON and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -26,7 +26,7 @@ impl Status {
         }
     }
 
-    /// Reads what [`Status::as_str`] gave.
+    /// Parses a name returned by [`Status::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Passed, Self::Pending, Self::Failed, Self::Error]
             .into_iter()
@@ -37,7 +37,7 @@ impl Status {
 /// One example.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Example {
-    /// What its runner would take to run it alone.
+    /// The argument with which its runner runs only this example.
     pub id: String,
     pub name: String,
     #[serde(default)]
@@ -47,16 +47,17 @@ pub struct Example {
     pub status: Status,
     #[serde(default)]
     pub duration_ms: Option<u64>,
-    /// Why it is not passed, or why an earlier attempt was not.
+    /// Why it did not pass, or why an earlier attempt did not.
     #[serde(default)]
     pub message: Option<String>,
-    /// Passed after its test tool had run it before: earlier attempts are not examples.
+    /// Whether the test tool ran it more than once until it passed: earlier attempts are not
+    /// examples.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flaky: bool,
 }
 
 impl Example {
-    /// One of which no more is known.
+    /// An example of which nothing else is known.
     pub fn new(name: impl Into<String>, status: Status) -> Self {
         let name = name.into();
         Self {
@@ -71,7 +72,7 @@ impl Example {
         }
     }
 
-    /// Cuts its texts to the lengths that are kept, its message to that of `message`.
+    /// Shortens its texts to the maximum lengths, and its message to `message` bytes.
     pub fn shorten(&mut self, message: usize) {
         self.shorten_to(Texts {
             message,
@@ -93,20 +94,21 @@ impl Example {
     }
 }
 
-/// Most bytes of the JSON array of one trial, but for what failed.
+/// Maximum bytes of the JSON array of one trial, not counting failed examples.
 const TOTAL: usize = 1 << 20;
-/// Most bytes of a message.
+/// Maximum bytes of a message.
 pub const MESSAGE: usize = 4 << 10;
-/// Most bytes of any other text.
+/// Maximum bytes of any other text.
 const TEXT: usize = 1 << 10;
-/// Most bytes of what failed: all of it is kept, with shorter texts where there is much.
+/// Maximum bytes of failed examples: all of them are kept, with shorter texts when there are many.
 const FAILED: usize = 8 << 20;
-/// Most bytes of a message, and of any other text, of what did not fail.
+/// Maximum bytes of a message, and of any other text, of examples that did not fail.
 const TEXTS: Texts = Texts {
     message: MESSAGE,
     other: TEXT,
 };
-/// The same of what failed: the first with which all fit [`TOTAL`], or else the last.
+/// The same limits for failed examples: the first with which all of them fit into [`TOTAL`],
+/// otherwise the last.
 const FAILED_TEXTS: [Texts; 4] = [
     TEXTS,
     Texts {
@@ -129,8 +131,9 @@ struct Texts {
     other: usize,
 }
 
-/// The JSON array of `examples`, and how many it lacks. Long texts are cut and say so; when the whole
-/// is too long passed examples are left out first, then pending ones. What failed is kept.
+/// The JSON array of `examples`, and the number of examples left out. Long texts are shortened and
+/// marked; when the array is too long, passed examples are left out first, then pending ones.
+/// Failed examples are always kept.
 pub fn bounded_json(examples: &[Example]) -> (String, u64) {
     let bad = |example: &Example| matches!(example.status, Status::Failed | Status::Error);
     let mut kept: Vec<Option<String>> = vec![None; examples.len()];
@@ -168,10 +171,10 @@ fn bounded(example: &Example, texts: Texts) -> String {
     serde_json::to_string(&example).unwrap_or_default()
 }
 
-/// Room for the note that a text was cut: one that has been cut is not cut again.
+/// Room for the truncation note: a shortened text is not shortened again.
 const NOTE: usize = 40;
 
-/// Cuts a text to about `limit` bytes, and says so at its end.
+/// Shortens a text to about `limit` bytes and notes this at its end.
 pub fn shorten(text: &mut String, limit: usize) {
     if text.len() > limit + NOTE {
         let end = (0..=limit)

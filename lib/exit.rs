@@ -13,18 +13,18 @@ pub const USAGE: u8 = 2;
 pub const CANCELLED: u8 = 3;
 /// There was nothing to run.
 pub const NOTHING: u8 = 4;
-/// A slave ended because a test had to be killed at its hard timeout.
+/// A slave exited because a test had to be killed at its hard timeout.
 pub const HARD_TIMEOUT: u8 = 42;
 /// Redis cannot be reached.
 pub const UNAVAILABLE: u8 = 69;
-/// Something inside went wrong.
+/// An internal error.
 pub const INTERNAL: u8 = 70;
-/// The time given for waiting is over.
+/// The time limit of a wait has passed.
 pub const TIMED_OUT: u8 = 124;
-/// The reader of our output went away (128 + SIGPIPE).
+/// The reader of stdout is gone (128 + SIGPIPE).
 pub const PIPE_CLOSED: u8 = 141;
 
-/// A failure for people: what is wrong, how to mend it, and the exit code that says so.
+/// A failure for people: the problem, the remedy, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
     pub code: u8,
@@ -50,7 +50,7 @@ pub fn failure(code: u8, message: impl Into<String>) -> Failure {
 }
 
 impl Failure {
-    /// Adds the way to mend it.
+    /// Adds the remedy.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

@@ -1,9 +1,9 @@
-//! The command line of every tool: one definition from which the parser, `--help`, the manual page
-//! and the completions come.
+//! The command line of every tool: the single definition from which the parser, `--help`, the man
+//! page and the completions are generated.
 //!
-//! Two rules hold for all flags. `--some-name` also reads the variable `RRR_SOME_NAME`. Of two
-//! settings that exclude each other, the one from the nearer place wins: the command line, then the
-//! environment, then the project file.
+//! Two rules apply to all flags. `--some-name` can also be set by the variable `RRR_SOME_NAME`. Of
+//! two settings that exclude each other, the one from the source with the higher precedence wins:
+//! the command line, then the environment, then the project file.
 
 use crate::config::File;
 use clap::builder::BoolishValueParser;
@@ -12,7 +12,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, Id};
 use std::ffi::OsString;
 
-/// The command line of a tool, as all see it.
+/// The command line of a tool, as used by the parser, the help and the pages.
 pub fn command<O: CommandFactory>() -> Command {
     with_variables(O::command())
 }
@@ -40,21 +40,21 @@ fn variable(long: &str) -> String {
     format!("RRR_{}", long.to_uppercase().replace('-', "_"))
 }
 
-/// What reads the project file: given the command and what the command line and the environment
-/// say, the file that goes with them, if any.
+/// A function that reads the project file, if any, given the command and the settings from the
+/// command line and the environment.
 type Load = fn(&Command, &ArgMatches) -> anyhow::Result<Option<File>>;
 
-/// Parses the command line of this process; `None` when it only wanted to be told something, which
-/// has been printed.
+/// Parses the command line of this process; `None` when it only asked for information, which has
+/// been printed.
 ///
-/// Errors: clap's own, to be printed by it; what is wrong with the project file.
+/// Errors: those of clap, for it to print, and faults of the project file.
 pub fn parse<O: clap::Parser>(load: Load) -> anyhow::Result<Option<O>> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let command = settled(&command::<O>(), &arguments);
     let matches = match command.clone().try_get_matches_from(&arguments) {
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             let long = before_rest(&arguments).any(|word| word == "--help");
-            // A reader that has seen enough is no error.
+            // A reader that closes the pipe early is not an error.
             let _ = crate::help::print(asked_about(command, &arguments), long);
             return Ok(None);
         }
@@ -84,7 +84,7 @@ fn told<O: clap::Parser>(
     Ok(Some(O::from_arg_matches(matches)?))
 }
 
-/// The command, or the one of its subcommands that the words name.
+/// The command, or the subcommand selected by the arguments.
 fn asked_about(mut command: Command, arguments: &[OsString]) -> Command {
     command.build();
     for word in before_rest(arguments).skip(1) {
@@ -101,7 +101,7 @@ fn before_rest(arguments: &[OsString]) -> impl Iterator<Item = &OsString> {
     arguments.iter().take_while(|word| *word != "--")
 }
 
-/// The command, less the variables that are empty or that the command line overrules.
+/// The command without the variables that are empty or overridden by the command line.
 fn settled(command: &Command, arguments: &[OsString]) -> Command {
     let command = without_empty(command.clone());
     let bare = command
@@ -130,7 +130,7 @@ fn settled(command: &Command, arguments: &[OsString]) -> Command {
     })
 }
 
-/// The command, and what is below it, less the variables that are empty.
+/// The command and its subcommands without the variables that are empty.
 fn without_empty(command: Command) -> Command {
     let command = command.mut_args(|arg| {
         let value = arg.get_env().and_then(std::env::var_os);
@@ -143,7 +143,7 @@ fn without_empty(command: Command) -> Command {
     command.mut_subcommands(without_empty)
 }
 
-/// The settings that come from one of these places.
+/// The settings that come from one of these sources.
 pub fn given(matches: &ArgMatches, places: &[ValueSource]) -> Vec<Id> {
     let from = |id: &&Id| {
         let known = matches.try_contains_id(id.as_str()).is_ok();
@@ -155,14 +155,14 @@ pub fn given(matches: &ArgMatches, places: &[ValueSource]) -> Vec<Id> {
     matches.ids().filter(from).cloned().collect()
 }
 
-/// The command with what it derives from its definition: only then does a group know its members.
+/// The command with its derived definitions: only then does a group know its members.
 pub fn built(command: &Command) -> Command {
     let mut command = command.clone();
     command.build();
     command
 }
 
-/// Whether two settings of a [`built`] command cannot both stand.
+/// Whether two settings of a [`built`] command exclude each other.
 pub fn exclude(command: &Command, one: &Id, other: &Id) -> bool {
     let find = |id: &Id| command.get_arguments().find(|arg| arg.get_id() == id);
     let says = |one: &Id, other: &Id| {

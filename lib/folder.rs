@@ -1,5 +1,5 @@
-//! Temporary folders that go with their owner, even if it is killed: each holds a file that its
-//! owner keeps locked, so whoever starts next can tell which have none any more, and removes them.
+//! Temporary folders that are removed with their owner, even if it is killed: the owner keeps each
+//! folder locked, so the next tool to start can recognise abandoned ones and remove them.
 
 use crate::regular::{self, Links};
 use crate::{remove, say};
@@ -12,25 +12,25 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::Builder;
 
-/// Who makes such folders.
+/// The roles that create such folders.
 const OWNERS: [&str; 4] = ["local", "slave", "submit", "worker"];
-/// The file in it by which it is known.
+/// The file that identifies such a folder.
 const LOCK: &str = "lock";
-/// The variable with the folder in which a role makes its own, where that is not the one of the tests.
+/// The variable with the folder in which a role creates its folders, if not the tests' own.
 pub const BASE: &str = "RRR_TMPDIR";
 
 /// A temporary folder, removed when dropped.
 pub struct Folder {
     path: PathBuf,
     owner: &'static str,
-    /// The folder itself is locked: a test could put another file in the place of one in it.
+    /// The folder itself is locked: a test could replace a file in it.
     _lock: OwnedFd,
-    /// For tools of before, which know no other lock.
+    /// For older tools, which only know this lock.
     _old_lock: File,
 }
 
 impl Folder {
-    /// Makes one for rrr-`owner`.
+    /// Creates a folder for rrr-`owner`.
     pub fn new(owner: &'static str) -> io::Result<Self> {
         debug_assert!(OWNERS.contains(&owner));
         loop {
@@ -42,7 +42,7 @@ impl Folder {
                 continue;
             };
             let is_locked = is_locked && old_lock.try_lock().is_ok();
-            // Before it was locked, another tool may have taken it for a dead one's.
+            // Before it was locked, another tool may have removed it as abandoned.
             if is_locked && path.exists() {
                 return Ok(Self {
                     path: folder.keep(),
@@ -54,18 +54,18 @@ impl Folder {
         }
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes it again if a test has removed it, or has put something else in its place.
+    /// Recreates the folder if a test has removed or replaced it.
     pub fn restore(&self) -> io::Result<()> {
         make_private(&self.path)
     }
 }
 
-/// Sees to it that `path` is a folder that is only for this user.
+/// Ensures that `path` is a folder that only this user can access.
 pub fn make_private(path: &Path) -> io::Result<()> {
     let make = || DirBuilder::new().mode(0o700).create(path);
     match fs::symlink_metadata(path) {
@@ -94,7 +94,7 @@ impl Drop for Folder {
     }
 }
 
-/// Gives a folder that cannot be removed another name, so that no later tool tries again, and names it.
+/// Renames a folder that cannot be removed, so that no later tool tries again, and reports it.
 fn leave(folder: &Path, tool: &str, why: &io::Error) {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let aside = folder.with_file_name(format!("rrr-left-{}", &id[..8]));
@@ -105,7 +105,7 @@ fn leave(folder: &Path, tool: &str, why: &io::Error) {
     say::line(&remove::complaint(tool, folder, aside, why));
 }
 
-/// Where such folders are made.
+/// The folder in which such folders are created.
 fn base() -> PathBuf {
     let named = std::env::var_os(BASE).filter(|base| !base.is_empty());
     named.map_or_else(std::env::temp_dir, PathBuf::from)
@@ -126,7 +126,7 @@ pub fn clean_up() {
     for entry in fs::read_dir(base()).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let is_ours = |owner: &str| name.to_string_lossy().starts_with(&prefix(owner));
-        // Of a link this is what is known of itself, not of where it leads.
+        // For a link, these are its own attributes, not those of its target.
         let is_mine = |known: fs::Metadata| known.is_dir() && known.uid() == me;
         if OWNERS.iter().any(|owner| is_ours(owner))
             && entry.metadata().is_ok_and(is_mine)
@@ -137,8 +137,8 @@ pub fn clean_up() {
     }
 }
 
-/// Removes it, though what its owner started may be at its own end in it still. What cannot be removed
-/// gets another name, so that it is tried once.
+/// Removes the folder, although processes started by its owner may still be exiting in it. A folder
+/// that cannot be removed is renamed, so that removal is tried only once.
 fn discard(folder: &Path) {
     for _ in 0..20 {
         if remove::all(folder).is_ok() {
@@ -151,13 +151,14 @@ fn discard(folder: &Path) {
     }
 }
 
-/// The lock of a folder whose owner is gone; none if it lives, or if there never was one.
+/// The lock of an abandoned folder; none if its owner is alive, or if it never had one.
 fn lock_of_the_dead(folder: &Path) -> Option<OwnedFd> {
     let path = folder.join(LOCK);
     path.symlink_metadata().ok()?;
     let lock = open(folder).ok()?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
-    // A tool of before has locked the file alone. What is no file is a test's work.
+    // An older tool has only locked the file. Anything that is not a regular file was put there by
+    // a test.
     let old = regular::open(&path, Links::Refuse).ok();
     let is_dead = old.is_none_or(|old| old.try_lock().is_ok());
     is_dead.then_some(lock)

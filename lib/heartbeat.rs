@@ -1,14 +1,14 @@
-//! Heartbeats: how long workers and slaves may be silent before they are taken for dead.
+//! Heartbeats: how long workers and slaves may be silent before they count as dead.
 
 use std::time::Duration;
 
-/// Seconds that a heartbeat stands unless somebody wants it otherwise.
+/// Default lifetime of a heartbeat in seconds.
 pub const DEFAULT_SEC: u64 = 15;
 
-/// The setting that a worker hands to its slaves.
+/// The setting that a worker passes to its slaves.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Heartbeat {
-    /// Seconds of silence that mean death
+    /// Heartbeat timeout in seconds
     #[arg(
         id = "heartbeat",
         long = "heartbeat",
@@ -31,18 +31,18 @@ impl Heartbeat {
     /// The environment variable of the setting.
     pub const VARIABLE: &str = "RRR_HEARTBEAT";
 
-    /// Seconds that the key stands after each beat.
+    /// Lifetime of the key after each beat, in seconds.
     pub fn ttl_sec(&self) -> u64 {
         self.ttl_sec
     }
 
-    /// Time between beats: a third of their life, so that two may be missed.
+    /// The interval between beats: a third of the lifetime, so that two may be missed.
     pub fn beat(&self) -> Duration {
         Duration::from_secs(self.ttl_sec) / 3
     }
 
-    /// Longest time the thread that beats may wait for news: half a beat, so that an answer that
-    /// does not come within a whole one is lost.
+    /// Maximum time for which the heartbeat thread waits for news: half an interval, so that an
+    /// answer that takes longer than a whole one counts as lost.
     pub fn listen(&self) -> Duration {
         (self.beat() / 2).min(Duration::from_secs(2))
     }

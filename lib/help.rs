@@ -1,12 +1,12 @@
-//! `-h` and `--help`: a flag a line in two columns, so that each tool's help fits on a screen.
+//! `-h` and `--help`: one line per flag in two columns, so that each tool's help fits on a screen.
 //!
-//! `-h` leaves out the rarer flags (those that are hidden from clap's short help); the manual page
-//! says more than both.
+//! `-h` leaves out rarely used flags (those hidden from clap's short help); the man page is more
+//! detailed than both.
 
 use clap::{Arg, Command};
 use console::measure_text_width;
 
-/// Columns where the terminal does not say how many it has, and most that are used.
+/// The default width of the terminal in columns, and the maximum width used.
 const COLUMNS: usize = 80;
 const MOST_COLUMNS: usize = 100;
 
@@ -20,7 +20,7 @@ pub fn print(command: Command, long: bool) -> std::io::Result<()> {
     command.override_help(text).print_help()
 }
 
-/// The help text: no line is longer than `width`, as far as words allow.
+/// The help text: lines are at most `width` columns wide, as far as words allow.
 pub fn text(command: &Command, long: bool, width: usize) -> String {
     let name = command.get_bin_name().unwrap_or(command.get_name());
     let about = command
@@ -61,7 +61,7 @@ pub fn text(command: &Command, long: bool, width: usize) -> String {
     lines.push(String::new());
     let more = if long {
         format!(
-            "--some-flag is also the variable RRR_SOME_FLAG. -h is short help, -V the version. More: man {page}"
+            "--some-flag can also be set as RRR_SOME_FLAG. -h shows short help, -V the version. More: man {page}"
         )
     } else {
         format!("More: {name} --help. Everything: man {page}")
@@ -70,7 +70,7 @@ pub fn text(command: &Command, long: bool, width: usize) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Terms on the left, what they mean on the right.
+/// Terms on the left, their descriptions on the right.
 fn columns(rows: &[(String, String)], width: usize) -> Vec<String> {
     let widths = rows.iter().map(|(term, _)| measure_text_width(term));
     let column = widths.max().unwrap_or(0) + 2;
@@ -88,7 +88,7 @@ fn columns(rows: &[(String, String)], width: usize) -> Vec<String> {
 }
 
 fn bold(text: &str) -> String {
-    // Stripped again where stdout wants no colours.
+    // Stripped again when stdout does not support colours.
     console::Style::new()
         .bold()
         .force_styling(true)
@@ -125,7 +125,7 @@ fn term(arg: &Arg) -> String {
     }
 }
 
-/// What the argument is for, its values and its default.
+/// The description of the argument, its possible values and its default.
 fn description(arg: &Arg) -> String {
     let mut text = arg.get_help().map(ToString::to_string).unwrap_or_default();
     let values: Vec<String> = arg

@@ -1,17 +1,17 @@
 //! Every Redis key of the protocol, as types: the only module that spells `rrrspec:`.
 //!
 //! A key is parsed once, where it enters (a flag, an environment variable, a queue message), and
-//! from then on its type says what it names. `Display` gives back the exact bytes, so that
-//! parsing and printing round-trip.
+//! from then on its type states what it names. `Display` returns the exact bytes, so that parsing
+//! and printing round-trip.
 
 use crate::name::spec_file_error;
 use std::fmt;
 use std::str::FromStr;
 
-/// What every key begins with.
+/// The prefix of every key.
 pub const PREFIX: &str = "rrrspec:";
 
-/// Text that is not a key of the kind that was asked for.
+/// Text that is not a key of the requested kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadKey {
     text: String,
@@ -41,7 +41,7 @@ macro_rules! key_type {
         pub struct $name(String);
 
         impl $name {
-            /// The key as Redis has it.
+            /// The key as stored in Redis.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -93,11 +93,12 @@ key_type! {
     WorkerKey
 }
 key_type! {
-    /// `rrrspec:worker:$WORKER_ID:slave:$PID`: one process that makes trials.
+    /// `rrrspec:worker:$WORKER_ID:slave:$PID`: one process that runs trials.
     SlaveKey
 }
 
-/// A part of a key that stands between two colons: not empty, no colon, no control character.
+/// Whether the text can be the part of a key between two colons: not empty, no colon, no control
+/// character.
 fn is_id(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 256
@@ -107,7 +108,7 @@ fn is_id(text: &str) -> bool {
 }
 
 impl TasksetKey {
-    /// A key nobody has used before.
+    /// A new, unique key.
     pub fn fresh() -> Self {
         Self(format!("{PREFIX}taskset:{}", uuid::Uuid::new_v4()))
     }
@@ -137,7 +138,7 @@ impl TasksetKey {
         format!("{}:worker_log", self.0)
     }
 
-    /// `hash`: what `worker` did for this taskset when it first joined.
+    /// `hash`: the log of `worker` for this taskset, from when it first joined.
     pub fn worker_log(&self, worker: &WorkerKey) -> String {
         format!("{}:worker_log:{worker}", self.0)
     }
@@ -157,22 +158,22 @@ impl TasksetKey {
         format!("{}:tasks_left", self.0)
     }
 
-    /// `stream` of JSON events (ours).
+    /// `stream` of JSON events (rrr only).
     pub fn events(&self) -> String {
         format!("{}:events", self.0)
     }
 
-    /// `stream` of short words that wake slaves up (ours).
+    /// `stream` of short words that wake slaves up (rrr only).
     pub fn wake(&self) -> String {
         format!("{}:wake", self.0)
     }
 
-    /// `hash` of how the ends of suites went, by slave (ours).
+    /// `hash` of the outcomes of suite ends, by slave (rrr only).
     pub fn ends(&self) -> String {
         format!("{}:ends", self.0)
     }
 
-    /// `string`: how often rrr-persist has failed to make its record (ours).
+    /// `string`: the number of failed attempts of rrr-persist at the record (rrr only).
     pub fn persist_attempts(&self) -> String {
         format!("{}:persist_attempts", self.0)
     }
@@ -202,7 +203,7 @@ fn split_task(text: &str) -> Option<(usize, &str)> {
 }
 
 impl TaskKey {
-    /// The taskset that this task belongs to.
+    /// The taskset of this task.
     pub fn taskset(&self) -> TasksetKey {
         let (length, _) = split_task(&self.0).expect("a task key was checked when it was made");
         TasksetKey(self.0[..length].to_owned())
@@ -234,7 +235,7 @@ impl FromStr for TaskKey {
 }
 
 impl TrialKey {
-    /// The task that this trial is of.
+    /// The task of this trial.
     pub fn task(&self) -> TaskKey {
         let at = self.0.rfind(":trial:").expect("a trial key has a trial");
         TaskKey(self.0[..at].to_owned())
@@ -272,12 +273,12 @@ impl WorkerKey {
         SlaveKey(format!("{}:slave:{name}", self.0))
     }
 
-    /// `list` of [`TasksetKey`]: what the dispatcher gave this worker.
+    /// `list` of [`TasksetKey`]: those that the dispatcher assigned to this worker.
     pub fn queue(&self) -> String {
         format!("{}:worker_queue", self.0)
     }
 
-    /// `string` with an expiry: stands while the worker lives.
+    /// `string` with an expiry: exists while the worker is alive.
     pub fn heartbeat(&self) -> String {
         format!("{}:heartbeat", self.0)
     }
@@ -304,17 +305,17 @@ impl SlaveKey {
         WorkerKey(self.0[..at].to_owned())
     }
 
-    /// `list` of [`TrialKey`] this slave made, oldest first.
+    /// `list` of [`TrialKey`]: the trials of this slave, oldest first.
     pub fn trials(&self) -> String {
         format!("{}:trial", self.0)
     }
 
-    /// `string`: what the slave said on stderr.
+    /// `string`: the slave's stderr.
     pub fn log(&self) -> String {
         format!("{}:log", self.0)
     }
 
-    /// `string` with an expiry: stands while the slave lives.
+    /// `string` with an expiry: exists while the slave is alive.
     pub fn heartbeat(&self) -> String {
         format!("{}:heartbeat", self.0)
     }
@@ -348,7 +349,7 @@ pub fn dispatcher_queue() -> String {
     format!("{PREFIX}dispatcher_queue")
 }
 
-/// `list` of [`TasksetKey`]: finished, to be persisted.
+/// `list` of [`TasksetKey`]: finished, but not persisted yet.
 pub fn persister_queue() -> String {
     format!("{PREFIX}persister_queue")
 }
@@ -368,46 +369,46 @@ pub fn estimate_sec(class: &str) -> String {
     format!("{PREFIX}estimate_sec:{class}")
 }
 
-/// `hash` of milliseconds by spec file (ours).
+/// `hash` of milliseconds by spec file (rrr only).
 pub fn estimate_ms(class: &str) -> String {
     format!("{PREFIX}estimate_ms:{class}")
 }
 
-/// `string` with an expiry: the taskset that is syncing into the remote folder `name` (ours).
+/// `string` with an expiry: the taskset that is syncing into the remote folder `name` (rrr only).
 pub fn rsync_lock(name: &str) -> String {
     format!("{PREFIX}rsync_lock:{name}")
 }
 
-/// `string` with an expiry: stands while a daemon of this role is at work (ours).
+/// `string` with an expiry: exists while a daemon of this role is running (rrr only).
 pub fn role(name: &str) -> String {
     format!("{PREFIX}role:{name}")
 }
 
-/// `hash`: what rrr-persist has counted of all tasksets that ended (ours).
+/// `hash`: the counters that rrr-persist keeps over all finished tasksets (rrr only).
 pub fn totals() -> String {
     format!("{PREFIX}totals")
 }
 
-/// `list` of the messages of `queue` that could not be understood (ours).
+/// `list` of the messages of `queue` that could not be handled (rrr only).
 pub fn dead(queue: &str) -> String {
     format!("{queue}:dead")
 }
 
-/// The taskset that the key `name` is of, whatever stands behind.
+/// The taskset in the key `name`, whatever suffix follows.
 pub fn taskset_of(name: &str) -> Option<TasksetKey> {
     let rest = name.strip_prefix(PREFIX)?.strip_prefix("taskset:")?;
     let id = rest.split(':').next()?;
     format!("{PREFIX}taskset:{id}").parse().ok()
 }
 
-/// The slave that the key `name` is of, whatever stands behind.
+/// The slave in the key `name`, whatever suffix follows.
 pub fn slave_of(name: &str) -> Option<SlaveKey> {
     let (worker, rest) = name.split_once(":slave:")?;
     let pid = rest.split(':').next()?;
     format!("{worker}:slave:{pid}").parse().ok()
 }
 
-/// Whether the key `name` is meant to stay: the list of all that has no expiry by design.
+/// Whether the key `name` is permanent: the list of all keys that have no expiry by design.
 pub fn lasts(name: &str) -> bool {
     let Some(rest) = name.strip_prefix(PREFIX) else {
         return false;

@@ -1,11 +1,12 @@
-//! Which names from outside are taken: those of spec files, and those of folders for rsync.
+//! Validation of names from outside: those of spec files, and those of rsync folders.
 //!
-//! Both become paths on other machines, and a spec file's name part of a key, so each has one rule,
-//! asked wherever such a name comes in. What a mistyped one may have meant is told by one rule too.
+//! Both become paths on other machines, and a spec file's name becomes part of a key, so each has
+//! one rule, checked wherever such a name enters. Suggestions for mistyped names follow one rule
+//! too.
 
 use std::path::{Component, Path};
 
-/// The one of `names` that is most like `word`, if it is like it at all: for a hint.
+/// The one of `names` that is most similar to `word`, if any is similar: for a hint.
 pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let rated = names.map(|name| (strsim::jaro_winkler(word, name), name));
     let best = rated.max_by(|a, b| a.0.total_cmp(&b.0));
@@ -13,10 +14,10 @@ pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&
         .map(|(_, name)| name)
 }
 
-/// Longest spec file name in bytes (FAULTS S6).
+/// Maximum length of a spec file name in bytes (FAULTS S6).
 pub const SPEC_FILE_MAX: usize = 1024;
 
-/// What is wrong with `spec_file` as a task's name, if anything (FAULTS S6).
+/// The reason why `spec_file` cannot be the name of a task, if any (FAULTS S6).
 ///
 /// The name becomes part of a key and, on the worker, a path below the working folder.
 pub fn spec_file_error(spec_file: &str) -> Option<&'static str> {
@@ -26,19 +27,19 @@ pub fn spec_file_error(spec_file: &str) -> Option<&'static str> {
     } else if spec_file.len() > SPEC_FILE_MAX {
         Some("it is longer than 1024 bytes")
     } else if spec_file.chars().any(char::is_control) {
-        Some("it has a control character")
+        Some("it contains a control character")
     } else if path.is_absolute() {
         Some("it is absolute; name it relative to the packaging folder")
     } else if path.components().any(|part| part == Component::ParentDir) {
-        Some("it has a '..' component")
+        Some("it contains a '..' component")
     } else if spec_file.contains(":trial:") || spec_file.ends_with(":trial") {
-        Some("it has a ':trial' component, which would make keys ambiguous")
+        Some("it contains a ':trial' component, which would make keys ambiguous")
     } else {
         None
     }
 }
 
-/// What is wrong with `name` as an rsync name, if anything (FAULTS S2): it becomes a folder that
+/// The reason why `name` cannot be an rsync name, if any (FAULTS S2): it becomes a folder that
 /// `rsync --delete` empties.
 pub fn rsync_name_error(name: &str) -> Option<&'static str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -49,7 +50,7 @@ pub fn rsync_name_error(name: &str) -> Option<&'static str> {
     } else if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         Some("it must start with a letter or a digit")
     } else if !name.chars().all(allowed) {
-        Some("it may have only letters, digits, '.', '_' and '-'")
+        Some("it may only contain letters, digits, '.', '_' and '-'")
     } else {
         None
     }

@@ -1,8 +1,8 @@
-//! What systemd is told of a role: that it is ready, what it does, and that it still does it.
+//! Notifications to systemd: readiness, current status, and the watchdog.
 //!
-//! The watchdog is fed by the role's work loop, and only when Redis has answered since the last
-//! time: a loop that turns without Redis, or a thread that beats beside a loop that hangs, is not
-//! alive. Outside of systemd (no `NOTIFY_SOCKET`) nothing happens.
+//! The role's work loop feeds the watchdog, and only when Redis has answered since the last time: a
+//! loop that runs without Redis, or a heartbeat thread beside a hanging loop, does not count as
+//! alive. Outside systemd (no `NOTIFY_SOCKET`) nothing happens.
 
 use sd_notify::NotifyState;
 use std::sync::Mutex;
@@ -17,20 +17,20 @@ struct Told {
     status: String,
 }
 
-/// Most often that systemd is told something.
+/// Minimum time between two notifications.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Redis has answered this process.
+/// Records that Redis has answered this process.
 pub fn answered() {
     ANSWERED.store(true, Ordering::Relaxed);
 }
 
-/// The role is ready for work: connected, and known to the others.
+/// Reports that the role is ready for work: connected and registered.
 pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The work loop has turned once; `status` is for `systemctl status`, in a few words.
+/// Reports one turn of the work loop; `status` is a short text for `systemctl status`.
 pub fn turn(status: impl FnOnce() -> String) {
     let mut told = TOLD.lock().unwrap_or_else(|broken| broken.into_inner());
     if told.as_ref().is_some_and(|told| told.at.elapsed() < EVERY) {
@@ -52,14 +52,14 @@ pub fn turn(status: impl FnOnce() -> String) {
     });
 }
 
-/// The role ends as it was asked to.
+/// Reports that the role is stopping as requested.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
 fn tell(states: &[NotifyState]) {
     if !states.is_empty() {
-        // Who does not listen is not missed.
+        // Errors are ignored: not running under systemd is fine.
         let _ = sd_notify::notify(states);
     }
 }

@@ -1,4 +1,5 @@
-//! Data on stdout, a line at a time; lists as tables when a person reads them. When its reader has gone, the tool is asked to stop.
+//! Data on stdout, line by line; lists become tables on a terminal. When the reader closes the
+//! pipe, the tool is asked to stop.
 
 use crate::plain;
 use anyhow::Context;
@@ -11,10 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
-/// How long the reader of a pipe that is to be written to may take to come.
+/// How long to wait for the reader of a named pipe.
 const READER: Duration = Duration::from_secs(2);
 
-/// Nobody is to stop because nobody reads.
+/// Whether stdout is only a log, whose closing does not stop the tool.
 static LOG: AtomicBool = AtomicBool::new(false);
 static CLOSED: AtomicBool = AtomicBool::new(false);
 static TROUBLE: OnceLock<String> = OnceLock::new();
@@ -31,25 +32,25 @@ fn is_void() -> bool {
     *VOID
 }
 
-/// Writes one line at once, so that lines of several processes do not mix.
+/// Writes one line in a single call, so that the lines of several processes do not mix.
 pub fn line(text: &str) {
     bytes(format!("{text}\n").as_bytes());
 }
 
-/// Writes a value as JSON on one line, which a terminal or a CI log can show.
+/// Writes a value as JSON on one line, safe for a terminal or a CI log.
 pub fn json_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
     line(&plain::harmless_json(serde_json::to_string(value)?));
     Ok(())
 }
 
-/// The same, for a line that costs something: one that nobody would see is not made.
+/// Writes a line that is expensive to build: it is not built when stdout is discarded.
 pub fn line_of(make: impl FnOnce() -> String) {
     if !is_void() {
         line(&make());
     }
 }
 
-/// Writes these bytes at once.
+/// Writes these bytes in a single call.
 pub fn bytes(bytes: &[u8]) {
     if CLOSED.load(Ordering::Relaxed) {
         return;
@@ -67,12 +68,12 @@ pub fn bytes(bytes: &[u8]) {
     }
 }
 
-/// What is printed is a log from now on: the work goes on when nobody takes it any more.
+/// Declares stdout a log: from now on, work continues even when its reader is gone.
 pub fn is_only_a_log() {
     LOG.store(true, Ordering::Relaxed);
 }
 
-/// Stdout for whoever writes piece by piece; an error once its reader has gone.
+/// Returns stdout for writing in pieces; writing fails once the reader is gone.
 pub fn stream() -> impl Write {
     BufWriter::with_capacity(64 << 10, Stream)
 }
@@ -93,13 +94,13 @@ impl Write for Stream {
     }
 }
 
-/// Writes a file of this text, as [`file_of`] does.
+/// Writes a file with this text, as [`file_of`] does.
 pub fn file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
     file_of(path, |file| Ok(file.write_all(text)?))
 }
 
-/// Writes the file under another name first, so that a reader never sees half of it. A link is
-/// followed, and what is no file (a device, a pipe) is written to as it stands.
+/// Writes the file under a temporary name first, so that a reader never sees half of it. A link is
+/// followed, and anything that is not a regular file (a device, a pipe) is written to directly.
 pub fn file_of(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
@@ -129,17 +130,18 @@ pub fn file_of(
     Ok(())
 }
 
-/// Opens what is no file. A pipe that nobody reads, as a test may have made, is not waited for.
+/// Opens a file that is not regular. A pipe without a reader, as a test may have created, is not
+/// waited for indefinitely.
 fn open_sink(path: &Path) -> std::io::Result<std::fs::File> {
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let began = Instant::now();
     let sink = loop {
         match open(path, flags, Mode::empty()) {
-            // Its reader may be about to open it.
+            // The reader may be about to open the pipe.
             Err(Errno::NXIO) if began.elapsed() < READER => {
                 std::thread::sleep(Duration::from_millis(20));
             }
-            Err(Errno::NXIO) => return Err(std::io::Error::other("nobody reads the pipe")),
+            Err(Errno::NXIO) => return Err(std::io::Error::other("the pipe has no reader")),
             opened => break opened?,
         }
     };
@@ -147,13 +149,12 @@ fn open_sink(path: &Path) -> std::io::Result<std::fs::File> {
     Ok(sink.into())
 }
 
-/// Why stdout takes no more, if that is not just a reader that has seen enough: the tool did not
-/// do what it was asked for.
+/// Why writing to stdout failed, unless its reader simply closed it: the tool did not do its job.
 pub fn trouble() -> Option<&'static str> {
     TROUBLE.get().map(String::as_str)
 }
 
-/// Whether the reader of stdout has gone.
+/// Whether the reader of stdout is gone.
 pub fn is_closed() -> bool {
     CLOSED.load(Ordering::Relaxed)
 }
@@ -162,12 +163,12 @@ pub fn is_closed() -> bool {
 #[derive(Default)]
 pub struct Row {
     fields: Map<String, Value>,
-    /// Told in other words to people.
+    /// Columns with different content for people.
     table: Map<String, Value>,
 }
 
 impl Row {
-    /// A row without anything.
+    /// An empty row.
     pub fn new() -> Self {
         Self::default()
     }
@@ -178,7 +179,7 @@ impl Row {
         self
     }
 
-    /// Adds a column of the table that programs get in another field.
+    /// Adds a column that appears only in the table; programs find the data in another field.
     pub fn only_in_table(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.table.insert(name.to_owned(), value.into());
         self
@@ -202,7 +203,7 @@ impl Row {
     }
 }
 
-/// Prints rows: on a terminal as a table of these columns, otherwise as JSON lines.
+/// Prints rows: as a table of these columns on a terminal, otherwise as JSON lines.
 pub fn rows(columns: &[&str], rows: Vec<Row>) {
     if std::io::stdout().is_terminal() {
         table(columns, &rows);
@@ -220,7 +221,7 @@ pub fn json(rows: &[Row]) {
     });
 }
 
-/// Prints rows as a table of these columns. The last column is as wide as it wants to be.
+/// Prints rows as a table of these columns. The last column has no maximum width.
 pub fn table(columns: &[&str], rows: &[Row]) {
     let titles: Vec<String> = columns
         .iter()

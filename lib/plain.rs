@@ -1,10 +1,10 @@
-//! Text for people: what others wrote made harmless, cut to a width, and times as they are spoken.
+//! Text for people: untrusted text made harmless, truncation to a width, and readable durations.
 
 use console::{measure_text_width, truncate_str};
 
-/// Whether a terminal or a CI log may not get this character as it is: controls (ASCII and Latin-1) move the
-/// cursor or end a line; format characters turn the direction of writing, so that a reader sees
-/// another text than the one that is there.
+/// Whether the character is unsafe on a terminal or in a CI log: controls (ASCII and Latin-1) move
+/// the cursor or end a line; format characters change the direction of writing, so that a reader
+/// sees another text than the real one.
 pub fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -18,7 +18,7 @@ pub fn is_harmful(c: char) -> bool {
         )
 }
 
-/// The text with its control characters made visible, so that what a test printed cannot move the
+/// The text with its control characters made visible, so that the output of a test cannot move the
 /// cursor, set a title or answer for the user (FAULTS S9). Line feeds and tabs stay.
 pub fn harmless(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -42,8 +42,8 @@ fn push_visible(safe: &mut String, c: char) {
     }
 }
 
-/// JSON text with the escapes that its writer leaves out: DEL, controls of Latin-1 and format characters, which can
-/// only be inside of strings.
+/// JSON text that also escapes the characters its writer leaves as they are: DEL, Latin-1 controls
+/// and format characters, which can only occur inside strings.
 pub fn harmless_json(json: String) -> String {
     if !json.chars().any(|c| c != '\n' && is_harmful(c)) {
         return json;
@@ -59,8 +59,9 @@ pub fn harmless_json(json: String) -> String {
     safe
 }
 
-/// `: LINE` for a message: the last line of what a program said before it failed, less our hints and,
-/// where there is another, what is indented (the rest of a backtrace); nothing if it said nothing.
+/// `: LINE` for a message: the last line that a program printed before it failed, ignoring hints of
+/// rrr and, if another line exists, indented ones (the rest of a backtrace); empty if it printed
+/// nothing.
 pub fn last_words(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     let said = || {
@@ -77,17 +78,17 @@ pub fn last_words(output: &[u8]) -> String {
     }
 }
 
-/// The same on one line.
+/// The harmless text on one line.
 pub fn one_line(text: &str) -> String {
     harmless(text).replace(['\n', '\t'], " ")
 }
 
-/// The text, cut to `width` columns; what may hold escapes of ours stays whole.
+/// The text, cut to `width` columns; escapes in it stay intact.
 pub fn cut(text: &str, width: usize) -> String {
     truncate_str(text, width, "…").into_owned()
 }
 
-/// A file's name, cut at its front, where it differs least.
+/// A file's name, shortened at its front, where names differ least.
 pub fn cut_front(name: &str, width: usize) -> String {
     if measure_text_width(name) <= width {
         return name.to_owned();
@@ -113,7 +114,7 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
-/// A duration without parts of seconds, for clocks that tick.
+/// A duration in whole seconds, for running clocks.
 pub fn clock(ms: u64) -> String {
     match ms {
         0..60_000 => format!("{}s", ms / 1000),
@@ -121,8 +122,8 @@ pub fn clock(ms: u64) -> String {
     }
 }
 
-/// A word of a command line, to be copied into a shell. One with harmful characters is written with
-/// `$'…'`, byte by byte, so that the shell gets the word and the terminal does not.
+/// A word of a command line, to be copied into a shell. A word with harmful characters is written
+/// with `$'…'`, byte by byte, so that the shell receives the word and the terminal does not.
 pub fn shell_word(word: &str) -> String {
     if !word.chars().any(is_harmful) {
         return shlex::try_quote(word)

@@ -1,4 +1,5 @@
-//! Moves a tree with rsync: up by rrr-submit, down by rrr-worker. Always by argv, never by a shell.
+//! Transfers a tree with rsync: rrr-submit uploads it, rrr-worker downloads it. Always by argv,
+//! never through a shell.
 
 use crate::exit::{self, failure};
 use crate::key;
@@ -7,23 +8,23 @@ use crate::store::{Store, read};
 use std::ffi::OsString;
 use std::path::Path;
 
-/// Where the trees are kept, and how they travel.
+/// The location of the trees, and the rsync options.
 #[derive(Clone, Debug)]
 pub struct Remote {
     pub path: String,
     pub options: Vec<String>,
 }
 
-/// What to do when the folder in which trees are kept is not there.
+/// The action when the folder for trees does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     Refuse,
     Make,
 }
 
-/// Options that `rsync_info` in Redis and a project file may name: data about what to copy. No option
-/// that runs a program, that reads or writes a file elsewhere, or that sends the files which links
-/// outside of the tree lead to (FAULTS S3, S4).
+/// Options that `rsync_info` in Redis and a project file may contain: data about the files to copy.
+/// An option is excluded if it runs a program, reads or writes a file elsewhere, or sends files
+/// that links outside the tree point to (FAULTS S3, S4).
 const ALLOWED: &[&str] = &[
     "--archive",
     "--recursive",
@@ -84,8 +85,9 @@ const ALLOWED: &[&str] = &[
     "--no-specials",
     "--no-devices",
 ];
-/// Compares modification times to the nanosecond (rsync 3.1.3 and later). Without it a file that was
-/// edited within one second, to the same length, would not be sent, and an older tree would run (F3).
+/// Compares modification times to the nanosecond (rsync 3.1.3 and later). Without this option a file
+/// that was edited within one second, to the same length, would not be sent, and an older tree would
+/// run (F3).
 const EXACT_TIMES: &str = "--modify-window=-1";
 
 /// Short options of the same kind, which may be bundled. Not `n`: nothing would be sent.
@@ -108,19 +110,21 @@ fn split(options: &str) -> anyhow::Result<Vec<String>> {
     })
 }
 
-/// Refuses options that may not come from `place`: whoever writes there must not run a program here.
+/// Refuses options that are not allowed from `place`: its authors must not be able to run a program
+/// here.
 pub fn check_options(options: &str, place: &str) -> anyhow::Result<()> {
     if let Some(bad) = split(options)?.iter().find(|option| !is_allowed(option)) {
         return Err(crate::cli::usage(format!(
-            "{place} names the option '{bad}', which may not come from there"
+            "{place} contains the option '{bad}', which is not allowed there"
         ))
-        .hint("pass it by --rsync-options on this machine, if it is meant")
+        .hint("if it is intended, pass it with --rsync-options on this machine")
         .into());
     }
     Ok(())
 }
 
-/// The remote by flags, completed from the cluster's `rsync_info`; `None` when nobody names a path.
+/// The remote from the flags, completed from the cluster's `rsync_info`; `None` when neither sets a
+/// path.
 pub fn remote(
     store: &mut Store,
     path: Option<&str>,
@@ -139,11 +143,11 @@ pub fn remote(
     let path = path
         .map(str::to_owned)
         .or_else(|| known("rsync_remote_path").cloned());
-    // ssh would take such a host name for an option, and options of ssh run programs.
+    // ssh would interpret such a host name as an option, and ssh options can run programs.
     if let Some(path) = path.as_ref().filter(|path| path.starts_with('-')) {
         return Err(
             crate::cli::usage(format!("the rsync path '{path}' begins with '-'"))
-                .hint("write ./ before the name of a folder")
+                .hint("prefix the name of a folder with ./")
                 .into(),
         );
     }
@@ -157,19 +161,19 @@ impl Remote {
         format!("{}/{name}/", self.path.trim_end_matches('/'))
     }
 
-    /// The arguments of rsync that bring the tree called `name` into `folder`.
+    /// The rsync arguments that download the tree called `name` into `folder`.
     pub fn down(&self, name: &str, folder: &Path) -> Vec<OsString> {
         let mut target = folder.as_os_str().to_owned();
         target.push("/");
         self.arguments([self.folder(name).into()], target)
     }
 
-    /// The arguments of rsync that send `folders`, as one, as the tree called `name`: where two have the
-    /// same file, that of the first.
+    /// The rsync arguments that upload `folders`, merged, as the tree called `name`: where two have
+    /// the same file, the first one wins.
     pub fn up(&self, folders: &[&Path], name: &str, missing: Missing) -> Vec<OsString> {
         let sources = folders.iter().map(|folder| {
             let mut source = folder.as_os_str().to_owned();
-            // By --relative a name is kept from the dot on.
+            // With --relative, the path after the dot is kept.
             source.push("/./");
             source
         });
@@ -180,7 +184,7 @@ impl Remote {
         arguments
     }
 
-    /// Whether a tree can have a stamp: a list of files to send has no place for it.
+    /// Whether a tree can have a stamp: a list of files to send cannot include one.
     pub fn takes_stamp(&self) -> bool {
         !self
             .options
@@ -188,26 +192,26 @@ impl Remote {
             .any(|option| option.starts_with("--files-from"))
     }
 
-    /// Makes the folder of the tree called `name` when it is on this machine. The folder that it is in
-    /// must be there: a mistyped one would get a tree that no worker looks at.
+    /// Creates the folder of the tree called `name` when it is on this machine. Its parent must
+    /// exist: with a mistyped path, the tree would go where no worker looks.
     pub fn make_folder(&self, name: &str, missing: Missing) -> anyhow::Result<()> {
         if self.path.contains(':') {
             return Ok(());
         }
         if missing == Missing::Refuse && !Path::new(&self.path).is_dir() {
-            let message = format!("there is no folder '{}' for trees", self.path);
+            let message = format!("the folder '{}' for trees does not exist", self.path);
             return Err(crate::cli::usage(message)
-                .hint("check --rsync-remote-path, or pass --mkpath to make it")
+                .hint("check --rsync-remote-path, or pass --mkpath to create it")
                 .into());
         }
         let folder = self.folder(name);
         std::fs::create_dir_all(&folder).map_err(|error| {
-            crate::cli::usage(format!("cannot make the folder '{folder}': {error}")).into()
+            crate::cli::usage(format!("cannot create the folder '{folder}': {error}")).into()
         })
     }
 
     fn arguments(&self, from: impl IntoIterator<Item = OsString>, to: OsString) -> Vec<OsString> {
-        // The first rule that fits a file holds.
+        // The first rule that matches a file applies.
         let mut arguments: Vec<OsString> = vec![
             format!("--include=/{}", stamp::NAME).into(),
             EXACT_TIMES.into(),
@@ -220,7 +224,7 @@ impl Remote {
     }
 }
 
-/// Words a failed start of rsync.
+/// The failure for an rsync that could not be started.
 pub fn not_started(error: &std::io::Error) -> exit::Failure {
     let found = failure(exit::USAGE, format!("cannot run rsync: {error}"));
     match error.kind() {

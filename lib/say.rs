@@ -1,7 +1,7 @@
-//! Lines for people on stderr. A picture that is drawn there makes room for them: whoever draws
-//! one says so, and every line goes above it.
+//! Lines for people on stderr. A live display makes room for them: the code that draws it registers
+//! itself, and every line is printed above it.
 //!
-//! A line that cannot be written (a full disk, a reader that has gone) is lost, and nothing else:
+//! A line that cannot be written (a full disk, a closed pipe) is lost, with no further effect:
 //! `eprintln!` would end the process.
 
 use crate::plain::harmless;
@@ -18,13 +18,13 @@ macro_rules! say {
 }
 pub(crate) use say;
 
-/// Writes a message, its harmful characters made visible. Its further lines are set in, so that no
-/// name with a line feed looks like a message by itself.
+/// Writes a message with its harmful characters made visible. Further lines are indented, so that a
+/// name with a line feed cannot look like a separate message.
 pub fn line(text: &str) {
     styled(&harmless(text).replace('\n', "\n  "));
 }
 
-/// Writes one line that may have colours; whatever others wrote in it is harmless already.
+/// Writes one line that may contain colours; untrusted text in it must already be harmless.
 pub fn styled(text: &str) {
     let mut above = ABOVE.lock().unwrap_or_else(|broken| broken.into_inner());
     match above.as_mut() {
@@ -35,7 +35,7 @@ pub fn styled(text: &str) {
     }
 }
 
-/// From now on `above` writes the lines; it must not say any itself. `None`: they go to stderr.
+/// Redirects all lines to `above`, which must not write any itself; `None` restores stderr.
 pub fn divert(above: Option<Above>) {
     *ABOVE.lock().unwrap_or_else(|broken| broken.into_inner()) = above;
 }

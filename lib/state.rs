@@ -1,8 +1,8 @@
-//! What outlives the tool that made it.
+//! Files that outlive the tool that created them.
 
 use std::path::PathBuf;
 
-/// Where it is kept: `$XDG_STATE_HOME/rrr`, or `~/.local/state/rrr`.
+/// The state folder: `$XDG_STATE_HOME/rrr`, or `~/.local/state/rrr`.
 pub fn folder() -> PathBuf {
     std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)

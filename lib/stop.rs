@@ -1,4 +1,4 @@
-//! The wish to stop: SIGTERM, SIGINT, or a reader of stdout that went away.
+//! Requests to stop: SIGTERM, SIGINT, or a closed stdout.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,12 +8,12 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
-/// The last signal; 0 if there was none. Set by the handler itself: a wait that a signal has broken may
-/// go on before the thread that listens for signals does, and would be begun anew.
+/// The last signal; 0 if there was none. The handler sets it directly: a wait that a signal
+/// interrupts may continue before the signal thread runs, and would then be restarted.
 static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 static PIPE: OnceLock<(UnixStream, UnixStream)> = OnceLock::new();
 
-/// Signals that come this soon after another are the same wish.
+/// Signals within this time of another one belong to the same request.
 const ECHO: Duration = Duration::from_millis(200);
 
 fn pipe() -> &'static (UnixStream, UnixStream) {
@@ -26,9 +26,9 @@ fn pipe() -> &'static (UnixStream, UnixStream) {
     })
 }
 
-/// Whether whoever started us wants the signal ignored, as nohup does.
+/// Whether the parent process wants the signal ignored, as nohup does.
 fn is_ignored(signal: i32) -> bool {
-    // SAFETY: the action is only read, into a place of its own.
+    // SAFETY: the action is only read, into a local variable.
     unsafe {
         let mut action = std::mem::zeroed::<nix::libc::sigaction>();
         nix::libc::sigaction(signal, std::ptr::null(), &mut action) == 0
@@ -36,7 +36,7 @@ fn is_ignored(signal: i32) -> bool {
     }
 }
 
-/// Starts to listen for SIGTERM, and for SIGINT and SIGHUP unless they are ignored.
+/// Starts listening for SIGTERM, and for SIGINT and SIGHUP unless they are ignored.
 pub fn listen() -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     pipe();
@@ -55,7 +55,7 @@ pub fn listen() -> std::io::Result<()> {
         .spawn(move || {
             let mut last: Option<Instant> = None;
             for _ in signals.forever() {
-                // timeout(1) signals its child, and then the group that its child is in.
+                // timeout(1) signals its child, and then the child's process group.
                 if last.is_none_or(|last| last.elapsed() > ECHO) {
                     last = Some(Instant::now());
                     request();
@@ -65,23 +65,23 @@ pub fn listen() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Asks this process to stop, as a signal would.
+/// Requests that this process stop, as a signal would.
 pub fn request() {
     COUNT.fetch_add(1, Ordering::SeqCst);
     let _ = (&pipe().1).write(&[1]);
 }
 
-/// Whether somebody wants this process to stop.
+/// Whether this process was asked to stop.
 pub fn requested() -> bool {
     count() > 0 || SIGNAL.load(Ordering::SeqCst) > 0
 }
 
-/// How often it was asked: the second Ctrl-C means more than the first.
+/// The number of requests: the second Ctrl-C means more than the first.
 pub fn count() -> usize {
     COUNT.load(Ordering::SeqCst)
 }
 
-/// The exit code of a process that a signal ended: 128 + its number.
+/// The exit code of a process ended by a signal: 128 + its number.
 pub fn signal_code() -> u8 {
     match SIGNAL.load(Ordering::SeqCst) {
         0 => crate::exit::PIPE_CLOSED,
@@ -89,12 +89,12 @@ pub fn signal_code() -> u8 {
     }
 }
 
-/// Becomes readable when [`request`] was called; for poll loops.
+/// The file descriptor that becomes readable after [`request`]; for poll loops.
 pub fn fd() -> BorrowedFd<'static> {
     pipe().0.as_fd()
 }
 
-/// Sleeps, but not past a wish to stop.
+/// Sleeps, but returns early on a request to stop.
 pub fn sleep(duration: Duration) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     if requested() {
@@ -108,7 +108,8 @@ pub fn sleep(duration: Duration) {
     let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout));
 }
 
-/// The same, but a [`nudge`] does not end it, and stays for whoever polls.
+/// Sleeps like [`sleep`], but a [`nudge`] does not end the sleep and stays pending for the next
+/// poll.
 pub fn sleep_through(duration: Duration) {
     let until = Instant::now() + duration;
     while !requested() {
@@ -120,18 +121,18 @@ pub fn sleep_through(duration: Duration) {
     }
 }
 
-/// Forgets the bytes that made [`fd`] readable; the wish itself stays.
+/// Drains the bytes that made [`fd`] readable; the request itself stays.
 pub fn drain() {
     let mut buffer = [0; 64];
     while matches!((&pipe().0).read(&mut buffer), Ok(n) if n > 0) {}
 }
 
-/// Makes [`fd`] readable without a wish to stop: something else happened.
+/// Makes [`fd`] readable without a request to stop: something else happened.
 pub fn nudge() {
     let _ = (&pipe().1).write(&[0]);
 }
 
-/// Makes [`fd`] readable whenever a child ends.
+/// Makes [`fd`] readable whenever a child exits.
 pub fn nudge_on_child_exit() -> std::io::Result<()> {
     let sender = pipe().1.try_clone()?;
     signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, sender)?;

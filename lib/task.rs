@@ -1,6 +1,6 @@
 //! Tasks: one spec file of a taskset.
 
-/// A task's final status; none at all means that it is still to be done.
+/// The final status of a task; without one, the task has not finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     Passed,
@@ -9,7 +9,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// As it stands in the task.
+    /// The value of the task's field.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -18,7 +18,7 @@ impl Status {
         }
     }
 
-    /// Reads the field; absent, empty and unknown are `None`.
+    /// Parses the field; absent, empty and unknown values are `None`.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "passed" => Some(Self::Passed),
@@ -29,16 +29,17 @@ impl Status {
     }
 }
 
-/// Seconds for a task without an estimate, where a taskset does not say.
+/// Seconds for a task without an estimate, unless the taskset sets its own value.
 pub const DEFAULT_UNKNOWN_SEC: u64 = 300;
-/// Seconds for any task at least, where a taskset does not say.
+/// Minimum seconds for any task, unless the taskset sets its own value.
 pub const DEFAULT_LEAST_SEC: u64 = 30;
 
-/// Longest time of a trial in seconds, a year: clocks end somewhere, and anybody can write numbers.
+/// Maximum time of a trial in seconds, one year: clocks overflow, and the field may contain any
+/// number.
 const LONGEST_SEC: u64 = 365 * 24 * 3600;
 
-/// How long a trial may take, in seconds: the protocol's rules. The first number is when it is
-/// asked to end, the second when it is killed.
+/// The timeouts of a trial in seconds, by the protocol's rules. At the first it is asked to stop,
+/// at the second it is killed.
 pub fn timeouts(estimate_sec: Option<u64>, unknown_sec: u64, least_sec: u64) -> (u64, u64) {
     let (soft, hard) = match estimate_sec {
         Some(estimate) => (

@@ -1,4 +1,4 @@
-//! Times as the protocol writes them: `2013-07-11 15:43:36 +0900`, read with ` UTC` too.
+//! Times in the protocol's format: `2013-07-11 15:43:36 +0900`; a suffix ` UTC` is accepted too.
 
 use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, FixedOffset, Local, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 
 const PROTOCOL: &str = "%Y-%m-%d %H:%M:%S %z";
 
-/// The same, read once.
+/// The format, parsed once.
 static ITEMS: LazyLock<Vec<Item<'static>>> =
     LazyLock::new(|| StrftimeItems::new(PROTOCOL).collect());
 
-/// This moment on this machine's clock, in the protocol's format.
+/// The current time of this machine's clock, in the protocol's format.
 pub fn now() -> String {
     let now = clock().with_timezone(&Local);
     now.format_with_items(ITEMS.iter()).to_string()
@@ -22,7 +22,7 @@ pub fn protocol(unix_ms: i64) -> String {
     time.format(PROTOCOL).to_string()
 }
 
-/// Reads a time that any implementation of the protocol wrote; `None` when it is not one.
+/// Parses a time that any implementation of the protocol wrote; `None` when it is invalid.
 pub fn parse(text: &str) -> Option<DateTime<FixedOffset>> {
     if let Some(utc) = text.strip_suffix(" UTC") {
         return NaiveDateTime::parse_from_str(utc, "%Y-%m-%d %H:%M:%S")
@@ -39,13 +39,13 @@ pub fn rfc3339(unix_ms: i64) -> String {
         .to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Milliseconds since 1970 on this machine's clock.
+/// Milliseconds since 1970 by this machine's clock.
 pub fn unix_ms() -> i64 {
     clock().timestamp_millis()
 }
 
-/// This machine's clock. In debug builds `RRR_CLOCK_AHEAD` sets it so many seconds ahead, so that a
-/// test can tell whether anything depends on clocks that agree (C12).
+/// This machine's clock. In debug builds `RRR_CLOCK_AHEAD` moves it forward by a number of seconds,
+/// so that a test can check that nothing depends on synchronised clocks (C12).
 fn clock() -> DateTime<Utc> {
     let now = Utc::now();
     if cfg!(debug_assertions)
@@ -58,9 +58,9 @@ fn clock() -> DateTime<Utc> {
     now
 }
 
-/// Reads a span of time, `90m`, `12h`, `30d` or `8w`, as milliseconds.
+/// Parses a duration, `90m`, `12h`, `30d` or `8w`, to milliseconds.
 pub fn span(text: &str) -> Result<i64, String> {
-    let problem = || format!("'{text}' is no span of time: write 90m, 12h, 30d or 8w");
+    let problem = || format!("invalid duration '{text}': expected 90m, 12h, 30d or 8w");
     let at = text.len() - text.chars().next_back().map_or(0, char::len_utf8);
     let minutes = match &text[at..] {
         "m" => 1,

@@ -1,6 +1,6 @@
 //! URLs in messages.
 
-/// The URL without what is secret in it: its user and password, and a query that names a password.
+/// The URL without its secrets: user, password, and a query that contains a password.
 pub fn shown(url: &str) -> String {
     let open = match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) if at > scheme => {

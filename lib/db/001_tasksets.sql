@@ -1,5 +1,5 @@
--- The original's tables and columns, and ours. One file for both databases: BIGINT and TEXT only.
--- Times are kept as the protocol writes them, and in milliseconds where something is sorted by them.
+-- The original's tables and columns, with rrr's additions. One file for both databases: BIGINT and TEXT only.
+-- Times are stored in the protocol's format, and in milliseconds where rows are sorted by them.
 
 CREATE TABLE tasksets (
   id BIGINT PRIMARY KEY,

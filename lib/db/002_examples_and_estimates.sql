@@ -1,4 +1,4 @@
--- The single tests inside of a spec file, and what the run times of files teach.
+-- The examples of each spec file, and the run times from which its estimate is computed.
 
 CREATE TABLE examples (
   taskset_id BIGINT NOT NULL,

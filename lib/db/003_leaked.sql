@@ -1,3 +1,3 @@
--- Processes that a trial left behind, and that were killed.
+-- Processes that a trial leaked, and that were killed.
 
 ALTER TABLE trials ADD COLUMN leaked BIGINT;

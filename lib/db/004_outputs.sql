@@ -1,3 +1,3 @@
--- The folder, on its worker, in which a trial left what is to be kept.
+-- The folder, on the worker, with the output files that a trial kept.
 
 ALTER TABLE trials ADD COLUMN outputs TEXT;

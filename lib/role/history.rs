@@ -1,4 +1,4 @@
-//! rrr-history: what the database knows of finished tasksets and of spec files.
+//! rrr-history: statistics on finished tasksets and spec files from the database.
 
 use crate::db::{self, Database};
 use crate::history::{self, Candidate, File, Files, Filter, Run, sparkline};
@@ -10,7 +10,7 @@ use crate::{cli, exit, state, time};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-/// Tells what finished tasksets teach: JSON lines, or a small table
+/// Shows the history of finished tasksets and spec files: JSON lines, or a small table
 #[derive(clap::Parser)]
 #[command(
     name = "rrr-history",
@@ -29,13 +29,13 @@ enum Question {
     Tasksets(Ask),
     /// Spec files by mean run time, slowest first
     Slowest(Ask),
-    /// Spec files that passed, but not at once, the most often first
+    /// Spec files that passed only after a retry, most often first
     Flaky(Ask),
-    /// Tasks that failed, newest first
+    /// Failed tasks, newest first
     Failures(Ask),
     /// The runs of one spec file, newest first
     File {
-        /// Its name, as it was submitted
+        /// Name of the file, as submitted
         path: String,
         #[command(flatten)]
         ask: Ask,
@@ -54,10 +54,10 @@ struct Ask {
     /// How far to look back: 90m, 12h, 30d, 8w
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = time::span)]
     since: i64,
-    /// Most lines
+    /// Maximum number of lines
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
-    /// What to print
+    /// Output format
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Jsonl)]
     format: Format,
 }
@@ -66,10 +66,10 @@ struct Ask {
 struct Prune {
     #[command(flatten)]
     db: db::Place,
-    /// Remove tasksets that ended longer ago: 12h, 30d, 8w
+    /// Remove tasksets that finished longer ago than this: 12h, 30d, 8w
     #[arg(long, value_name = "TIME", value_parser = time::span)]
     keep: i64,
-    /// Only tell what would go
+    /// Only list the tasksets that would be removed
     #[arg(long)]
     dry_run: bool,
     /// Folder with outputs and logs [default: ~/.local/state/rrr/log]
@@ -100,7 +100,7 @@ impl Ask {
         }
     }
 
-    /// The newest runs that `wanted` takes, at most the limit, newest first.
+    /// The newest runs that `wanted` accepts, up to the limit, newest first.
     fn newest(
         &self,
         db: &mut Database,
@@ -135,7 +135,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     })
 }
 
-/// Does `work` with the database, unless nothing was ever persisted.
+/// Calls `work` with the database, unless nothing was ever persisted.
 fn with(
     options: &db::Place,
     work: impl FnOnce(&mut Database) -> anyhow::Result<()>,
@@ -144,7 +144,7 @@ fn with(
     match url.open_existing()? {
         Some(mut db) => work(&mut db),
         None => {
-            say!("rrr-history: nothing is in '{}' yet", url.shown());
+            say!("rrr-history: '{}' contains no tasksets yet", url.shown());
             Ok(())
         }
     }
@@ -234,7 +234,7 @@ fn flaky(db: &mut Database, ask: &Ask) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What every row about one run has.
+/// The fields that every row about one run has.
 fn run_row(run: &Run) -> Row {
     let statuses: Vec<&str> = run.tries.iter().map(|t| t.status.as_str()).collect();
     let hosts: Vec<&str> = run.tries.iter().map(|t| t.host.as_str()).collect();
@@ -281,7 +281,7 @@ fn prune(db: &mut Database, options: &Prune) -> anyhow::Result<()> {
     let folder = Folder::at(path.clone());
     if !options.dry_run && !path.is_dir() {
         return Err(cli::usage(format!("'{}' is not a folder", path.display()))
-            .hint("pass the --log-dir of rrr-persist, so that outputs go with their rows")
+            .hint("pass the --log-dir of rrr-persist, so that outputs are removed with their rows")
             .into());
     }
     let before = time::unix_ms() - options.keep;
@@ -299,7 +299,7 @@ fn prune(db: &mut Database, options: &Prune) -> anyhow::Result<()> {
         out::json(&[tell(&old)]);
     }
     if !options.dry_run {
-        // What a persister left behind that gave up is a day old at least.
+        // Files of a persister that gave up are at least a day old.
         history::sweep(db, &folder, time::unix_ms() - 86_400_000)?;
     }
     Ok(())

@@ -1,13 +1,13 @@
-//! rrr-keygen: makes a key to sign tasksets with.
+//! rrr-keygen: generates a key pair for signing tasksets.
 
 use crate::{exit, out, trust};
 use std::path::PathBuf;
 
-/// Makes a key to sign tasksets with
+/// Generates a key pair for signing tasksets
 #[derive(clap::Parser)]
 #[command(name = "rrr-keygen", version)]
 pub struct Options {
-    /// File for the secret key; the public one goes to FILE.pub, and to stdout
+    /// File for the secret key; the public key goes to FILE.pub and stdout
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }

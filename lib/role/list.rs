@@ -1,4 +1,4 @@
-//! rrr-list: what is there: tasksets, workers, queues. JSON lines, or a table on a terminal.
+//! rrr-list: lists tasksets, workers and queues, as JSON lines or as a table on a terminal.
 
 use crate::key::{self, TasksetKey};
 use crate::out::{self, Row};
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 #[derive(clap::Parser)]
 #[command(name = "rrr-list", version)]
 pub struct Options {
-    /// What to list
+    /// Kind of object to list
     #[arg(value_name = "WHAT", value_enum)]
     what: What,
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     })
 }
 
-/// Tasksets that are open, and those that are finished and not persisted yet.
+/// Lists tasksets that are open, or finished but not persisted yet.
 fn tasksets(store: &mut Store) -> anyhow::Result<()> {
     let mut keys = taskset::active(store)?;
     for key in taskset::unpersisted(store)? {
@@ -91,7 +91,7 @@ fn tasksets(store: &mut Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Workers on the books: what they are, what their slaves run and since when, and how they are.
+/// Lists the registered workers: their settings, the trials of their slaves, and their health.
 fn workers(store: &mut Store) -> anyhow::Result<()> {
     let mut running: HashMap<TasksetKey, Vec<Run>> = HashMap::new();
     let mut rows = Vec::new();
@@ -144,7 +144,7 @@ fn workers(store: &mut Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A trial that a slave makes now.
+/// A running trial of a slave.
 struct Run {
     worker: key::WorkerKey,
     slave: String,
@@ -172,7 +172,7 @@ fn runs(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<Run>> {
     Ok(runs)
 }
 
-/// Queues: how long they are, and what was refused in them and why.
+/// Lists the queues: their length, and the refused messages with the reasons.
 fn queues(store: &mut Store) -> anyhow::Result<()> {
     let mut names = vec![
         key::arbiter_queue(),

@@ -37,8 +37,8 @@ fn list() -> Vec<String> {
     names
 }
 
-/// The command line, for its help, its page and its completions; it is not parsed by clap, since
-/// everything behind the tool's name is the tool's.
+/// The command line, for its help, its man page and its completions; clap does not parse it, since
+/// everything after the tool's name belongs to the tool.
 pub fn command() -> clap::Command {
     clap::Command::new("rrr")
         .version(env!("CARGO_PKG_VERSION"))
@@ -59,10 +59,10 @@ pub fn command() -> clap::Command {
         )
 }
 
-/// Runs the tool that the first argument names with the rest of them.
+/// Runs the tool named by the first argument with the remaining ones.
 pub fn main() -> ExitCode {
     let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    // As `cargo rrr …` cargo passes our own name first.
+    // For `cargo rrr …` cargo passes the name of this program first.
     if arguments.first().is_some_and(|first| first == "rrr") {
         arguments.remove(0);
     }
@@ -98,9 +98,9 @@ pub fn main() -> ExitCode {
     else {
         let tools = list();
         let nearest = crate::name::nearest(&first, tools.iter().map(String::as_str));
-        let nearest = nearest.map_or(String::new(), |tool| format!("the nearest is '{tool}'; "));
-        say!("rrr: there is no tool '{first}'");
-        say!("hint: {nearest}rrr --list shows them all");
+        let nearest = nearest.map_or(String::new(), |tool| format!("did you mean '{tool}'? "));
+        say!("rrr: unknown tool '{first}'");
+        say!("hint: {nearest}rrr --list shows all tools");
         return ExitCode::from(crate::exit::USAGE);
     };
     let error = Command::new(&path).args(&arguments[1..]).exec();

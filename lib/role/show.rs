@@ -1,4 +1,4 @@
-//! rrr-show: the record of a taskset, in a form for people or for another program.
+//! rrr-show: prints the record of a taskset, for people or for other programs.
 
 use crate::format::{self, Format};
 use crate::key::{TasksetKey, TrialKey};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Shows the record of a taskset, or one thing of it
+/// Shows the record of a taskset, or one part of it
 #[derive(clap::Parser)]
 #[command(name = "rrr-show", version)]
 #[command(group = clap::ArgGroup::new("source").required(true))]
@@ -20,22 +20,22 @@ pub struct Options {
     /// The taskset to show
     #[arg(value_name = "KEY", group = "source")]
     taskset: Option<TasksetKey>,
-    /// In this form [text]
+    /// Output format [text]
     #[arg(long, value_name = "FORM", value_enum)]
     format: Option<Format>,
-    /// Write to this file, whole or not at all
+    /// Write to this file atomically
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Print what this spec file's last trial printed
+    /// Print the output of this spec file's last trial
     #[arg(long, value_name = "SPEC", group = "piece")]
     task: Option<String>,
-    /// Print what this trial printed
+    /// Print the output of this trial
     #[arg(long, value_name = "KEY", groups = ["source", "piece"])]
     trial: Option<TrialKey>,
     /// Print the logs of the taskset, its workers and slaves
     #[arg(long, group = "piece")]
     log: bool,
-    /// Leave terminal escapes as they are
+    /// Keep terminal escapes as they are
     #[arg(long)]
     raw: bool,
     /// Read the document that rrr-persist wrote to FILE
@@ -45,7 +45,7 @@ pub struct Options {
     redis: cli::Redis,
     #[command(flatten)]
     db: db::Place,
-    /// Folder of the outputs that rrr-persist wrote
+    /// Folder with the outputs that rrr-persist wrote
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     log_dir: Option<PathBuf>,
 }
@@ -67,7 +67,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     shown.map(|()| exit::OK)
 }
 
-/// Writes the record to the file that was named, or to stdout.
+/// Writes the record to the given file, or to stdout.
 fn record(options: &Options, source: &mut Source) -> anyhow::Result<()> {
     let format = options.format.unwrap_or(Format::Text);
     match &options.file {
@@ -80,7 +80,7 @@ fn record(options: &Options, source: &mut Source) -> anyhow::Result<()> {
     }
 }
 
-/// The record; `store` keeps the connection through which it is read.
+/// Loads the record; `store` keeps the connection through which it is read.
 fn load<'a>(options: &Options, store: &'a mut Option<Store>) -> anyhow::Result<Source<'a>> {
     if let Some(path) = &options.document {
         return Ok(read(path)?.into());
@@ -102,18 +102,18 @@ fn load<'a>(options: &Options, store: &'a mut Option<Store>) -> anyhow::Result<S
             .url()
             .map_or_else(|_| String::new(), |url| url.shown());
         cli::usage(format!("there is no taskset '{taskset}' in Redis")).hint(format!(
-            "nor is it in the database '{url}'; pass --db URL for another"
+            "it is not in the database '{url}' either; pass --db URL for another"
         ))
     })?;
     Ok(document.into())
 }
 
-/// The record in the database, once its keys have gone from Redis.
+/// Loads the record from the database, once its keys have expired in Redis.
 fn persisted(options: &Options, taskset: &TasksetKey) -> anyhow::Result<Option<Document>> {
     let found = history::find(&options.db, options.log_dir.as_deref(), taskset)?;
     Ok(found.map(|(document, problem)| {
         if let Some(problem) = problem {
-            say!("rrr-show: outputs and logs are left out: {problem}");
+            say!("rrr-show: outputs and logs are missing: {problem}");
         }
         document
     }))
@@ -123,11 +123,12 @@ fn read(path: &Path) -> anyhow::Result<Document> {
     let shown = path.display();
     let bytes = std::fs::read(path)
         .map_err(|error| cli::usage(format!("cannot read the document '{shown}': {error}")))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| cli::usage(format!("'{shown}' is no record of a taskset: {error}")).into())
+    serde_json::from_slice(&bytes).map_err(|error| {
+        cli::usage(format!("'{shown}' is not the record of a taskset: {error}")).into()
+    })
 }
 
-/// The trial that is asked for by its key or by its spec file, if any is.
+/// Finds the requested trial by its key or its spec file, if one was requested.
 fn find_trial(options: &Options, source: &mut Source) -> anyhow::Result<Option<Trial>> {
     let rest = &mut source.rest;
     if let Some(key) = &options.trial {
@@ -156,31 +157,32 @@ fn find_trial(options: &Options, source: &mut Source) -> anyhow::Result<Option<T
     let last = found.ok_or_else(|| {
         let refusal = cli::usage(format!("the taskset has no spec file '{spec_file}'"));
         match crate::name::nearest(spec_file, known.iter().map(String::as_str)) {
-            Some(nearest) => refusal.hint(format!("the nearest is '{nearest}'")),
+            Some(nearest) => refusal.hint(format!("did you mean '{nearest}'?")),
             None => refusal,
         }
     })?;
     let untried = || {
-        cli::usage(format!("'{spec_file}' has not been tried yet"))
-            .hint("rrr-watch shows what goes on")
+        cli::usage(format!("'{spec_file}' has no trial yet")).hint("rrr-watch shows the progress")
     };
     Ok(Some(last.ok_or_else(untried)?))
 }
 
-/// Prints what a trial printed, each stream to the one of its name.
+/// Prints the output of a trial, each stream to its counterpart.
 fn piece(options: &Options, trial: &Trial) -> anyhow::Result<()> {
     match options.format {
         None => {
             print(&trial.stdout, options.raw);
             let text = shown(&trial.stderr, options.raw);
-            // A closed stderr is nobody's loss.
+            // A closed stderr is not a problem.
             let _ = std::io::stderr().write_all(&text);
             Ok(())
         }
         Some(Format::Json | Format::Jsonl) => json(trial),
-        Some(_) => Err(cli::usage("one trial is shown as it is, or as JSON")
-            .hint("leave --format out, or pass --format json")
-            .into()),
+        Some(_) => Err(
+            cli::usage("a trial can only be shown as plain output or JSON")
+                .hint("omit --format, or pass --format json")
+                .into(),
+        ),
     }
 }
 
@@ -200,7 +202,7 @@ fn print(bytes: &Bytes, raw: bool) {
     out::bytes(&shown(bytes, raw));
 }
 
-/// Prints every log that has something in it, under its key.
+/// Prints every log that is not empty, under its key.
 fn logs(source: &mut Source, raw: bool) -> anyhow::Result<()> {
     let show = |key: &str, log: &Bytes| {
         if !log.0.is_empty() {

@@ -6,32 +6,32 @@ use crate::stat::{Stat, prometheus};
 use crate::{cli, exit, out};
 use std::path::PathBuf;
 
-/// Tells how the whole installation is: one JSON line, a page for Prometheus, or a check
+/// Shows the state of the whole installation: one JSON line, a Prometheus page, or a check
 #[derive(clap::Parser)]
 #[command(name = "rrr-stat", version)]
 pub struct Options {
-    /// In this form
+    /// Output format
     #[arg(long, value_name = "FORM", value_enum, default_value = "json")]
     format: Form,
-    /// Write to this file, whole or not at all
+    /// Write to this file atomically
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Print only what should worry; exit with 1 if anything does
+    /// Print only problems; exit with 1 if there are any
     #[arg(long, conflicts_with_all = ["format", "file"])]
     check: bool,
-    /// Do not worry about this
+    /// Skip these checks
     #[arg(long, value_name = "CHECK,…", value_enum, value_delimiter = ',')]
     ignore: Vec<Check>,
-    /// Refused messages of a queue that are no reason to worry
+    /// Maximum refused messages per queue
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_dead: u64,
-    /// Seconds that a message may wait to be handled
+    /// Maximum seconds that a message may wait to be handled
     #[arg(long, value_name = "SEC", default_value_t = 60)]
     max_queue_age: u64,
-    /// Seconds that a taskset may wait for its first worker
+    /// Maximum seconds that a taskset may wait for its first worker
     #[arg(long, value_name = "SEC", default_value_t = 300)]
     max_waiting: u64,
-    /// Percent of its maxmemory that Redis may use
+    /// Maximum percentage of its maxmemory that Redis may use
     #[arg(long, value_name = "PERCENT", default_value_t = 90)]
     max_memory: u64,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! rrr-wait: waits for a taskset's end without a word.
+//! rrr-wait: silently waits until a taskset finishes.
 
 use crate::cli;
 use crate::event::Event;
@@ -7,21 +7,21 @@ use crate::key::TasksetKey;
 use crate::store::Store;
 use std::time::Duration;
 
-/// Waits until a taskset ends, and exits by its verdict
+/// Waits until a taskset finishes, and exits with its verdict
 #[derive(clap::Parser)]
 #[command(name = "rrr-wait", version)]
 pub struct Options {
     /// The taskset to wait for
     #[arg(value_name = "KEY")]
     taskset: TasksetKey,
-    /// Give up after SEC seconds (exit code 124); the taskset goes on
+    /// Give up after SEC seconds (exit code 124); the taskset continues
     #[arg(long, value_name = "SEC")]
     timeout: Option<u64>,
     #[command(flatten)]
     redis: cli::Redis,
 }
 
-/// Shows nothing but what is waited for.
+/// A view that prints nothing.
 struct Silent;
 
 impl Sink for Silent {

@@ -1,18 +1,18 @@
-//! rrr-watch: shows a taskset that somebody else submitted, from its first event to its last.
+//! rrr-watch: shows a taskset that was submitted elsewhere, from its first event to its last.
 
 use crate::follow::{self, Follow, OnInterrupt};
 use crate::key::TasksetKey;
 use crate::{cli, view};
 use std::time::Duration;
 
-/// Watches a taskset until it ends, and exits by its verdict
+/// Watches a taskset until it finishes, and exits with its verdict
 #[derive(clap::Parser)]
 #[command(name = "rrr-watch", version)]
 pub struct Options {
     /// The taskset to watch
     #[arg(value_name = "KEY")]
     taskset: TasksetKey,
-    /// Give up after SEC seconds (exit code 124); the taskset goes on
+    /// Give up after SEC seconds (exit code 124); the taskset continues
     #[arg(long, value_name = "SEC")]
     timeout: Option<u64>,
     #[command(flatten)]

@@ -1,5 +1,5 @@
-//! Sources of tasks: tools that know what tests there are. rrr-submit asks one for its list, and the
-//! adapter of the same name runs what stands in it.
+//! Sources of tasks: tools that can list tests. rrr-submit asks one for its list, and the adapter
+//! with the same name runs the listed tasks.
 
 pub mod cargo;
 mod nextest;
@@ -10,17 +10,17 @@ use crate::{cli, name};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The sources.
+/// The supported sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Source {
     /// The test binaries that cargo test builds
     CargoTest,
-    /// What cargo nextest lists
+    /// The tests that cargo nextest lists
     Nextest,
 }
 
 impl Source {
-    /// As the command line has it, here and behind rrr-slave --adapter.
+    /// The name on the command line, here and in rrr-slave --adapter.
     pub fn name(self) -> &'static str {
         match self {
             Self::CargoTest => "cargo-test",
@@ -29,7 +29,7 @@ impl Source {
     }
 }
 
-/// What becomes a task.
+/// The unit that becomes a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Per {
     /// A test binary
@@ -42,14 +42,14 @@ pub enum Per {
 pub struct Listed {
     pub binary: String,
     pub tests: Vec<String>,
-    /// Whether it has tests that a filter leaves out.
+    /// Whether a filter excludes some of its tests.
     pub filtered: bool,
-    /// Whether it can only be run as one: it does not say which tests it has.
+    /// Whether it can only be run as a whole: it does not list its tests.
     pub whole: bool,
 }
 
 impl Listed {
-    /// What can only be run as one.
+    /// A binary that can only be run as a whole.
     pub fn whole(binary: String) -> Self {
         Self {
             binary,
@@ -60,24 +60,24 @@ impl Listed {
     }
 }
 
-/// Runs a tool to its end, and returns what it prints.
+/// Runs a tool until it exits, and returns its stdout.
 pub type Ask<'a> = dyn FnMut(&mut Command) -> anyhow::Result<Vec<u8>> + 'a;
 
-/// What to ask a source.
+/// A request to a source.
 pub struct Question<'a> {
     pub source: Source,
     pub per: Per,
     /// Options of the source.
     pub words: &'a [String],
-    /// Where the tree is.
+    /// The folder of the tree.
     pub folder: &'a Path,
-    /// What the source has said elsewhere, to be read instead of asking it.
+    /// Output of the source from elsewhere, to be read instead of running it.
     pub said: Option<Vec<u8>>,
 }
 
 impl Question<'_> {
-    /// The tasks that there are, in the order of the source, none without a test; and what is not
-    /// among them, for people.
+    /// The tasks, in the order of the source, without empty ones; and notes for people on tests
+    /// that are not included.
     pub fn tasks(&self) -> anyhow::Result<(Vec<String>, Vec<String>)> {
         let (listed, notes) = match self.source {
             Source::CargoTest => cargo::list(self)?,
@@ -95,9 +95,9 @@ impl Question<'_> {
                 _ if whole => tasks.push(binary),
                 Per::Binary if tests.is_empty() => {}
                 Per::Binary if filtered => {
-                    let message = format!("a filter leaves out some tests of '{binary}'");
+                    let message = format!("a filter excludes some tests of '{binary}'");
                     return Err(cli::usage(message)
-                        .hint("a binary is run whole: pass --per test, or choose binaries (--test NAME)")
+                        .hint("a binary is run as a whole: pass --per test, or choose binaries (--test NAME)")
                         .into());
                 }
                 Per::Binary => tasks.push(binary),
@@ -117,7 +117,7 @@ impl Question<'_> {
         Ok((tasks, notes))
     }
 
-    /// What the source says: `command` run in the folder, or what was given.
+    /// The output of the source: that of `command` run in the folder, or the given one.
     fn said(&self, command: &mut Command) -> anyhow::Result<Vec<u8>> {
         match &self.said {
             Some(said) => Ok(said.clone()),
@@ -126,13 +126,13 @@ impl Question<'_> {
     }
 }
 
-/// The name of the task for one test of a binary; the name of the binary alone is the task for all.
-/// As nextest writes them, since no binary's name has a space.
+/// The name of the task for one test of a binary; the name of the binary alone is the task for all
+/// of its tests. The format is that of nextest, since the name of a binary cannot contain a space.
 pub fn task(binary: &str, test: &str) -> String {
     format!("{binary} {test}")
 }
 
-/// Takes apart what [`task`] made.
+/// Splits a name built by [`task`].
 pub fn binary_and_test(task: &str) -> (&str, Option<&str>) {
     match task.split_once(' ') {
         Some((binary, test)) => (binary, Some(test)),
@@ -140,7 +140,7 @@ pub fn binary_and_test(task: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Runs a tool to its end, and returns what it prints; what it says on stderr is shown as it comes.
+/// Runs a tool until it exits, and returns its stdout; its stderr is passed through.
 fn ask(command: &mut Command) -> anyhow::Result<Vec<u8>> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
@@ -159,7 +159,7 @@ fn ask(command: &mut Command) -> anyhow::Result<Vec<u8>> {
         let line = format!("{program} {}", words.join(" "));
         let message = format!("'{line}' failed ({}): see above", output.status);
         return Err(cli::usage(message)
-            .hint("nothing was submitted; mend it and try again")
+            .hint("nothing was submitted; fix the error and try again")
             .into());
     }
     Ok(output.stdout)

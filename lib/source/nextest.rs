@@ -1,4 +1,4 @@
-//! What cargo nextest lists: `cargo nextest list --message-format json`.
+//! The tests that cargo nextest lists: `cargo nextest list --message-format json`.
 
 use super::{Listed, Question, halves};
 use crate::cli;
@@ -33,7 +33,7 @@ enum Match {
     Mismatch { reason: String },
 }
 
-/// What nextest says, here or where the list was made.
+/// The list of nextest, created here or elsewhere.
 pub fn list(question: &Question) -> anyhow::Result<Vec<Listed>> {
     let mut command = Command::new("cargo");
     command
@@ -41,8 +41,8 @@ pub fn list(question: &Question) -> anyhow::Result<Vec<Listed>> {
         .args(halves(question.words).0);
     let said = question.said(&mut command)?;
     let list: List = serde_json::from_slice(&said).map_err(|error| {
-        cli::usage(format!("this is no list of cargo nextest: {error}"))
-            .hint("make it with: cargo nextest list --message-format json")
+        cli::usage(format!("not a cargo nextest list: {error}"))
+            .hint("create it with: cargo nextest list --message-format json")
     })?;
     Ok(list.rust_suites.into_values().map(listed).collect())
 }
@@ -53,7 +53,7 @@ fn listed(suite: Suite) -> Listed {
     for (name, case) in suite.testcases {
         match case.filter_match {
             Match::Matches => tests.push(name),
-            // What a run of the whole binary leaves out too.
+            // A run of the whole binary excludes these too.
             Match::Mismatch { reason } if matches!(&*reason, "ignored" | "default-filter") => {}
             Match::Mismatch { .. } => filtered = true,
         }

@@ -1,4 +1,4 @@
-//! What examples a file has: asked of the project's own RSpec or pytest.
+//! The examples of a file, listed by the project's own RSpec or pytest.
 
 use super::halves;
 use super::split::Outline;
@@ -8,11 +8,11 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-/// Has the project's own RSpec or pytest list what is in `file`, with the options that `slave`, a
-/// slave command, gives it.
+/// Has the project's own RSpec or pytest list the examples of `file`, with the options from
+/// `slave`, a slave command.
 pub fn of(folder: &Path, slave: &str, file: &str) -> Result<Outline, String> {
     if file.contains("::") || file.ends_with(']') {
-        return Err("it is a part of a file".into());
+        return Err("it is part of a file".into());
     }
     if file.ends_with(".rb") {
         list_rspec(folder, &options(slave, "rspec"), file)
@@ -23,7 +23,7 @@ pub fn of(folder: &Path, slave: &str, file: &str) -> Result<Outline, String> {
     }
 }
 
-/// What stands behind `--` of `rrr-slave --adapter NAME`.
+/// The options after `--` of `rrr-slave --adapter NAME`.
 fn options(slave: &str, adapter: &str) -> Vec<String> {
     let words = shlex::split(slave).unwrap_or_default();
     let (flags, options) = halves(&words);
@@ -55,7 +55,7 @@ fn list_rspec(folder: &Path, options: &[String], file: &str) -> Result<Outline, 
     Ok(Outline::Rspec(list.examples, list.partial))
 }
 
-/// In the order of the file.
+/// The numbers of a path, to sort by the order of the file.
 fn numbers(path: &[String]) -> Vec<u64> {
     path.iter()
         .map(|number| number.parse().unwrap_or(0))
@@ -80,23 +80,23 @@ fn pytest_paths(ids: &[String]) -> Result<Vec<Vec<String>>, String> {
     let mut path = |id: &String| {
         let (file, names) = id.split_once("::")?;
         files.insert(file.to_owned());
-        // A test with parameters is one part: their ids need not be the same on each machine.
+        // A test with parameters is one part: their ids may differ between machines.
         let plain = names.split('[').next().unwrap_or(names);
         Some(plain.split("::").map(str::to_owned).collect())
     };
     let paths: Option<Vec<_>> = ids.iter().map(&mut path).collect();
-    let paths = paths.ok_or("pytest gives no node ids")?;
+    let paths = paths.ok_or("pytest printed no node ids")?;
     match files.len() {
         0 | 1 => Ok(paths),
-        // By names below this file they would not be run.
-        _ => Err("pytest lists tests of other files with it".into()),
+        // They would not be run by names below this file.
+        _ => Err("pytest also lists tests of other files".into()),
     }
 }
 
-/// Longest time that a list may take.
+/// Maximum time for listing the examples.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Runs `words` in `folder`, and returns what they print.
+/// Runs `words` in `folder`, and returns their stdout.
 fn output(folder: &Path, words: Vec<String>) -> Result<Vec<u8>, String> {
     let cannot = |error: std::io::Error| format!("cannot run '{}': {error}", words[0]);
     let handle = duct::cmd(&words[0], &words[1..])
@@ -120,7 +120,7 @@ fn output(folder: &Path, words: Vec<String>) -> Result<Vec<u8>, String> {
     let said = [&*output.stderr, &*output.stdout].concat();
     let said = String::from_utf8_lossy(&said);
     let first = said.lines().map(str::trim).find(|line| !line.is_empty());
-    let first = first.unwrap_or("it says nothing").chars().take(200);
+    let first = first.unwrap_or("no output").chars().take(200);
     Err(format!(
         "its examples cannot be listed ({}): {}",
         output.status,

@@ -1,4 +1,4 @@
-//! Slow files, split: the example groups of a file become tasks of their own, where its tool can list
+//! Splits slow files: the example groups of a file become separate tasks, where its tool can list
 //! them. RSpec takes a list of ids (`a_spec.rb[1:1,1:2]`), pytest a node id (`test_a.py::TestA`).
 
 use crate::name;
@@ -8,11 +8,11 @@ use std::str::FromStr;
 /// A task to submit: its spec file, and its estimate in seconds if one is known.
 pub type Task = (String, Option<u64>);
 
-/// From which estimate on a file is split.
+/// The estimate above which a file is split.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Above {
     Seconds(f64),
-    /// Of the sum of all estimates.
+    /// A share of the sum of all estimates.
     Share(f64),
 }
 
@@ -48,10 +48,11 @@ impl Above {
 }
 
 /// Splits those of `tasks` (with their estimates) that take longer than `above`; `known` are the
-/// estimates of groups that ran as tasks before. Also returns why a file stays whole that should not.
+/// estimates of groups that ran as tasks before. Also returns the reason for each slow file that is
+/// not split.
 ///
-/// A group without an estimate of its own gets that of its file: it takes no longer, so no time-out
-/// comes too early, and it starts among the first.
+/// A group without an estimate gets that of its file: it does not take longer, so its timeout is
+/// not too short, and it starts among the first.
 pub fn split(
     tasks: Vec<Task>,
     above: Above,
@@ -61,7 +62,7 @@ pub fn split(
     let limit = above.limit(&tasks);
     let (mut all, mut notes) = (Vec::new(), Vec::new());
     if tasks.iter().all(|(_, estimate)| estimate.is_none()) {
-        notes.push("no file has an estimate, so none is split: they come from earlier runs that rrr-persist has kept, or from --files-from".to_owned());
+        notes.push("no file is split because none has an estimate: estimates come from earlier runs that rrr-persist has saved, or from --files-from".to_owned());
     }
     for (file, estimate) in tasks {
         let seconds = estimate.unwrap_or(0);
@@ -76,7 +77,7 @@ pub fn split(
                 let of = |piece: &String| known.get(piece.as_str()).copied();
                 let sum: Option<u64> = pieces.iter().map(of).sum();
                 if sum.is_some_and(|sum| sum as f64 <= limit) {
-                    // It has become faster: run as a whole it gets an estimate that says so.
+                    // The file has become faster: when it runs as a whole, its estimate is updated.
                     all.push((file, sum));
                 } else {
                     all.extend(pieces.into_iter().map(|piece| {
@@ -97,21 +98,21 @@ pub fn split(
     (all, notes)
 }
 
-/// The examples of a file, in order, each by the groups that it is in.
+/// The examples of a file, in order, each by the groups that contain it.
 #[derive(Debug, PartialEq)]
 pub enum Outline {
-    /// By numbers, as in `[1:2:1]`; and the groups of which a filter leaves out some examples: by their
-    /// ids these would run too.
+    /// By numbers, as in `[1:2:1]`; and the groups of which a filter excludes some examples:
+    /// selected by their ids, these would run too.
     Rspec(Vec<Vec<String>>, HashSet<Vec<String>>),
     /// By names, as in `::TestA::test_b`.
     Pytest(Vec<Vec<String>>),
 }
 
-/// A group, and how many examples it has.
+/// A group, and the number of its examples.
 type Group = (Vec<String>, usize);
 
 impl Outline {
-    /// Names of about `parts` tasks that together are the file.
+    /// Names of about `parts` tasks that together cover the file.
     fn pieces(&self, file: &str, parts: usize) -> Result<Vec<String>, String> {
         let pieces = match self {
             Self::Rspec(examples, partial) => {
@@ -128,7 +129,7 @@ impl Outline {
             }
         };
         if pieces.len() < 2 {
-            return Err("it has one example, or none".into());
+            return Err("it has at most one example".into());
         }
         match pieces.iter().find_map(|piece| name::spec_file_error(piece)) {
             Some(wrong) => Err(format!("the name of a part cannot be a task: {wrong}")),
@@ -137,9 +138,9 @@ impl Outline {
     }
 }
 
-/// The largest groups of at most `most` examples that are not `partial`; an example alone, where
-/// nothing else is left. A group whose examples are not listed together is one group all the same:
-/// pytest orders tests by their parametrized fixtures, and plugins order them as they like.
+/// The largest groups of at most `most` examples that are not `partial`; a single example, where
+/// nothing larger is possible. A group whose examples are not listed together still counts as one
+/// group: pytest orders tests by their parametrized fixtures, and plugins reorder them freely.
 fn cut(
     examples: &[&[String]],
     partial: &HashSet<Vec<String>>,
@@ -163,7 +164,7 @@ fn slices(examples: &[Vec<String>]) -> Vec<&[String]> {
     examples.iter().map(Vec::as_slice).collect()
 }
 
-/// The examples by the group that they are in at `depth`, groups in the order of their first one.
+/// The examples by their group at `depth`, groups in the order of their first example.
 fn gather<'a>(examples: &[&'a [String]], depth: usize) -> Vec<Vec<&'a [String]>> {
     let mut groups: Vec<Vec<&[String]>> = Vec::new();
     let mut places: HashMap<&[String], usize> = HashMap::new();
@@ -177,10 +178,10 @@ fn gather<'a>(examples: &[&'a [String]], depth: usize) -> Vec<Vec<&'a [String]>>
     groups
 }
 
-/// Longest list of ids, in bytes.
+/// Maximum length of a list of ids, in bytes.
 const LIST: usize = 900;
 
-/// Puts neighbours together while they have at most `most` examples: a file is loaded once a task.
+/// Joins neighbours up to `most` examples: a file is loaded once per task.
 fn lists(file: &str, groups: &[Group], most: usize) -> Vec<String> {
     let mut lists: Vec<(String, usize)> = Vec::new();
     for (group, count) in groups {

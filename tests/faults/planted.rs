@@ -181,7 +181,7 @@ fn a_pipe_in_the_place_of_a_file_holds_up_no_tool() {
     refuses(persist, "not a regular file");
     refuses(
         Tool::new(&server, "rrr-stat").args(["--file", "p"]),
-        "nobody reads the pipe",
+        "the pipe has no reader",
     );
     suite.file("good.sh", "exit 0");
     let done = local(&suite, &["good.sh", "--", "sh", "{}"]).env("TMPDIR", tmp.path());

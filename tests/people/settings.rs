@@ -85,7 +85,7 @@ fn a_wrong_project_file_is_refused_with_the_way_to_mend_it() {
     for (text, wanted) in [
         (
             "max-trial = 2",
-            "'./.rrr.toml': there is no setting 'max-trial'\nhint: the nearest is 'max-trials'",
+            "'./.rrr.toml': unknown setting 'max-trial'\nhint: did you mean 'max-trials'?",
         ),
         (
             "max-trials = 0",
@@ -94,9 +94,9 @@ fn a_wrong_project_file_is_refused_with_the_way_to_mend_it() {
         ("max-trials =", "'./.rrr.toml' is not TOML"),
         (
             "rsync-options = '--rsh=sh'",
-            "'./.rrr.toml' names the option '--rsh=sh'",
+            "'./.rrr.toml' contains the option '--rsh=sh'",
         ),
-        ("packaging-dir = '/'", "'packaging-dir' cannot stand here"),
+        ("packaging-dir = '/'", "'packaging-dir' is not allowed here"),
     ] {
         let suite = Suite::new();
         suite.file(".rrr.toml", text).file("a.sh", "");
@@ -143,7 +143,7 @@ fn s7_a_project_file_does_not_choose_who_gets_a_password() {
         .run()
         .expect_code(2);
     assert!(
-        done.stderr.contains("would get the password"),
+        done.stderr.contains("would receive your password"),
         "{}",
         done.stderr
     );
@@ -171,7 +171,7 @@ fn a_misspelt_tool_or_flag_is_refused_with_the_nearest_name() {
         done.stderr
     };
     let said = run("rrr", &["submti"]);
-    assert!(said.contains("hint: the nearest is 'submit'"), "{said}");
+    assert!(said.contains("hint: did you mean 'submit'?"), "{said}");
     let said = run("rrr-submit", &["--max-trails", "2"]);
     assert!(
         said.starts_with("rrr-submit: unexpected argument '--max-trails'"),
@@ -200,7 +200,7 @@ fn s7_what_runs_code_of_the_tree_is_not_taken_from_its_file() {
         let refused = tool("rrr-submit", &[]).expect_code(2);
         let hint = format!("hint: pass --{key} or set {variable} if you trust the tree");
         let said = &refused.stderr;
-        assert!(said.contains("would run code of the tree"), "{said}");
+        assert!(said.contains("would run code from the tree"), "{said}");
         assert!(said.contains(&hint), "{said}");
         // Whoever submits has said so, or has excluded it.
         let rows = tool("rrr-submit", &[&format!("--{key}={value}")]).expect_code(0);

@@ -344,7 +344,7 @@ fn s9_one_trial_is_printed_as_it_was_and_without_escapes_unless_raw() {
     assert_eq!(done.stdout, "out\n");
     let done = ran.show(&["--task", "fail.sh"]).run().expect_code(2);
     assert!(
-        done.stderr.contains("hint: the nearest is 'fails.sh'"),
+        done.stderr.contains("hint: did you mean 'fails.sh'?"),
         "{}",
         done.stderr
     );

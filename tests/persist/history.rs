@@ -212,5 +212,5 @@ fn bad_questions_are_refused_with_a_remedy() {
     assert_eq!(away.code, Some(69), "{away:?}");
     let none = bench.tool("rrr-history").arg("tasksets").run();
     assert_eq!((none.code, none.stdout.as_str()), (Some(0), ""));
-    assert!(none.stderr.contains("nothing is in"), "{none:?}");
+    assert!(none.stderr.contains("contains no tasksets yet"), "{none:?}");
 }

@@ -102,7 +102,7 @@ fn who_waits_for_another_persister_in_vain_takes_nothing_from_it_and_does_not_gi
     let persister = persister.spawn();
     // The pause after the second time.
     persister.wait_for_stderr(PATIENCE, |line| {
-        line.contains("another persister is at work") && line.contains("again in 400ms")
+        line.contains("another persister is saving it") && line.contains("again in 400ms")
     });
     assert_eq!(bench.server.list("rrrspec:persister_queue"), [&*key]);
     assert!(bench.server.list("rrrspec:persister_queue:dead").is_empty());
@@ -207,7 +207,7 @@ fn a_full_disk_loses_nothing_and_work_goes_on_when_space_returns() {
         let before = bench.gather(&taskset.key);
         bench.server.push("rrrspec:persister_queue", &taskset.key);
         persister.wait_for_stderr(PATIENCE, |line| {
-            line.contains("trying again") && (left == 0 || line.contains("are to stay free"))
+            line.contains("trying again") && (left == 0 || line.contains("to keep free"))
         });
         assert_eq!(bench.gather(&taskset.key), before, "{case}");
         assert_eq!(bench.server.run::<i64>(&["TTL", &taskset.key]), -1);

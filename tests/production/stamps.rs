@@ -127,7 +127,7 @@ fn a_place_for_trees_that_is_not_there_is_made_only_on_request() {
     let missing = world.remote.path().join("no/such");
     let refused = world.send(&missing, &[]).expect_code(2);
     assert!(
-        refused.stderr.contains("pass --mkpath to make it"),
+        refused.stderr.contains("pass --mkpath to create it"),
         "{}",
         refused.stderr
     );

@@ -1,8 +1,8 @@
-//! rrr-persist: makes finished tasksets durable in the database, learns from their timings, and
-//! lets their keys expire.
+//! rrr-persist: makes finished tasksets durable in the database, updates the estimates from their
+//! run times, and lets their keys expire.
 //!
-//! The order is what keeps promise 3: the record is durable, then noted as such, then the keys
-//! expire, and only then the message goes. [`step`] does that for one taskset.
+//! The order guarantees promise 3: the record is durable, then marked as such, then the keys
+//! expire, and only then is the message removed. [`step`] does this for one taskset.
 
 mod step;
 
@@ -27,30 +27,30 @@ pub struct Options {
     redis: cli::Redis,
     #[command(flatten)]
     db: db::Place,
-    /// Folder for outputs and logs: a JSON document a taskset [default: ~/.local/state/rrr/log]
+    /// Folder for outputs and logs, one JSON document per taskset [default: ~/.local/state/rrr/log]
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
-    /// Space to leave free there, and where SQLite is
+    /// Space to keep free there and on the disk of SQLite
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(..1 << 30))]
     keep_free: u64,
-    /// Handle what is queued, then exit
+    /// Handle the queued tasksets, then exit
     #[arg(long)]
     drain: bool,
-    /// Times that a taskset is tried before it goes to the dead list
+    /// Maximum attempts per taskset before it goes to the dead list
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     attempts: u32,
-    /// Put what is in the dead list back into the queue first
+    /// Requeue the messages of the dead list first
     #[arg(long)]
     retry_dead: bool,
-    /// Learn run times anew from the whole database, tell Redis, and exit
+    /// Recompute all estimates from the database, publish them to Redis, and exit
     #[arg(long, conflicts_with_all = ["drain", "retry_dead"])]
     rebuild_estimates: bool,
 }
 
 const IDLE: &str = "waiting for tasksets that have ended";
-/// How long a --drain waits for a database that does not answer: cron comes again.
+/// How long --drain waits for a database that does not answer: cron runs it again later.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
-/// Milliseconds after which a file that was begun and never finished is nobody's.
+/// Milliseconds after which an unfinished file counts as abandoned.
 const LEFT_BEHIND: i64 = 86_400_000;
 
 /// Runs the tool.
@@ -69,7 +69,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         true => match lock(&path)? {
             Some(lock) => Some(lock),
             None => {
-                say::line("rrr-persist: another --drain is at work; nothing to do");
+                say::line("rrr-persist: another --drain is running; nothing to do");
                 return Ok(exit::OK);
             }
         },
@@ -89,7 +89,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     notify::ready(IDLE);
     persister.wait_for_database(options.drain.then_some(DRAIN_PATIENCE))?;
     if let Some(db) = &mut persister.db {
-        // What a persister that was killed, and whose taskset never came back, has left behind.
+        // Files of a killed persister whose taskset was never saved again.
         history::sweep(db, &persister.folder, time::unix_ms() - LEFT_BEHIND)?;
     }
     if options.drain {
@@ -99,7 +99,8 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     }
 }
 
-/// Held while a --drain runs, so that one that cron starts meanwhile does not do its work again.
+/// Takes the lock held during a --drain, so that another one started by cron does not repeat its
+/// work.
 fn lock(folder: &std::path::Path) -> anyhow::Result<Option<std::fs::File>> {
     let file = regular::open_or_create(&folder.join(".drain.lock"))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -109,8 +110,8 @@ fn lock(folder: &std::path::Path) -> anyhow::Result<Option<std::fs::File>> {
     }
 }
 
-/// Works until it is asked to stop. Failures are tried again, with pauses that grow; a taskset that
-/// fails while the database answers goes to the dead list in the end.
+/// Works until asked to stop. Failures are retried, with growing pauses; a taskset that keeps
+/// failing although the database answers goes to the dead list.
 fn serve(mut persister: Persister, bound: u32) -> anyhow::Result<u8> {
     let mut backoff = Backoff::new();
     let mut presence = Presence::of("persist");
@@ -130,7 +131,7 @@ fn serve(mut persister: Persister, bound: u32) -> anyhow::Result<u8> {
     Ok(exit::OK)
 }
 
-/// Handles what is queued, each taskset once; what fails stays queued for the next run.
+/// Handles the queued tasksets, each once; a taskset that fails stays queued for the next run.
 fn drain(mut persister: Persister, bound: u32) -> anyhow::Result<u8> {
     let mut failed: HashSet<TasksetKey> = HashSet::new();
     let mut last = None;

@@ -1,4 +1,4 @@
-//! One taskset made durable. Each step may be repeated.
+//! Makes one taskset durable. Each step is safe to repeat.
 
 use crate::db::{self, Database};
 use crate::disk::Room;
@@ -11,16 +11,16 @@ use crate::taskset::Record;
 use crate::{crash, disk, estimate, exit, notify, out, queue, record, say, stop, time};
 use std::time::{Duration, Instant};
 
-/// Seconds that slaves and workers get to finish their logs.
+/// Seconds for which slaves and workers may finish their logs.
 const STRAGGLERS: i64 = 10;
-/// How long slaves and workers are left alone before they are asked again.
+/// How long to wait before checking slaves and workers again.
 const AGAIN: Duration = Duration::from_millis(200);
-/// Time between two attempts; it doubles from one to the next.
+/// Initial time between two attempts; it doubles each time.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
-/// Well below the time after which systemd would think that we hang.
+/// Well below the time after which systemd considers the process hung.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// A pause that grows.
+/// A growing pause between attempts.
 pub struct Backoff(Duration);
 
 impl Backoff {
@@ -28,7 +28,7 @@ impl Backoff {
         Self(SHORTEST_PAUSE)
     }
 
-    /// Says what went wrong, and pauses unless somebody wants us to stop.
+    /// Reports the error, and pauses unless a stop was requested.
     pub fn pause(&mut self, error: &anyhow::Error) {
         say::line(&format!(
             "rrr-persist: {error:#}; trying again in {:?}",
@@ -39,37 +39,37 @@ impl Backoff {
     }
 }
 
-/// What came of one attempt at a message.
+/// The outcome of one attempt at a message.
 pub enum Attempt {
-    /// Its taskset is durable, or there is none.
+    /// The taskset is durable, or does not exist.
     Done,
-    /// Nothing went wrong that another pause would mend.
+    /// Nothing failed; the message is handled again after a pause.
     Later,
-    /// It is at the tail of the queue.
+    /// The attempt failed; the message is at the tail of the queue.
     Failed(anyhow::Error),
 }
 
-/// What came of a message.
+/// The outcome of handling a message.
 enum Done {
-    /// It is gone.
+    /// The message is removed.
     Yes,
-    /// The taskset's workers are not done yet.
+    /// The taskset's workers have not finished.
     NotYet,
 }
 
-/// What makes tasksets durable.
+/// The connections and folders with which tasksets are made durable.
 pub struct Persister {
     pub store: Store,
     pub url: db::Url,
-    /// None after a failure: the next use connects anew.
+    /// None after a failure: the next use reconnects.
     pub db: Option<Database>,
     pub folder: Folder,
     pub room: Room,
 }
 
 impl Persister {
-    /// Opens the database. One that does not answer is tried again until `patience` ends or we are
-    /// to stop; what is wrong with it otherwise stays wrong.
+    /// Opens the database. If it does not answer, opening is retried until `patience` ends or a
+    /// stop is requested; other errors are returned at once.
     pub fn wait_for_database(&mut self, patience: Option<Duration>) -> anyhow::Result<()> {
         let began = Instant::now();
         let mut backoff = Backoff::new();
@@ -96,22 +96,23 @@ impl Persister {
         Ok(())
     }
 
-    /// The taskset at the head of the queue; what is none is refused.
+    /// The taskset at the head of the queue; a message that is not a taskset key is refused.
     pub fn next(&mut self, wait: f64) -> anyhow::Result<Option<(Vec<u8>, TasksetKey)>> {
         let queue = key::persister_queue();
         while let Some(message) = queue::peek(&mut self.store, &queue, 1, wait)?.pop() {
             match String::from_utf8_lossy(&message).parse() {
                 Ok(taskset) => return Ok(Some((message, taskset))),
                 Err(_) => {
-                    queue::refuse(&mut self.store, &queue, &message, "it is not a taskset key")?;
+                    queue::refuse(&mut self.store, &queue, &message, "not a taskset key")?;
                 }
             }
         }
         Ok(None)
     }
 
-    /// Handles a message from the head of the queue; one that is to be handled again goes to its
-    /// tail, and one that has failed `bound` times while the database answered to the dead list.
+    /// Handles a message from the head of the queue. If it must be handled again, it goes to the
+    /// tail of the queue; if it has failed `bound` times while the database answered, to the dead
+    /// list.
     pub fn attempt(
         &mut self,
         taskset: &TasksetKey,
@@ -127,11 +128,11 @@ impl Persister {
                 Ok(Attempt::Later)
             }
             Err(error) if db::is_busy(&error) => {
-                // Another one is at it. What it has written is no left-over: to clear it away would
-                // take its record from it, and it ours the next time.
+                // Another persister is saving it, and its files are not left-overs: removing them
+                // would destroy its record, and it would do the same to this one next time.
                 queue::rotate(&mut self.store, &queue, message)?;
                 Ok(Attempt::Failed(
-                    error.context("another persister is at work"),
+                    error.context("another persister is saving it"),
                 ))
             }
             Err(error) => {
@@ -146,7 +147,7 @@ impl Persister {
         }
     }
 
-    /// Makes a taskset durable, lets it go, and only then takes its message away.
+    /// Makes a taskset durable, expires its keys, and only then removes its message.
     fn handle(&mut self, taskset: &TasksetKey, message: &[u8]) -> anyhow::Result<Done> {
         let (store, queue) = (&mut self.store, key::persister_queue());
         let Some(state) = Record::load(store, taskset)? else {
@@ -159,7 +160,7 @@ impl Persister {
         }
         let finished = state.get("finished_at").and_then(time::parse);
         let age = finished.map_or(i64::MAX, |at| time::unix_ms() / 1000 - at.timestamp());
-        // Less than 0: the clocks differ (C12).
+        // Negative: the clocks differ (C12).
         if (0..STRAGGLERS).contains(&age) && record::open_worker_logs(store, taskset)? > 0 {
             return Ok(Done::NotYet);
         }
@@ -168,7 +169,8 @@ impl Persister {
                 Some(db) => db,
                 none => none.insert(self.url.open()?),
             };
-            // The disk that has just been full enough is left alone; a long save is no hang.
+            // A disk that had enough space a moment ago is not checked again; a long save is not a
+            // hang.
             let mut between = || {
                 notify::turn(|| format!("persisting {taskset}"));
                 self.room.check()
@@ -189,8 +191,8 @@ impl Persister {
         Ok(Done::Yes)
     }
 
-    /// After a failure: connects to the database anew, so that an answer tells whose fault it was,
-    /// and clears away what was begun. Gives the error back, unless it means that we should end.
+    /// Recovers from a failure: reconnects to the database, to find out whether it is the cause,
+    /// and removes partial files. Returns the error, unless the process should stop.
     fn recover(
         &mut self,
         taskset: &TasksetKey,
@@ -203,16 +205,16 @@ impl Persister {
         if let Some(db) = &mut self.db
             && let Err(second) = history::clear_loose(db, &self.folder, taskset)
         {
-            // The next try finds it again.
+            // The next attempt finds it again.
             say::line(&format!("rrr-persist: {second:#}"));
         }
         Ok(error)
     }
 
-    /// After a failure: the number of attempts, if it has reached `bound`. A database that is away
-    /// and a disk that is full are nobody's fault: they are waited for without a bound.
+    /// After a failure: the number of attempts, if it has reached `bound`. An unreachable database
+    /// or a full disk does not count against the taskset: it is waited for without a limit.
     ///
-    /// The count stands in Redis, so that neither a restart nor the next --drain begins anew.
+    /// The count is in Redis, so that a restart or the next --drain does not reset it.
     fn is_hopeless(
         &mut self,
         taskset: &TasksetKey,
@@ -227,7 +229,8 @@ impl Persister {
         Ok((count >= bound).then_some(count))
     }
 
-    /// Gives a taskset up: its message goes to the dead list, and may be revived with a new count.
+    /// Gives up on a taskset: its message goes to the dead list, and can be requeued with a new
+    /// count.
     fn give_up(
         &mut self,
         taskset: &TasksetKey,
@@ -241,14 +244,14 @@ impl Persister {
     }
 }
 
-/// Whether the database could not be opened; it may be back by now.
+/// Whether the database could not be opened; it may be reachable again by now.
 fn is_away(error: &anyhow::Error) -> bool {
     let failure = error.downcast_ref::<exit::Failure>();
     failure.is_some_and(|failure| failure.code == exit::UNAVAILABLE)
 }
 
-/// One JSON line for a taskset. It is printed before the mark: a persister that is killed in
-/// between prints it `again`.
+/// Prints one JSON line for a taskset. It is printed before the mark: after a persister was killed
+/// in between, it is printed `again`.
 fn tell(
     db: &mut Database,
     folder: &Folder,

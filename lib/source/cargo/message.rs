@@ -1,4 +1,4 @@
-//! The JSON messages of cargo: which test binaries it has built.
+//! The JSON messages of cargo: the test binaries that it has built.
 
 use super::{Binary, Start};
 use crate::cli;
@@ -30,8 +30,7 @@ struct Profile {
     test: bool,
 }
 
-/// A manifest: what a test finds in its environment, and which of its targets are no tests of
-/// libtest.
+/// A manifest: the package data in a test's environment, and which targets do not use libtest.
 #[derive(Clone, Deserialize)]
 pub struct Manifest {
     pub package: Package,
@@ -50,7 +49,7 @@ pub struct Manifest {
 #[derive(Clone, Deserialize)]
 pub struct Package {
     pub name: String,
-    /// A text, unless it is that of the workspace.
+    /// A string, unless it is inherited from the workspace.
     pub version: Option<toml::Value>,
 }
 
@@ -86,20 +85,20 @@ impl Manifest {
     }
 }
 
-/// What cargo says of a build.
+/// The results of a build, from cargo's messages.
 pub struct Built {
     pub binaries: Vec<Binary>,
     /// Whether a library of the tree may have doctests.
     pub may_have_doctests: bool,
 }
 
-/// Reads what a build with JSON messages prints.
+/// Reads the output of a build with JSON messages.
 pub fn read(messages: &[u8]) -> anyhow::Result<Built> {
     let mut manifests: HashMap<PathBuf, Manifest> = HashMap::new();
     let mut binaries: Vec<Binary> = Vec::new();
     let (mut understood, mut may_have_doctests) = (false, false);
     for line in messages.split(|byte| *byte == b'\n') {
-        // Other lines are what a build script's tools printed.
+        // Other lines were printed by the tools of a build script.
         let Ok(message) = serde_json::from_slice::<Message>(line) else {
             continue;
         };
@@ -129,7 +128,7 @@ pub fn read(messages: &[u8]) -> anyhow::Result<Built> {
             if other.path == binary.path {
                 continue;
             }
-            let message = format!("cargo builds two test binaries called '{}'", binary.id);
+            let message = format!("cargo builds two test binaries named '{}'", binary.id);
             return Err(cli::usage(message)
                 .hint("choose one package and one target (-p, --target)")
                 .into());
@@ -137,11 +136,9 @@ pub fn read(messages: &[u8]) -> anyhow::Result<Built> {
         binaries.push(binary);
     }
     if !understood {
-        return Err(
-            cli::usage("these are no messages of a build that cargo finished")
-                .hint("make them with: cargo test --no-run --message-format json")
-                .into(),
-        );
+        return Err(cli::usage("not the messages of a finished cargo build")
+            .hint("create them with: cargo test --no-run --message-format json")
+            .into());
     }
     Ok(Built {
         binaries,

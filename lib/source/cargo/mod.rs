@@ -1,5 +1,5 @@
-//! The test binaries of cargo, and its doctests: what it says of them while it builds, and how it
-//! would run them.
+//! The test binaries of cargo, and its doctests: what they contain according to cargo, and how
+//! cargo would run them.
 
 mod message;
 mod probe;
@@ -15,31 +15,32 @@ use std::process::{Command, Stdio};
 
 pub use words::{Value, is, without};
 
-/// The task for all doctests. No binary is called so: only behind `::` has one's name a `/`.
+/// The task for all doctests. It cannot clash with a binary, whose name contains `/` only after
+/// `::`.
 pub const DOCTESTS: &str = "doc/tests";
 
 /// A test binary.
 pub struct Binary {
-    /// As nextest names it: `package`, `package::test`, `package::bin/name`, …
+    /// The name that nextest uses: `package`, `package::test`, `package::bin/name`, …
     pub id: String,
-    /// Whether it is libtest that lists and runs its tests. Else its `main` may do as it likes.
+    /// Whether libtest lists and runs its tests. Otherwise its `main` may behave in any way.
     pub has_harness: bool,
     path: PathBuf,
     start: Start,
 }
 
-/// How a binary is started.
+/// The way a binary is started.
 struct Start {
     /// The program that runs it, if any, with its arguments.
     runner: Vec<String>,
     args: Vec<String>,
     folder: PathBuf,
-    /// What is added to the environment of this process.
+    /// Additions to the environment of this process.
     env: Vec<(OsString, OsString)>,
 }
 
 impl Start {
-    /// What can be known without cargo.
+    /// The start as far as it is known without cargo.
     fn guess(path: &Path, manifest: &Path, package: &Package) -> Self {
         let folder = manifest.parent().unwrap_or(Path::new("."));
         let mut env: Vec<(OsString, OsString)> = vec![
@@ -70,7 +71,7 @@ impl Start {
 }
 
 impl Binary {
-    /// The binary as cargo test would run it, with all its tests or one.
+    /// The command with which cargo test would run the binary, for all of its tests or one.
     pub fn command(&self, test: Option<&str>) -> Command {
         let args = match test {
             None if !self.has_harness => self.start.args.clone(),
@@ -84,7 +85,7 @@ impl Binary {
         self.start(args)
     }
 
-    /// Asks it which tests it has; `None` when it does not say so as libtest does.
+    /// Asks the binary for its tests; `None` when it does not list them in libtest's format.
     fn tests(&self) -> Option<Vec<String>> {
         let mut args = words::of_binary(&self.start.args);
         args.extend(["--list", "--format", "terse"].map(str::to_owned));
@@ -96,7 +97,7 @@ impl Binary {
             .ok()?;
         let lines = String::from_utf8_lossy(&output.stdout).into_owned();
         let tests = tests(&lines);
-        // Without libtest anything else says that the tests have run instead, or some of them.
+        // Without libtest, any other line means that it has run the tests instead, or some of them.
         let all = lines.lines().filter(|line| !line.trim().is_empty()).count();
         let is_list = self.has_harness || (!tests.is_empty() && all == tests.len());
         (output.status.success() && is_list).then_some(tests)
@@ -134,8 +135,8 @@ impl Binary {
     }
 }
 
-/// Has cargo build the test binaries, and says how it would start them; `place` is a folder for what
-/// that takes.
+/// Has cargo build the test binaries and determines how it would start them; `place` is a folder
+/// for temporary files.
 pub fn build(words: &[String], place: &Path, ask: &mut Ask) -> anyhow::Result<Vec<Binary>> {
     Ok(build_all(words, place, ask)?.binaries)
 }
@@ -190,11 +191,11 @@ fn has_doctests(question: &Question) -> anyhow::Result<bool> {
     }
     let _ = std::io::stderr().write_all(&output.stderr);
     Err(cli::usage("cargo cannot list the doctests: see above")
-        .hint("nothing was submitted; leave doctests out by --lib, --tests or --all-targets")
+        .hint("nothing was submitted; exclude doctests with --lib, --tests or --all-targets")
         .into())
 }
 
-/// The binaries that cargo builds, and the tests that each tells of.
+/// The binaries that cargo builds, with the tests that each lists.
 pub fn list(question: &Question) -> anyhow::Result<(Vec<Listed>, Vec<String>)> {
     let (for_cargo, for_binaries) = halves(question.words);
     let mut notes = Vec::new();
@@ -217,9 +218,7 @@ pub fn list(question: &Question) -> anyhow::Result<(Vec<Listed>, Vec<String>)> {
         .collect();
     if built.may_have_doctests && !words::choose_targets(for_cargo) {
         if question.said.is_some() {
-            notes.push(
-                "doctests are not in a list of cargo's messages: they are not run".to_owned(),
-            );
+            notes.push("doctests are not run: cargo's messages do not list them".to_owned());
         } else if has_doctests(question)? {
             listed.push(Listed::whole(DOCTESTS.to_owned()));
         }
@@ -227,15 +226,16 @@ pub fn list(question: &Question) -> anyhow::Result<(Vec<Listed>, Vec<String>)> {
     Ok((listed, notes))
 }
 
-/// A binary with its tests; whole, as cargo test runs it, where nothing says which there are.
+/// A binary with its tests; it becomes one task, run as cargo test runs it, when its tests cannot
+/// be listed.
 fn listed(binary: Binary, question: &Question) -> Listed {
-    // Whoever asks a `main` that takes no arguments has run its tests.
+    // A `main` that ignores its arguments would run its tests when asked for a list.
     let asked = binary.has_harness || question.per == super::Per::Test;
     match asked.then(|| binary.tests()).flatten() {
         Some(tests) => Listed {
             binary: binary.id,
             tests,
-            // What leaves a test out is handed to the binary again when it is run.
+            // Filters are passed to the binary again when it runs.
             filtered: false,
             whole: false,
         },

@@ -1,6 +1,6 @@
-//! How cargo test would start its test binaries: it is made to start a script in their place, which
-//! prints its arguments, its folder and its environment. So whatever cargo takes from `[env]`, build
-//! scripts, manifests and its own wrapper is as it would be.
+//! Determines how cargo test would start its test binaries: cargo starts a script instead of them,
+//! which prints its arguments, its folder and its environment. This includes everything that cargo
+//! derives from `[env]`, build scripts, manifests and its own wrapper.
 
 use super::{Binary, words};
 use crate::source::{Ask, halves};
@@ -10,8 +10,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The runner that stands in for the binaries. The environment is the one it was started with,
-/// without what a shell adds.
+/// The runner that replaces the binaries. It prints the environment with which it was started,
+/// without the shell's additions.
 const SCRIPT: &str = r#"printf '\0%s\0' rrr-probe "$(pwd -P)" "$#" "$@"
 cat "/proc/$$/environ"
 printf 'rrr-probe-end\0'
@@ -19,18 +19,18 @@ printf 'rrr-probe-end\0'
 const BEGIN: &[u8] = b"rrr-probe";
 const END: &[u8] = b"rrr-probe-end";
 
-/// How a binary is started.
+/// The way a binary is started.
 #[derive(Debug, PartialEq)]
 struct Seen {
-    /// With the binary first.
+    /// Including the binary as the first.
     args: Vec<OsString>,
     folder: PathBuf,
     env: Vec<(OsString, OsString)>,
 }
 
-/// Completes the `binaries` by how cargo test with these `words` would start them.
+/// Completes the `binaries` with how cargo test with these `words` would start them.
 ///
-/// Errors: cargo cannot be asked, or would run something else too.
+/// Errors: cargo fails, or would run something else too.
 pub fn complete(
     binaries: &mut [Binary],
     words: &[String],
@@ -48,9 +48,7 @@ pub fn complete(
         {
             let path = path.map(|path| path.to_string_lossy().into_owned());
             let path = path.unwrap_or_default();
-            anyhow::bail!(
-                "cargo test would run '{path}' too, which is not among what it says it built"
-            );
+            anyhow::bail!("cargo test would run '{path}' too, which it did not report as built");
         }
     }
     for binary in binaries {
@@ -68,7 +66,7 @@ pub fn complete(
     Ok(())
 }
 
-/// A folder in `place` if cargo takes its name for one word.
+/// A folder in `place`, if cargo parses its path as one word.
 fn folder(place: &Path) -> std::io::Result<tempfile::TempDir> {
     let has_space = place.to_string_lossy().contains(char::is_whitespace);
     let parent = if has_space { Path::new("/tmp") } else { place };
@@ -77,7 +75,7 @@ fn folder(place: &Path) -> std::io::Result<tempfile::TempDir> {
         .tempdir_in(parent)
 }
 
-/// Runs cargo with what it says on stderr in `said`, to be shown only if it fails.
+/// Runs cargo with its stderr redirected to `said`, which is shown only if cargo fails.
 fn cargo(said: &Path) -> Command {
     let mut command = Command::new("sh");
     command
@@ -109,7 +107,7 @@ fn see(
             .args(words::of_cargo(for_cargo))
             .arg("--no-fail-fast");
         if !words::choose_targets(for_cargo) {
-            // The same binaries, and no doctests.
+            // The same binaries, without doctests.
             command.arg("--tests");
         }
         command.args(over).arg("--").args(for_binaries);
@@ -119,7 +117,8 @@ fn see(
         command
     };
     let printed = if for_cargo.iter().any(|word| words::is(word, "--config")) {
-        // It may set a runner, which only another of the same kind, a list or a text, replaces.
+        // The option may set a runner, which can only be replaced by one of the same type, a list
+        // or a string.
         let quoted = serde_json::Value::from(runner.to_vec()).to_string();
         let text = serde_json::Value::from(runner.join(" ")).to_string();
         let over = |value: &str| -> Vec<String> {
@@ -143,7 +142,7 @@ fn see(
     Ok(seen)
 }
 
-/// The platforms that the binaries may be for.
+/// The possible target platforms of the binaries.
 fn triples(binaries: &[Binary], for_cargo: &[String], ask: &mut Ask) -> Vec<String> {
     let mut triples: Vec<String> = Vec::new();
     let mut add = |triple: &str| {
@@ -177,7 +176,7 @@ fn variable(triple: &str) -> String {
     format!("CARGO_TARGET_{name}_RUNNER")
 }
 
-/// Reads what the script prints, among whatever others print.
+/// Parses the output of the script, which may be mixed with other output.
 fn parse(printed: &[u8]) -> Vec<Seen> {
     let mut seen = Vec::new();
     let mut words = printed.split(|byte| *byte == 0);
@@ -190,7 +189,7 @@ fn parse(printed: &[u8]) -> Vec<Seen> {
 }
 
 fn one<'a>(words: &mut impl Iterator<Item = &'a [u8]>) -> Option<Seen> {
-    // Each word of printf has a NUL on both sides.
+    // Each word from printf has a NUL on both sides.
     let mut next = || -> Option<&[u8]> {
         words.next()?;
         words.next()
@@ -215,8 +214,8 @@ fn one<'a>(words: &mut impl Iterator<Item = &'a [u8]>) -> Option<Seen> {
     None
 }
 
-/// The `runner` that the user has told cargo to use, by the binary that it is for: cargo prints the
-/// command lines of what it would run.
+/// The `runner` that the user has configured in cargo, by binary: cargo prints the command lines
+/// that it would run.
 fn runners(
     binaries: &[Binary],
     words: &[String],

@@ -1,10 +1,10 @@
-//! The options of cargo test, and those of the test binaries: which ones a call of ours may have.
+//! The options of cargo test and of the test binaries: which of them each invocation may have.
 
-/// Flags of cargo test that say what it prints, or how far it goes: each call sets its own.
+/// Flags of cargo test that control its output or how far it runs: each invocation sets its own.
 const OURS: [&str; 4] = ["--no-run", "--no-fail-fast", "--quiet", "--doc"];
-/// The same, with a value.
+/// Flags of this kind that have a value.
 const OURS_WITH_VALUE: [&str; 2] = ["--message-format", "--color"];
-/// Flags that choose targets: with any of them cargo test runs no doctest.
+/// Flags that select targets: with any of them cargo test does not run doctests.
 const TARGETS: [&str; 10] = [
     "--lib",
     "--bins",
@@ -17,7 +17,7 @@ const TARGETS: [&str; 10] = [
     "--bench",
     "--all-targets",
 ];
-/// Options of test binaries that have their value in the next word.
+/// Options of test binaries whose value is the next word.
 const WITH_VALUE: [&str; 7] = [
     "--skip",
     "--test-threads",
@@ -34,7 +34,7 @@ pub fn is(word: &str, name: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
 }
 
-/// The words without the options that `drop` names (with their value, where it says so).
+/// The words without the options that `drop` selects (and their values, if they have one).
 pub fn without(words: &[String], drop: impl Fn(&str) -> Option<Value>) -> Vec<String> {
     let mut kept = Vec::new();
     let mut words = words.iter();
@@ -48,16 +48,16 @@ pub fn without(words: &[String], drop: impl Fn(&str) -> Option<Value>) -> Vec<St
     kept
 }
 
-/// Where the value of an option is.
+/// The position of an option's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// It has none, or has it in the same word.
+    /// No value, or in the same word.
     Inside,
-    /// In the next word, unless it is behind a `=`.
+    /// In the next word, unless it follows a `=`.
     Next,
 }
 
-/// Options of cargo test, less those that each call sets by itself.
+/// Options of cargo test, without those that each invocation sets itself.
 pub fn of_cargo(words: &[String]) -> Vec<String> {
     let kept = without(words, |word| {
         if OURS_WITH_VALUE.iter().any(|name| is(word, name)) {
@@ -77,18 +77,18 @@ pub fn of_cargo(words: &[String]) -> Vec<String> {
     kept.into_iter().filter_map(loud).collect()
 }
 
-/// Whether cargo test is asked for doctests alone.
+/// Whether the options select only doctests.
 pub fn are_for_doctests(words: &[String]) -> bool {
     words.iter().any(|word| word == "--doc")
 }
 
-/// Whether cargo test is asked for certain targets.
+/// Whether the options select targets.
 pub fn choose_targets(words: &[String]) -> bool {
     let chooses = |word: &String| TARGETS.iter().any(|name| is(word, name));
     words.iter().any(chooses)
 }
 
-/// Options of a test binary, less those that change what its output looks like.
+/// Options of a test binary, without those that change the format of its output.
 pub fn of_binary(words: &[String]) -> Vec<String> {
     without(words, |word| match word {
         "-q" | "--quiet" => Some(Value::Inside),
@@ -97,7 +97,8 @@ pub fn of_binary(words: &[String]) -> Vec<String> {
     })
 }
 
-/// The same, less what chooses tests by name: for a single test, that is named by itself.
+/// Options of a test binary without those that select tests by name: for a single test, which is
+/// named explicitly.
 pub fn of_single_test(words: &[String]) -> Vec<String> {
     let mut kept = Vec::new();
     let mut has_value = false;

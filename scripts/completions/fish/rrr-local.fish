@@ -1,7 +1,7 @@
 complete -c rrr-local -s j -l jobs -d 'Slaves to run at once [number of processors]' -r
 complete -c rrr-local -l files-from -d 'Names or JSON tasks, a line each; - is stdin' -r -F
 complete -c rrr-local -l from -d 'Let cargo list the tests' -r -f -a "cargo-test\t'The test binaries that cargo test builds'
-nextest\t'What cargo nextest lists'"
+nextest\t'The tests that cargo nextest lists'"
 complete -c rrr-local -l per -d 'One task for each' -r -f -a "binary\t'A test binary'
 test\t'A single test'"
 complete -c rrr-local -l split-above -d 'Split spec files with a longer estimate' -r

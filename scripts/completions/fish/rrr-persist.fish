@@ -4,11 +4,11 @@ complete -c rrr-persist -l redis-ca -d 'Authorities that may sign the certificat
 complete -c rrr-persist -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
 complete -c rrr-persist -l redis-key -d 'Key of that certificate, in PEM' -r -F
 complete -c rrr-persist -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
-complete -c rrr-persist -l log-dir -d 'Folder for outputs and logs: a JSON document a taskset [default: ~/.local/state/rrr/log]' -r -F
-complete -c rrr-persist -l keep-free -d 'Space to leave free there, and where SQLite is' -r
-complete -c rrr-persist -l attempts -d 'Times that a taskset is tried before it goes to the dead list' -r
-complete -c rrr-persist -l drain -d 'Handle what is queued, then exit'
-complete -c rrr-persist -l retry-dead -d 'Put what is in the dead list back into the queue first'
-complete -c rrr-persist -l rebuild-estimates -d 'Learn run times anew from the whole database, tell Redis, and exit'
+complete -c rrr-persist -l log-dir -d 'Folder for outputs and logs, one JSON document per taskset [default: ~/.local/state/rrr/log]' -r -F
+complete -c rrr-persist -l keep-free -d 'Space to keep free there and on the disk of SQLite' -r
+complete -c rrr-persist -l attempts -d 'Maximum attempts per taskset before it goes to the dead list' -r
+complete -c rrr-persist -l drain -d 'Handle the queued tasksets, then exit'
+complete -c rrr-persist -l retry-dead -d 'Requeue the messages of the dead list first'
+complete -c rrr-persist -l rebuild-estimates -d 'Recompute all estimates from the database, publish them to Redis, and exit'
 complete -c rrr-persist -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-persist -s V -l version -d 'Print version'

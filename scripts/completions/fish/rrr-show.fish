@@ -1,4 +1,4 @@
-complete -c rrr-show -l format -d 'In this form [text]' -r -f -a "text\t''
+complete -c rrr-show -l format -d 'Output format [text]' -r -f -a "text\t''
 json\t''
 jsonl\t''
 junit\t''
@@ -7,9 +7,9 @@ markdown\t''
 github\t''
 otlp-json\t''
 trace\t''"
-complete -c rrr-show -l file -d 'Write to this file, whole or not at all' -r -F
-complete -c rrr-show -l task -d 'Print what this spec file\'s last trial printed' -r
-complete -c rrr-show -l trial -d 'Print what this trial printed' -r
+complete -c rrr-show -l file -d 'Write to this file atomically' -r -F
+complete -c rrr-show -l task -d 'Print the output of this spec file\'s last trial' -r
+complete -c rrr-show -l trial -d 'Print the output of this trial' -r
 complete -c rrr-show -l document -d 'Read the document that rrr-persist wrote to FILE' -r -F
 complete -c rrr-show -l redis -d 'redis://, rediss://, unix:// or redis+sentinel:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
 complete -c rrr-show -l redis-password-file -d 'File with the password of Redis' -r -F
@@ -17,8 +17,8 @@ complete -c rrr-show -l redis-ca -d 'Authorities that may sign the certificate o
 complete -c rrr-show -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
 complete -c rrr-show -l redis-key -d 'Key of that certificate, in PEM' -r -F
 complete -c rrr-show -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
-complete -c rrr-show -l log-dir -d 'Folder of the outputs that rrr-persist wrote' -r -F
+complete -c rrr-show -l log-dir -d 'Folder with the outputs that rrr-persist wrote' -r -F
 complete -c rrr-show -l log -d 'Print the logs of the taskset, its workers and slaves'
-complete -c rrr-show -l raw -d 'Leave terminal escapes as they are'
+complete -c rrr-show -l raw -d 'Keep terminal escapes as they are'
 complete -c rrr-show -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-show -s V -l version -d 'Print version'

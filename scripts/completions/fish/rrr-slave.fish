@@ -5,7 +5,7 @@ complete -c rrr-slave -l redis-cert -d 'Certificate to show to Redis, in PEM' -r
 complete -c rrr-slave -l redis-key -d 'Key of that certificate, in PEM' -r -F
 complete -c rrr-slave -l taskset -d 'The taskset to work for' -r
 complete -c rrr-slave -l worker-id -d 'The worker that this slave belongs to [default: the host name]' -r
-complete -c rrr-slave -l heartbeat -d 'Seconds of silence that mean death' -r
+complete -c rrr-slave -l heartbeat -d 'Heartbeat timeout in seconds' -r
 complete -c rrr-slave -l trial-memory -d 'Most MiB of a trial as a whole, by its cgroup' -r
 complete -c rrr-slave -l trial-pids -d 'Most processes and threads of a trial' -r
 complete -c rrr-slave -l outputs -d 'Where to keep what tests leave on purpose' -r -F

@@ -1,6 +1,6 @@
 complete -c rrr-submit -l files-from -d 'Names or JSON tasks, a line each; - is stdin' -r -F
 complete -c rrr-submit -l from -d 'Let cargo list the tests' -r -f -a "cargo-test\t'The test binaries that cargo test builds'
-nextest\t'What cargo nextest lists'"
+nextest\t'The tests that cargo nextest lists'"
 complete -c rrr-submit -l per -d 'One task for each' -r -f -a "binary\t'A test binary'
 test\t'A single test'"
 complete -c rrr-submit -l split-above -d 'Split spec files with a longer estimate' -r

@@ -1,4 +1,4 @@
-complete -c rrr-wait -l timeout -d 'Give up after SEC seconds (exit code 124); the taskset goes on' -r
+complete -c rrr-wait -l timeout -d 'Give up after SEC seconds (exit code 124); the taskset continues' -r
 complete -c rrr-wait -l redis -d 'redis://, rediss://, unix:// or redis+sentinel:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
 complete -c rrr-wait -l redis-password-file -d 'File with the password of Redis' -r -F
 complete -c rrr-wait -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F

@@ -1,4 +1,4 @@
-complete -c rrr-watch -l timeout -d 'Give up after SEC seconds (exit code 124); the taskset goes on' -r
+complete -c rrr-watch -l timeout -d 'Give up after SEC seconds (exit code 124); the taskset continues' -r
 complete -c rrr-watch -l output -d 'What to show; auto is live on a terminal, else json' -r -f -a "auto\t''
 json\t''
 live\t''

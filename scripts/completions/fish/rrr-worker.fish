@@ -10,7 +10,7 @@ complete -c rrr-worker -l working-dir -d 'Folder below which trees are kept [def
 complete -c rrr-worker -l in-place -d 'The tree is here already: no rsync' -r -F
 complete -c rrr-worker -l rsync-remote-path -d 'Where trees come from [default: rsync_info in Redis]' -r
 complete -c rrr-worker -l rsync-options -d 'Options of rsync [default: rsync_info in Redis, or --archive --delete]' -r
-complete -c rrr-worker -l heartbeat -d 'Seconds of silence that mean death' -r
+complete -c rrr-worker -l heartbeat -d 'Heartbeat timeout in seconds' -r
 complete -c rrr-worker -l env-allow -d 'Variables that tests may see, besides PATH and those of the protocol [default: all but those of rrr]' -r
 complete -c rrr-worker -l trial-memory -d 'Most MiB of a trial as a whole, by its cgroup' -r
 complete -c rrr-worker -l trial-pids -d 'Most processes and threads of a trial' -r
