@@ -29,17 +29,20 @@ module RrrRunner
     # The next line, or nil when there is none yet.
     def poll
       until (line = @buffer.slice!(/\A[^\n]*\n/n))
-        begin
-          @buffer << Kept.read(@io, 65_536)
-        rescue IO::WaitReadable
-          return nil
-        rescue EOFError, Errno::ECONNRESET
-          @ended = true
-          return nil
-        end
+        piece = read
+        @ended ||= piece.nil?
+        return nil if @ended || piece == :wait_readable
+        @buffer << piece
       end
-      line
+      line.force_encoding(Encoding::UTF_8)
     end
+
+    def read
+      Kept.read(@io, 65_536)
+    rescue Errno::ECONNRESET
+      nil
+    end
+    private :read
 
     # The next line, however long it takes; nil at the end.
     def wait

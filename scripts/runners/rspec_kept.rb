@@ -30,8 +30,9 @@ module RrrRunner
       WRITE.bind_call(io, text)
     end
 
+    # Nil at the end, and :wait_readable if there is nothing yet.
     def self.read(io, bytes)
-      READ.bind_call(io, bytes)
+      READ.bind_call(io, bytes, exception: false)
     end
 
     # Flushes an output; one that a test has closed has nothing more to say.
@@ -45,8 +46,9 @@ module RrrRunner
   # JSON, as far as the protocol needs it.
   module Json
     ESCAPES = { '"' => '\\"', '\\' => '\\\\', "\n" => '\\n', "\t" => '\\t', "\r" => '\\r' }.freeze
+    SPECIAL = /["\\\u0000-\u001f]/.freeze
     UNESCAPES = { 'n' => "\n", 't' => "\t", 'r' => "\r", 'b' => "\b", 'f' => "\f" }.freeze
-    TOKEN = /"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+/m.freeze
+    TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+/m.freeze
 
     def self.write(value)
       case value
@@ -59,7 +61,8 @@ module RrrRunner
 
     def self.quote(value)
       text = RrrRunner.utf8(value)
-      "\"#{text.gsub(/["\\\u0000-\u001f]/) { |char| ESCAPES[char] || format('\\u%04x', char.ord) }}\""
+      return "\"#{text}\"" unless text.match?(SPECIAL)
+      "\"#{text.gsub(SPECIAL) { |char| ESCAPES[char] || format('\\u%04x', char.ord) }}\""
     end
 
     def self.read(text)
@@ -100,6 +103,7 @@ module RrrRunner
     end
 
     def self.unquote(token)
+      return token[1..-2] unless token.include?('\\')
       token[1..-2].gsub(/\\u(d[89ab]\h\h)\\u(d[c-f]\h\h)|\\u(\h{4})|\\(.)/mi) do
         high, low, code, char = $1, $2, $3, $4
         next UNESCAPES[char] || char if char
@@ -150,8 +154,12 @@ module RrrRunner
     end
   end
 
+  UNKNOWN = [Encoding::BINARY, Encoding::US_ASCII].freeze
+
   def self.utf8(value)
     text = value.to_s
+    # Bytes of which nobody has said what they are, as names of files in the locale C.
+    text = text.dup.force_encoding(Encoding::UTF_8) if UNKNOWN.include?(text.encoding)
     text = text.encode('UTF-8', invalid: :replace, undef: :replace) unless text.encoding == Encoding::UTF_8
     text.valid_encoding? ? text : text.scrub('?')
   rescue StandardError

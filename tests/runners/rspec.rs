@@ -63,6 +63,27 @@ fn examples_are_counted_as_rspec_counts_them() {
 }
 
 #[test]
+fn names_beyond_ascii_stay_what_they_are() {
+    let house = House::new(1);
+    let text = "RSpec.describe('Größe') { it('ist 漢字') { expect('é').to eq 'è' } }";
+    house.suite.file("spec/größe_spec.rb", text);
+    for slave in [FORK, NONE] {
+        let ran = house.run(slave, &[]);
+        let trial = ran.trial("spec/größe_spec.rb");
+        assert_eq!(
+            ran.verdict("spec/größe_spec.rb"),
+            "failed 0 0 1",
+            "{trial:?}"
+        );
+        let example = &ran.examples("spec/größe_spec.rb")[0];
+        assert_eq!(example["id"], "spec/größe_spec.rb[1:1]", "{slave}");
+        assert_eq!(example["name"], "Größe ist 漢字", "{slave}");
+        let message = example["message"].as_str().unwrap();
+        assert!(message.contains("expected: \"è\""), "{slave} {message}");
+    }
+}
+
+#[test]
 fn helpers_and_suite_hooks_run_once_a_runner_and_the_last_ones_really_run() {
     let house = House::new(1);
     std::fs::create_dir(house.suite.path().join("spec")).unwrap();
