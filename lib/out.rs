@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
-/// How long to wait for the reader of a named pipe.
+/// Maximum wait for the reader of a named pipe.
 const READER: Duration = Duration::from_secs(2);
 
 /// Whether stdout is only a log, whose closing does not stop the tool.

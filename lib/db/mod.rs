@@ -13,8 +13,8 @@ use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a transaction waits for another: even two such waits in a row are far below the time
-/// after which systemd considers a persister hung or stops waiting for it to exit.
+/// The time for which a transaction waits for another: even two such waits in a row are far below
+/// the time after which systemd considers a persister hung or stops waiting for it to exit.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A row of a result.
@@ -49,7 +49,7 @@ pub struct Database(Box<dyn Sql>);
 #[derive(Clone, Debug)]
 pub struct Url(String);
 
-/// How to reach the database.
+/// The flags for the database.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Place {
     /// sqlite:PATH or postgres://… [the state folder]

@@ -132,7 +132,7 @@ impl Outline {
             return Err("it has at most one example".into());
         }
         match pieces.iter().find_map(|piece| name::spec_file_error(piece)) {
-            Some(wrong) => Err(format!("the name of a part cannot be a task: {wrong}")),
+            Some(wrong) => Err(format!("a part's name is not valid for a task: {wrong}")),
             None => Ok(pieces),
         }
     }

@@ -48,7 +48,7 @@ pub struct Options {
 }
 
 const IDLE: &str = "waiting for tasksets that have ended";
-/// How long --drain waits for a database that does not answer: cron runs it again later.
+/// Maximum wait of --drain for a database that does not answer: cron runs it again later.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 /// Milliseconds after which an unfinished file counts as abandoned.
 const LEFT_BEHIND: i64 = 86_400_000;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Seconds for which slaves and workers may finish their logs.
 const STRAGGLERS: i64 = 10;
-/// How long to wait before checking slaves and workers again.
+/// Interval between checks of slaves and workers.
 const AGAIN: Duration = Duration::from_millis(200);
 /// Initial time between two attempts; it doubles each time.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
