@@ -6,6 +6,7 @@ use crate::say::say;
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::address::{self, Address, Tls};
+use crate::url::without_password;
 use crate::{config, flags};
 use anyhow::Context;
 use std::os::unix::net::UnixStream;
@@ -89,9 +90,18 @@ impl Redis {
     }
 
     /// Tells a process that `command` starts to use the same Redis, wherever it starts. Returns the
-    /// other end of its stdin, if the password goes that way.
+    /// other end of its stdin, if the password goes that way: what is in an environment, any process of
+    /// this user can read.
     pub fn pass_on(&self, command: &mut Command) -> std::io::Result<Option<UnixStream>> {
-        command.env("RRR_REDIS_URL", self.url());
+        let url = self.url();
+        let open = without_password(&url);
+        if open != url {
+            let same = std::env::vars_os().filter(|(_, value)| *value == *url);
+            for (name, _) in same {
+                command.env_remove(name);
+            }
+        }
+        command.env("RRR_REDIS_URL", &open);
         for (name, file) in [
             ("RRR_REDIS_PASSWORD_FILE", &self.password_file),
             ("RRR_REDIS_CA", &self.ca),
@@ -103,9 +113,13 @@ impl Redis {
                 None => command.env_remove(name),
             };
         }
-        let secret = match &self.secret {
-            None => Secret::given()?,
-            known => known.clone(),
+        let secret = match (&self.secret, self.password_in_url(&url, &open)?) {
+            (None, None) => Secret::given()?,
+            (None, Some(password)) => {
+                command.env_remove("RRR_REDIS_PASSWORD_FILE");
+                Some(Secret::new(password)?)
+            }
+            (known, _) => known.clone(),
         };
         match secret {
             Some(secret) => secret.pass_on(command).map(Some),
@@ -116,13 +130,37 @@ impl Redis {
         }
     }
 
-    fn address(&self) -> anyhow::Result<Address> {
-        let tls = Tls {
+    /// The password in the `url`, if that is the one that counts; `open` is the URL without it.
+    fn password_in_url(&self, url: &str, open: &str) -> std::io::Result<Option<String>> {
+        let by_other_means = self.password().map_err(std::io::Error::other)?;
+        if by_other_means.is_some_and(|password| !password.is_empty()) {
+            return Ok(None);
+        }
+        let read = |url: &str| {
+            let address = Address::parse(url, None, self.tls());
+            let password = |address: Address| address.password().map(str::to_owned);
+            address
+                .map(password)
+                .map_err(|bad| std::io::Error::other(bad.message))
+        };
+        if read(open)?.is_some() {
+            return Err(std::io::Error::other(
+                "the password is not plain to see in the Redis URL; pass it by --redis-password-file",
+            ));
+        }
+        read(url)
+    }
+
+    fn tls(&self) -> Tls {
+        Tls {
             ca: self.ca.clone(),
             cert: self.cert.clone(),
             key: self.key.clone(),
-        };
-        Ok(Address::parse(&self.url(), self.password()?, tls)?)
+        }
+    }
+
+    fn address(&self) -> anyhow::Result<Address> {
+        Ok(Address::parse(&self.url(), self.password()?, self.tls())?)
     }
 
     /// The password in the file, if one was named.

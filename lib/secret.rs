@@ -24,7 +24,7 @@ static GIVEN: Mutex<Option<Secret>> = Mutex::new(None);
 /// Seconds until it must be there: whoever starts this process writes it first.
 const PATIENCE: i64 = 10;
 /// Most bytes of it.
-const LONGEST: usize = 256;
+const LONGEST: usize = 4096;
 
 impl Secret {
     /// Set for a process whose first line of stdin is the password.
@@ -35,6 +35,18 @@ impl Secret {
         hide();
         let id = || uuid::Uuid::new_v4().simple().to_string();
         Self(id() + &id())
+    }
+
+    /// One that stands in a URL.
+    ///
+    /// Errors: it cannot be passed on as a line.
+    pub fn new(text: String) -> io::Result<Self> {
+        if text.contains('\n') || text.len() >= LONGEST {
+            return Err(io::Error::other(
+                "the password of Redis is too long or has more than one line",
+            ));
+        }
+        Ok(Self(text))
     }
 
     /// The one that this process was given on stdin, if any was.

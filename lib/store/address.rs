@@ -156,6 +156,11 @@ impl Address {
         }
     }
 
+    /// The password that it logs in with.
+    pub fn password(&self) -> Option<&str> {
+        self.login.password()
+    }
+
     /// Whether the master is found through Sentinels.
     pub fn has_sentinels(&self) -> bool {
         matches!(self.route, Route::Sentinels { .. })
