@@ -22,6 +22,9 @@ pub enum Missing {
     Make,
 }
 
+/// Options to use where none are given.
+pub const DEFAULT_OPTIONS: &str = "--archive --delete";
+
 /// Options that `rsync_info` in Redis and a project file may contain: data about the files to copy.
 /// An option is excluded if it runs a program, reads or writes a file elsewhere, or sends files
 /// that links outside the tree point to (FAULTS S3, S4).
@@ -138,7 +141,7 @@ pub fn remote(
             check_options(options, "rsync_info in Redis")?;
             split(options)?
         }
-        (None, None) => vec!["--archive".into(), "--delete".into()],
+        (None, None) => split(DEFAULT_OPTIONS)?,
     };
     let path = path
         .map(str::to_owned)

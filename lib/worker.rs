@@ -132,6 +132,8 @@ pub enum Accepted {
     Over(String),
     /// It is not (or no longer) ours to take, or its submitter has not finished writing it.
     NotNow,
+    /// It is in the worker's queue, but was never handed over.
+    Inactive,
 }
 
 static ACCEPT: Script = lua!("accept", "event", "close");
@@ -152,12 +154,14 @@ pub fn accept(
             .key(taskset.worker_log(&card.key))
             .arg(message)
             .arg(time::now())
+            .arg(key::active_taskset())
             .invoke(c)
     })?;
     answer.print_events(2);
     Ok(match answer.text(0).as_str() {
         "accepted" => Accepted::Yes(answer.text(1)),
         "over" => Accepted::Over(answer.text(1)),
+        "inactive" => Accepted::Inactive,
         _ => Accepted::NotNow,
     })
 }

@@ -1,26 +1,38 @@
 -- accept: a worker takes the taskset at the head of its queue, and opens its worker log.
--- Guarantees that a taskset that is over is dropped instead (Q4), that the message is popped only
--- together with the worker's note of it (Q2), that a call whose answer was lost may be repeated, and
--- that a second stay gets a log of its own (C10).
+-- Guarantees that only what was handed over is taken (a worker's own user cannot write the list of that), that
+-- a taskset that is over is dropped instead (Q4), that the message is popped only together with the
+-- worker's note of it (Q2), that a call whose answer was lost may be repeated, and that a second stay
+-- gets a log of its own (C10).
 -- shared: event close
 -- KEYS 1 taskset, 2 worker, 3 worker_queue, 4 worker log of a first stay
--- ARGV 1 message ('' when the worker was told the taskset by its owner), 2 now
--- returns {'accepted', worker log, emitted…} | {'over', status} | {'moved'} | {'staged'}
+-- ARGV 1 message ('' when the worker was told the taskset by its owner), 2 now, 3 active_taskset (no key: it is
+--      only read)
+-- returns {'accepted', worker log, emitted…} | {'over', status} | {'moved'} | {'staged'} | {'inactive'}
 local taskset, worker = KEYS[1], KEYS[2]
+local exists, open, status = is_open(taskset)
+local active = redis.call('LPOS', ARGV[3], taskset)
 if redis.call('HGET', worker, 'taskset') == taskset then
   -- A worker that asks has nothing on hand, so an earlier call worked and its answer was lost.
   local logs = redis.call('LRANGE', taskset .. ':worker_log', 0, -1)
   for i = #logs, 1, -1 do
     local f = redis.call('HMGET', logs[i], 'worker', 'finished_at')
     if f[1] == worker and not f[2] then
-      return { 'accepted', logs[i] }
+      if active then
+        return { 'accepted', logs[i] }
+      end
+      redis.call('HSET', logs[i], 'finished_at', ARGV[2])
     end
+  end
+  if not active then
+    redis.call('HDEL', worker, 'taskset')
   end
 end
 if ARGV[1] ~= '' and redis.call('LINDEX', KEYS[3], 0) ~= ARGV[1] then
   return { 'moved' }
 end
-local exists, open, status = is_open(taskset)
+if open and not active then
+  return { ARGV[1] == '' and 'staged' or 'inactive' }
+end
 if exists and open and redis.call('TTL', taskset) ~= -1 then
   return { 'staged' }
 end

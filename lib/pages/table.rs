@@ -110,7 +110,8 @@ pub fn all() -> Vec<Page> {
             more: &[
                 "Whoever has the secret key can have workers run anything: keep it where tasksets are \
                      submitted (rrr-submit --sign-key FILE). A worker that is started with --trust and a file \
-                     of public keys, one a line, runs nothing else. See rrr-deploy(7).",
+                     of public keys, one per line, runs nothing else. Only root or the worker's own user may be able to \
+                     write that file. See rrr-deploy(7).",
             ],
             exit_codes: &[],
             examples: &[("A key for the build server:", "rrr-keygen ci.key")],
@@ -395,6 +396,11 @@ pub fn all() -> Vec<Page> {
                 "rsync and the setup script have an hour each.",
                 "Trees are kept below $XDG_STATE_HOME/rrr/work, or ~/.local/state/rrr/work, unless --working-dir says \
                      otherwise.",
+                "With --trust the place of the trees must be given by --rsync-remote-path or --in-place, and rsync_info in \
+                     Redis is not used. Signed runs that this worker has seen end are noted in $XDG_STATE_HOME/rrr, or \
+                     ~/.local/state/rrr, and not run again.",
+                "A password in the URL of Redis reaches slaves by their stdin, not by their environment, so a slave \
+                     command must leave stdin to rrr-slave.",
             ],
             exit_codes: &[exit::FAILED],
             examples: &[

@@ -43,8 +43,13 @@ pub static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| match guise() {
 /// A folder with `users.acl` and the passwords. The user `default`, which is the test itself,
 /// needs none.
 pub fn users() -> PathBuf {
+    users_and_workers(&[])
+}
+
+/// The same, and a user for each of these workers.
+pub fn users_and_workers(ids: &[&str]) -> PathBuf {
     let folder = temporary("rrr-users.");
-    script("make-users", &folder, &[]);
+    script("make-users", &folder, ids);
     let file = folder.join("users.acl");
     let text = std::fs::read_to_string(&file).expect("the ACL file");
     let others = text

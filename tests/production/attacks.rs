@@ -54,6 +54,7 @@ impl World {
     fn check(&self, fields: &Fields) -> Result<(), String> {
         self.trust
             .check(&self.taskset, fields, FILES.into_iter(), NOW)
+            .map(drop)
     }
 }
 
@@ -123,7 +124,8 @@ fn a_signature_is_worth_nothing_elsewhere_or_at_another_time_or_of_another() {
     let signed = world.signed();
     let other: TasksetKey = "rrrspec:taskset:u".parse().unwrap();
     let at = |taskset: &TasksetKey, now: i64| {
-        world.trust.check(taskset, &signed, FILES.into_iter(), now)
+        let checked = world.trust.check(taskset, &signed, FILES.into_iter(), now);
+        checked.map(drop)
     };
     assert!(at(&other, NOW).is_err(), "replayed under another id");
     assert!(
@@ -205,6 +207,55 @@ fn keys_that_are_none_or_that_others_can_read_are_refused() {
         let file = folder.path().join("trust");
         std::fs::write(&file, text).unwrap();
         assert!(Trust::load(&file).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn keys_to_trust_that_others_can_change_are_refused() {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let below = folder.path().join("below");
+    std::fs::create_dir(&below).unwrap();
+    let (path, link) = (below.join("key.pub"), folder.path().join("link"));
+    trust::generate(&below.join("key")).unwrap();
+    symlink(&path, &link).unwrap();
+    let set = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let load = || {
+        let both = [&path, &link].map(|path| Trust::load(path).map(drop));
+        let [direct, linked] = both.map(|loaded| loaded.map_err(|bad| bad.message));
+        assert_eq!(direct.is_ok(), linked.is_ok(), "{direct:?}, {linked:?}");
+        direct
+    };
+    for (file, parent, above) in [
+        (0o664, 0o755, 0o755),
+        (0o646, 0o755, 0o755),
+        (0o644, 0o777, 0o755),
+        (0o644, 0o775, 0o755),
+        (0o644, 0o755, 0o777),
+    ] {
+        let modes = [(&*path, file), (&*below, parent), (folder.path(), above)];
+        for (path, mode) in modes {
+            set(path, mode);
+        }
+        let why = load().unwrap_err();
+        assert!(why.contains("others may write"), "{modes:?}: {why}");
+    }
+    for mode in [0o600, 0o644, 0o444] {
+        set(&path, mode);
+        // With the sticky bit nobody can put another file there.
+        set(&below, 0o1777);
+        set(folder.path(), 0o700);
+        assert_eq!(load(), Ok(()), "{mode:o}");
+    }
+    if rustix::process::geteuid().is_root() {
+        for place in [&path, &below] {
+            chown(place, Some(65534), None).unwrap();
+            let why = load().unwrap_err();
+            assert!(why.contains("another user"), "{why}");
+            chown(place, Some(0), None).unwrap();
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod harness;
 mod attacks;
 mod confined;
 mod filter;
+mod handed_over;
 mod install;
 mod notify;
 mod redis_users;

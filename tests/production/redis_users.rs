@@ -1,19 +1,22 @@
 //! The users of `scripts/redis/users.acl`: what each may not do. That each may do its work is proved
 //! by the whole suite under `RRR_TEST_REDIS=acl`, and by one run here.
 
-use super::harness::guise::{refusals, user_of, users};
+use super::harness::guise::{refusals, user_of, users, users_and_workers};
 use super::harness::*;
 use std::path::Path;
 
 fn tool(server: &Server, folder: &Path, name: &str) -> Tool {
-    let user = user_of(name);
+    tool_as(server, folder, name, user_of(name))
+}
+
+fn tool_as(server: &Server, folder: &Path, name: &str, user: &str) -> Tool {
     let url = format!("unix://{}?user={user}", server.socket().display());
     let password = folder.join(format!("{user}.password"));
     Tool::new(&url, name).env("RRR_REDIS_PASSWORD_FILE", password)
 }
 
 fn secured() -> (Server, std::path::PathBuf) {
-    let folder = users();
+    let folder = users_and_workers(&["own"]);
     let file = folder.join("users.acl").display().to_string();
     (Server::options().set("aclfile", &file).start(), folder)
 }
@@ -34,7 +37,11 @@ fn each_role_does_its_work_as_its_own_user_and_is_refused_nothing() {
             .dir(suite.path())
             .spawn(),
         start("rrr-worker")
-            .args(["--slaves", "2", "--in-place"])
+            .args(["--worker-id", "any", "--slaves", "1", "--in-place"])
+            .arg(suite.path())
+            .spawn(),
+        tool_as(&server, &folder, "rrr-worker", "rrr-worker-own")
+            .args(["--worker-id", "own", "--slaves", "1", "--in-place"])
             .arg(suite.path())
             .spawn(),
     ];
@@ -69,6 +76,7 @@ fn may(server: &Server, user: &str, words: &[&str]) -> bool {
 fn no_user_may_do_what_is_not_its_work() {
     let (server, _) = secured();
     let roles = [
+        "rrr-worker-own",
         "rrr-submit",
         "rrr-dispatch",
         "rrr-arbiter",
@@ -128,6 +136,83 @@ fn no_user_may_do_what_is_not_its_work() {
         assert!(!may(&server, user, words), "{user}: {words:?}");
     }
     assert!(may(&server, "rrr-watch", &["HGETALL", "rrrspec:taskset:t"]));
+}
+
+#[test]
+fn no_user_but_the_submitters_hands_a_taskset_over() {
+    let (server, _) = secured();
+    let active = "rrrspec:active_taskset";
+    let script = "return redis.call('RPUSH', KEYS[1], 'x')";
+    let handed_over = |user: &str| {
+        let name = format!("{user}-without-password");
+        let rights: Vec<String> = server.run(&["ACL", "LIST"]);
+        let rights = rights
+            .iter()
+            .find(|line| line.starts_with(&format!("user {user} ")));
+        let rights = rights.unwrap().split_once(" on ").unwrap().1;
+        let without = rights.split(' ').filter(|word| !word.starts_with('#'));
+        // A selector is one word.
+        let mut words: Vec<String> = vec![
+            "ACL".into(),
+            "SETUSER".into(),
+            name.clone(),
+            "on".into(),
+            "nopass".into(),
+        ];
+        for word in without {
+            match words
+                .last_mut()
+                .filter(|last| last.starts_with('(') && !last.ends_with(')'))
+            {
+                Some(last) => *last += &format!(" {word}"),
+                None => words.push(word.to_owned()),
+            }
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        server.run::<String>(&words);
+        let mut conn = server.conn();
+        let login = redis::cmd("AUTH").arg(&name).arg("").exec(&mut conn);
+        login.unwrap();
+        let tried = redis::cmd("EVAL")
+            .arg(script)
+            .arg(1)
+            .arg(active)
+            .exec(&mut conn);
+        let tried = tried.is_ok();
+        tried || may(&server, user, &["RPUSH", active, "x"])
+    };
+    for user in [
+        "rrr-dispatch",
+        "rrr-arbiter",
+        "rrr-persist",
+        "rrr-worker",
+        "rrr-worker-own",
+        "rrr-watch",
+    ] {
+        assert!(!handed_over(user), "{user}");
+    }
+    assert!(handed_over("rrr-submit"));
+    // Queues of workers: only who gives work, and workers.
+    let queue = ["RPUSH", "rrrspec:worker:w:worker_queue", "x"];
+    for user in ["rrr-arbiter", "rrr-persist", "rrr-submit", "rrr-worker-own"] {
+        assert!(!may(&server, user, &queue), "{user}");
+    }
+    let own = |words: &[&str]| may(&server, "rrr-worker-own", words);
+    assert!(own(&["HSET", "rrrspec:worker:own", "taskset", "x"]));
+    assert!(own(&["LPOP", "rrrspec:worker:own:worker_queue"]));
+    for foreign in ["w", "own2", "owner", "ow"] {
+        assert!(!own(&[
+            "HSET",
+            &format!("rrrspec:worker:{foreign}"),
+            "taskset",
+            "x"
+        ]));
+        assert!(!own(&[
+            "RPUSH",
+            &format!("rrrspec:worker:{foreign}:slave:1:trial"),
+            "x"
+        ]));
+    }
 }
 
 #[test]

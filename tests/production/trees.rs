@@ -57,6 +57,8 @@ impl World {
                 .hset("rrrspec:rsync_info", "rsync_remote_path", &path);
         }
         Tool::new(&self.server, "rrr-worker")
+            // One with --trust takes no tree from where Redis says.
+            .env_remove("RRR_TRUST")
             .args(["--worker-id", "w", "--slaves", "1", "--working-dir"])
             .arg(self.work.path())
             .spawn()

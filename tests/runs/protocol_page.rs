@@ -172,6 +172,7 @@ fn an_eventful_day(look: impl Fn(&str, &Server)) {
         .args(["--speculate-after", "0"])
         .spawn();
     let worker = Tool::new(&server, "rrr-worker")
+        .env_remove("RRR_TRUST")
         .args(["--worker-id", "w", "--slaves", "2", "--working-dir"])
         .arg(&work)
         .spawn();

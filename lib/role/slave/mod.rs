@@ -159,6 +159,11 @@ struct Slave {
     runners: u32,
 }
 
+/// Whether the task was signed, and is run by the name that was: its hash may name another's file.
+fn is_signed(signed: &HashSet<String>, job: &Job) -> bool {
+    signed.contains(&job.spec_file) && job.trial.task().spec_file() == job.spec_file
+}
+
 impl Slave {
     /// Takes a task once one can be tried.
     fn prepare_and_reserve(&mut self) -> anyhow::Result<Next<Job>> {
@@ -234,7 +239,7 @@ impl Slave {
                     leaving_since = None;
                     pause = SHORTEST_PAUSE;
                     let made = match &self.signed {
-                        Some(signed) if !signed.contains(&job.spec_file) => Made {
+                        Some(signed) if !is_signed(signed, &job) => Made {
                             result: trial::Result::error("rrr: nobody signed this task\n"),
                             hard_timeout: false,
                         },

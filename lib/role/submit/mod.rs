@@ -151,7 +151,10 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
     store.wait_briefly();
     let (mut request, tasks) = match (named, &options.rerun_failed) {
-        (None, Some(earlier)) => rerun::of(&mut store, &options.db, earlier, &rsync_name)?,
+        (None, Some(earlier)) => {
+            let signer = signing.as_ref().map(|signing| &signing.signer);
+            rerun::of(&mut store, &options.db, earlier, &rsync_name, signer)?
+        }
         (named, _) => {
             let (request, tasks) = named.expect("nothing else names tasks");
             let suite = &options.suite;

@@ -2,19 +2,23 @@
 
 use super::Task;
 use crate::key::TasksetKey;
-use crate::record::{self, Taskset};
+use crate::record::{self, Document, Taskset, Value};
 use crate::store::Store;
 use crate::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
 use crate::taskset::{DEFAULT_MAX_TRIALS, DEFAULT_MAX_WORKERS, Request};
+use crate::trust::Signer;
 use crate::{cli, db, exit, history, name, task};
+use std::collections::HashMap;
 
 /// What `earlier` asked for, and those of its tasks that did not pass. A taskset that has gone from
-/// Redis is looked up in the database at `place`.
+/// Redis is looked up in the database at `place`. With a `signer` it must have been signed with the same
+/// key: else whoever can write to Redis could have anything signed.
 pub fn of(
     store: &mut Store,
     place: &db::Place,
     earlier: &TasksetKey,
     rsync_name: &str,
+    signer: Option<&Signer>,
 ) -> anyhow::Result<(Request, Vec<Task>)> {
     let document = match record::gather(store, earlier)? {
         Some(document) => Some(document),
@@ -27,6 +31,9 @@ pub fn of(
         ))
         .hint("pass --db URL when it is in another database, or name its files instead")
     })?;
+    if let Some(signer) = signer {
+        check_signature(&document, signer)?;
+    }
     let open = document
         .taskset
         .status()
@@ -60,6 +67,37 @@ pub fn of(
         return Err(exit::failure(exit::NOTHING, message).into());
     }
     Ok((request(&document.taskset, rsync_name), tasks))
+}
+
+/// Refuses to sign what this key has not signed before.
+fn check_signature(document: &Document, signer: &Signer) -> Result<(), exit::Failure> {
+    let mut fields: HashMap<String, String> = HashMap::new();
+    for (name, value) in Taskset::COLUMNS.iter().zip(document.taskset.values()) {
+        let text = match value {
+            Value::Null => continue,
+            Value::Number(number) => number.to_string(),
+            Value::Text(text) => text,
+        };
+        fields.insert((*name).to_owned(), text);
+    }
+    for (name, value) in &document.taskset.other {
+        fields.insert(name.clone(), value.text().into_owned());
+    }
+    let files = || document.tasks.iter().map(|task| task.key.spec_file());
+    let checked = signer.has_signed(&document.key, &fields, files());
+    let renamed = document
+        .tasks
+        .iter()
+        .find(|task| task.spec_file() != task.key.spec_file());
+    match (checked, renamed) {
+        (Ok(()), None) => Ok(()),
+        (Ok(()), Some(task)) => Err(format!("'{}' names another spec file", task.key)),
+        (Err(why), _) => Err(why),
+    }
+    .map_err(|why| {
+        cli::usage(format!("will not sign what is left of '{}': {why}", document.key))
+            .hint("name the files and the command instead; only what was signed with the same key is signed again unseen")
+    })
 }
 
 fn request(taskset: &Taskset, rsync_name: &str) -> Request {

@@ -7,6 +7,7 @@ mod crew;
 mod prepare;
 mod pulse;
 mod slot;
+mod trusted;
 
 use crate::adapter::Outputs;
 use crate::child::cgroup::{self, Bounds};
@@ -14,18 +15,18 @@ use crate::child::{self, Supervisor, reap};
 use crate::folder::{self, Folder};
 use crate::follow::QUIET;
 use crate::heartbeat::Heartbeat;
-use crate::key::{TaskKey, TasksetKey, WorkerKey};
+use crate::key::{TasksetKey, WorkerKey};
 use crate::say::say;
 use crate::store::Store;
 use crate::taskset::{self, Record};
-use crate::trust::{Signed, Trust};
+use crate::trust::{Ended, Trust};
 use crate::worker::{self, Accepted, Card};
-use crate::{cli, exit, notify, queue, say, stop, time, worker_log};
+use crate::{cli, exit, notify, queue, say, state, stop, time, worker_log};
 use pulse::Pulse;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use trusted::{Refused, Wary};
 
 /// Runs slaves for tasksets on this machine
 #[derive(clap::Parser)]
@@ -100,6 +101,45 @@ pub fn host_name() -> String {
     name.replace(|c: char| c == ':' || c.is_whitespace(), "-")
 }
 
+impl Options {
+    /// Whom to trust, with --trust. Redis has no say then in where trees come from.
+    fn trusted_keys(&self) -> anyhow::Result<Option<Trust>> {
+        let Some(path) = &self.trust else {
+            return Ok(None);
+        };
+        if self.in_place.is_none() && self.rsync_remote_path.is_none() {
+            return Err(cli::usage(
+                "--trust takes no tree from where rsync_info in Redis says: anybody may have written that",
+            )
+            .hint("pass --rsync-remote-path P, or --in-place DIR")
+            .into());
+        }
+        Ok(Some(Trust::load(path)?))
+    }
+}
+
+/// Opens the notes of a worker that trusts some keys only.
+fn wary(store: &mut Store, trust: Trust, id: &str) -> anyhow::Result<Wary> {
+    let (folder, now) = (state::folder(), time::unix_ms() / 1000);
+    let is_over = |taskset: &TasksetKey| {
+        let record = Record::load(store, taskset)?;
+        let status = record.map(|record| record.status());
+        Ok(status.is_none_or(|status| status.is_some_and(taskset::Status::is_final)))
+    };
+    let ended = Ended::open(&folder, id, now, is_over).map_err(|error| {
+        let folder = folder.display();
+        cli::usage(format!(
+            "cannot note in '{folder}' which signed runs have ended: {error}"
+        ))
+        .hint("--trust needs this; XDG_STATE_HOME may name another folder")
+    })?;
+    Ok(Wary {
+        trust,
+        ended,
+        on_hand: None,
+    })
+}
+
 /// Runs the tool.
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
@@ -127,7 +167,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     folder::clean_up();
     let folder = Folder::new("worker")
         .map_err(|error| cli::usage(format!("cannot make a temporary folder: {error}")))?;
-    let trust = options.trust.as_deref().map(Trust::load).transpose()?;
+    let trust = options.trusted_keys()?;
     let card = Card {
         key: WorkerKey::new(&id).map_err(|error| cli::usage(error.to_string()))?,
         worker_type: options.worker_type.clone(),
@@ -143,6 +183,10 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         .hint("pass --worker-id with a name of its own")
         .into());
     }
+    let wary = match trust {
+        Some(trust) => Some(wary(&mut store, trust, &id)?),
+        None => None,
+    };
     let pulse = Pulse::start(store.sibling(card.heartbeat.beat()), &card)?;
     stop::nudge_on_child_exit()?;
     let cgroups = if cgroup::is_unwanted() && options.bounds.is_empty() {
@@ -172,7 +216,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         card,
         pulse,
         options,
-        trust,
+        wary,
         failures: 0,
     };
     notify::ready("waiting for a taskset");
@@ -193,7 +237,8 @@ struct Worker {
     card: Card,
     pulse: Arc<Pulse>,
     options: Options,
-    trust: Option<Trust>,
+    /// With --trust.
+    wary: Option<Wary>,
     /// Holds what it writes for its children.
     folder: Folder,
     /// Below which slaves make cgroups for their trials, where that can be done.
@@ -263,6 +308,11 @@ impl Worker {
                     );
                 }
                 Accepted::Over(status) => say!("rrr-worker: '{taskset}' is over ({status})"),
+                Accepted::Inactive => {
+                    let why = "it was never handed over: it is not in active_taskset";
+                    queue::refuse(&mut self.store, &queue, &message, why)?;
+                    continue;
+                }
                 Accepted::NotNow => {
                     stop::sleep(Duration::from_millis(100));
                     continue;
@@ -299,10 +349,12 @@ impl Worker {
     fn stay(&mut self, taskset: &TasksetKey, log: &str) -> anyhow::Result<Stay> {
         self.pulse.turn_to(Some(taskset.clone()));
         let result = self.prepare_and_run(taskset, log);
+        let over = self.pulse.news().over;
         self.pulse.turn_to(None);
         // Slaves' tests, and what the setup command left: nothing of a taskset stays (promise 5).
         reap::sweep(&[]);
         self.clear_up();
+        self.note_end(over)?;
         let stay = match result {
             Ok(()) => Stay::Ran,
             Err(error) if error.is::<CannotRun>() || error.is::<Refused>() => {
@@ -354,34 +406,6 @@ impl Worker {
         self.run_slaves(taskset, slave_command, &folder, signed)
     }
 
-    /// Refuses what nobody signed whom this worker trusts. Returns the file with what was signed, for
-    /// the slaves: they take their tasks from Redis, where other things may stand by then.
-    fn check_signature(
-        &mut self,
-        taskset: &TasksetKey,
-        record: &Record,
-    ) -> anyhow::Result<Option<tempfile::NamedTempFile>> {
-        let Some(trust) = &self.trust else {
-            return Ok(None);
-        };
-        let tasks = taskset::tasks(&mut self.store, taskset)?;
-        let files = || tasks.iter().map(TaskKey::spec_file);
-        let now = time::unix_ms() / 1000;
-        trust
-            .check(taskset, &record.0, files(), now)
-            .map_err(|why| Refused(format!("the taskset is not trusted: {why}")))?;
-        let cannot = |error| CannotRun(format!("cannot write down what was signed: {error}"));
-        let mut file = self.scratch_file().map_err(cannot)?;
-        let mut out = std::io::BufWriter::new(&mut file);
-        let signed = Signed::of(&record.0, files());
-        signed
-            .write(&mut out)
-            .and_then(|()| out.flush())
-            .map_err(cannot)?;
-        drop(out);
-        Ok(Some(file))
-    }
-
     /// A file in our folder, which somebody who tidies up may have removed.
     fn scratch_file(&self) -> std::io::Result<tempfile::NamedTempFile> {
         self.folder.restore()?;
@@ -393,18 +417,6 @@ impl Worker {
         stop::requested() || state.over || state.replaced
     }
 }
-
-/// This worker does not trust the taskset. That says nothing about the machine.
-#[derive(Debug)]
-struct Refused(String);
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// How a stay with a taskset went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

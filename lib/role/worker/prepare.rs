@@ -1,7 +1,8 @@
 //! What a worker does before its slaves start: it brings the tree, and runs the setup command.
 
 use super::pulse::Leaving;
-use super::{CannotRun, Refused, Worker};
+use super::trusted::Refused;
+use super::{CannotRun, Worker};
 use crate::adapter::GRACE;
 use crate::child::{End, Exit, Leftovers, Limits, environment};
 use crate::key::TasksetKey;
@@ -64,6 +65,8 @@ impl Worker {
             self.options.rsync_remote_path.as_deref(),
             self.options.rsync_options.as_deref(),
         );
+        // What Redis says of that is not signed.
+        let flags = flags.or(self.wary.as_ref().map(|_| rsync::DEFAULT_OPTIONS));
         let remote = rsync::remote(&mut self.store, path, flags)
             .map_err(|error| match error.downcast::<exit::Failure>() {
                 Ok(bad) if bad.code == exit::USAGE => CannotRun(bad.message).into(),

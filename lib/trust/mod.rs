@@ -6,6 +6,10 @@
 //! The signed bytes are `rrr-taskset-1`, then for each of [`FIELDS`] its name, the length of its
 //! value in bytes, and the value, each in a line of its own.
 
+mod ended;
+
+pub use ended::Ended;
+
 use crate::cli::usage;
 use crate::exit::Failure;
 use crate::key::TasksetKey;
@@ -53,10 +57,11 @@ pub fn digest<'a>(spec_files: impl Iterator<Item = &'a str>) -> String {
         hash.update((file.len() as u64).to_be_bytes());
         hash.update(file.as_bytes());
     }
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&hash.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Most bytes of a file with keys.
@@ -78,6 +83,42 @@ fn signed_bytes(taskset: &TasksetKey, fields: &Fields) -> Vec<u8> {
         add(stamp::FIELD, stamp);
     }
     bytes
+}
+
+/// Whether all this was signed by one of `keys`, and is the list of tasks that was signed.
+fn verify<'a>(
+    keys: &[VerifyingKey],
+    whose: &str,
+    taskset: &TasksetKey,
+    fields: &Fields,
+    spec_files: impl Iterator<Item = &'a str>,
+) -> Result<(), String> {
+    let field = |name: &str| fields.get(name).map_or("", String::as_str);
+    if field(SIGNATURE).is_empty() {
+        return Err("it is not signed".into());
+    }
+    let signature = bytes_of::<64>(field(SIGNATURE)).ok_or("its signature is malformed")?;
+    let signature = Signature::from_bytes(&signature);
+    let bytes = signed_bytes(taskset, fields);
+    let is_by = |key: &VerifyingKey| key.verify_strict(&bytes, &signature).is_ok();
+    if !keys.iter().any(is_by) {
+        return Err(format!(
+            "it was changed after it was signed, or not signed by {whose}"
+        ));
+    }
+    if field("tasks_digest") != digest(spec_files) {
+        return Err("its list of tasks was changed after it was signed".into());
+    }
+    Ok(())
+}
+
+/// A signed taskset: the same again only if all that was signed is the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Run {
+    taskset: TasksetKey,
+    /// Until when the signature holds.
+    until: i64,
+    digest: String,
 }
 
 /// Who signs.
@@ -104,6 +145,17 @@ impl Signer {
         }
     }
 
+    /// Checks that this key has signed a taskset, however long ago.
+    pub fn has_signed<'a>(
+        &self,
+        taskset: &TasksetKey,
+        fields: &Fields,
+        spec_files: impl Iterator<Item = &'a str>,
+    ) -> Result<(), String> {
+        let key = self.0.verifying_key();
+        verify(&[key], "this key", taskset, fields, spec_files)
+    }
+
     /// Adds the fields of a signature to those of a taskset; it holds for `seconds` from `now`.
     pub fn sign(&self, taskset: &TasksetKey, fields: &mut Fields, now: i64, seconds: u64) {
         let until = now.saturating_add_unsigned(seconds);
@@ -127,8 +179,13 @@ impl Trust {
     /// Reads public keys, one a line; `#` begins a comment.
     pub fn load(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
-        let text = regular::read_text(path, Links::Follow, MOST)
+        let text = read_guarded(path)
             .map_err(|error| usage(format!("cannot read the keys in '{shown}': {error}")))?;
+        let text = text.map_err(|why| {
+            usage(format!("does not trust '{shown}': {why}")).hint(format!(
+                "chown it to root or to yourself, and chmod go-w it: ls -ld '{shown}'"
+            ))
+        })?;
         let mut keys = Vec::new();
         for (number, line) in text.lines().enumerate() {
             let mut words = line
@@ -158,32 +215,18 @@ impl Trust {
         })
     }
 
-    /// Checks a taskset as it stands in Redis, with the spec files of its tasks. Errors say why it
-    /// is not to be run.
+    /// Checks a taskset as it is in Redis, with the spec files of its tasks; returns which run it is.
+    /// Errors say why it is not to be run.
     pub fn check<'a>(
         &self,
         taskset: &TasksetKey,
         fields: &Fields,
         spec_files: impl Iterator<Item = &'a str>,
         now: i64,
-    ) -> Result<(), String> {
+    ) -> Result<Run, String> {
+        let whose = format!("a key in '{}'", self.path.display());
+        verify(&self.keys, &whose, taskset, fields, spec_files)?;
         let field = |name: &str| fields.get(name).map_or("", String::as_str);
-        if field(SIGNATURE).is_empty() {
-            return Err("it is not signed".into());
-        }
-        let signature = bytes_of::<64>(field(SIGNATURE)).ok_or("its signature is malformed")?;
-        let signature = Signature::from_bytes(&signature);
-        let bytes = signed_bytes(taskset, fields);
-        if !self
-            .keys
-            .iter()
-            .any(|key| key.verify_strict(&bytes, &signature).is_ok())
-        {
-            return Err(format!(
-                "it was changed after it was signed, or not signed by a key in '{}'",
-                self.path.display()
-            ));
-        }
         // From here on the fields are the signer's own words.
         let time = |name: &str| {
             field(name)
@@ -193,17 +236,49 @@ impl Trust {
         if time("signed_at")? > now.saturating_add(SKEW) {
             return Err("it was signed in the future: compare the clocks".into());
         }
-        if time("signed_until")? < now {
+        let until = time("signed_until")?;
+        if until < now {
             return Err(
                 "its signature has expired (rrr-submit --sign-for says for how long one holds)"
                     .into(),
             );
         }
-        if field("tasks_digest") != digest(spec_files) {
-            return Err("its list of tasks was changed after it was signed".into());
-        }
-        Ok(())
+        Ok(Run {
+            taskset: taskset.clone(),
+            until,
+            digest: hex(&Sha256::digest(signed_bytes(taskset, fields))),
+        })
     }
+}
+
+/// Reads a file that decides who is trusted, unless others can change it: the file itself, or what is
+/// at its path. The inner error says who could.
+fn read_guarded(path: &Path) -> std::io::Result<Result<String, String>> {
+    let path = path.canonicalize()?;
+    let file = regular::open(&path, Links::Refuse)?;
+    let owners = [0, rustix::process::geteuid().as_raw()];
+    let known = file.metadata()?;
+    let folder = path.parent().unwrap_or(&path);
+    for (known, place) in [(&known, &*path), (&folder.metadata()?, folder)] {
+        if !owners.contains(&known.uid()) {
+            let place = place.display();
+            return Ok(Err(format!("'{place}' belongs to another user")));
+        }
+    }
+    if known.mode() & 0o022 != 0 {
+        return Ok(Err("others may write to it".into()));
+    }
+    for folder in folder.ancestors() {
+        // In a folder such as /tmp nobody can replace another user's files.
+        let mode = folder.metadata()?.mode();
+        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+            let folder = folder.display();
+            return Ok(Err(format!("others may write to the folder '{folder}'")));
+        }
+    }
+    let mut text = String::new();
+    file.take(MOST).read_to_string(&mut text)?;
+    Ok(Ok(text))
 }
 
 /// What a slave keeps to of a signed taskset, whatever stands in Redis by then: the worker that has

@@ -1,0 +1,87 @@
+//! What a worker with --trust checks before it runs a taskset, and what it hands on to its slaves.
+
+use super::{CannotRun, Worker};
+use crate::key::{TaskKey, TasksetKey};
+use crate::taskset::{self, Record};
+use crate::time;
+use crate::trust::{self, Ended, Signed, Trust};
+use std::io::Write;
+
+/// Whom a worker trusts, and the signed runs that it has seen end.
+pub(super) struct Wary {
+    pub trust: Trust,
+    pub ended: Ended,
+    /// The run of the taskset on hand.
+    pub on_hand: Option<trust::Run>,
+}
+
+impl Worker {
+    /// Refuses what nobody signed whom this worker trusts. Returns the file with what was signed, for
+    /// the slaves: they take their tasks from Redis, where other things may stand by then.
+    pub(super) fn check_signature(
+        &mut self,
+        taskset: &TasksetKey,
+        record: &Record,
+    ) -> anyhow::Result<Option<tempfile::NamedTempFile>> {
+        let Some(wary) = &mut self.wary else {
+            return Ok(None);
+        };
+        let refused = |why: String| Refused(format!("the taskset is not trusted: {why}"));
+        let tasks = taskset::tasks(&mut self.store, taskset)?;
+        let files = || tasks.iter().map(TaskKey::spec_file);
+        let now = time::unix_ms() / 1000;
+        let run = wary
+            .trust
+            .check(taskset, &record.0, files(), now)
+            .map_err(refused)?;
+        // Whoever names a taskset to a worker has chosen; a queue is written by others.
+        let own = &self.card.worker_type;
+        let wanted = record.get("worker_type").unwrap_or("");
+        if self.options.taskset.is_none() && wanted != own {
+            let why = format!("it was signed for workers of the type '{wanted}', not '{own}'");
+            return Err(refused(why).into());
+        }
+        let noted = wary.ended.begin(&run).map_err(|error| {
+            let path = wary.ended.path().display();
+            CannotRun(format!("cannot note in '{path}' what runs: {error}"))
+        })?;
+        if !noted {
+            let why = "this worker has seen its end already; submit it again".to_owned();
+            return Err(refused(why).into());
+        }
+        wary.on_hand = Some(run);
+        let cannot = |error| CannotRun(format!("cannot write down what was signed: {error}"));
+        let mut file = self.scratch_file().map_err(cannot)?;
+        let mut out = std::io::BufWriter::new(&mut file);
+        let signed = Signed::of(&record.0, files());
+        signed
+            .write(&mut out)
+            .and_then(|()| out.flush())
+            .map_err(cannot)?;
+        drop(out);
+        Ok(Some(file))
+    }
+
+    /// Notes that the run on hand has ended, so that nobody can have it run again.
+    pub(super) fn note_end(&mut self, over: bool) -> anyhow::Result<()> {
+        let Some(wary) = &mut self.wary else {
+            return Ok(());
+        };
+        match wary.on_hand.take().filter(|_| over) {
+            Some(run) => Ok(wary.ended.end(&run)?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// This worker does not trust the taskset. That says nothing about the machine.
+#[derive(Debug)]
+pub(super) struct Refused(pub String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
