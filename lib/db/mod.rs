@@ -13,7 +13,7 @@ use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The time for which a transaction waits for another: even two such waits in a row are far below
+/// Maximum wait of a transaction for another: even two such waits in a row are far below
 /// the time after which systemd considers a persister hung or stops waiting for it to exit.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -109,7 +109,7 @@ fn a_client_certificate_opens_the_database_to_the_user_that_it_names_and_to_no_o
             "belong together",
         ),
         (good.replace("&sslkey", "&application_name"), 2, pair),
-        (good.replace("&ssl", "&tls"), 2, "not the URL of a database"),
+        (good.replace("&ssl", "&tls"), 2, "invalid database URL"),
     ] {
         let tool = bench.tool("rrr-history").arg("tasksets");
         let refused = tool.env("RRR_DB", &url).run().expect_code(code);
