@@ -1,9 +1,11 @@
 """The parts of a process that a test may change: how each is seen, and put back.
 
 A part has `look()`, which gives a dict, and `put_back(key, value)`; MISSING is the value of what was not
-there. Functions are taken from their modules here, before a test can replace them there.
+there. Most files change nothing, so a part also has `mark()`, which is cheap, and `is_as(mark)`: whether
+nothing has changed since. Functions are taken from their modules here, before a test can replace them there.
 """
 
+import _signal
 import _thread
 import builtins
 import gc
@@ -27,6 +29,8 @@ import threading
 import time
 import traceback
 from fcntl import F_DUPFD_CLOEXEC, fcntl
+from itertools import islice
+from operator import is_
 from os import chdir, dup2, fstat, getcwd, umask
 
 MISSING = object()
@@ -49,19 +53,35 @@ def in_a_high_place(fd):
         return fcntl(fd, F_DUPFD_CLOEXEC, 10)
 
 
+def are_same(some, others):
+    """Whether both hold the same objects; what these say of equality is not asked."""
+    return len(some) == len(others) and all(map(is_, some, others))
+
+
 class Attributes:
     """Names of a module or class."""
 
     def __init__(self, owner):
         self.owner = owner
+        self.names = vars(owner)
+        self.values = self.names.values()
         self.name = owner.__name__
         self.skipped = BY_ITSELF if owner is sys else ()
 
     def look(self):
-        found = dict(vars(self.owner))
+        found = dict(self.names)
         for name in self.skipped:
             found.pop(name, None)
         return found
+
+    def mark(self):
+        # A dict keeps its order: other names of the same values end with another one.
+        return next(reversed(self.names)), tuple(self.values)
+
+    def is_as(self, mark):
+        last, values = mark
+        # Not by equality: an emptied os.environ equals the {} that a test may have put in its place.
+        return are_same(self.values, values) and next(reversed(self.names)) == last
 
     def put_back(self, key, value):
         if value is MISSING:
@@ -73,11 +93,48 @@ class Attributes:
         return f"{self.name}.{key}"
 
 
+class Variables(dict):
+    """The data of os.environ, of which each change is heard.
+
+    An audit hook would hear it too, but costs each file as much as all looks at the process.
+    """
+
+    hear = None
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        if self is Environment.raw and self.hear:
+            self.hear(key, value)
+
+    def __delitem__(self, key):
+        super().__delitem__(key)
+        if self is Environment.raw and self.hear:
+            self.hear(key, MISSING)
+
+
 class Environment:
     environ = os.environ
+    # As bytes; os.environ decodes them at each look.
+    raw = getattr(os.environ, "_data", os.environ)
+
+    @classmethod
+    def listen(cls, hear):
+        """Has `hear` called with the bytes of each variable that is set, or with MISSING."""
+        if type(cls.raw) is not dict:
+            return
+        cls.raw = Variables(cls.raw)
+        for environ in (os.environ, os.environb):
+            environ._data = cls.raw
+        Variables.hear = staticmethod(hear)
 
     def look(self):
         return dict(self.environ)
+
+    def mark(self):
+        return dict(self.raw)
+
+    def is_as(self, mark):
+        return mark == self.raw
 
     def put_back(self, key, value):
         if value is MISSING:
@@ -97,6 +154,12 @@ class Signals:
 
     def look(self):
         return {number: self.get(number) for number in self.numbers}
+
+    def mark(self):
+        return tuple(map(_signal_handler, self.numbers))
+
+    def is_as(self, mark):
+        return are_same(self.mark(), mark)
 
     def put_back(self, key, value):
         self.set(key, value)
@@ -126,6 +189,12 @@ class Descriptors:
                 pass
         return found
 
+    def mark(self):
+        return self.look()
+
+    def is_as(self, mark):
+        return self.look() == mark
+
     def put_back(self, key, value):
         dup2(self.copies[key], key)
 
@@ -140,6 +209,21 @@ class Modules:
 
     def look(self):
         return dict(self.modules)
+
+    def mark(self):
+        return next(reversed(self.modules)), tuple(self.modules.values())
+
+    def is_as(self, mark):
+        return self.added(mark) == []
+
+    def added(self, mark):
+        """The names and modules that came new since `mark`, or None if anything else has changed."""
+        last, known = mark
+        values = tuple(self.modules.values())
+        names = list(islice(self.modules, len(known) - 1, None))
+        if not are_same(values[: len(known)], known) or names[0] != last:
+            return None
+        return list(zip(names[1:], values[len(known) :]))
 
     def put_back(self, key, value):
         if value is MISSING:
@@ -182,11 +266,14 @@ def set_root_logger(value):
     logging.root.handlers[:] = handlers
 
 
+_signal_handler = _signal.getsignal
 set_threshold, enable, disable, is_enabled = gc.set_threshold, gc.enable, gc.disable, gc.isenabled
 get_threshold, tzset = gc.get_threshold, time.tzset
+BLOCK, NO_SIGNALS = int(signal.SIG_BLOCK), ()
 getrlimit, setrlimit = resource.getrlimit, resource.setrlimit
 LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
-getitimer, setitimer, sigmask = signal.getitimer, signal.setitimer, signal.pthread_sigmask
+# Without the names that module signal makes of the numbers.
+getitimer, setitimer, sigmask = signal.getitimer, signal.setitimer, _signal.pthread_sigmask
 setlocale, get_socket_timeout = locale.setlocale, socket.getdefaulttimeout
 count_threads = _thread._count
 
@@ -211,16 +298,25 @@ VALUES = {
         lambda _: setitimer(signal.ITIMER_REAL, 0),
     ),
     "the blocked signals": (
-        lambda: sigmask(signal.SIG_BLOCK, ()),
-        lambda value: sigmask(signal.SIG_SETMASK, value),
+        lambda: sigmask(BLOCK, NO_SIGNALS),
+        lambda value: sigmask(_signal.SIG_SETMASK, value),
     ),
     "sys.path": (lambda: tuple(sys.path), lambda value: sys.path.__setitem__(slice(None), value)),
 }
 
 
+READS = [read for read, _ in VALUES.values()]
+
+
 class Values:
     def look(self):
         return {name: read() for name, (read, _) in VALUES.items()}
+
+    def mark(self):
+        return [read() for read in READS]
+
+    def is_as(self, mark):
+        return self.mark() == mark
 
     def put_back(self, key, value):
         VALUES[key][1](value)

@@ -16,9 +16,10 @@ class Recorder:
     One for all files: to register a plugin costs a fork more than the test of a small file.
     """
 
-    def begin(self, tell):
-        """From now on `tell` hears of a file, and nothing is known of another."""
+    def begin(self, tell, starts):
+        """From now on `tell` hears of a file, of its tests' starts too if `starts`; nothing is known of another."""
         self.tell = tell
+        self.tells_starts = starts
         self.pid = getpid()
         self.item = None
         self.outside = []
@@ -40,6 +41,7 @@ class Recorder:
     def pytest_runtest_protocol(self, item):
         """All attempts of a test are inside of this, whatever plugin makes them."""
         self.item = item
+        self.known = None
         self.attempts = [[]]
         self.starts = 0
         self.superseded = []
@@ -47,7 +49,7 @@ class Recorder:
         outcome = yield
         broken_off = outcome.excinfo is not None
         if self.ended or any(self.attempts) or not broken_off:
-            self.say(example=self.example(item))
+            self.say(example=self.example())
             self.finished += 1
         self.item = None
 
@@ -59,7 +61,8 @@ class Recorder:
             # Not every plugin reports that it begins again.
             self.superseded += [report for report in self.attempts[-1] if report.failed]
             self.attempts.append([])
-        self.say(started=about(self.item))
+        if self.tells_starts:
+            self.say(started=self.about_item())
 
     @hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report):
@@ -77,10 +80,15 @@ class Recorder:
     def pytest_runtest_logfinish(self):
         self.ended = True
 
-    def example(self, item):
+    def about_item(self):
+        if self.known is None:
+            self.known = about(self.item)
+        return self.known
+
+    def example(self):
         """The test as one example."""
         reports = self.attempts[-1]
-        example = about(item)
+        example = dict(self.about_item())
         example["status"], message = verdict(reports)
         example["duration_ms"] = round(1000 * sum(r.duration for r in reports if not is_subtest(r)))
         if example["status"] == "passed" and (self.superseded or self.starts > 1):

@@ -105,6 +105,7 @@ class Suite:
         self.config.pluginmanager.register(self.directories, "rrr-directories")
         self.surroundings = Surroundings()
         self.config.pluginmanager.register(self.surroundings, "rrr-surroundings")
+        self.surroundings.ready = True
 
     def alone(self, spec_file, tell):
         """Runs a file in a fork of the session, after which this process is of no more use."""
@@ -121,7 +122,7 @@ class Suite:
                 return 1
             return 0 if session.testscollected else 5
 
-        exitstatus = session.exitstatus = self.record(run, tell)
+        exitstatus = session.exitstatus = self.record(run, tell, starts=True)
         for name, fields in (
             ("pytest_sessionfinish", {"session": session, "exitstatus": exitstatus}),
             ("pytest_unconfigure", {"config": config}),
@@ -162,13 +163,13 @@ class Suite:
             self.renew_capture()
         return self.recorder.done(exitstatus)
 
-    def record(self, run, tell, keep=None):
+    def record(self, run, tell, keep=None, starts=False):
         """Has `run` make and record a file's tests; with which status pytest would end.
 
         Fixtures are torn down, but those of `keep`.
         """
         config, session, recorder = self.config, self.session, self.recorder
-        recorder.begin(tell)
+        recorder.begin(tell, starts)
         self.restart_clock()
         exitstatus = 0
         try:

@@ -8,11 +8,25 @@ from types import ModuleType
 
 from pytest import hookimpl
 
-from .parts import MISSING, MODULES, Attributes, Descriptors, Environment, Modules, Signals, Values, count_threads
+from .parts import (
+    MISSING,
+    MODULES,
+    Attributes,
+    Descriptors,
+    Environment,
+    Modules,
+    Signals,
+    Values,
+    are_same,
+    count_threads,
+)
 from .wire import getpid, text
 
 # Seconds that threads have to end after their test.
 PATIENCE = 0.1
+
+getrandbits = random.getrandbits
+decode = os.fsdecode
 
 
 class Surroundings:
@@ -24,14 +38,21 @@ class Surroundings:
 
     def __init__(self):
         self.environment, self.modules = Environment(), Modules()
+        self.folder = os.getcwd()
         self.parts = [*map(Attributes, MODULES), self.environment, Signals(), Descriptors(), self.modules, Values()]
         self.wanted = self.look()
+        # By part: a mark of the process as it is wanted, or None where that is not known.
+        self.marks = [part.mark() for part in self.parts]
+        self.given, self.hidden = {}, {}
         self.threads = count_threads()
         self.seeded = None
-        self.numbers = self.random_numbers()
+        # As long as nobody uses, or seeds, module random, both give the same numbers.
+        self.twin = random.Random()
+        self.twin.setstate(random.getstate())
         self.spec = None
+        self.ready = False
         self.restoring = False
-        sys.addaudithook(self.hear)
+        Environment.listen(self.hear)
 
     def look(self):
         return [part.look() for part in self.parts]
@@ -43,29 +64,59 @@ class Surroundings:
     def begin(self, spec_file, variables):
         """A file begins, for which these variables are set."""
         self.restoring = True
-        self.environment.environ.update(variables)
+        self.give(variables)
         self.restoring = False
-        self.spec = os.path.realpath(spec_file.split("::", 1)[0])
+        self.spec = spec_file.split("::", 1)[0]
+        self.spec_path = None
         self.reasons = []
 
-    def changes(self, before, after):
-        """Part, key, old and new value of each difference."""
-        for part, old, new in zip(self.parts, before, after):
-            if old == new and not isinstance(part, Attributes):
+    def give(self, variables):
+        """Sets a file's variables, of which most are those of the file before, and takes back the others."""
+        environment, place = self.environment, self.parts.index(self.environment)
+        wanted = self.wanted[place]
+        for key in self.given.keys() - variables.keys():
+            value = self.hidden.pop(key)
+            self.want(environment, key, value)
+            environment.put_back(key, value)
+        for key, value in variables.items():
+            if key not in self.given:
+                self.hidden[key] = wanted.get(key, MISSING)
+            if wanted.get(key) != value:
+                wanted[key] = value
+                environment.environ[key] = value
+        self.given = variables
+        self.marks[place] = environment.mark()
+
+    def real_spec(self):
+        """The path of the file, which is seldom asked for."""
+        if self.spec_path is None:
+            self.spec_path = os.path.realpath(os.path.join(self.folder, self.spec))
+        return self.spec_path
+
+    @staticmethod
+    def changes(part, old, new):
+        """Part, key, old and new value of each difference in a part."""
+        by_identity = isinstance(part, Attributes)
+        if not by_identity and old == new:
+            return
+        if by_identity and old.keys() == new.keys() and are_same(old.values(), new.values()):
+            return
+        for key in {**old, **new}:
+            was, now = old.get(key, MISSING), new.get(key, MISSING)
+            if was is now or (not by_identity and was == now):
                 continue
-            for key in {**old, **new}:
-                was, now = old.get(key, MISSING), new.get(key, MISSING)
-                if was is now or (not isinstance(part, Attributes) and was == now):
-                    continue
-                yield part, key, was, now
+            yield part, key, was, now
 
     def adopt(self, before):
         """Takes what has changed since `before` for what all files should find."""
-        for part, key, _, now in self.changes(before, self.look()):
-            self.want(part, key, now)
+        for part, old in zip(self.parts, before):
+            for _, key, _, now in self.changes(part, dict(old), part.look()):
+                self.want(part, key, now)
 
     def want(self, part, key, value):
-        wanted = self.wanted[self.parts.index(part)]
+        place = self.parts.index(part)
+        wanted = self.wanted[place]
+        self.marks[place] = None
         if value is MISSING:
             wanted.pop(key, None)
         else:
@@ -84,37 +135,77 @@ class Surroundings:
             self.seeded = random.getstate()
 
     def pytest_plugin_registered(self):
-        # A conftest file: they are loaded before the file's own module.
-        self.adopt(self.wanted)
+        # A conftest file: they are loaded before the file's own module. Of those that were there
+        # before, pytest reports each as well.
+        if self.ready:
+            self.adopt(self.wanted)
 
-    def hear(self, event, arguments):
+    def hear(self, key, value):
         """Of variables: one that a module sets while it is imported would not be set again."""
-        if event not in ("os.putenv", "os.unsetenv") or self.restoring or self.spec is None:
+        if self.restoring or self.spec is None:
             return
         frame = sys._getframe(1)
         while frame and frame.f_code.co_name != "<module>":
             frame = frame.f_back
         if frame is None or frame.f_globals.get("__name__") == "__main__":
             return
-        if os.path.realpath(frame.f_globals.get("__file__") or "") != self.spec:
-            value = MISSING if event == "os.unsetenv" else os.fsdecode(arguments[1])
-            self.want(self.environment, os.fsdecode(arguments[0]), value)
+        if os.path.realpath(frame.f_globals.get("__file__") or "") != self.real_spec():
+            self.want(self.environment, decode(key), value if value is MISSING else decode(value))
 
     def restore(self):
         """Undoes what the file has changed; why the process should make no other trial, or None."""
         self.restoring = True
         try:
             self.wait_for_threads()
-            for part, key, was, now in self.changes(self.wanted, self.look()):
-                self.undo(part, key, was, now)
-            if self.seeded:
-                random.setstate(self.seeded)
-            else:
-                random.seed()
+            for place, part in enumerate(self.parts):
+                if not self.is_unchanged(part, self.marks[place]):
+                    self.restore_part(place, part)
+            self.restore_random()
             self.look_at_streams()
         finally:
             self.restoring = False
         return text("; ".join(self.reasons), 500) if self.reasons else None
+
+    @staticmethod
+    def is_unchanged(part, mark):
+        try:
+            return mark is not None and part.is_as(mark)
+        except Exception:
+            return False  # a test may have put anything there
+
+    def restore_part(self, place, part):
+        undone = None
+        if part is self.modules and self.marks[place] is not None:
+            # Nearly each file adds its own.
+            undone = self.keep_added(part, self.marks[place])
+        if undone is None:
+            undone = False
+            for _, key, was, now in self.changes(part, self.wanted[place], part.look()):
+                self.undo(part, key, was, now)
+                undone = True
+        # What was undone is looked at again after the next file.
+        self.marks[place] = None if undone else part.mark()
+
+    def keep_added(self, part, mark):
+        """Takes modules that came new; whether any was undone, or None if anything else has changed."""
+        try:
+            added = part.added(mark)
+        except Exception:
+            return None
+        if added is None:
+            return None
+        for name, module in added:
+            self.undo(part, name, MISSING, module)
+        return any(self.is_made_by_hand(name, module) for name, module in added)
+
+    def restore_random(self):
+        if getrandbits(64) == self.twin.getrandbits(64) and not self.seeded:
+            return
+        if self.seeded:
+            random.setstate(self.seeded)
+        else:
+            random.seed()
+        self.twin.setstate(random.getstate())
 
     def undo(self, part, key, was, now):
         if isinstance(part, Attributes) and not self.may_undo(part, key, was, now):
@@ -166,10 +257,10 @@ class Surroundings:
         added = [entry for entry in now if entry not in was]
         if not added:
             return was
-        folders = {os.path.dirname(self.spec)}
+        folders = {os.path.dirname(self.real_spec())}
         for module in list(sys.modules.values()):
             file = getattr(module, "__file__", None)
-            if isinstance(file, str) and file != self.spec:
+            if isinstance(file, str) and file != self.real_spec():
                 folders.add(os.path.dirname(file))
         kept = [entry for entry in added if isinstance(entry, str) and self.is_used(entry, folders)]
         place = [entry for entry in now if entry in kept or entry in was]

@@ -21,7 +21,10 @@ __all__ = ["MESSAGE", "TEXT", "Lines", "decode", "encode", "getpid", "line_of", 
 
 def text(value, limit=TEXT, ending=0):
     """`value` in at most about `limit` bytes, of which `ending` are its last."""
-    data = str(value).encode("utf-8", "replace")
+    value = str(value)
+    if len(value) <= limit and value.isascii():
+        return value
+    data = value.encode("utf-8", "replace")
     if len(data) <= limit:
         return data.decode()
     dropped = len(data) - limit
