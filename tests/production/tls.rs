@@ -84,11 +84,13 @@ fn a_connection_that_cannot_be_verified_is_refused_with_what_to_do() {
     let secure = Secure::new();
     let other = certificates(&["elsewhere.example"]);
     let strange = other.join("ca.crt").display().to_string();
+    let empty = other.join("empty.crt");
+    std::fs::write(&empty, "").unwrap();
     let mine = secure.flags();
     let only_ca = mine[..2].to_vec();
     let strange_ca = [&["--redis-ca".to_owned(), strange.clone()], &mine[2..]].concat();
     let not_pem = [
-        &["--redis-ca".to_owned(), "/dev/null".to_owned()],
+        &["--redis-ca".to_owned(), empty.display().to_string()],
         &mine[2..],
     ]
     .concat();
