@@ -119,13 +119,13 @@ pub fn attack(
 pub fn survivors(posts: &[Post]) -> Vec<String> {
     let workers = || posts.iter().filter(|post| post.role == "rrr-worker");
     workers().for_each(|post| post.running.term());
-    let mut left = Vec::new();
-    for worker in workers().flat_map(|post| post.dead.iter().chain([&post.running])) {
-        let gone = within(PATIENCE, || worker.family().is_empty().then_some(()));
-        if gone.is_none() {
-            let family = worker.family();
-            left.push(format!("left of worker {}: {family:?}", worker.pid()));
-        }
-    }
-    left
+    let all = || workers().flat_map(|post| post.dead.iter().chain([&post.running]));
+    within(PATIENCE, || {
+        all().all(|worker| worker.family().is_empty()).then_some(())
+    });
+    let families = all().map(|worker| (worker.pid(), worker.family()));
+    families
+        .filter(|(_, family)| !family.is_empty())
+        .map(|(pid, family)| format!("left of worker {pid}: {family:?}"))
+        .collect()
 }
