@@ -7,7 +7,7 @@
 use crate::db::{Database, Row, number, text};
 use crate::key::{self, TasksetKey};
 use crate::record::{Task, Trial, Value};
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::time;
 use std::collections::HashMap;
 
@@ -168,7 +168,9 @@ fn drop_forgotten(store: &mut Store, db: &mut Database) -> anyhow::Result<()> {
     for (class, files) in &by_class {
         for chunk in files.chunks(1000) {
             for hash in [key::estimate_ms(class), key::estimate_sec(class)] {
-                store.call(|c, _| redis::cmd("HDEL").arg(&hash).arg(chunk).query::<()>(c))?;
+                let dropped =
+                    store.call(|c, _| redis::cmd("HDEL").arg(&hash).arg(chunk).query::<()>(c));
+                store::unless_refused(&hash, dropped)?;
             }
         }
     }
@@ -205,7 +207,7 @@ fn publish_rows(
 }
 
 fn set(store: &mut Store, class: &str, files: &[(String, u64)]) -> anyhow::Result<()> {
-    store.call(|c, _| {
+    let set = store.call(|c, _| {
         let mut pipe = redis::pipe();
         pipe.cmd("HSET").arg(key::estimate_ms(class));
         for (file, ms) in files {
@@ -217,7 +219,10 @@ fn set(store: &mut Store, class: &str, files: &[(String, u64)]) -> anyhow::Resul
             pipe.arg(file).arg(whole_seconds(*ms));
         }
         pipe.ignore().query::<()>(c)
-    })
+    });
+    // The record is durable: somebody else's key is no reason to begin with it again.
+    store::unless_refused(format!("the estimates of the class '{class}'"), set)?;
+    Ok(())
 }
 
 /// Recomputes the estimates from every taskset in the database and publishes them all to Redis;

@@ -75,7 +75,7 @@ pub fn to_the_end(store: &mut Store, follow: &Follow, sink: &mut dyn Sink) -> an
                 "cancelling '{}' (again to leave it)",
                 follow.taskset
             ));
-            taskset::request_cancel(store, Some(follow.taskset))?;
+            taskset::request_cancel(store, follow.taskset)?;
             cancelled = true;
         }
         let left = follow

@@ -305,6 +305,12 @@ impl SlaveKey {
         WorkerKey(self.0[..at].to_owned())
     }
 
+    /// Whether it is a slave of another implementation: they are named by a process id alone.
+    pub fn is_foreign(&self) -> bool {
+        let at = self.0.rfind(":slave:").expect("a slave key has a slave");
+        !self.0[at..].contains('-')
+    }
+
     /// `list` of [`TrialKey`]: the trials of this slave, oldest first.
     pub fn trials(&self) -> String {
         format!("{}:trial", self.0)

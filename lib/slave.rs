@@ -4,8 +4,10 @@
 //! heartbeat stops.
 
 mod death;
+mod foreign;
 
-pub use death::{bury, reap};
+pub use death::{bury, bury_as, reap};
+pub use foreign::{has_signs, list};
 
 use crate::event::Event;
 use crate::heartbeat::Heartbeat;
@@ -94,17 +96,21 @@ fn next(answer: &Answer, place: usize) -> anyhow::Result<Next> {
 
 static JOIN: Script = lua!("slave_join");
 
-/// Joins the taskset, alive; returns its status instead when it is not running.
+/// Joins the taskset, alive, in the place of the name by which its worker has listed it; returns the
+/// taskset's status instead when that is not running.
 pub fn join(
     store: &mut Store,
     taskset: &TasksetKey,
     slave: &SlaveKey,
     heartbeat: &Heartbeat,
 ) -> anyhow::Result<Option<String>> {
+    let group = rustix::process::getpgrp().as_raw_nonzero();
+    let listed = slave.worker().slave(&group.to_string());
     let state: Text = store.call(|c, _| {
         JOIN.key(taskset)
             .key(slave)
             .key(slave.heartbeat())
+            .key(&listed)
             .arg(heartbeat.ttl_sec())
             .invoke(c)
     })?;
@@ -317,6 +323,9 @@ pub enum Seen {
     Ended,
     /// It has no heartbeat, and nobody has declared it dead.
     Silent,
+    /// As that, but it is of another implementation, whose slaves are listed before they have a
+    /// heartbeat, and has made no trial.
+    Starting,
     /// It lives; this is the trial it made last, or the last that it has on hand.
     Alive(Option<TrialKey>),
 }
@@ -345,10 +354,11 @@ pub fn look_each(
             }
             rows_each(pipe.ignore_errors().query(c)?, 3)
         })?;
-        seen.extend(facts.into_iter().map(|facts| {
+        seen.extend(chunk.iter().zip(facts).map(|(slave, facts)| {
             let (status, beats, trial) = facts?;
             Ok(match (status.filter(|status| !status.is_empty()), beats) {
                 (Some(_), _) => Seen::Ended,
+                (None, false) if trial.is_none() && slave.is_foreign() => Seen::Starting,
                 (None, false) => Seen::Silent,
                 (None, true) => Seen::Alive(trial.and_then(|text| text.parse().ok())),
             })
@@ -413,6 +423,24 @@ pub fn wakes(
         ));
     }
     Ok(wakes)
+}
+
+/// Asks the arbiter to look whether the taskset has come to its end.
+pub fn ask_for_check(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+    let message = format!("check\t{taskset}");
+    store.call(|c, _| {
+        let last: Option<Text> = redis::cmd("LINDEX")
+            .arg(key::arbiter_queue())
+            .arg(-1)
+            .query(c)?;
+        if last.as_deref() == Some(&*message) {
+            return Ok(());
+        }
+        redis::cmd("RPUSH")
+            .arg(key::arbiter_queue())
+            .arg(&message)
+            .query::<()>(c)
+    })
 }
 
 /// Whether a task waits to be tried.

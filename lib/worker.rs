@@ -6,11 +6,11 @@ use crate::heartbeat::{self, Heartbeat};
 use crate::key::{self, TasksetKey, WorkerKey};
 use crate::store::{
     Refused, Store,
-    read::{self, Text, rows, rows_each},
+    read::{self, Text, rows_each},
     script::Answer,
     script::Script,
 };
-use crate::{lua, time};
+use crate::{lua, store, time};
 
 /// What a worker tells about itself.
 #[derive(Clone, Debug)]
@@ -217,6 +217,30 @@ pub fn evict(store: &mut Store, worker: &WorkerKey) -> anyhow::Result<bool> {
     })
 }
 
+/// Keeps the hashes of those of these living workers that are of another implementation, which does not
+/// renew them: one that was evicted has come back.
+pub fn keep(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<()> {
+    for chunk in workers.chunks(1000) {
+        let instances: Vec<Result<(Option<Text>,), Refused>> = store.call(|c, _| {
+            let mut pipe = redis::pipe();
+            for worker in chunk {
+                pipe.cmd("HGET").arg(worker).arg("instance");
+            }
+            rows_each(pipe.ignore_errors().query(c)?, 1)
+        })?;
+        let mut pipe = redis::pipe();
+        for (worker, instance) in chunk.iter().zip(instances) {
+            if let Ok((None,)) = instance {
+                pipe.cmd("PERSIST").arg(worker).ignore();
+            }
+        }
+        if !pipe.is_empty() {
+            store.call(|c, _| pipe.query::<()>(c))?;
+        }
+    }
+    Ok(())
+}
+
 /// The workers on the books, each with whether it has a heartbeat.
 pub fn all(store: &mut Store) -> anyhow::Result<Vec<(WorkerKey, bool)>> {
     let keys: Vec<WorkerKey> = read::set(store, &key::workers())?;
@@ -304,7 +328,7 @@ pub fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
     keys.sort();
     let mut seen = Vec::new();
     for chunk in keys.chunks(500) {
-        let facts: Vec<Facts> = store.call(|c, _| {
+        let facts: Vec<Result<Facts, Refused>> = store.call(|c, _| {
             let mut pipe = redis::pipe();
             for key in chunk {
                 pipe.cmd("PTTL").arg(key.heartbeat());
@@ -318,9 +342,12 @@ pub fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
                 ]);
                 pipe.cmd("LLEN").arg(key.queue());
             }
-            rows(pipe.query(c)?, 3)
+            rows_each(pipe.ignore_errors().query(c)?, 3)
         })?;
-        for (key, (left_ms, fields, queued)) in chunk.iter().zip(facts) {
+        for (key, facts) in chunk.iter().zip(facts) {
+            let Some((left_ms, fields, queued)) = store::unless_refused(key, facts)? else {
+                continue;
+            };
             let [
                 worker_type,
                 slaves,

@@ -2,7 +2,7 @@
 
 use crate::key::TasksetKey;
 use crate::store::{
-    Store,
+    self, Store,
     read::{self, Text},
     script::Script,
 };
@@ -28,12 +28,28 @@ pub fn append(
     key: &str,
     text: &[u8],
 ) -> anyhow::Result<()> {
+    let added = try_to_append(store, taskset, key, text);
+    store::unless_refused(key, added)?;
+    Ok(())
+}
+
+fn try_to_append(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    key: &str,
+    text: &[u8],
+) -> anyhow::Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let length: u64 = store.call(|c, _| redis::cmd("STRLEN").arg(key).query(c))?;
     store.call(|c, _| {
         APPEND
             .key(key)
             .key(taskset)
             .arg(text)
             .arg(LOG_LIMIT)
+            .arg(length)
             .invoke::<i64>(c)
     })?;
     Ok(())

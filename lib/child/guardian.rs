@@ -69,6 +69,20 @@ pub fn stand_between(command: &mut Command, rest: Rest) -> io::Result<()> {
     Ok(())
 }
 
+/// Has the command write its own process id, as four bytes, into the pipe that is returned: the child
+/// that [`stand_between`] gives, which must have been called before, is its guardian.
+pub fn tell_pid(command: &mut Command) -> io::Result<io::PipeReader> {
+    let (told, tell) = io::pipe()?;
+    // SAFETY: the closure only makes system calls.
+    unsafe {
+        command.pre_exec(move || {
+            let id = std::process::id().to_ne_bytes();
+            Ok(rustix::io::write(&tell, &id).map(drop)?)
+        });
+    }
+    Ok(told)
+}
+
 /// The child's id in the parent, none in the child.
 fn fork() -> io::Result<Option<Pid>> {
     // SAFETY: the callers keep to what is said in `stand_between`.

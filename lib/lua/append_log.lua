@@ -1,16 +1,17 @@
 -- append_log: adds to a log as long as it has room (K6).
--- Guarantees a bound in bytes, and that an expired taskset gets no new keys (K2).
+-- Guarantees a bound in bytes, that an expired taskset gets no new keys (K2), and that a call which is
+-- repeated, since its answer was lost, adds nothing. A log has one writer.
 -- KEYS 1 log, 2 taskset
--- ARGV 1 text, 2 most bytes
+-- ARGV 1 text, 2 most bytes, 3 the length before this call
 -- returns 1 if it was added, else 0
 if redis.call('TTL', KEYS[2]) ~= -1 then
   return 0
 end
 local length, most = redis.call('STRLEN', KEYS[1]), tonumber(ARGV[2])
-if length >= most then
+local before, text = tonumber(ARGV[3]), ARGV[1]
+if length > before or length >= most then
   return 0
 end
-local text = ARGV[1]
 if length + #text > most then
   text = string.sub(text, 1, most - length) .. '\n[... the log is full: the rest was dropped ...]\n'
 end

@@ -1,4 +1,5 @@
--- evict: takes a worker without a heartbeat off the books; one that comes back adds itself again.
+-- evict: takes a worker without a heartbeat off the books; one that comes back adds itself again. One of
+-- another implementation does so without its hash, which is kept for it as long as any key is.
 -- KEYS 1 worker set, 2 worker, 3 worker_queue, 4 heartbeat
 -- returns 1 if it was evicted, else 0
 if redis.call('EXISTS', KEYS[4]) == 1 then
@@ -6,5 +7,5 @@ if redis.call('EXISTS', KEYS[4]) == 1 then
 end
 redis.call('SREM', KEYS[1], KEYS[2])
 redis.call('DEL', KEYS[3])
-redis.call('EXPIRE', KEYS[2], 3600)
+redis.call('EXPIRE', KEYS[2], redis.call('HGET', KEYS[2], 'instance') and 3600 or KEY_TTL)
 return 1

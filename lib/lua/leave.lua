@@ -4,12 +4,13 @@
 -- KEYS 1 taskset, 2 worker, 3 worker log, 4 dispatcher_queue
 -- ARGV 1 now, 2 the worker's instance
 -- returns nothing
-if redis.call('EXISTS', KEYS[3]) == 1 then
-  redis.call('HSET', KEYS[3], 'finished_at', ARGV[1])
-end
 local f = redis.call('HMGET', KEYS[2], 'taskset', 'instance')
 if f[1] == KEYS[1] and f[2] == ARGV[2] then
   redis.call('HDEL', KEYS[2], 'taskset')
 end
 redis.call('RPUSH', KEYS[4], '0')
+-- Last: a log that somebody has made something else of must not keep the worker busy (L8).
+if redis.call('EXISTS', KEYS[3]) == 1 then
+  redis.call('HSET', KEYS[3], 'finished_at', ARGV[1])
+end
 return false

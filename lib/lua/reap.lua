@@ -5,13 +5,18 @@
 -- shared: event hand ends reap
 -- KEYS 1 taskset, 2 slave, 3 arbiter_queue
 -- ARGV 1 now, 2 why it is dead, 3 certain (1: its worker waited on the process; 0: no heartbeat),
---      4 the trial that it had begun last ('': none, '*': not known)
+--      4 the trial that it had begun last ('': none, '*': not known), 5 how it ended, as a slave's status
 -- returns 1 if it was declared dead now, else 0; then what was emitted (taskset, JSON, …)
 local taskset, slave = KEYS[1], KEYS[2]
+if ARGV[3] == '1' then
+  -- Another implementation's slave gives its keys no expiry.
+  redis.call('EXPIRE', slave, KEY_TTL)
+  redis.call('EXPIRE', slave .. ':trial', KEY_TTL)
+end
 if ARGV[3] ~= '1' and redis.call('EXISTS', slave .. ':heartbeat') == 1 then
   return { 0 }
 elseif redis.call('EXISTS', taskset) == 0 or redis.call('TTL', taskset) ~= -1 then
   return { 0 }
 end
-local reaped = reap(taskset, slave, ARGV[2], ARGV[1], KEYS[3], ARGV[3] == '1' and ARGV[4])
+local reaped = reap(taskset, slave, ARGV[2], ARGV[1], KEYS[3], ARGV[3] == '1' and ARGV[4], ARGV[5])
 return { reaped, unpack(emitted) }

@@ -32,6 +32,7 @@ local function has_queue()
   return redis.call('EXISTS', taskset .. ':task_queue') == 1
 end
 local queued = has_queue()
+local prefix = string.match(taskset, '^[^:]*:')
 local lost = 0
 for i = 2, #ARGV do
   local task = ARGV[i]
@@ -47,7 +48,12 @@ for i = 2, #ARGV do
     end
     local waiting = false
     for _, trial in ipairs(redis.call('LRANGE', task .. ':trial', 0, -1)) do
-      local f = redis.call('HMGET', trial, 'status', 'slave', 'judged', 'task')
+      -- A name without our prefix is passed over: the ACL refuses it, and with it the script (L8).
+      local is_ours = string.sub(trial, 1, #prefix) == prefix
+      local f = is_ours and redis.call('HMGET', trial, 'status', 'slave', 'judged', 'task') or {}
+      if is_set(f[2]) and string.sub(f[2], 1, #prefix) ~= prefix then
+        f[2] = nil
+      end
       if is_set(f[1]) then
         if not f[3] then
           -- Finished, its message on the way or lost (Q3): to judge now is the same, and once.

@@ -10,9 +10,12 @@ local _, open = is_open(taskset)
 if not open or redis.call('TTL', taskset) ~= -1 then
   return 'over'
 end
+-- A dispatcher that gives it to the same worker again knows of no failures, and would not stop.
+local first = taskset .. ':worker_log:' .. ARGV[1]
+local again = redis.call('HGET', first, 'failure') and not redis.call('HGET', KEYS[2], 'failure')
 redis.call('HSET', KEYS[2], 'failure', ARGV[2])
-redis.call('HSET', taskset .. ':worker_log:' .. ARGV[1], 'failure', ARGV[2])
-redis.call('EXPIRE', taskset .. ':worker_log:' .. ARGV[1], KEY_TTL)
+redis.call('HSET', first, 'failure', ARGV[2])
+redis.call('EXPIRE', first, KEY_TTL)
 local failed, count = {}, 0
 for _, log in ipairs(redis.call('LRANGE', taskset .. ':worker_log', 0, -1)) do
   local f = redis.call('HMGET', log, 'worker', 'failure')
@@ -21,7 +24,7 @@ for _, log in ipairs(redis.call('LRANGE', taskset .. ':worker_log', 0, -1)) do
     count = count + 1
   end
 end
-if count < tonumber(ARGV[3]) then
+if count < tonumber(ARGV[3]) and not again then
   local type = redis.call('HGET', taskset, 'worker_type')
   for _, worker in ipairs(living(KEYS[5])) do
     if not failed[worker.key] and worker.type == type then

@@ -1,6 +1,6 @@
 -- slave_join: a slave joins a taskset, alive before its first trial (C6). A call that is repeated, since
 -- its answer was lost, does not join it twice.
--- KEYS 1 taskset, 2 slave, 3 slave heartbeat
+-- KEYS 1 taskset, 2 slave, 3 slave heartbeat, 4 the name by which its worker may have listed it
 -- ARGV 1 heartbeat seconds
 -- returns 'joined', or the status of a taskset that is not running ('gone' when it does not exist)
 local status = redis.call('HGET', KEYS[1], 'status')
@@ -8,6 +8,7 @@ if status ~= 'running' then
   return status or 'gone'
 end
 if redis.call('SET', KEYS[3], 'alive', 'EX', ARGV[1], 'NX') then
+  redis.call('LREM', KEYS[1] .. ':slave', -1, KEYS[4])
   redis.call('RPUSH', KEYS[1] .. ':slave', KEYS[2])
 end
 redis.call('EXPIRE', KEYS[1] .. ':slave', KEY_TTL)

@@ -3,7 +3,7 @@
 use crate::key::TasksetKey;
 use crate::say::say;
 use crate::taskset::{self, Record};
-use crate::{cli, exit};
+use crate::{cli, exit, store};
 
 /// Cancels tasksets
 #[derive(clap::Parser)]
@@ -28,7 +28,10 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
     store.wait_briefly();
     if options.all {
-        taskset::request_cancel(&mut store, None)?;
+        // One by one: an arbiter of another implementation does not know the bare word.
+        for taskset in taskset::active(&mut store)? {
+            taskset::request_cancel(&mut store, &taskset)?;
+        }
     } else if let Some(taskset) = &options.taskset {
         let record = Record::load(&mut store, taskset)?.ok_or_else(|| {
             cli::usage(format!("there is no taskset '{taskset}'"))
@@ -37,14 +40,17 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         match record.status().filter(|status| status.is_final()) {
             // It is what was wanted: nothing of it runs.
             Some(status) => say!("'{taskset}' has ended already ({})", status.as_str()),
-            None => taskset::request_cancel(&mut store, Some(taskset))?,
+            None => taskset::request_cancel(&mut store, taskset)?,
         }
     } else if let Some(name) = &options.rsync_name {
         let mut found = false;
         for taskset in taskset::active(&mut store)? {
-            let record = Record::load(&mut store, &taskset)?;
-            if record.is_some_and(|record| record.get("rsync_name") == Some(name)) {
-                taskset::request_cancel(&mut store, Some(&taskset))?;
+            let record = store::unless_refused(&taskset, Record::load(&mut store, &taskset))?;
+            if record
+                .flatten()
+                .is_some_and(|record| record.get("rsync_name") == Some(name))
+            {
+                taskset::request_cancel(&mut store, &taskset)?;
                 found = true;
             }
         }

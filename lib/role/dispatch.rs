@@ -9,7 +9,7 @@ use crate::roster::Roster;
 use crate::say::say;
 use crate::store::Store;
 use crate::taskset::{Assigned, Broken, Want};
-use crate::{exit, notify, queue, stop, taskset, worker};
+use crate::{exit, notify, queue, stop, store, taskset, worker};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,8 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
 #[derive(Default)]
 struct Dispatcher {
     silent: HashSet<WorkerKey>,
+    /// Living workers whose hashes were seen not to expire.
+    kept: HashSet<WorkerKey>,
     broken: Broken,
     /// Workers that have failed a taskset's setup: they are not offered again.
     failed: HashMap<TasksetKey, HashSet<WorkerKey>>,
@@ -146,11 +148,16 @@ impl Dispatcher {
                 living.push(worker);
             } else if !self.silent.contains(&worker) {
                 still_silent.insert(worker);
-            } else if worker::evict(store, &worker)? {
+            } else if store::unless_refused(worker.id(), worker::evict(store, &worker))?
+                == Some(true)
+            {
                 say!("rrr-dispatch: worker '{}' has died", worker.id());
             }
         }
         self.silent = still_silent;
+        let new = living.iter().filter(|worker| !self.kept.contains(*worker));
+        worker::keep(store, &new.cloned().collect::<Vec<_>>())?;
+        self.kept = living.iter().cloned().collect();
         Ok(living)
     }
 }

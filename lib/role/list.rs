@@ -6,7 +6,7 @@ use crate::plain::clock;
 use crate::slave::{self, Seen};
 use crate::store::Store;
 use crate::taskset::{self, Progress, Record};
-use crate::{cli, exit, queue, trial, worker};
+use crate::{cli, exit, queue, store, trial, worker};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -54,10 +54,10 @@ fn tasksets(store: &mut Store) -> anyhow::Result<()> {
     }
     let mut rows = Vec::new();
     for key in &keys {
-        let Some(record) = Record::load(store, key)? else {
+        let loaded = load(store, key);
+        let Some((record, progress)) = store::unless_refused(key, loaded)?.flatten() else {
             continue;
         };
-        let progress = Progress::load(store, key)?;
         let count = |field| record.number(field).unwrap_or(0);
         let (succeeded, failed) = (count("succeeded_count"), count("failed_count"));
         rows.push(
@@ -91,6 +91,13 @@ fn tasksets(store: &mut Store) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn load(store: &mut Store, key: &TasksetKey) -> anyhow::Result<Option<(Record, Progress)>> {
+    let Some(record) = Record::load(store, key)? else {
+        return Ok(None);
+    };
+    Ok(Some((record, Progress::load(store, key)?)))
+}
+
 /// Lists the registered workers: their settings, the trials of their slaves, and their health.
 fn workers(store: &mut Store) -> anyhow::Result<()> {
     let mut running: HashMap<TasksetKey, Vec<Run>> = HashMap::new();
@@ -100,7 +107,9 @@ fn workers(store: &mut Store) -> anyhow::Result<()> {
         if let Some(taskset) = &taskset
             && !running.contains_key(taskset)
         {
-            running.insert(taskset.clone(), runs(store, taskset)?);
+            let found = runs(store, taskset);
+            let found = store::unless_refused(taskset, found)?;
+            running.insert(taskset.clone(), found.unwrap_or_default());
         }
         let own: Vec<&Run> = taskset
             .and_then(|taskset| running.get(&taskset))
@@ -154,13 +163,14 @@ struct Run {
 
 fn runs(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<Run>> {
     let slaves = taskset::slaves(store, taskset)?;
-    let seen = slave::look(store, &slaves)?;
+    let seen = slave::look_each(store, &slaves)?;
     let mut runs = Vec::new();
     for (slave, seen) in slaves.iter().zip(seen) {
-        let Seen::Alive(Some(trial)) = seen else {
+        let Some(Seen::Alive(Some(trial))) = store::unless_refused(slave, seen)? else {
             continue;
         };
-        if let Some(since) = trial::running_since(store, &trial)? {
+        let since = trial::running_since(store, &trial);
+        if let Some(since) = store::unless_refused(&trial, since)?.flatten() {
             runs.push(Run {
                 worker: slave.worker(),
                 slave: slave.to_string(),
@@ -187,7 +197,10 @@ fn queues(store: &mut Store) -> anyhow::Result<()> {
     names.extend(taskset::active(store)?.iter().map(TasksetKey::task_queue));
     let mut rows = Vec::new();
     for name in names {
-        let dead = queue::dead(store, &name)?;
+        let dead = queue::dead(store, &name);
+        let dead = store::unless_refused(key::dead(&name), dead)?.unwrap_or_default();
+        let length = queue::length(store, &name);
+        let length = store::unless_refused(&name, length)?;
         let parsed = dead
             .iter()
             .map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())))
@@ -199,7 +212,7 @@ fn queues(store: &mut Store) -> anyhow::Result<()> {
         rows.push(
             Row::new()
                 .with("queue", name.as_str())
-                .with("length", queue::length(store, &name)?)
+                .with("length", length)
                 .with("dead", parsed.len())
                 .with("dead_messages", parsed)
                 .only_in_table("last_reason", last),

@@ -1,5 +1,6 @@
 //! The death of a slave, as its worker or the arbiter declares it.
 
+use super::Status;
 use crate::key::{self, SlaveKey, TasksetKey};
 use crate::store::{Store, script::Answer, script::Script};
 use crate::{lua, time};
@@ -15,7 +16,9 @@ pub fn reap(
     why: &str,
     certain: bool,
 ) -> anyhow::Result<bool> {
-    end(store, taskset, slave, why, certain, None)
+    let how = Status::FailureExit.as_str();
+    let words = [why, if certain { "1" } else { "0" }, "*", how];
+    end(store, taskset, slave, words)
 }
 
 /// As [`reap`], by the worker that has waited on its process. `begun`: the trial that it had begun
@@ -27,25 +30,36 @@ pub fn bury(
     why: &str,
     begun: Option<&str>,
 ) -> anyhow::Result<bool> {
-    end(store, taskset, slave, why, true, begun)
+    bury_as(store, taskset, slave, Status::FailureExit, why, begun)
 }
 
+/// As [`bury`], of a slave whose exit code says `how` it has ended, if it has not said so itself: after a
+/// hard timeout its trial ends with `timeout`.
+pub fn bury_as(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    slave: &SlaveKey,
+    how: Status,
+    why: &str,
+    begun: Option<&str>,
+) -> anyhow::Result<bool> {
+    let words = [why, "1", begun.unwrap_or("*"), how.as_str()];
+    end(store, taskset, slave, words)
+}
+
+/// `words`: why it is dead, and the further arguments of the script.
 fn end(
     store: &mut Store,
     taskset: &TasksetKey,
     slave: &SlaveKey,
-    why: &str,
-    certain: bool,
-    begun: Option<&str>,
+    words: [&str; 4],
 ) -> anyhow::Result<bool> {
     let answer: Answer = store.call(|c, _| {
         REAP.key(taskset)
             .key(slave)
             .key(key::arbiter_queue())
             .arg(time::now())
-            .arg(why)
-            .arg(u8::from(certain))
-            .arg(begun.unwrap_or("*"))
+            .arg(&words)
             .invoke(c)
     })?;
     answer.print_events(1);

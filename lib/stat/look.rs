@@ -6,8 +6,8 @@ use crate::key::{self, SlaveKey, TasksetKey, WorkerKey};
 use crate::queue::Message;
 use crate::slave::{self, Seen};
 use crate::store::{
-    Store,
-    read::{Text, parsed, rows},
+    self, Refused, Store,
+    read::{Text, parsed, rows_each},
 };
 use crate::taskset::Status;
 use crate::{event, time, trial, worker};
@@ -97,6 +97,7 @@ fn tasksets(
 
 fn active(store: &mut Store, now: i64) -> anyhow::Result<(Vec<Active>, u64)> {
     type Facts = ([Option<Text>; 5], u64, u64, Vec<Vec<u8>>);
+    type Answer = Result<Facts, Refused>;
     let (all, names): (u64, Vec<Vec<u8>>) = store.call(|c, _| {
         let list = key::active_taskset();
         redis::pipe()
@@ -112,7 +113,7 @@ fn active(store: &mut Store, now: i64) -> anyhow::Result<(Vec<Active>, u64)> {
     let keys: Vec<TasksetKey> = parsed(&names);
     let mut active = Vec::with_capacity(keys.len());
     for chunk in keys.chunks(BATCH) {
-        let facts: Vec<Facts> = store.call(|c, _| {
+        let facts: Vec<Answer> = store.call(|c, _| {
             let mut pipe = redis::pipe();
             for key in chunk {
                 pipe.cmd("HMGET").arg(key).arg(&[
@@ -126,9 +127,12 @@ fn active(store: &mut Store, now: i64) -> anyhow::Result<(Vec<Active>, u64)> {
                 pipe.cmd("LLEN").arg(key.task_queue());
                 pipe.cmd("LRANGE").arg(key.slaves()).arg(-SLAVES).arg(-1);
             }
-            rows(pipe.query(c)?, 4)
+            rows_each(pipe.ignore_errors().query(c)?, 4)
         })?;
-        for (key, (fields, left, queued, slaves)) in chunk.iter().zip(facts) {
+        for (key, facts) in chunk.iter().zip(facts) {
+            let Some((fields, left, queued, slaves)) = store::unless_refused(key, facts)? else {
+                continue;
+            };
             let [status, created_at, worker_type, succeeded, failed] = fields;
             let count = |text: Option<Text>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
             active.push(Active {
@@ -151,15 +155,21 @@ fn active(store: &mut Store, now: i64) -> anyhow::Result<(Vec<Active>, u64)> {
 
 /// The number of live slaves among these, and of the trials that they are running.
 fn slaves_at_work(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<(u64, u64)> {
-    let seen = slave::look(store, slaves)?;
+    let mut seen = Vec::with_capacity(slaves.len());
+    for (slave, facts) in slaves.iter().zip(slave::look_each(store, slaves)?) {
+        seen.extend(store::unless_refused(slave, facts)?);
+    }
     let alive = seen.iter().filter(|seen| matches!(seen, Seen::Alive(_)));
     let last = seen.iter().filter_map(|seen| match seen {
         Seen::Alive(trial) => trial.clone(),
         _ => None,
     });
     let last: Vec<_> = last.collect();
-    let running = trial::unfinished(store, &last)?.len();
-    Ok((alive.count() as u64, running as u64))
+    let mut running = 0;
+    for (trial, facts) in last.iter().zip(trial::unfinished_each(store, &last)?) {
+        running += u64::from(store::unless_refused(trial, facts)?.flatten().is_some());
+    }
+    Ok((alive.count() as u64, running))
 }
 
 /// The live workers by type, and the number of registered workers without a heartbeat.
@@ -191,7 +201,8 @@ fn queues(store: &mut Store, now: i64) -> anyhow::Result<BTreeMap<&'static str, 
         ("dispatcher", key::dispatcher_queue()),
         ("persister", key::persister_queue()),
     ] {
-        let (messages, dead, heads): (u64, u64, Vec<Vec<u8>>) = store.call(|c, _| {
+        type Facts = (u64, u64, Vec<Vec<u8>>);
+        let facts: anyhow::Result<Facts> = store.call(|c, _| {
             redis::pipe()
                 .cmd("LLEN")
                 .arg(&list)
@@ -202,7 +213,9 @@ fn queues(store: &mut Store, now: i64) -> anyhow::Result<BTreeMap<&'static str, 
                 .arg(0)
                 .arg(HEADS - 1)
                 .query(c)
-        })?;
+        });
+        let facts = store::unless_refused(&list, facts)?;
+        let (messages, dead, heads) = facts.unwrap_or_default();
         let ended: Vec<String> = match name {
             // Only the subject of a trial's message has a time.
             "arbiter" => heads
@@ -239,17 +252,15 @@ fn oldest(store: &mut Store, hashes: &[String], now: i64) -> anyhow::Result<Opti
         // Redis refuses an empty pipeline.
         return Ok(None);
     }
-    let ends: Vec<Option<Text>> = store.call(|c, _| {
+    let ends: Vec<Result<(Option<Text>,), Refused>> = store.call(|c, _| {
         let mut pipe = redis::pipe();
         for hash in hashes {
             pipe.cmd("HGET").arg(hash).arg("finished_at");
         }
-        pipe.query(c)
+        rows_each(pipe.ignore_errors().query(c)?, 1)
     })?;
-    Ok(ends
-        .iter()
-        .filter_map(|at| age_sec(at.as_deref(), now))
-        .max())
+    let ends = ends.into_iter().flatten();
+    Ok(ends.filter_map(|(at,)| age_sec(at.as_deref(), now)).max())
 }
 
 /// The queues of all workers combined.
@@ -260,15 +271,15 @@ fn of_workers(store: &mut Store) -> anyhow::Result<Queue> {
         .map(|(key, _)| key)
         .collect();
     for chunk in keys.chunks(BATCH) {
-        let lengths: Vec<(u64, u64)> = store.call(|c, _| {
+        let lengths: Vec<Result<(u64, u64), Refused>> = store.call(|c, _| {
             let mut pipe = redis::pipe();
             for worker in chunk {
                 pipe.cmd("LLEN").arg(worker.queue());
                 pipe.cmd("LLEN").arg(key::dead(&worker.queue()));
             }
-            rows(pipe.query(c)?, 2)
+            rows_each(pipe.ignore_errors().query(c)?, 2)
         })?;
-        for (messages, dead) in lengths {
+        for (messages, dead) in lengths.into_iter().flatten() {
             whole.messages += messages;
             whole.dead += dead;
         }

@@ -8,7 +8,7 @@
 use crate::db::{Database, number, text};
 use crate::key::{self, TasksetKey};
 use crate::record::Value;
-use crate::store::{Store, read};
+use crate::store::{self, Store, read};
 use crate::time;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -112,7 +112,8 @@ pub fn of(db: &mut Database, taskset: &TasksetKey) -> anyhow::Result<Counts> {
 
 /// Reads the counters; a value that is not a number is ignored.
 pub fn load(store: &mut Store) -> anyhow::Result<Totals> {
-    let counts = read::numbers(store, &key::totals())?;
+    let counts = read::numbers(store, &key::totals());
+    let counts = store::unless_refused(key::totals(), counts)?.unwrap_or_default();
     Ok(Totals::read(&counts.into_iter().collect()))
 }
 

@@ -8,6 +8,8 @@ use crate::exit::{self, failure};
 use crate::{notify, say, stop};
 use address::Address;
 use redis::{Connection, ErrorKind, RedisError};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Seconds that our keys live unless a taskset is persisted before: nothing leaks for ever.
@@ -47,6 +49,27 @@ impl Refused {
     fn of(error: &redis::ServerError) -> Self {
         Self(format!("Redis refused: {error}"))
     }
+}
+
+/// What was read of `of`, or `None` where Redis refuses that, which is reported once: a key of the wrong
+/// type is passed over. Any other error is passed on.
+pub fn unless_refused<T>(
+    of: impl std::fmt::Display,
+    read: Result<T, impl Into<anyhow::Error>>,
+) -> anyhow::Result<Option<T>> {
+    static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let error = match read {
+        Ok(read) => return Ok(Some(read)),
+        Err(error) => error.into(),
+    };
+    if !error.is::<Refused>() {
+        return Err(error);
+    }
+    let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if reported.insert(of.to_string()) {
+        say::line(&format!("passing over {of}: {error}"));
+    }
+    Ok(None)
 }
 
 /// A Redis that answers, or will again.

@@ -19,6 +19,7 @@ pub use verdict::{
 
 use crate::key::{self, SlaveKey, TaskKey, TasksetKey};
 use crate::stamp;
+use crate::store;
 use crate::store::{
     Refused, Store,
     read::{self, Text},
@@ -343,10 +344,14 @@ pub fn tasks_left_each(
 
 /// The estimates of a class, in whole seconds by spec file.
 pub fn estimates(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
-    read::numbers(store, &key::estimate_sec(class))
+    let key = key::estimate_sec(class);
+    let known = read::numbers(store, &key);
+    Ok(store::unless_refused(&key, known)?.unwrap_or_default())
 }
 
 /// The same in milliseconds; of those that rrr-persist has written only.
 pub fn estimates_ms(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
-    read::numbers(store, &key::estimate_ms(class))
+    let key = key::estimate_ms(class);
+    let known = read::numbers(store, &key);
+    Ok(store::unless_refused(&key, known)?.unwrap_or_default())
 }

@@ -250,11 +250,8 @@ pub fn give_up(store: &mut Store, taskset: &TasksetKey, fail: bool) -> anyhow::R
 }
 
 /// Asks the arbiter to cancel one taskset, or every active one.
-pub fn request_cancel(store: &mut Store, taskset: Option<&TasksetKey>) -> anyhow::Result<()> {
-    let message = match taskset {
-        Some(taskset) => format!("cancel\t{taskset}"),
-        None => "cancel".to_owned(),
-    };
+pub fn request_cancel(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+    let message = format!("cancel\t{taskset}");
     store.call(|c, _| {
         redis::cmd("RPUSH")
             .arg(key::arbiter_queue())

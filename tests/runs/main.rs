@@ -6,6 +6,7 @@ mod harness;
 mod bad_input;
 mod hands;
 mod local;
+mod mixed;
 mod placement;
 mod protocol;
 mod protocol_page;

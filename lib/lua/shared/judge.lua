@@ -66,10 +66,13 @@ end
 
 -- The state of a task's trials: how many have finished, how many failures among these count, the
 -- status of a recorded pass (good; nil without one), and whether a living slave still makes one.
-local function survey(trials)
+-- A name without our prefix is passed over: the ACL refuses it, and with it the script (L8).
+local function survey(taskset, trials)
   local s = { finished = 0, bad = 0, unfinished = 0, live = false }
+  local prefix = string.match(taskset, '^[^:]*:')
   for _, trial in ipairs(trials) do
-    local f = redis.call('HMGET', trial, 'status', 'stopped', 'slave')
+    local is_ours = string.sub(trial, 1, #prefix) == prefix
+    local f = is_ours and redis.call('HMGET', trial, 'status', 'stopped', 'slave') or {}
     if is_set(f[1]) then
       s.finished = s.finished + 1
       if f[1] == 'passed' or (f[1] == 'pending' and not s.good) then
@@ -77,9 +80,10 @@ local function survey(trials)
       elseif f[1] ~= 'pending' and not is_set(f[2]) then
         s.bad = s.bad + 1
       end
-    else
+    elseif is_ours then
       s.unfinished = s.unfinished + 1
-      if is_set(f[3]) and redis.call('EXISTS', f[3] .. ':heartbeat') == 1 then
+      local is_slave = is_set(f[3]) and string.sub(f[3], 1, #prefix) == prefix
+      if is_slave and redis.call('EXISTS', f[3] .. ':heartbeat') == 1 then
         s.live = true
       end
     end
@@ -116,7 +120,7 @@ local function judge(taskset, task, trial)
   if passed then
     local flaky = false
     if #trials > 1 then
-      local s = survey(trials)
+      local s = survey(taskset, trials)
       flaky = s.bad > 0
       if s.unfinished > 0 then
         wake(taskset, 'stop', task)
@@ -126,7 +130,7 @@ local function judge(taskset, task, trial)
     return nil
   end
   -- Before the mark: a trial that cannot be read must not leave this one as judged.
-  local s = survey(trials)
+  local s = survey(taskset, trials)
   -- A failing trial may requeue its task once, however often it is announced (C3, C7).
   if redis.call('HSETNX', trial, 'judged', 1) == 0 then
     return nil

@@ -3,12 +3,14 @@
 -- Ends the slave and the trial it was making, if any, and tells the arbiter of it; what it had on hand
 -- besides goes back. From here on the slave is fenced: whatever it says later changes nothing (C5).
 -- certain: false if only its heartbeat has stopped; if its worker has seen it die, the trial that it
--- had begun last ('': none, '*': not known).
-local function reap(taskset, slave, why, now, arbiter_queue, certain)
+-- had begun last ('': none, '*': not known). how: the status that its exit code means.
+local function reap(taskset, slave, why, now, arbiter_queue, certain, how)
   if is_set(redis.call('HGET', slave, 'status')) then
     return 0
   end
-  redis.call('HSET', slave, 'status', 'failure_exit')
+  local hand = on_hand(slave)
+  how = (how == 'normal_exit' and #hand > 0) and 'failure_exit' or how or 'failure_exit'
+  redis.call('HSET', slave, 'status', how)
   redis.call('EXPIRE', slave, KEY_TTL)
   redis.call('DEL', slave .. ':heartbeat')
   local _, open = read_end((try(redis.call, 'HGET', taskset .. ':ends', slave)))
@@ -20,9 +22,9 @@ local function reap(taskset, slave, why, now, arbiter_queue, certain)
     end
     ask_for_check(taskset, arbiter_queue)
   end
-  local hand = on_hand(slave)
   -- Redis may have given it the trial by a call whose answer never reached it: then it never ran.
-  local known = #hand == 1 and hand[1][3] and (certain == '*' or certain == hand[1][1])
+  local known = #hand == 1 and (certain == '*' or (hand[1][3] and certain == hand[1][1]))
+  local verdict = how == 'timeout_exit' and 'timeout' or 'error'
   if hand[1] then
     -- The first is the one it was making, or about to: a slave of another implementation has it in
     -- its own memory, so it is ended and not deleted.
@@ -36,7 +38,7 @@ local function reap(taskset, slave, why, now, arbiter_queue, certain)
       -- machine or Redis was away; nor in a hand of several, where it may have ended before, and another
       -- have brought death: the tasks of the hand are taken alone from now on.
       local stopped = known and certain and {} or { 'stopped', why }
-      redis.call('HSET', trial, 'status', 'error', 'finished_at', now, 'stderr', 'rrr: ' .. why .. '\n', unpack(stopped))
+      redis.call('HSET', trial, 'status', verdict, 'finished_at', now, 'stderr', 'rrr: ' .. why .. '\n', unpack(stopped))
       redis.call('RPUSH', arbiter_queue, 'trial\t' .. trial)
       emit(taskset, { {
         event = 'trial_finished',
@@ -44,7 +46,7 @@ local function reap(taskset, slave, why, now, arbiter_queue, certain)
         spec_file = spec_file_of(task),
         trial = trial,
         slave = slave,
-        status = 'error',
+        status = verdict,
         passed = 0,
         pending = 0,
         failed = 0,

@@ -237,6 +237,7 @@ impl Watch {
                     Seen::Ended => {
                         memory.ended.insert(slave);
                     }
+                    Seen::Starting => {}
                     Seen::Silent if was_silent => {
                         let step = (found.taskset.clone(), Step::Reap(slave));
                         self.steps.push_back(step);

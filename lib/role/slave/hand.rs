@@ -113,6 +113,12 @@ impl Hand {
         suite_end::tell(&mut table.store, &table.taskset, &table.key, number, end)
     }
 
+    /// Asks the arbiter to look whether the taskset has come to its end.
+    pub fn ask_for_check(&mut self) -> anyhow::Result<()> {
+        let table = &mut *self.0.lock();
+        slave::ask_for_check(&mut table.store, &table.taskset)
+    }
+
     /// Whether a task waits to be tried.
     pub fn is_queued(&mut self) -> anyhow::Result<bool> {
         let table = &mut *self.0.lock();

@@ -52,6 +52,9 @@ pub struct Options {
 /// How long a slave leaves tasks that have failed here to others which are idle, or still start. It
 /// leaves them to a busy one without a bound, since a trial has one.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two checks that an idle slave asks for: another implementation's arbiter looks only when
+/// it is asked to.
+const CHECK_PAUSE: Duration = Duration::from_secs(20);
 /// Time between two requests of a slave that leaves all tasks to others; it doubles from one to the
 /// next, up to the second.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(40);
@@ -100,6 +103,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         least_sec: limit("least_timeout_sec", task::DEFAULT_LEAST_SEC),
         signed: None,
         runners: 0,
+        asked: None,
     };
     // What was signed counts, not what stands in Redis by now.
     if let Some(signed) = Signed::load()? {
@@ -157,6 +161,8 @@ struct Slave {
     signed: Option<HashSet<String>>,
     /// Runners that were started.
     runners: u32,
+    /// When it asked for a check last, while it has had nothing to do.
+    asked: Option<Instant>,
 }
 
 /// Whether the task was signed, and is run by the name that was: its hash may name another's file.
@@ -206,19 +212,34 @@ impl Slave {
         loop {
             match self.pulse.wait_for_work(self.adapter.is_running()) {
                 Waited::MustEnd => return Ok(Next::Over("ended while it waited".into())),
-                Waited::NoneLeft => self.end_suite()?,
-                Waited::Work if self.adapter.is_ready() => {
-                    return self.hand.reserve(true, false);
+                Waited::NoneLeft => {
+                    self.end_suite()?;
+                    continue;
                 }
+                Waited::Work => self.repeat_check()?,
+            }
+            match self.adapter.is_ready() {
+                true => return self.hand.reserve(true, false),
                 // Only another implementation queues a task after the last.
-                Waited::Work => {
-                    if self.hand.is_queued()? {
-                        self.pulse.expect_work();
-                        return self.prepare_and_reserve();
-                    }
+                false if self.hand.is_queued()? => {
+                    self.pulse.expect_work();
+                    return self.prepare_and_reserve();
                 }
+                false => {}
             }
         }
+    }
+
+    /// Asks the arbiter for a check, now and then.
+    fn repeat_check(&mut self) -> anyhow::Result<()> {
+        if self
+            .asked
+            .is_none_or(|asked| asked.elapsed() >= CHECK_PAUSE)
+        {
+            self.asked = Some(Instant::now());
+            self.hand.ask_for_check()?;
+        }
+        Ok(())
     }
 
     fn listener(&self, busy: Busy) -> Listener {
@@ -237,6 +258,7 @@ impl Slave {
             match next {
                 Next::Run(job) => {
                     leaving_since = None;
+                    self.asked = None;
                     pause = SHORTEST_PAUSE;
                     let made = match &self.signed {
                         Some(signed) if !is_signed(signed, &job) => Made {

@@ -92,7 +92,7 @@ impl Worker {
         let keys: Vec<_> = working.iter().map(|(_, key)| key.clone()).collect();
         let seen = slave::look(&mut self.store, &keys)?;
         for ((slot, key), seen) in working.into_iter().zip(seen) {
-            let is_silent = !matches!(seen, Seen::Alive(_));
+            let is_silent = !matches!(seen, Seen::Alive(_) | Seen::Starting);
             if slot.note_silence(is_silent) {
                 say::line(&format!(
                     "rrr-worker: slave '{key}' does not answer: it is killed and replaced"
@@ -112,7 +112,7 @@ impl Worker {
     }
 
     fn start(
-        &self,
+        &mut self,
         slot: &mut Slot,
         taskset: &TasksetKey,
         command: &str,
@@ -132,12 +132,12 @@ impl Worker {
             0 => String::new(),
             number => (number + 1).to_string(),
         };
-        let mut shell = Command::new("/bin/sh");
+        let mut shell = Command::new(shell());
         if let Some(allowed) = &self.options.env_allow {
             environment::narrow(&mut shell, allowed);
         }
         shell
-            .arg("-c")
+            .args(["-ex", "-c"])
             .arg(command)
             .current_dir(folder)
             .stderr(Stdio::piped())
@@ -151,7 +151,7 @@ impl Worker {
                 self.card.heartbeat.ttl_sec().to_string(),
             )
             .env("RRRSPEC_TASKSET_KEY", taskset.as_str())
-            .env("RRRSPEC_WORKING_DIR", folder)
+            .env("RRRSPEC_WORKING_DIR", parent(folder))
             .env("NUM_SLAVES", self.card.slaves.to_string())
             .env("SLAVE_NUMBER", slot.number().to_string())
             .env("TEST_ENV_NUMBER", test_env_number);
@@ -173,8 +173,23 @@ impl Worker {
         }
         slot.start(&mut shell, nonce, note, leash)
             .map_err(|error| CannotRun(format!("cannot run the slave command: {error}")))?;
-        Ok(())
+        slot.list(&mut self.store, taskset, &self.card.key)
     }
+}
+
+/// What runs the slave command: bash, as in other implementations of the protocol, where there is one.
+fn shell() -> &'static str {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    match std::env::split_paths(&path).any(|folder| folder.join("bash").is_file()) {
+        true => "bash",
+        false => "/bin/sh",
+    }
+}
+
+/// The folder in which the tree is: the protocol's working folder, below which a slave looks for it by
+/// the rsync name.
+pub(super) fn parent(tree: &Path) -> &Path {
+    tree.parent().unwrap_or(tree)
 }
 
 /// Kills what dead slaves left: as the subreaper, this process gets their tests as children.

@@ -17,7 +17,7 @@ use crate::follow::QUIET;
 use crate::heartbeat::Heartbeat;
 use crate::key::{TasksetKey, WorkerKey};
 use crate::say::say;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::taskset::{self, Record};
 use crate::trust::{Ended, Trust};
 use crate::worker::{self, Accepted, Card};
@@ -258,7 +258,12 @@ impl Worker {
             let (message, parsed) = match self.options.taskset.clone() {
                 Some(taskset) => (Vec::new(), Ok(taskset)),
                 None => {
-                    let Some(message) = queue::peek(&mut self.store, &queue, 1, IDLE)?.pop() else {
+                    let peeked = queue::peek(&mut self.store, &queue, 1, IDLE);
+                    let Some(mut messages) = store::unless_refused(&queue, peeked)? else {
+                        stop::sleep(Duration::from_secs(1));
+                        continue;
+                    };
+                    let Some(message) = messages.pop() else {
                         continue;
                     };
                     let parsed = String::from_utf8_lossy(&message).parse::<TasksetKey>();
@@ -272,7 +277,16 @@ impl Worker {
                     continue;
                 }
             };
-            match worker::accept(&mut self.store, &self.card, &taskset, &message)? {
+            let accepted = worker::accept(&mut self.store, &self.card, &taskset, &message);
+            let Some(accepted) = store::unless_refused(&taskset, accepted)? else {
+                if named {
+                    return Ok(exit::FAILED);
+                }
+                let why = "a key of the taskset is of the wrong type";
+                queue::refuse(&mut self.store, &queue, &message, why)?;
+                continue;
+            };
+            match accepted {
                 Accepted::Yes(log) => {
                     let stay = self.stay(&taskset, &log)?;
                     if self.options.once || self.options.taskset.is_some() {
@@ -336,11 +350,16 @@ impl Worker {
         say!("rrr-worker: {why}");
         worker::bench(&mut self.store, &self.card, Some(&why))?;
         let due = Instant::now() + pause;
+        let queue = self.card.key.queue();
         while Instant::now() < due && !stop::requested() {
             stop::drain();
             notify::turn(|| why.clone());
+            // A dispatcher that does not know of the bench waits for an answer.
+            if queue::length(&mut self.store, &queue)? > 0 {
+                break;
+            }
             let left = due.saturating_duration_since(Instant::now());
-            stop::sleep(left.min(Duration::from_secs(5)));
+            stop::sleep(left.min(Duration::from_secs(1)));
         }
         worker::bench(&mut self.store, &self.card, None)
     }
@@ -367,15 +386,23 @@ impl Worker {
                     &format!("{log}:log"),
                     format!("rrr: {error}\n").as_bytes(),
                 )?;
-                taskset::request_fail(&mut self.store, taskset, &self.card.key, log, &reason)?;
+                let asked =
+                    taskset::request_fail(&mut self.store, taskset, &self.card.key, log, &reason);
+                store::unless_refused(taskset, asked)?;
                 match error.is::<Refused>() {
                     true => Stay::Refused,
                     false => Stay::Failed,
                 }
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                store::unless_refused::<()>(taskset, Err(error))?;
+                // Its dispatcher may give it again at once.
+                stop::sleep(Duration::from_secs(1));
+                Stay::Refused
+            }
         };
-        worker::leave(&mut self.store, &self.card, taskset, log)?;
+        let left = worker::leave(&mut self.store, &self.card, taskset, log);
+        store::unless_refused(log, left)?;
         Ok(stay)
     }
 

@@ -1,5 +1,6 @@
 //! What a worker does before its slaves start: it brings the tree, and runs the setup command.
 
+use super::crew::parent;
 use super::pulse::Leaving;
 use super::trusted::Refused;
 use super::{CannotRun, Worker};
@@ -109,7 +110,7 @@ impl Worker {
             .arg(file.path())
             .current_dir(folder)
             .env("RRRSPEC_TASKSET_KEY", taskset.as_str())
-            .env("RRRSPEC_WORKING_DIR", folder)
+            .env("RRRSPEC_WORKING_DIR", parent(folder))
             .env("NUM_SLAVES", self.card.slaves.to_string());
         if let Some(allowed) = &self.options.env_allow {
             environment::narrow(&mut command, allowed);

@@ -3,11 +3,12 @@
 
 use crate::begun;
 use crate::child::guardian::{self, Rest};
-use crate::key::{SlaveKey, TasksetKey};
+use crate::key::{SlaveKey, TasksetKey, WorkerKey};
 use crate::say::say;
 use crate::store::Store;
 use crate::taskset::{Record, Status};
-use crate::{plain, slave, taskset, worker_log};
+use crate::{exit, plain, slave, taskset, worker_log};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -29,8 +30,14 @@ pub struct Slot {
     child: Option<Child>,
     /// The other end of its stdin, which ends when this process does.
     leash: Option<OwnedFd>,
-    was_silent: bool,
+    silences: u32,
     nonce: String,
+    /// The process group of the slave, and the names that another implementation's slave gives itself by
+    /// it: by the worker's id, then by the host, if that is another.
+    group: Option<Pid>,
+    names: Vec<SlaveKey>,
+    /// Whether it was asked to leave.
+    was_asked: bool,
     /// Where its slave notes the trial that it begins.
     note: Option<begun::Reader>,
     key: Option<SlaveKey>,
@@ -50,8 +57,11 @@ impl Slot {
             number,
             child: None,
             leash: None,
-            was_silent: false,
+            silences: 0,
             nonce: String::new(),
+            group: None,
+            names: Vec::new(),
+            was_asked: false,
             note: None,
             key: None,
             tail: Vec::new(),
@@ -96,12 +106,17 @@ impl Slot {
             command.stdin(Stdio::piped());
         }
         guardian::stand_between(command, Rest::Kill)?;
+        let mut told = guardian::tell_pid(command)?;
         let mut child = command.spawn()?;
+        let mut id = [0; 4];
+        told.read_exact(&mut id)?;
+        self.group = Pid::from_raw(i32::from_ne_bytes(id));
         self.leash = match leash {
             Some(socket) => Some(socket.into()),
             None => child.stdin.take().map(OwnedFd::from),
         };
-        self.was_silent = false;
+        self.silences = 0;
+        self.was_asked = false;
         if let Some(stderr) = &child.stderr {
             let flags = rustix::fs::fcntl_getfl(stderr)? | rustix::fs::OFlags::NONBLOCK;
             rustix::fs::fcntl_setfl(stderr, flags)?;
@@ -110,6 +125,7 @@ impl Slot {
         self.nonce = nonce;
         self.note = note;
         self.key = None;
+        self.names.clear();
         self.tail.clear();
         self.early.clear();
         self.began = Instant::now();
@@ -124,14 +140,49 @@ impl Slot {
         }
     }
 
-    /// Tells its slave, by the end of its stdin, to leave.
-    pub fn let_go(&mut self) {
-        self.leash = None;
+    /// Lists its slave, as one that may be of another implementation.
+    pub fn list(
+        &mut self,
+        store: &mut Store,
+        taskset: &TasksetKey,
+        worker: &WorkerKey,
+    ) -> anyhow::Result<()> {
+        let Some(group) = self.group.map(|group| group.as_raw_nonzero().to_string()) else {
+            return Ok(());
+        };
+        let host = WorkerKey::new(&super::host_name()).ok();
+        let host = host.filter(|host| host != worker);
+        self.names = [worker.slave(&group)]
+            .into_iter()
+            .chain(host.map(|host| host.slave(&group)))
+            .collect();
+        slave::list(store, taskset, &self.names[0], &self.nonce, None)
     }
 
-    /// Notes whether its slave was silent at a look; true if it was at the last one too.
+    /// Asks its slave to leave: one of ours by the end of its stdin, any other by a signal.
+    pub fn let_go(&mut self) {
+        self.leash = None;
+        if std::mem::replace(&mut self.was_asked, true) || !self.is_foreign() {
+            return;
+        }
+        if let (Some(group), Ok(None)) = (self.group, self.ended()) {
+            let _ = kill_process_group(group, Signal::TERM);
+        }
+    }
+
+    /// Whether its slave has not joined as one of ours does.
+    fn is_foreign(&self) -> bool {
+        self.key.as_ref().is_none_or(|key| self.names.contains(key))
+    }
+
+    /// Notes whether its slave was silent at a look. One that is silent again is to be killed; one of
+    /// another implementation is asked to leave first.
     pub fn note_silence(&mut self, is_silent: bool) -> bool {
-        std::mem::replace(&mut self.was_silent, is_silent) && is_silent
+        self.silences = if is_silent { self.silences + 1 } else { 0 };
+        if self.silences == 2 && self.is_foreign() {
+            self.let_go();
+        }
+        self.silences >= if self.is_foreign() { 3 } else { 2 }
     }
 
     /// Kills its slave.
@@ -152,6 +203,9 @@ impl Slot {
         // It may have said its last words since we looked.
         self.read_stderr(store, taskset)?;
         let key = self.find_key(store, taskset)?;
+        let joined = key.is_some();
+        // One that has shown no sign of life has a log all the same.
+        self.key = key.or_else(|| self.names.first().cloned());
         self.flush_log(store, taskset)?;
         self.child = None;
         self.leash = None;
@@ -159,16 +213,25 @@ impl Slot {
             (Some(code), _) => format!("exit code {code}"),
             (None, signal) => format!("signal {}", signal.unwrap_or(0)),
         };
-        self.epitaph = format!("{how}{}", plain::last_words(&self.tail));
+        self.epitaph = format!("{how}{}", plain::last_words(&without_trace(&self.tail)));
         let mut made_trials = false;
-        if let Some(key) = &key {
+        if let Some(key) = &self.key {
             let why = format!("the slave died ({how})");
-            let begun = self.note.take().and_then(|note| note.last());
-            slave::bury(store, taskset, key, &why, begun.as_deref())?;
+            let mut begun = self.note.take().and_then(|note| note.last());
+            if self.was_asked && self.is_foreign() {
+                // It was this worker that broke off its trial.
+                begun = Some(String::new());
+            }
+            let end = match status.code() {
+                Some(0) => slave::Status::NormalExit,
+                Some(code) if code == i32::from(exit::HARD_TIMEOUT) => slave::Status::TimeoutExit,
+                _ => slave::Status::FailureExit,
+            };
+            slave::bury_as(store, taskset, key, end, &why, begun.as_deref())?;
             made_trials = slave::has_trials(store, key)?;
         }
         // A slave need not make a trial; but while its taskset goes on it joins it, and so has a key.
-        let was_slave = key.is_some() || !is_running(store, taskset)?;
+        let was_slave = joined || !is_running(store, taskset)?;
         if made_trials || (status.success() && was_slave) {
             self.false_starts = 0;
         } else {
@@ -238,7 +301,21 @@ impl Slot {
         Ok(())
     }
 
-    /// The key that the slave made of its pid and our nonce.
+    /// Takes the name of a slave of another implementation for its key, once it has shown a sign of life.
+    fn find_foreign(&mut self, store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+        for (place, name) in self.names.iter().enumerate() {
+            if slave::has_signs(store, name)? {
+                if place > 0 {
+                    slave::list(store, taskset, name, &self.nonce, self.names.first())?;
+                }
+                self.key = Some(name.clone());
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The key that the slave made of its pid and our nonce, or that another implementation's has.
     pub fn find_key(
         &mut self,
         store: &mut Store,
@@ -251,8 +328,21 @@ impl Slot {
                 .rev()
                 .find(|key| key.as_str().ends_with(&suffix));
         }
+        if self.key.is_none() {
+            self.find_foreign(store, taskset)?;
+        }
         Ok(self.key.clone())
     }
+}
+
+/// What was said, without the commands that the shell has traced.
+fn without_trace(said: &[u8]) -> Vec<u8> {
+    let lines = said.split_inclusive(|byte| *byte == b'\n');
+    lines
+        .filter(|line| !line.starts_with(b"+"))
+        .flatten()
+        .copied()
+        .collect()
 }
 
 fn is_running(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool> {

@@ -1,0 +1,34 @@
+//! Slaves of another implementation, which know the protocol alone: their worker lists them, by the id of
+//! their process group.
+
+use crate::key::{SlaveKey, TasksetKey};
+use crate::lua;
+use crate::store::{Store, script::Script};
+
+static SPAWN: Script = lua!("slave_spawn");
+
+/// Lists a slave that was started just now, unless it has joined by a name that ends with `nonce`.
+/// `before`: another name by which it was listed, and is not to be any more.
+pub fn list(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    slave: &SlaveKey,
+    nonce: &str,
+    before: Option<&SlaveKey>,
+) -> anyhow::Result<()> {
+    store.call(|c, _| {
+        SPAWN
+            .key(taskset)
+            .key(slave)
+            .arg(format!("-{nonce}"))
+            .arg(before.map_or("", SlaveKey::as_str))
+            .invoke::<()>(c)
+    })
+}
+
+/// Whether there is anything of the slave but its name: a heartbeat, or a trial.
+pub fn has_signs(store: &mut Store, slave: &SlaveKey) -> anyhow::Result<bool> {
+    let keys = [slave.heartbeat(), slave.trials()];
+    let count: u64 = store.call(|c, _| redis::cmd("EXISTS").arg(&keys).query(c))?;
+    Ok(count > 0)
+}
