@@ -7,7 +7,7 @@ mod death;
 mod foreign;
 
 pub use death::{bury, bury_as, reap};
-pub use foreign::{has_signs, list};
+pub use foreign::{ask_for_check, has_signs, list};
 
 use crate::event::Event;
 use crate::heartbeat::Heartbeat;
@@ -423,24 +423,6 @@ pub fn wakes(
         ));
     }
     Ok(wakes)
-}
-
-/// Asks the arbiter to look whether the taskset has come to its end.
-pub fn ask_for_check(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
-    let message = format!("check\t{taskset}");
-    store.call(|c, _| {
-        let last: Option<Text> = redis::cmd("LINDEX")
-            .arg(key::arbiter_queue())
-            .arg(-1)
-            .query(c)?;
-        if last.as_deref() == Some(&*message) {
-            return Ok(());
-        }
-        redis::cmd("RPUSH")
-            .arg(key::arbiter_queue())
-            .arg(&message)
-            .query::<()>(c)
-    })
 }
 
 /// Whether a task waits to be tried.

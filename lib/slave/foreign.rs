@@ -1,9 +1,9 @@
-//! Slaves of another implementation, which know the protocol alone: their worker lists them, by the id of
-//! their process group.
+//! Other implementations, which know the protocol alone: their slaves are listed by the worker, by the id of
+//! the process group, and their arbiter looks only when it is asked to.
 
-use crate::key::{SlaveKey, TasksetKey};
+use crate::key::{self, SlaveKey, TasksetKey};
 use crate::lua;
-use crate::store::{Store, script::Script};
+use crate::store::{Store, read::Text, script::Script};
 
 static SPAWN: Script = lua!("slave_spawn");
 
@@ -31,4 +31,22 @@ pub fn has_signs(store: &mut Store, slave: &SlaveKey) -> anyhow::Result<bool> {
     let keys = [slave.heartbeat(), slave.trials()];
     let count: u64 = store.call(|c, _| redis::cmd("EXISTS").arg(&keys).query(c))?;
     Ok(count > 0)
+}
+
+/// Asks the arbiter to look whether the taskset has come to its end.
+pub fn ask_for_check(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+    let message = format!("check\t{taskset}");
+    store.call(|c, _| {
+        let last: Option<Text> = redis::cmd("LINDEX")
+            .arg(key::arbiter_queue())
+            .arg(-1)
+            .query(c)?;
+        if last.as_deref() == Some(&*message) {
+            return Ok(());
+        }
+        redis::cmd("RPUSH")
+            .arg(key::arbiter_queue())
+            .arg(&message)
+            .query::<()>(c)
+    })
 }

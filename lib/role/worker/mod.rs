@@ -3,6 +3,7 @@
 //! Slaves hold one end of a pipe (their stdin) whose other end only this process holds: when it is
 //! killed they see the end of it, stop their tests and leave.
 
+mod bench;
 mod crew;
 mod prepare;
 mod pulse;
@@ -22,6 +23,7 @@ use crate::taskset::{self, Record};
 use crate::trust::{Ended, Trust};
 use crate::worker::{self, Accepted, Card};
 use crate::{cli, exit, notify, queue, say, state, stop, time, worker_log};
+use bench::FAILURES_IN_A_ROW;
 use pulse::Pulse;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,20 +79,11 @@ pub struct Options {
 
 /// Seconds of a wait for a taskset: as long as a wish to stop may go unheard.
 const IDLE: f64 = 0.25;
-/// Tasksets in a row that cannot be prepared until the worker takes itself off the list (L9).
-const FAILURES_IN_A_ROW: u32 = 3;
 /// How long a taskset that was named on the command line may take to appear: its submitter may be
 /// another job that has not come that far.
 const NAMED_PATIENCE: Duration = Duration::from_secs(60);
 /// What the script `accept` says of a taskset that Redis does not have.
 const GONE: &str = "gone";
-
-/// How long a worker sits out after so many failures: 30 s, then twice as long each time, up to
-/// 16 min.
-fn bench_time(failures: u32) -> Duration {
-    let times = failures.saturating_sub(FAILURES_IN_A_ROW).min(5);
-    Duration::from_secs(30 << times)
-}
 
 /// The name of this machine.
 pub fn host_name() -> String {
@@ -337,31 +330,6 @@ impl Worker {
             }
         }
         Ok(exit::OK)
-    }
-
-    /// Takes no work for a while, since this machine may be the sick one (L9).
-    fn sit_out(&mut self) -> anyhow::Result<()> {
-        let pause = bench_time(self.failures);
-        let why = format!(
-            "{} tasksets in a row could not be prepared here; trying again in {} s",
-            self.failures,
-            pause.as_secs()
-        );
-        say!("rrr-worker: {why}");
-        worker::bench(&mut self.store, &self.card, Some(&why))?;
-        let due = Instant::now() + pause;
-        let queue = self.card.key.queue();
-        while Instant::now() < due && !stop::requested() {
-            stop::drain();
-            notify::turn(|| why.clone());
-            // A dispatcher that does not know of the bench waits for an answer.
-            if queue::length(&mut self.store, &queue)? > 0 {
-                break;
-            }
-            let left = due.saturating_duration_since(Instant::now());
-            stop::sleep(left.min(Duration::from_secs(1)));
-        }
-        worker::bench(&mut self.store, &self.card, None)
     }
 
     /// Works for one taskset until it is over.
