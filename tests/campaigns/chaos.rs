@@ -97,7 +97,7 @@ impl Arena {
         let tool = tool.args(["--max-trials", "8", "--max-workers", "2"]);
         // Every third has a setup.
         let setup = ["--setup", SETUP];
-        let tool = tool.args(setup.iter().filter(|_| number % 3 == 0));
+        let tool = tool.args(setup.iter().filter(|_| number.is_multiple_of(3)));
         let tool = tool.dir(self.suite.path());
         let words = [&files[..], &["--".into(), "sh".into(), "{}".into()]].concat();
         match dice.u8(..3) {

@@ -5,6 +5,7 @@ use super::protocol_page::Page;
 use crate::harness::*;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 
 use serde_json::Value;
@@ -104,7 +105,9 @@ fn without_ids(text: &str) -> String {
 
 fn persist(server: &Server, folder: &Path) {
     let persister = Tool::new(server, "rrr-persist").args(["--drain", "--log-dir"]);
-    persister.arg(folder).run().expect_code(0);
+    let db = format!("sqlite:{}", folder.join("history.db").display());
+    let persister = persister.arg(folder).args(["--db", &db]);
+    persister.run().expect_code(0);
 }
 
 #[test]
@@ -131,8 +134,9 @@ fn each_role_does_what_its_step_of_the_example_does() {
         assert!((1..=60).contains(&ttl), "{ttl}");
     }
     let files = records.path().read_dir().unwrap().flatten();
-    let is_record = |path: &Path| path.extension().is_some_and(|end| end == "json");
-    assert_eq!(files.filter(|file| is_record(&file.path())).count(), 1);
+    let names: Vec<_> = files.map(|file| file.file_name()).collect();
+    let is_record = |name: &&OsString| name.to_string_lossy().ends_with(".json");
+    assert_eq!(names.iter().filter(is_record).count(), 1, "{names:?}");
 }
 
 #[test]
