@@ -3,8 +3,10 @@
 //! `RRR_UPDATE=1 cargo test --test pages` writes them anew.
 
 use clap_complete::Shell;
-use rrr::pages::{self, Page};
-use rrr::{exit, flags, help};
+use rrr::cli::{flags, help};
+use rrr::manual;
+use rrr::manual::Page;
+use rrr::process::exit;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -127,7 +129,7 @@ fn completion(page: &Page, shell: Shell) -> String {
 fn generated() -> Vec<(PathBuf, String)> {
     // The same program under the name by which cargo finds it.
     let mut files = vec![("man/cargo-rrr.1".to_owned(), ".so man1/rrr.1\n".to_owned())];
-    for page in pages::all() {
+    for page in manual::all() {
         let name = page.name().to_owned();
         files.push((format!("man/{name}.1"), manual(&page)));
         for (shell, file) in [
@@ -175,7 +177,7 @@ fn every_tool_has_a_page_and_every_page_a_tool() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name != "cargo-rrr")
         .collect();
-    let paged: BTreeSet<String> = pages::all()
+    let paged: BTreeSet<String> = manual::all()
         .iter()
         .map(|page| page.name().to_owned())
         .collect();
@@ -200,7 +202,7 @@ fn every_tool_has_a_page_and_every_page_a_tool() {
 
 #[test]
 fn every_example_parses() {
-    let pages = pages::all();
+    let pages = manual::all();
     for page in &pages {
         assert!(!page.examples.is_empty(), "{} has no example", page.name());
         for (_, example) in page.examples {
@@ -230,7 +232,7 @@ fn every_example_parses() {
 
 #[test]
 fn every_flag_has_a_variable() {
-    for page in pages::all().iter().filter(|page| page.name() != "rrr") {
+    for page in manual::all().iter().filter(|page| page.name() != "rrr") {
         let commands = std::iter::once(&page.command).chain(page.command.get_subcommands());
         for arg in commands
             .flat_map(|command| command.get_arguments())
@@ -243,7 +245,7 @@ fn every_flag_has_a_variable() {
 
 #[test]
 fn help_fits_on_a_screen_and_short_help_is_shorter() {
-    for page in pages::all() {
+    for page in manual::all() {
         let lines = |long| help::text(&page.command, long, 80).lines().count();
         assert!(lines(true) <= 40, "{}: {} lines", page.name(), lines(true));
         assert!(lines(false) < lines(true), "{}", page.name());
@@ -266,7 +268,7 @@ fn every_documented_exit_code_has_a_meaning_of_its_own() {
         exit::INTERNAL,
         exit::TIMED_OUT,
     ];
-    let meanings: BTreeSet<&str> = all.iter().map(|code| pages::meaning(*code)).collect();
+    let meanings: BTreeSet<&str> = all.iter().map(|code| manual::meaning(*code)).collect();
     assert_eq!(meanings.len(), all.len());
 }
 

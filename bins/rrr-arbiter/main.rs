@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main("rrr-arbiter", rrr::role::arbiter::run)
+    rrr::cli::main::main("rrr-arbiter", rrr::role::arbiter::run)
 }

@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main("rrr-cancel", rrr::role::cancel::run)
+    rrr::cli::main::main("rrr-cancel", rrr::role::cancel::run)
 }

@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main("rrr-dispatch", rrr::role::dispatch::run)
+    rrr::cli::main::main("rrr-dispatch", rrr::role::dispatch::run)
 }

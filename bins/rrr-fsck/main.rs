@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main("rrr-fsck", rrr::role::fsck::run)
+    rrr::cli::main::main("rrr-fsck", rrr::role::fsck::run)
 }

@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main("rrr-history", rrr::role::history::run)
+    rrr::cli::main::main("rrr-history", rrr::role::history::run)
 }

@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main("rrr-keygen", rrr::role::keygen::run)
+    rrr::cli::main::main("rrr-keygen", rrr::role::keygen::run)
 }

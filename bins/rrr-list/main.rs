@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main("rrr-list", rrr::role::list::run)
+    rrr::cli::main::main("rrr-list", rrr::role::list::run)
 }

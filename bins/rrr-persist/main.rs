@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main("rrr-persist", rrr::role::persist::run)
+    rrr::cli::main::main("rrr-persist", rrr::role::persist::run)
 }

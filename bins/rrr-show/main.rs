@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main("rrr-show", rrr::role::show::run)
+    rrr::cli::main::main("rrr-show", rrr::role::show::run)
 }

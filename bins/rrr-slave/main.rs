@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main("rrr-slave", rrr::role::slave::run)
+    rrr::cli::main::main("rrr-slave", rrr::role::slave::run)
 }

@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main("rrr-stat", rrr::role::stat::run)
+    rrr::cli::main::main("rrr-stat", rrr::role::stat::run)
 }

@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main_with_file("rrr-submit", rrr::role::submit::run)
+    rrr::cli::main::main_with_file("rrr-submit", rrr::role::submit::run)
 }

@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main("rrr-wait", rrr::role::wait::run)
+    rrr::cli::main::main("rrr-wait", rrr::role::wait::run)
 }

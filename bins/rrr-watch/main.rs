@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main("rrr-watch", rrr::role::watch::run)
+    rrr::cli::main::main("rrr-watch", rrr::role::watch::run)
 }

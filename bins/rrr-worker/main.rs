@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    rrr::cli::main("rrr-worker", rrr::role::worker::run)
+    rrr::cli::main::main("rrr-worker", rrr::role::worker::run)
 }

@@ -1,9 +1,11 @@
 //! rrr-cancel: asks the arbiter to cancel tasksets.
 
-use crate::key::TasksetKey;
-use crate::say::say;
-use crate::taskset::{self, Record};
-use crate::{cli, exit, store};
+use crate::cli::redis_args::RedisArgs;
+use crate::entity::taskset::{self, Record};
+use crate::process::exit;
+use crate::process::stderr::say;
+use crate::protocol::key::TasksetKey;
+use crate::store;
 
 /// Cancels tasksets
 #[derive(clap::Parser)]
@@ -11,7 +13,7 @@ use crate::{cli, exit, store};
 #[command(group = clap::ArgGroup::new("which").required(true))]
 pub struct Options {
     #[command(flatten)]
-    redis: cli::Redis,
+    redis: RedisArgs,
     /// The taskset to cancel
     #[arg(value_name = "KEY", group = "which")]
     taskset: Option<TasksetKey>,
@@ -34,7 +36,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         }
     } else if let Some(taskset) = &options.taskset {
         let record = Record::load(&mut store, taskset)?.ok_or_else(|| {
-            cli::usage(format!("there is no taskset '{taskset}'"))
+            exit::usage(format!("there is no taskset '{taskset}'"))
                 .hint("rrr-list tasksets shows those that are")
         })?;
         match record.status().filter(|status| status.is_final()) {

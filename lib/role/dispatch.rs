@@ -3,13 +3,15 @@
 //! An entry in its queue only means "look again", and it looks at everything each time, so that a
 //! lost entry costs a second at most and a repeated one nothing.
 
-use crate::key::{self, TasksetKey, WorkerKey};
-use crate::presence::Presence;
-use crate::roster::Roster;
-use crate::say::say;
+use crate::entity::daemon::Presence;
+use crate::entity::roster::Roster;
+use crate::entity::taskset::{self, Assigned, Broken, Want};
+use crate::entity::{queue, worker};
+use crate::process::stderr::say;
+use crate::process::{exit, signals, systemd};
+use crate::protocol::key::{self, TasksetKey, WorkerKey};
+use crate::store;
 use crate::store::Store;
-use crate::taskset::{Assigned, Broken, Want};
-use crate::{exit, notify, queue, stop, store, taskset, worker};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 #[command(name = "rrr-dispatch", version)]
 pub struct Options {
     #[command(flatten)]
-    redis: crate::cli::Redis,
+    redis: crate::cli::redis_args::RedisArgs,
     /// Handle everything that can be handled now, and what that causes, then exit
     #[arg(long)]
     drain: bool,
@@ -37,8 +39,8 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut dispatcher = Dispatcher::default();
     let mut last_look: Option<Instant> = None;
     let mut presence = Presence::of("dispatch");
-    notify::ready("waiting for tasksets");
-    while !stop::requested() {
+    systemd::ready("waiting for tasksets");
+    while !signals::requested() {
         let is_first = last_look.is_none();
         let wait = if options.drain && is_first {
             0.001
@@ -55,7 +57,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             presence.tell(&mut store)?;
         }
         let active = dispatcher.look(&mut store)?;
-        notify::turn(|| format!("{active} active tasksets"));
+        systemd::turn(|| format!("{active} active tasksets"));
         queue::pop(&mut store, &key::dispatcher_queue(), &notes)?;
         // A worker that was silent once must be silent again before it is evicted.
         let is_settled = dispatcher.silent.is_empty() && !dispatcher.must_repeat;

@@ -1,9 +1,11 @@
 //! rrr-fsck: checks every promise against what Redis holds, and changes nothing.
 
-use crate::key::TasksetKey;
-use crate::say::say;
-use crate::taskset::Record;
-use crate::{cli, exit, fsck, out};
+use crate::cli::redis_args::RedisArgs;
+use crate::entity::taskset::Record;
+use crate::inspect::fsck;
+use crate::process::stderr::say;
+use crate::process::{exit, stdout};
+use crate::protocol::key::TasksetKey;
 use std::time::Duration;
 
 /// Checks the promises against Redis; prints a JSON line for each that is broken
@@ -11,7 +13,7 @@ use std::time::Duration;
 #[command(name = "rrr-fsck", version)]
 pub struct Options {
     #[command(flatten)]
-    redis: cli::Redis,
+    redis: RedisArgs,
     /// Tasksets to check [default: all, and every key]
     #[arg(value_name = "KEY")]
     tasksets: Vec<TasksetKey>,
@@ -26,21 +28,21 @@ pub struct Options {
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let pause = Duration::try_from_secs_f64(options.pause)
-        .map_err(|_| cli::usage("--pause must be 0 or more seconds"))?;
+        .map_err(|_| exit::usage("--pause must be 0 or more seconds"))?;
     let mut store = options.redis.connect()?;
     store.wait_briefly();
     let (report, findings) = fsck::check(&mut store, &options.tasksets, pause)?;
     if findings.is_empty() && report.tasksets < options.tasksets.len() {
         for taskset in &options.tasksets {
             if Record::load(&mut store, taskset)?.is_none() {
-                return Err(cli::usage(format!("there is no taskset '{taskset}'"))
+                return Err(exit::usage(format!("there is no taskset '{taskset}'"))
                     .hint("rrr-list tasksets shows those that are; a persisted one goes after a minute")
                     .into());
             }
         }
     }
     for finding in &findings {
-        out::json_line(finding)?;
+        stdout::json_line(finding)?;
     }
     say!(
         "rrr-fsck: {} tasksets, {} keys: {}",

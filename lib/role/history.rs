@@ -1,12 +1,13 @@
 //! rrr-history: statistics on finished tasksets and spec files from the database.
 
-use crate::db::{self, Database};
-use crate::history::{self, Candidate, File, Files, Filter, Run, sparkline};
-use crate::log_store::Folder;
-use crate::out::{self, Row};
-use crate::plain::duration;
-use crate::say::say;
-use crate::{cli, exit, state, time};
+use crate::archive::db::{self, Database};
+use crate::archive::history::{self, Candidate, File, Files, Filter, Run, sparkline};
+use crate::archive::log_dir::Folder;
+use crate::process::stderr::say;
+use crate::process::table::{self, Row};
+use crate::process::text::duration;
+use crate::process::{exit, state_dir, stdout};
+use crate::protocol::time;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
@@ -95,8 +96,8 @@ impl Ask {
     fn print(&self, columns: &[&str], rows: impl IntoIterator<Item = Row>) {
         let rows: Vec<Row> = rows.into_iter().take(self.limit).collect();
         match self.format {
-            Format::Jsonl => out::json(&rows),
-            Format::Text => out::table(columns, &rows),
+            Format::Jsonl => table::json(&rows),
+            Format::Text => table::table(columns, &rows),
         }
     }
 
@@ -128,7 +129,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         Question::File { path, ask } => with(&ask.db, |db| file(db, ask, path)),
         Question::Prune(options) => with(&options.db, |db| prune(db, options)),
     }?;
-    Ok(if out::is_closed() {
+    Ok(if stdout::is_closed() {
         exit::PIPE_CLOSED
     } else {
         exit::OK
@@ -271,16 +272,16 @@ fn file(db: &mut Database, ask: &Ask, path: &str) -> anyhow::Result<()> {
     );
     if ask.format == Format::Text {
         let times = runs.iter().rev().filter_map(Run::duration_ms);
-        out::line(&sparkline(&times.collect::<Vec<_>>()));
+        stdout::line(&sparkline(&times.collect::<Vec<_>>()));
     }
     Ok(())
 }
 
 fn prune(db: &mut Database, options: &Prune) -> anyhow::Result<()> {
-    let path = (options.log_dir.clone()).unwrap_or_else(|| state::folder().join("log"));
+    let path = (options.log_dir.clone()).unwrap_or_else(|| state_dir::folder().join("log"));
     let folder = Folder::at(path.clone());
     if !options.dry_run && !path.is_dir() {
-        return Err(cli::usage(format!("'{}' is not a folder", path.display()))
+        return Err(exit::usage(format!("'{}' is not a folder", path.display()))
             .hint("pass the --log-dir of rrr-persist, so that outputs are removed with their rows")
             .into());
     }
@@ -296,7 +297,7 @@ fn prune(db: &mut Database, options: &Prune) -> anyhow::Result<()> {
         if !options.dry_run {
             history::remove(db, &folder, &old)?;
         }
-        out::json(&[tell(&old)]);
+        table::json(&[tell(&old)]);
     }
     if !options.dry_run {
         // Files of a persister that gave up are at least a day old.

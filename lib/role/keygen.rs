@@ -1,6 +1,7 @@
 //! rrr-keygen: generates a key pair for signing tasksets.
 
-use crate::{exit, out, trust};
+use crate::process::{exit, stdout};
+use crate::suite::signing;
 use std::path::PathBuf;
 
 /// Generates a key pair for signing tasksets
@@ -14,7 +15,7 @@ pub struct Options {
 
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
-    let public = trust::generate(&options.file)?;
-    out::json_line(&serde_json::json!({ "public_key": public, "file": options.file }))?;
+    let public = signing::generate(&options.file)?;
+    stdout::json_line(&serde_json::json!({ "public_key": public, "file": options.file }))?;
     Ok(exit::OK)
 }

@@ -1,12 +1,15 @@
 //! rrr-list: lists tasksets, workers and queues, as JSON lines or as a table on a terminal.
 
-use crate::key::{self, TasksetKey};
-use crate::out::{self, Row};
-use crate::plain::clock;
-use crate::slave::{self, Seen};
+use crate::cli::redis_args::RedisArgs;
+use crate::entity::slave::{self, Seen};
+use crate::entity::taskset::{self, Progress, Record};
+use crate::entity::{queue, trial, worker};
+use crate::process::table::{self, Row};
+use crate::process::text::clock;
+use crate::process::{exit, stdout};
+use crate::protocol::key::{self, TasksetKey};
+use crate::store;
 use crate::store::Store;
-use crate::taskset::{self, Progress, Record};
-use crate::{cli, exit, queue, store, trial, worker};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -18,7 +21,7 @@ pub struct Options {
     #[arg(value_name = "WHAT", value_enum)]
     what: What,
     #[command(flatten)]
-    redis: cli::Redis,
+    redis: RedisArgs,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -37,7 +40,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         What::Workers => workers(&mut store)?,
         What::Queues => queues(&mut store)?,
     }
-    Ok(if out::is_closed() {
+    Ok(if stdout::is_closed() {
         exit::PIPE_CLOSED
     } else {
         exit::OK
@@ -87,7 +90,7 @@ fn tasksets(store: &mut Store) -> anyhow::Result<()> {
         "created_at",
         "taskset",
     ];
-    out::rows(&columns, rows);
+    table::rows(&columns, rows);
     Ok(())
 }
 
@@ -149,7 +152,7 @@ fn workers(store: &mut Store) -> anyhow::Result<()> {
         "taskset",
         "runs",
     ];
-    out::rows(&columns, rows);
+    table::rows(&columns, rows);
     Ok(())
 }
 
@@ -218,6 +221,6 @@ fn queues(store: &mut Store) -> anyhow::Result<()> {
                 .only_in_table("last_reason", last),
         );
     }
-    out::rows(&["length", "dead", "queue", "last_reason"], rows);
+    table::rows(&["length", "dead", "queue", "last_reason"], rows);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! rrr and cargo-rrr: `rrr submit` runs `rrr-submit`, found on PATH or beside this program.
 
-use crate::say::say;
+use crate::process::stderr::say;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -72,15 +72,17 @@ pub fn main() -> ExitCode {
         .unwrap_or_default();
     match first.as_str() {
         "--list" => {
-            list().iter().for_each(|name| crate::out::line(name));
+            list()
+                .iter()
+                .for_each(|name| crate::process::stdout::line(name));
             return ExitCode::SUCCESS;
         }
         "-V" | "--version" => {
-            crate::out::line(concat!("rrr ", env!("CARGO_PKG_VERSION")));
+            crate::process::stdout::line(concat!("rrr ", env!("CARGO_PKG_VERSION")));
             return ExitCode::SUCCESS;
         }
         "-h" | "--help" => {
-            let _ = crate::help::print(command(), first == "--help");
+            let _ = crate::cli::help::print(command(), first == "--help");
             return ExitCode::SUCCESS;
         }
         _ => {}
@@ -88,7 +90,7 @@ pub fn main() -> ExitCode {
     if first.is_empty() || first.starts_with('-') {
         say!("usage: rrr TOOL [ARGUMENT...]");
         say!("hint: rrr --list shows the tools");
-        return ExitCode::from(crate::exit::USAGE);
+        return ExitCode::from(crate::process::exit::USAGE);
     }
     let program = format!("rrr-{first}");
     let Some(path) = folders()
@@ -97,13 +99,13 @@ pub fn main() -> ExitCode {
         .find(|p| p.is_file())
     else {
         let tools = list();
-        let nearest = crate::name::nearest(&first, tools.iter().map(String::as_str));
+        let nearest = crate::cli::nearest::nearest(&first, tools.iter().map(String::as_str));
         let nearest = nearest.map_or(String::new(), |tool| format!("did you mean '{tool}'? "));
         say!("rrr: unknown tool '{first}'");
         say!("hint: {nearest}rrr --list shows all tools");
-        return ExitCode::from(crate::exit::USAGE);
+        return ExitCode::from(crate::process::exit::USAGE);
     };
     let error = Command::new(&path).args(&arguments[1..]).exec();
     say!("rrr: cannot run '{}': {error}", path.display());
-    ExitCode::from(crate::exit::INTERNAL)
+    ExitCode::from(crate::process::exit::INTERNAL)
 }

@@ -1,12 +1,14 @@
 //! rrr-show: prints the record of a taskset, for people or for other programs.
 
-use crate::format::{self, Format};
-use crate::key::{TasksetKey, TrialKey};
-use crate::plain::{harmless, one_line};
-use crate::record::{Bytes, Document, Source, Trial};
-use crate::say::say;
+use crate::archive::document::{Bytes, Document, Source, Trial};
+use crate::archive::{db, history};
+use crate::cli::redis_args::RedisArgs;
+use crate::process::stderr::say;
+use crate::process::text::{harmless, one_line};
+use crate::process::{exit, stdout};
+use crate::protocol::key::{TasksetKey, TrialKey};
+use crate::show::export::{self, Format};
 use crate::store::Store;
-use crate::{cli, db, exit, history, out};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -42,7 +44,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE", group = "source", hide_short_help = true)]
     document: Option<PathBuf>,
     #[command(flatten)]
-    redis: cli::Redis,
+    redis: RedisArgs,
     #[command(flatten)]
     db: db::Place,
     /// Folder with the outputs that rrr-persist wrote
@@ -61,7 +63,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     } else {
         record(&options, &mut source)
     };
-    if out::is_closed() {
+    if stdout::is_closed() {
         return Ok(exit::PIPE_CLOSED);
     }
     shown.map(|()| exit::OK)
@@ -71,10 +73,10 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
 fn record(options: &Options, source: &mut Source) -> anyhow::Result<()> {
     let format = options.format.unwrap_or(Format::Text);
     match &options.file {
-        Some(path) => out::file_of(path, |file| format::write(format, source, file)),
+        Some(path) => stdout::file_of(path, |file| export::write(format, source, file)),
         None => {
-            let mut stdout = out::stream();
-            format::write(format, source, &mut stdout)?;
+            let mut stdout = stdout::stream();
+            export::write(format, source, &mut stdout)?;
             Ok(stdout.flush()?)
         }
     }
@@ -101,7 +103,7 @@ fn load<'a>(options: &Options, store: &'a mut Option<Store>) -> anyhow::Result<S
             .db
             .url()
             .map_or_else(|_| String::new(), |url| url.shown());
-        cli::usage(format!("there is no taskset '{taskset}' in Redis")).hint(format!(
+        exit::usage(format!("there is no taskset '{taskset}' in Redis")).hint(format!(
             "it is not in the database '{url}' either; pass --db URL for another"
         ))
     })?;
@@ -122,9 +124,9 @@ fn persisted(options: &Options, taskset: &TasksetKey) -> anyhow::Result<Option<D
 fn read(path: &Path) -> anyhow::Result<Document> {
     let shown = path.display();
     let bytes = std::fs::read(path)
-        .map_err(|error| cli::usage(format!("cannot read the document '{shown}': {error}")))?;
+        .map_err(|error| exit::usage(format!("cannot read the document '{shown}': {error}")))?;
     serde_json::from_slice(&bytes).map_err(|error| {
-        cli::usage(format!("'{shown}' is not the record of a taskset: {error}")).into()
+        exit::usage(format!("'{shown}' is not the record of a taskset: {error}")).into()
     })
 }
 
@@ -138,7 +140,7 @@ fn find_trial(options: &Options, source: &mut Source) -> anyhow::Result<Option<T
             found = found.take().or_else(|| trial.cloned());
             Ok(())
         })?;
-        let missing = || cli::usage(format!("there is no trial '{key}'"));
+        let missing = || exit::usage(format!("there is no trial '{key}'"));
         return Ok(Some(found.ok_or_else(missing)?));
     }
     let Some(spec_file) = &options.task else {
@@ -155,14 +157,14 @@ fn find_trial(options: &Options, source: &mut Source) -> anyhow::Result<Option<T
         Ok(())
     })?;
     let last = found.ok_or_else(|| {
-        let refusal = cli::usage(format!("the taskset has no spec file '{spec_file}'"));
-        match crate::name::nearest(spec_file, known.iter().map(String::as_str)) {
+        let refusal = exit::usage(format!("the taskset has no spec file '{spec_file}'"));
+        match crate::cli::nearest::nearest(spec_file, known.iter().map(String::as_str)) {
             Some(nearest) => refusal.hint(format!("did you mean '{nearest}'?")),
             None => refusal,
         }
     })?;
     let untried = || {
-        cli::usage(format!("'{spec_file}' has no trial yet")).hint("rrr-watch shows the progress")
+        exit::usage(format!("'{spec_file}' has no trial yet")).hint("rrr-watch shows the progress")
     };
     Ok(Some(last.ok_or_else(untried)?))
 }
@@ -179,7 +181,7 @@ fn piece(options: &Options, trial: &Trial) -> anyhow::Result<()> {
         }
         Some(Format::Json | Format::Jsonl) => json(trial),
         Some(_) => Err(
-            cli::usage("a trial can only be shown as plain output or JSON")
+            exit::usage("a trial can only be shown as plain output or JSON")
                 .hint("omit --format, or pass --format json")
                 .into(),
         ),
@@ -187,7 +189,7 @@ fn piece(options: &Options, trial: &Trial) -> anyhow::Result<()> {
 }
 
 fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    out::json_line(value)
+    stdout::json_line(value)
 }
 
 fn shown(bytes: &Bytes, raw: bool) -> Vec<u8> {
@@ -199,17 +201,17 @@ fn shown(bytes: &Bytes, raw: bool) -> Vec<u8> {
 }
 
 fn print(bytes: &Bytes, raw: bool) {
-    out::bytes(&shown(bytes, raw));
+    stdout::bytes(&shown(bytes, raw));
 }
 
 /// Prints every log that is not empty, under its key.
 fn logs(source: &mut Source, raw: bool) -> anyhow::Result<()> {
     let show = |key: &str, log: &Bytes| {
         if !log.0.is_empty() {
-            out::line(&format!("--- {}", one_line(key)));
+            stdout::line(&format!("--- {}", one_line(key)));
             print(log, raw);
             if !log.0.ends_with(b"\n") {
-                out::line("");
+                stdout::line("");
             }
         }
         Ok(())

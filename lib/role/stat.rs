@@ -1,9 +1,10 @@
 //! rrr-stat: the state of a whole installation in one line, for a monitor.
 
-use crate::plain::harmless_json;
-use crate::stat::health::{self, Check, Limits};
-use crate::stat::{Stat, prometheus};
-use crate::{cli, exit, out};
+use crate::cli::redis_args::RedisArgs;
+use crate::inspect::stat::health::{self, Check, Limits};
+use crate::inspect::stat::{Stat, prometheus};
+use crate::process::text::harmless_json;
+use crate::process::{exit, stdout};
 use std::path::PathBuf;
 
 /// Shows the state of the whole installation: one JSON line, a Prometheus page, or a check
@@ -35,7 +36,7 @@ pub struct Options {
     #[arg(long, value_name = "PERCENT", default_value_t = 90)]
     max_memory: u64,
     #[command(flatten)]
-    redis: cli::Redis,
+    redis: RedisArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -58,11 +59,11 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             Form::Prometheus => prometheus::page(&stat),
         };
         match &options.file {
-            Some(path) => out::file(path, text.as_bytes())?,
-            None => out::bytes(text.as_bytes()),
+            Some(path) => stdout::file(path, text.as_bytes())?,
+            None => stdout::bytes(text.as_bytes()),
         }
     }
-    Ok(if out::is_closed() {
+    Ok(if stdout::is_closed() {
         exit::PIPE_CLOSED
     } else {
         code
@@ -79,7 +80,7 @@ fn check(options: &Options, stat: &Stat) -> anyhow::Result<u8> {
     let mut troubles = health::troubles(stat, &limits);
     troubles.retain(|trouble| !options.ignore.contains(&trouble.check));
     for trouble in &troubles {
-        out::json_line(trouble)?;
+        stdout::json_line(trouble)?;
     }
     Ok(if troubles.is_empty() {
         exit::OK

@@ -1,9 +1,9 @@
 //! rrr-wait: silently waits until a taskset finishes.
 
-use crate::cli;
-use crate::event::Event;
-use crate::follow::{self, Follow, OnInterrupt, Sink};
-use crate::key::TasksetKey;
+use crate::cli::redis_args::RedisArgs;
+use crate::protocol::event::Event;
+use crate::protocol::key::TasksetKey;
+use crate::show::follow::{self, Follow, OnInterrupt, Sink};
 use crate::store::Store;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub struct Options {
     #[arg(long, value_name = "SEC")]
     timeout: Option<u64>,
     #[command(flatten)]
-    redis: cli::Redis,
+    redis: RedisArgs,
 }
 
 /// A view that prints nothing.

@@ -1,8 +1,9 @@
 //! rrr-watch: shows a taskset that was submitted elsewhere, from its first event to its last.
 
-use crate::follow::{self, Follow, OnInterrupt};
-use crate::key::TasksetKey;
-use crate::{cli, view};
+use crate::cli::redis_args::RedisArgs;
+use crate::protocol::key::TasksetKey;
+use crate::show::follow::{self, Follow, OnInterrupt};
+use crate::show::view;
 use std::time::Duration;
 
 /// Watches a taskset until it finishes, and exits with its verdict
@@ -18,7 +19,7 @@ pub struct Options {
     #[command(flatten)]
     view: view::Choice,
     #[command(flatten)]
-    redis: cli::Redis,
+    redis: RedisArgs,
 }
 
 /// Runs the tool.

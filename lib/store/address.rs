@@ -4,8 +4,8 @@
 //! are opened bare and log in by a command of ours.
 
 use super::CONNECT_TIMEOUT;
-use crate::exit::{self, Failure, failure};
-use crate::regular::{self, Links};
+use crate::process::exit::{self, Failure, failure};
+use crate::process::regular_file::{self, Links};
 use redis::{
     Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, ErrorKind,
     IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, TlsCertificates,
@@ -33,7 +33,7 @@ impl Tls {
         let read = |path: &Option<PathBuf>| {
             path.as_ref()
                 .map(|path| {
-                    regular::read(path, Links::Follow, LARGEST).map_err(|error| {
+                    regular_file::read(path, Links::Follow, LARGEST).map_err(|error| {
                         failure(
                             exit::USAGE,
                             format!("cannot read '{}': {error}", path.display()),
@@ -89,7 +89,7 @@ const FORMS: &str = "use redis://HOST:PORT, rediss://HOST:PORT, unix:///PATH or 
 impl Address {
     /// Reads a URL; `password` replaces the one in it. Errors name what is wrong (exit code 2).
     pub fn parse(url: &str, password: Option<String>, tls: Tls) -> Result<Self, Failure> {
-        let shown = crate::url::shown(url);
+        let shown = crate::process::url::shown(url);
         let bad = |why: &dyn std::fmt::Display| {
             failure(exit::USAGE, format!("'{shown}' is not a Redis URL: {why}")).hint(FORMS)
         };
@@ -319,7 +319,7 @@ fn sentinels(scheme: &str, rest: &str) -> Result<(Route, RedisConnectionInfo), S
 /// How to mend a connection that failed so.
 pub fn hint(error: &RedisError) -> &'static str {
     let text = error.to_string();
-    if super::is_forbidden(error) {
+    if super::error::is_forbidden(error) {
         "check the password: redis://USER:PASSWORD@HOST, or --redis-password-file"
     } else if text.contains("CertificateRequired") {
         "pass this client's certificate: --redis-cert FILE --redis-key FILE"

@@ -1,13 +1,15 @@
 //! The connection to Redis: made once, mended when it breaks, and told about once.
 
 pub mod address;
+pub mod error;
 pub mod read;
 pub mod script;
 
-use crate::exit::{self, failure};
-use crate::{notify, say, stop};
+use crate::process::exit::{self, failure};
+use crate::process::{signals, stderr, systemd};
+use crate::store::error::{Refused, Stopped, is_forbidden, is_interrupted, is_passing, why};
 use address::Address;
-use redis::{Connection, ErrorKind, RedisError};
+use redis::{Connection, RedisError};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,38 +20,6 @@ pub const KEY_TTL: u64 = 14 * 24 * 3600;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than any blocking command of ours: a silent peer is a dead one (campaign 5).
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The process was asked to stop while it waited for Redis.
-#[derive(Debug)]
-pub struct Stopped;
-
-impl std::fmt::Display for Stopped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("stopped while waiting for Redis")
-    }
-}
-
-impl std::error::Error for Stopped {}
-
-/// Redis answered, and will not do what it was asked, however often: a key is of the wrong type, say.
-/// A wrong password or a right that its user lacks is none of these.
-#[derive(Debug)]
-pub struct Refused(String);
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Refused {}
-
-impl Refused {
-    /// The refusal of one command of a pipeline.
-    fn of(error: &redis::ServerError) -> Self {
-        Self(format!("Redis refused: {error}"))
-    }
-}
 
 /// What was read of `of`, or `None` where Redis refuses that, which is reported once: a key of the wrong
 /// type is passed over. Any other error is passed on.
@@ -67,7 +37,7 @@ pub fn unless_refused<T>(
     }
     let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
     if reported.insert(of.to_string()) {
-        say::line(&format!("passing over {of}: {error}"));
+        stderr::line(&format!("passing over {of}: {error}"));
     }
     Ok(None)
 }
@@ -82,7 +52,7 @@ pub struct Store {
 }
 
 /// Refusals of a Redis that is not itself just now.
-const PASSING: [&str; 10] = [
+pub(crate) const PASSING: [&str; 10] = [
     "BUSY",
     "LOADING",
     "MASTERDOWN",
@@ -94,47 +64,6 @@ const PASSING: [&str; 10] = [
     "TRYAGAIN",
     "UNBLOCKED",
 ];
-
-/// Whether trying again later can help.
-fn is_passing(error: &RedisError) -> bool {
-    // A pipeline has an error for each command that was refused.
-    let refusals = error.clone().into_server_errors();
-    error.is_io_error()
-        || error.is_connection_dropped()
-        || error.is_timeout()
-        || error.kind() == ErrorKind::Parse
-        // Its code is ERR, as that of a mistake.
-        || error.to_string().contains("max number of clients")
-        || refusals.is_some_and(|all| all.iter().all(|(_, one)| PASSING.contains(&one.code())))
-}
-
-/// Whether a signal of ours ended the wait for an answer.
-fn is_interrupted(error: &RedisError) -> bool {
-    type Shared = std::sync::Arc<dyn std::error::Error + Send + Sync>;
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Shared>());
-    cause
-        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
-        .is_some_and(|io| io.kind() == std::io::ErrorKind::Interrupted)
-}
-
-/// Whether Redis wants another password or user. A pipeline wraps the error of its command, so
-/// that only the text still names it.
-fn is_forbidden(error: &RedisError) -> bool {
-    let text = error.to_string();
-    matches!(error.kind(), ErrorKind::AuthenticationFailed)
-        || ["NOAUTH", "WRONGPASS", "NOPERM"]
-            .iter()
-            .any(|code| text.contains(code))
-}
-
-/// The error in words: that of a time-out would be "resource temporarily unavailable".
-fn why(error: &RedisError) -> String {
-    if error.is_timeout() {
-        "it does not answer".to_owned()
-    } else {
-        error.to_string()
-    }
-}
 
 impl Store {
     /// Connects; fails at once (exit code 69) when Redis does not answer.
@@ -210,9 +139,9 @@ impl Store {
             });
             let error = match result {
                 Ok(done) => {
-                    notify::answered();
+                    systemd::answered();
                     if told {
-                        say::line(&format!("Redis at '{}' is back", self.address.shown()));
+                        stderr::line(&format!("Redis at '{}' is back", self.address.shown()));
                     }
                     return Ok(done);
                 }
@@ -234,7 +163,7 @@ impl Store {
             // a signal has broken is no loss at all.
             if attempt > 0 && !told && !is_interrupted(&error) {
                 told = true;
-                say::line(&format!(
+                stderr::line(&format!(
                     "lost Redis at '{}' ({}): waiting for it",
                     self.address.shown(),
                     why(&error)
@@ -246,15 +175,15 @@ impl Store {
             {
                 return Err(self.unreachable(&error).into());
             }
-            if stop::requested() && attempt > 2 {
+            if signals::requested() && attempt > 2 {
                 return Err(Stopped.into());
             }
             if attempt > 0 {
                 let pause = Duration::from_millis(25 << attempt.min(6));
-                if stop::requested() {
+                if signals::requested() {
                     std::thread::sleep(pause);
                 } else {
-                    stop::sleep_through(pause);
+                    signals::sleep_through(pause);
                 }
             }
             attempt += 1;

@@ -1,7 +1,8 @@
 //! What Redis holds, read so that nothing in it stops us: anybody who reaches it can write what is
 //! no UTF-8 or no key, and a daemon that refused to read it would never go on.
 
-use super::{Refused, Store};
+use super::Store;
+use super::error::Refused;
 use redis::{FromRedisValue, ParsingError, Value};
 use std::collections::HashMap;
 use std::ops::Deref;

@@ -1,5 +1,8 @@
 //! Lua scripts: one atomic transition each, made of the shared parts they name and their own file.
 
+use crate::process::stdout;
+use crate::protocol::event::line;
+use crate::protocol::time;
 use redis::{FromRedisValue, Value};
 use std::sync::LazyLock;
 
@@ -12,8 +15,8 @@ pub fn compose(parts: &[&str]) -> redis::Script {
     let mut code = format!(
         "local KEY_TTL, STOPPED_ALLOWANCE, MOST_IN_HAND = '{}', {}, {}\n",
         super::KEY_TTL,
-        crate::taskset::STOPPED_ALLOWANCE,
-        crate::slave::MOST_IN_HAND
+        crate::protocol::limits::STOPPED_ALLOWANCE,
+        crate::protocol::limits::MAX_BATCH
     );
     for part in parts {
         code.push_str(part);
@@ -81,8 +84,15 @@ impl Answer {
     pub fn print_events(&self, place: usize) {
         let mut at = place;
         while at + 1 < self.len() {
-            crate::event::print(&self.text(at), &self.text(at + 1));
+            crate::store::script::print_event(&self.text(at), &self.text(at + 1));
             at += 2;
         }
+    }
+}
+
+/// Prints an event that a transition has just emitted; other text is ignored.
+pub fn print_event(taskset: &str, json: &str) {
+    if let Ok(event) = serde_json::from_str(json) {
+        stdout::line(&line(time::unix_ms(), taskset, &event));
     }
 }

@@ -151,7 +151,7 @@ struct Delegated(std::path::PathBuf);
 impl Delegated {
     fn make() -> Option<Self> {
         let name = format!("rrr-test-{}", uuid::Uuid::new_v4().simple());
-        let folder = rrr::child::cgroup::own().ok()?.join(name);
+        let folder = rrr::exec::child::cgroup::own().ok()?.join(name);
         std::fs::create_dir(&folder).ok()?;
         Some(Self(folder))
     }
@@ -287,7 +287,7 @@ fn bounds_that_cannot_be_kept_are_said_once_and_stop_nothing() {
     worker.term();
     let said = worker.wait(PATIENCE).expect_code(0).stderr;
     let times = said.matches("cannot be kept here").count();
-    let own = rrr::child::cgroup::own().map(|own| own.join("cgroup.controllers"));
+    let own = rrr::exec::child::cgroup::own().map(|own| own.join("cgroup.controllers"));
     let there = own.and_then(std::fs::read_to_string).unwrap_or_default();
     if there.split_whitespace().any(|name| name == "pids") && times == 0 {
         return skipped("the bounds can be kept here");

@@ -195,14 +195,16 @@ fn c7_a_task_that_is_queued_twice_is_settled_once() {
 fn c6_a_slave_has_a_heartbeat_before_it_may_take_a_task() {
     let server = Server::new();
     let taskset = hand::taskset(&server, "t", &["a"]).running();
-    let mut store = rrr::cli::Redis::at(server.url()).connect().unwrap();
-    let beat = rrr::heartbeat::Heartbeat::default();
+    let mut store = rrr::cli::redis_args::RedisArgs::at(server.url())
+        .connect()
+        .unwrap();
+    let beat = rrr::entity::heartbeat::Heartbeat::default();
     let (key, slave) = (
         taskset.key.parse().unwrap(),
         "rrrspec:worker:w:slave:1".parse().unwrap(),
     );
     assert_eq!(
-        rrr::slave::join(&mut store, &key, &slave, &beat).unwrap(),
+        rrr::entity::slave::join(&mut store, &key, &slave, &beat).unwrap(),
         None
     );
     assert_eq!(taskset.list("slave"), [slave.to_string()]);
@@ -328,7 +330,7 @@ fn c12_nothing_depends_on_clocks_that_agree() {
         .as_str()
         .unwrap();
     let started = server.hget(trial, "started_at").unwrap();
-    let started = rrr::time::parse(&started).unwrap();
+    let started = rrr::protocol::time::parse(&started).unwrap();
     let early = at(times[0]) + chrono::TimeDelta::minutes(50);
     assert!(started > early, "{started}");
 

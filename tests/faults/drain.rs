@@ -1,17 +1,21 @@
 //! Daemons from cron: one `--drain` leaves the state that a daemon would reach. And what a look costs.
 
 use crate::harness::*;
+use rrr::entity::reservation;
 
-use rrr::key::SlaveKey;
-use rrr::slave::{self, Next};
+use rrr::entity::reservation::Next;
+use rrr::entity::slave;
+use rrr::protocol::key::SlaveKey;
 
 /// Lets a new slave of `worker` take the next task; returns its key and that of its trial.
 fn at_work(server: &Server, taskset: &hand::Taskset, worker: &str) -> (SlaveKey, String) {
-    let mut store = rrr::cli::Redis::at(server.url()).connect().unwrap();
+    let mut store = rrr::cli::redis_args::RedisArgs::at(server.url())
+        .connect()
+        .unwrap();
     let key = taskset.key.parse().unwrap();
     let slave: SlaveKey = format!("rrrspec:worker:{worker}:slave:1").parse().unwrap();
     slave::join(&mut store, &key, &slave, &Default::default()).unwrap();
-    let next = slave::reserve(&mut store, &key, &slave, 1, true, false).unwrap();
+    let next = reservation::reserve(&mut store, &key, &slave, 1, true, false).unwrap();
     let Next::Run(jobs) = next else {
         panic!("{next:?}")
     };

@@ -1,9 +1,11 @@
 //! Work and messages that a crash would lose.
 
 use crate::harness::*;
+use rrr::entity::reservation;
 
-use rrr::heartbeat::Heartbeat;
-use rrr::slave::{self, Next};
+use rrr::entity::heartbeat::Heartbeat;
+use rrr::entity::reservation::Next;
+use rrr::entity::slave;
 use rrr::store::Store;
 use rrr::store::address::{Address, Tls};
 
@@ -45,16 +47,17 @@ fn q2_a_call_that_comes_twice_takes_no_second_task_and_tells_nothing_twice() {
     let slave = "rrrspec:worker:w:slave:1".parse().unwrap();
     slave::join(&mut store, &key, &slave, &Heartbeat::default()).unwrap();
     // A network that was held up delivers what the slave has given up and repeated.
-    let mut reserve = || match slave::reserve(&mut store, &key, &slave, 1, true, true).unwrap() {
-        Next::Run(mut jobs) => jobs.remove(0),
-        other => panic!("{other:?}"),
-    };
+    let mut reserve =
+        || match reservation::reserve(&mut store, &key, &slave, 1, true, true).unwrap() {
+            Next::Run(mut jobs) => jobs.remove(0),
+            other => panic!("{other:?}"),
+        };
     let (job, again) = (reserve(), reserve());
     assert_eq!(job.trial, again.trial);
     assert_eq!(taskset.list("task_queue"), ["b", "c"]);
     let message = format!("trial\t{}", job.trial);
     let done = [passed(&slave, job)];
-    let mut finish = || slave::finish(&mut store, &key, &slave, &done, 1).unwrap();
+    let mut finish = || reservation::finish(&mut store, &key, &slave, &done, 1).unwrap();
     let ((recorded, next), (repeated, same)) = (finish(), finish());
     assert_eq!((recorded, repeated), (vec![true], vec![true]));
     assert_eq!(format!("{next:?}"), format!("{same:?}"));
@@ -151,20 +154,23 @@ fn q1_no_cancel_and_no_fail_is_lost_when_the_arbiter_dies_at_any_command() {
 fn q2_a_worker_whose_accept_was_answered_to_nobody_takes_the_taskset_all_the_same() {
     let server = Server::new();
     let taskset = hand::taskset(&server, "t", &["a"]).running();
-    let mut store = rrr::cli::Redis::at(server.url()).connect().unwrap();
-    let card = rrr::worker::Card {
+    let mut store = rrr::cli::redis_args::RedisArgs::at(server.url())
+        .connect()
+        .unwrap();
+    let card = rrr::entity::worker::Card {
         key: "rrrspec:worker:w".parse().unwrap(),
         worker_type: "default".into(),
         slaves: 1,
-        instance: rrr::worker::instance(),
-        heartbeat: rrr::heartbeat::Heartbeat::default(),
+        instance: rrr::entity::worker::instance(),
+        heartbeat: rrr::entity::heartbeat::Heartbeat::default(),
     };
-    rrr::worker::register(&mut store, &card).unwrap();
+    rrr::entity::worker::register(&mut store, &card).unwrap();
     server.push(&card.key.queue(), &taskset.key);
     let mut accept = || {
         let key = taskset.key.parse().unwrap();
-        match rrr::worker::accept(&mut store, &card, &key, taskset.key.as_bytes()).unwrap() {
-            rrr::worker::Accepted::Yes(log) => Some(log),
+        match rrr::entity::worker::accept(&mut store, &card, &key, taskset.key.as_bytes()).unwrap()
+        {
+            rrr::entity::worker::Accepted::Yes(log) => Some(log),
             _ => None,
         }
     };
@@ -195,11 +201,13 @@ fn a_trial_whose_slave_only_fell_silent_is_no_try() {
 fn a_slave_whose_call_to_join_is_repeated_joins_once() {
     let server = Server::new();
     let taskset = hand::taskset(&server, "t", &["a"]).running();
-    let mut store = rrr::cli::Redis::at(server.url()).connect().unwrap();
+    let mut store = rrr::cli::redis_args::RedisArgs::at(server.url())
+        .connect()
+        .unwrap();
     let key = taskset.key.parse().unwrap();
     let slave = "rrrspec:worker:w:slave:1".parse().unwrap();
     for _ in 0..2 {
-        let over = rrr::slave::join(&mut store, &key, &slave, &Default::default());
+        let over = rrr::entity::slave::join(&mut store, &key, &slave, &Default::default());
         assert_eq!(over.unwrap(), None);
     }
     assert_eq!(taskset.list("slave").len(), 1);

@@ -3,7 +3,7 @@
 use crate::harness::*;
 use crate::lost_messages::connect;
 
-use rrr::taskset::give_up;
+use rrr::entity::taskset::give_up;
 
 /// Waits until they are known: one that is not is none that might do better.
 fn registered(server: &Server, workers: &[&str]) {

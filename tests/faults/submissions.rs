@@ -3,8 +3,9 @@
 use crate::harness::*;
 use crate::lost_messages::connect;
 
-use rrr::exit::{Failure, USAGE};
-use rrr::taskset::{self, Request, Submission};
+use rrr::entity::taskset::{self, Submission};
+use rrr::process::exit::{Failure, USAGE};
+use rrr::protocol::request::Request;
 use std::collections::HashMap;
 
 const KEY: &str = "rrrspec:taskset:t";

@@ -2,13 +2,16 @@
 
 use crate::harness::*;
 use crate::lost_messages::connect;
+use rrr::entity::reservation::{self, Next};
+use rrr::entity::wake;
 
-use rrr::heartbeat::Heartbeat;
-use rrr::key::{SlaveKey, TasksetKey};
-use rrr::slave::{self, Status, Wake};
+use rrr::entity::heartbeat::Heartbeat;
+use rrr::entity::suite_end::{self, SuiteEnd};
+use rrr::entity::wake::Wake;
+use rrr::entity::{slave, taskset};
+use rrr::protocol::key::{SlaveKey, TasksetKey};
+use rrr::protocol::status::SlaveStatus;
 use rrr::store::Store;
-use rrr::suite_end::{self, SuiteEnd};
-use rrr::taskset;
 
 /// A taskset whose one task has passed in the slave `a`, with these slaves, whose runners are open.
 struct Scene<'a> {
@@ -44,12 +47,13 @@ impl<'a> Scene<'a> {
 
     fn pass(&mut self, name: &str) {
         let slave = slave(name);
-        let next = slave::reserve(&mut self.store, &self.key, &slave, 1, true, false).unwrap();
-        let slave::Next::Run(mut jobs) = next else {
+        let next =
+            reservation::reserve(&mut self.store, &self.key, &slave, 1, true, false).unwrap();
+        let Next::Run(mut jobs) = next else {
             panic!("{next:?}");
         };
         let done = [passed(&slave, jobs.remove(0))];
-        slave::finish(&mut self.store, &self.key, &slave, &done, 0).unwrap();
+        reservation::finish(&mut self.store, &self.key, &slave, &done, 0).unwrap();
         taskset::judge(&mut self.store, 10).unwrap();
     }
 
@@ -62,7 +66,7 @@ impl<'a> Scene<'a> {
 
     fn is_told_to_end(&mut self) -> bool {
         let mut after = "0".to_owned();
-        let wakes = slave::wakes(&mut self.store, &self.key, &mut after, 1).unwrap();
+        let wakes = wake::wakes(&mut self.store, &self.key, &mut after, 1).unwrap();
         wakes.contains(&Wake::End)
     }
 }
@@ -198,7 +202,7 @@ fn a_slave_that_dies_in_mid_run_leaves_no_end_that_is_waited_for() {
         &mut scene.store,
         &scene.key,
         &slave("3"),
-        Status::NormalExit,
+        SlaveStatus::NormalExit,
     )
     .unwrap();
     scene.pass("2");

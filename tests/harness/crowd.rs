@@ -1,17 +1,24 @@
 //! Many slaves in one process: each calls the real transitions over connections of its own, from two
 //! threads as rrr-slave does, but what it tries takes no time.
 
+use rrr::cli::redis_args::RedisArgs;
+use rrr::entity::{reservation, wake};
+use rrr::protocol::result::TrialResult;
+use rrr::protocol::status::TrialStatus;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rrr::cli;
-use rrr::heartbeat::Heartbeat;
-use rrr::key::{SlaveKey, TasksetKey};
-use rrr::slave::{self, Done, Job, Next, Status, Wake};
+use rrr::cli::main;
+use rrr::entity::heartbeat::Heartbeat;
+use rrr::entity::reservation::{Done, Next};
+use rrr::entity::wake::Wake;
+use rrr::entity::{slave, trial};
+use rrr::protocol::job::Job;
+use rrr::protocol::key::{SlaveKey, TasksetKey};
+use rrr::protocol::status::SlaveStatus;
 use rrr::store::Store;
-use rrr::trial;
 
 use super::server::Address;
 use super::wait::{PATIENCE, eventually};
@@ -24,8 +31,8 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// The trial of `job`, passed without being made.
 pub fn passed(slave: &SlaveKey, job: Job) -> Done {
-    let mut result = trial::Result::error("");
-    result.set_status_alone(trial::Status::Passed);
+    let mut result = TrialResult::error("");
+    result.set_status_alone(TrialStatus::Passed);
     Done::new(slave, job, result)
 }
 
@@ -118,7 +125,7 @@ struct Member {
 
 impl Member {
     fn connect(&self) -> Store {
-        let redis = cli::Redis::at(self.url.clone());
+        let redis = RedisArgs::at(self.url.clone());
         let mut store = redis.connect().expect("a connection");
         store.set_patience(PATIENCE);
         store
@@ -142,7 +149,12 @@ impl Member {
             self.work(&mut store);
             self.shared.busy.fetch_sub(1, Ordering::SeqCst);
         }
-        let exit = slave::exit(&mut store, &self.taskset, &self.key, Status::NormalExit);
+        let exit = slave::exit(
+            &mut store,
+            &self.taskset,
+            &self.key,
+            SlaveStatus::NormalExit,
+        );
         exit.expect("exit");
         pulse.join().expect("the second thread of a slave");
     }
@@ -168,11 +180,11 @@ impl Member {
     /// Passes one task after the other, until there is none.
     fn work(&self, store: &mut Store) {
         let (taskset, key) = (&self.taskset, &self.key);
-        let mut next = slave::reserve(store, taskset, key, 1, true, true);
+        let mut next = reservation::reserve(store, taskset, key, 1, true, true);
         while let Next::Run(jobs) = next.expect("an answer") {
             let done: Vec<Done> = jobs.into_iter().map(|job| passed(key, job)).collect();
             let most = usize::from(!self.shared.held.load(Ordering::SeqCst));
-            let told = slave::finish(store, taskset, key, &done, most);
+            let told = reservation::finish(store, taskset, key, &done, most);
             let (counted, after) = told.expect("an answer");
             assert!(!counted.contains(&false), "{done:?} came too late");
             next = Ok(after);
@@ -191,7 +203,7 @@ impl Member {
                 last_beat = Instant::now();
             }
             let wait = heartbeat.listen().as_millis() as u64;
-            let wakes = slave::wakes(&mut store, &self.taskset, &mut after, wait);
+            let wakes = wake::wakes(&mut store, &self.taskset, &mut after, wait);
             for wake in wakes.expect("an answer") {
                 if let Wake::Over(_) = wake {
                     self.shared.over.store(true, Ordering::SeqCst);

@@ -70,7 +70,7 @@ pub fn certificates(hosts: &[&str]) -> PathBuf {
 /// A folder with a key to sign with, `key`, and what trusts it, `key.pub`.
 fn keys() -> PathBuf {
     let folder = temporary("rrr-keys.");
-    rrr::trust::generate(&folder.join("key")).expect("a key");
+    rrr::suite::signing::generate(&folder.join("key")).expect("a key");
     folder
 }
 

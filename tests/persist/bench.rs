@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 /// The library's names, as short as they are used here.
 pub mod rr {
-    pub use rrr::cli::Redis;
-    pub use rrr::db::{Database, Url, number, text};
-    pub use rrr::history;
-    pub use rrr::key::TasksetKey;
-    pub use rrr::log_store::Folder;
-    pub use rrr::record::{Bytes, Document, gather};
+    pub use rrr::archive::db::{Database, Url, number, text};
+    pub use rrr::archive::document::{Bytes, Document, gather};
+    pub use rrr::archive::history;
+    pub use rrr::archive::log_dir::Folder;
+    pub use rrr::cli::redis_args::RedisArgs;
+    pub use rrr::protocol::key::TasksetKey;
     pub use rrr::store::Store;
 }
 
@@ -71,7 +71,7 @@ impl Bench {
     }
 
     pub fn store(&self) -> rr::Store {
-        rr::Redis::at(self.server.url()).connect().unwrap()
+        rr::RedisArgs::at(self.server.url()).connect().unwrap()
     }
 
     pub fn db(&self) -> Database {
@@ -154,7 +154,7 @@ impl Bench {
 
     /// Queues a taskset that ended now.
     pub fn ended<'a>(&'a self, id: &str, files: &[&str], status: &str) -> hand::Taskset<'a> {
-        self.ended_at(id, files, status, &rrr::time::now())
+        self.ended_at(id, files, status, &rrr::protocol::time::now())
     }
 
     /// Queues a taskset that ended then.

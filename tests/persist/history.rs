@@ -32,9 +32,9 @@ fn filled(bench: &Bench) {
             &[("failed", 10, "w1"), ("timeout", 10, "w2")],
         ),
     ];
-    let now = rrr::time::unix_ms();
+    let now = rrr::protocol::time::unix_ms();
     for (at, (a, of_a, b, of_b)) in runs.into_iter().enumerate() {
-        let time = rrr::time::protocol(now - (10 - at as i64) * 60_000);
+        let time = rrr::protocol::time::protocol(now - (10 - at as i64) * 60_000);
         let taskset = bench.ended_at(&format!("t{at}"), &["a", "b"], "failed", &time);
         bench.tried(&taskset, "a", a, of_a);
         bench.tried(&taskset, "b", b, of_b);

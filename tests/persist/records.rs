@@ -79,7 +79,7 @@ fn the_row_has_size_and_digest_of_each_output() {
         bench.drain();
         let sql = "SELECT stdout_size, stdout_digest FROM trials ORDER BY task, position";
         let rows = bench.db().rows(sql, &[]).unwrap();
-        let digest = rrr::log_store::digest(b"plain\n");
+        let digest = rrr::archive::log_dir::digest(b"plain\n");
         assert_eq!(rr::number(&rows[0][0]), 6);
         assert_eq!(rr::text(&rows[0][1]), Some(digest));
         assert_eq!(rr::text(&rows[2][1]), None, "nothing was printed");

@@ -22,7 +22,7 @@ fn a_database_by_tls_is_verified_before_anything_is_told() {
     };
     bench.server.run::<String>(&["FLUSHALL"]);
     let shown = show(&good).expect_code(0).stdout;
-    let shown: rrr::record::Document = serde_json::from_str(&shown).unwrap();
+    let shown: rrr::archive::document::Document = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown, before);
     let other = postgres.tls_url("localhost", &format!("sslrootcert={ca}&sslmode=require"));
     show(&other).expect_code(0);
@@ -80,7 +80,7 @@ fn a_client_certificate_opens_the_database_to_the_user_that_it_names_and_to_no_o
     bench.server.run::<String>(&["FLUSHALL"]);
     let show = bench.tool("rrr-show").args([&key, "--format", "json"]);
     let shown = show.env("RRR_DB", &good).run().expect_code(0).stdout;
-    let shown: rrr::record::Document = serde_json::from_str(&shown).unwrap();
+    let shown: rrr::archive::document::Document = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown, before);
 
     let ca = made.join("ca.crt").display().to_string();

@@ -86,7 +86,7 @@ fn who_waits_for_another_persister_in_vain_takes_nothing_from_it_and_does_not_gi
     other
         .execute(
             "INSERT INTO loose_files (id, taskset, since_ms) VALUES ('file', $1, $2)",
-            &[&key, &rrr::time::unix_ms()],
+            &[&key, &rrr::protocol::time::unix_ms()],
         )
         .unwrap();
     std::fs::write(bench.log_dir().join("file.json"), "{}").unwrap();
@@ -201,7 +201,7 @@ fn a_full_disk_loses_nothing_and_work_goes_on_when_space_returns() {
         assert_eq!(filled.is_err(), left == 0, "{case}");
         let taskset = hand::taskset(&bench.server, "big", &["a"])
             .set("status", "failed")
-            .set("finished_at", &rrr::time::now());
+            .set("finished_at", &rrr::protocol::time::now());
         let trial = taskset.finish_trial("a", "1", "failed");
         bench.server.hset(&trial, "stdout", &"x".repeat(1 << 20));
         let before = bench.gather(&taskset.key);
@@ -226,7 +226,7 @@ fn a_full_disk_loses_nothing_and_work_goes_on_when_space_returns() {
         let folder = crate::bench::rr::Folder::at(log_dir.clone());
         for (key, expected) in [(&taskset.key, Some(before)), (&warm, None)] {
             let key = key.parse().unwrap();
-            let found = rrr::history::load(&mut database, &folder, &key).unwrap();
+            let found = rrr::archive::history::load(&mut database, &folder, &key).unwrap();
             let (document, problem) = found.expect("a record");
             assert_eq!(problem, None, "{case}");
             assert!(expected.is_none_or(|before| before == document), "{case}");

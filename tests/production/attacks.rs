@@ -1,9 +1,9 @@
 //! What somebody who can write to Redis may try: each case alone is refused.
 
-use rrr::key::{TaskKey, TasksetKey};
-use rrr::name::{rsync_name_error, spec_file_error};
-use rrr::stamp;
-use rrr::trust::{self, FIELDS, SIGNATURE, Signer, Trust};
+use rrr::protocol::key::{TaskKey, TasksetKey};
+use rrr::protocol::name::{rsync_name_error, spec_file_error};
+use rrr::suite::signing::{self, FIELDS, SIGNATURE, Signer, Trust};
+use rrr::suite::tree_stamp;
 use std::collections::HashMap;
 
 const NOW: i64 = 1_800_000_000;
@@ -23,8 +23,8 @@ impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        trust::generate(&path("key")).unwrap();
-        trust::generate(&path("other")).unwrap();
+        signing::generate(&path("key")).unwrap();
+        signing::generate(&path("other")).unwrap();
         Self {
             trust: Trust::load(&path("key.pub")).unwrap(),
             signer: Signer::load(&path("key")).unwrap(),
@@ -39,9 +39,9 @@ impl World {
             .iter()
             .map(|name| ((*name).to_owned(), format!("the {name}")))
             .collect();
-        let digest = trust::digest(FILES.into_iter());
+        let digest = signing::digest(FILES.into_iter());
         fields.insert("tasks_digest".into(), digest);
-        fields.insert(stamp::FIELD.into(), "the stamp".into());
+        fields.insert(tree_stamp::FIELD.into(), "the stamp".into());
         fields
     }
 
@@ -75,7 +75,7 @@ fn what_was_signed_is_trusted() {
 fn s1_no_signed_field_can_be_changed_in_any_way() {
     let world = World::new();
     let mut cases = 0;
-    for name in FIELDS.iter().chain([&SIGNATURE, &stamp::FIELD]) {
+    for name in FIELDS.iter().chain([&SIGNATURE, &tree_stamp::FIELD]) {
         let value = world.signed()[*name].clone();
         let changed = [
             None,
@@ -99,10 +99,10 @@ fn s1_no_signed_field_can_be_changed_in_any_way() {
     assert_eq!(cases, 98);
     // A taskset of an older submitter has none, and gets none later.
     let mut fields = world.unsigned();
-    let stamp = fields.remove(stamp::FIELD).unwrap();
+    let stamp = fields.remove(tree_stamp::FIELD).unwrap();
     world.signer.sign(&world.taskset, &mut fields, NOW, 3600);
     assert_eq!(world.check(&fields), Ok(()));
-    fields.insert(stamp::FIELD.into(), stamp);
+    fields.insert(tree_stamp::FIELD.into(), stamp);
     assert!(world.check(&fields).is_err());
 }
 
@@ -188,8 +188,8 @@ fn keys_that_are_none_or_that_others_can_read_are_refused() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
-    trust::generate(&path).unwrap();
-    assert!(trust::generate(&path).is_err(), "no key is overwritten");
+    signing::generate(&path).unwrap();
+    assert!(signing::generate(&path).is_err(), "no key is overwritten");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
     assert!(Signer::load(&path).is_err());
     let secret = std::fs::read_to_string(&path).unwrap();
@@ -217,7 +217,7 @@ fn keys_to_trust_that_others_can_change_are_refused() {
     let below = folder.path().join("below");
     std::fs::create_dir(&below).unwrap();
     let (path, link) = (below.join("key.pub"), folder.path().join("link"));
-    trust::generate(&below.join("key")).unwrap();
+    signing::generate(&below.join("key")).unwrap();
     symlink(&path, &link).unwrap();
     let set = |path: &std::path::Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();

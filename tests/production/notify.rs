@@ -137,7 +137,7 @@ fn the_watchdog_is_fed_between_the_pieces_of_a_record_that_takes_long_to_save() 
     let (server, manager) = (Server::new(), Manager::new());
     let taskset = hand::taskset(&server, "t", &["a.sh"])
         .set("status", "failed")
-        .set("finished_at", &rrr::time::now());
+        .set("finished_at", &rrr::protocol::time::now());
     // Each slave is a piece, and a round trip.
     for number in 0..100 {
         taskset.join_slave(&format!("rrrspec:worker:w:slave:{number}"), false);

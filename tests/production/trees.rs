@@ -1,7 +1,7 @@
 //! What comes with a tree, or is said about where it comes from, does not leave the working folder.
 
 use super::harness::*;
-use rrr::rsync::check_options;
+use rrr::suite::rsync::check_options;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 

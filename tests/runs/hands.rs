@@ -1,9 +1,13 @@
 //! Hands: slaves whose trials take next to no time have several tasks at once, and nobody notices.
 
 use crate::harness::*;
+use rrr::entity::reservation;
+use rrr::protocol::status::SlaveStatus;
 
-use rrr::key::{SlaveKey, TasksetKey};
-use rrr::slave::{self, Done, Job, Next};
+use rrr::entity::reservation::{Done, Next};
+use rrr::entity::slave;
+use rrr::protocol::job::Job;
+use rrr::protocol::key::{SlaveKey, TasksetKey};
 use rrr::store::Store;
 
 /// A slave that is asked for each step, and its taskset.
@@ -15,7 +19,9 @@ struct Player {
 
 impl Player {
     fn join(server: &Server, taskset: &hand::Taskset, number: usize) -> Self {
-        let mut store = rrr::cli::Redis::at(server.url()).connect().unwrap();
+        let mut store = rrr::cli::redis_args::RedisArgs::at(server.url())
+            .connect()
+            .unwrap();
         let taskset = taskset.key.parse().unwrap();
         let key = format!("rrrspec:worker:w:slave:{number}").parse().unwrap();
         slave::join(&mut store, &taskset, &key, &Default::default()).unwrap();
@@ -27,7 +33,8 @@ impl Player {
     }
 
     fn take(&mut self, most: usize) -> Vec<Job> {
-        match slave::reserve(&mut self.store, &self.taskset, &self.key, most, true, false).unwrap()
+        match reservation::reserve(&mut self.store, &self.taskset, &self.key, most, true, false)
+            .unwrap()
         {
             Next::Run(jobs) => jobs,
             _ => Vec::new(),
@@ -37,7 +44,7 @@ impl Player {
     fn pass(&mut self, jobs: &[Job], most: usize) -> (Vec<bool>, Vec<Job>) {
         let passed = |job: &Job| passed(&self.key, job.clone());
         let done: Vec<Done> = jobs.iter().map(passed).collect();
-        let told = slave::finish(&mut self.store, &self.taskset, &self.key, &done, most);
+        let told = reservation::finish(&mut self.store, &self.taskset, &self.key, &done, most);
         match told.unwrap() {
             (counted, Next::Run(jobs)) => (counted, jobs),
             (counted, _) => (counted, Vec::new()),
@@ -45,7 +52,7 @@ impl Player {
     }
 
     fn give_back(&mut self, running: Option<&Job>, rest: &[Job]) {
-        slave::give_back(&mut self.store, &self.taskset, &self.key, running, rest).unwrap();
+        reservation::give_back(&mut self.store, &self.taskset, &self.key, running, rest).unwrap();
     }
 
     fn die(&mut self) -> bool {
@@ -248,7 +255,9 @@ fn q2_a_call_that_is_held_up_until_its_trial_has_failed_lists_it_once() {
     let proxy = Proxy::start(&server);
     let taskset = written(&server, &many(2)).set("max_trials", "2");
     let mut player = Player::join(&server, &taskset, 1);
-    player.store = rrr::cli::Redis::at(proxy.url()).connect().unwrap();
+    player.store = rrr::cli::redis_args::RedisArgs::at(proxy.url())
+        .connect()
+        .unwrap();
     let job = player.take(1).remove(0);
     let trial = job.trial.to_string();
     let id = trial.rsplit(':').next().unwrap();
@@ -312,7 +321,7 @@ fn a_lost_hand_is_found_and_each_task_of_it_is_queued_once() {
     for order in [0, 2] {
         let mut lost = keys.clone();
         lost.rotate_left(order);
-        rrr::taskset::recover(&mut player.store, &player.taskset, &lost).unwrap();
+        rrr::entity::taskset::recover(&mut player.store, &player.taskset, &lost).unwrap();
     }
     drain(&server, "rrr-arbiter");
     let mut queue = taskset.list("task_queue");
@@ -409,14 +418,14 @@ fn a_hand_that_nobody_knows_of_is_no_try_of_its_tasks() {
     // A call that was held up takes tasks for a slave that leaves.
     let taken = player.take(1);
     assert_eq!(files(&taken), many(1));
-    let status = slave::Status::NormalExit;
+    let status = SlaveStatus::NormalExit;
     slave::exit(&mut player.store, &player.taskset, &player.key, status).unwrap();
     server.run::<i64>(&["DEL", &taskset.list_key("task_queue")]);
     let lost: Vec<_> = many(4)
         .iter()
         .map(|name| taskset.task(name).parse().unwrap())
         .collect();
-    rrr::taskset::recover(&mut player.store, &player.taskset, &lost).unwrap();
+    rrr::entity::taskset::recover(&mut player.store, &player.taskset, &lost).unwrap();
     assert_eq!(taskset.counts(), (0, 0));
     let mut queue = taskset.list("task_queue");
     queue.sort();

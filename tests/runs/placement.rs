@@ -1,9 +1,11 @@
 //! Where a task that has failed is tried again: on another machine, or at least by another slave.
 
 use crate::harness::*;
+use rrr::entity::reservation;
 
-use rrr::key::{SlaveKey, TasksetKey};
-use rrr::slave::{self, Next};
+use rrr::entity::reservation::Next;
+use rrr::entity::slave;
+use rrr::protocol::key::{SlaveKey, TasksetKey};
 use rrr::store::Store;
 
 /// Slaves of one taskset that are asked for each step.
@@ -17,13 +19,15 @@ impl<'a> Crew<'a> {
     fn of(server: &'a Server, taskset: &hand::Taskset) -> Self {
         Self {
             server,
-            store: rrr::cli::Redis::at(server.url()).connect().unwrap(),
+            store: rrr::cli::redis_args::RedisArgs::at(server.url())
+                .connect()
+                .unwrap(),
             key: taskset.key.parse().unwrap(),
         }
     }
 
     fn join(&mut self, name: &str) {
-        let beat = rrr::heartbeat::Heartbeat::default();
+        let beat = rrr::entity::heartbeat::Heartbeat::default();
         slave::join(&mut self.store, &self.key, &slave_key(name), &beat).unwrap();
     }
 
@@ -35,7 +39,7 @@ impl<'a> Crew<'a> {
     /// The task that the slave is given, 'skip' when it leaves all to others, or ''.
     fn ask(&mut self, name: &str, patient: bool) -> String {
         let key = slave_key(name);
-        match slave::reserve(&mut self.store, &self.key, &key, 1, patient, false).unwrap() {
+        match reservation::reserve(&mut self.store, &self.key, &key, 1, patient, false).unwrap() {
             Next::Run(jobs) => jobs[0].trial.to_string(),
             Next::Skip => "skip".to_owned(),
             _ => String::new(),
@@ -51,7 +55,7 @@ impl<'a> Crew<'a> {
         );
         self.server.hset(&trial, "status", "failed");
         self.server.tell_arbiter(format!("trial\t{trial}"));
-        rrr::taskset::judge(&mut self.store, 100).unwrap();
+        rrr::entity::taskset::judge(&mut self.store, 100).unwrap();
     }
 }
 
@@ -135,7 +139,7 @@ fn a_slave_that_has_failed_many_tasks_still_comes_to_fresh_ones() {
             trial => {
                 server.hset(&trial, "status", "failed");
                 server.tell_arbiter(format!("trial\t{trial}"));
-                rrr::taskset::judge(&mut crew.store, 100).unwrap();
+                rrr::entity::taskset::judge(&mut crew.store, 100).unwrap();
                 failed += 1;
             }
         }

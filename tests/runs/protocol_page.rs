@@ -287,7 +287,10 @@ fn an_eventful_day(look: impl Fn(&str, &Server)) {
         persister.arg(trees.path().join("records"))
     };
     let broken = format!("sqlite:{}", trees.path().join("broken.db").display());
-    let mut database = rrr::db::Url::new(broken.clone()).unwrap().open().unwrap();
+    let mut database = rrr::archive::db::Url::new(broken.clone())
+        .unwrap()
+        .open()
+        .unwrap();
     let gone = "ALTER TABLE trials RENAME TO hidden";
     database.execute(gone, &[]).unwrap();
     persister().args(["--db", &broken]).run().expect_code(70);

@@ -1,24 +1,29 @@
 //! Second chances: retries, extra copies, and who is stopped for whose sake.
 
 use crate::harness::*;
+use rrr::entity::reservation;
 
-use rrr::slave::{self, Next};
+use rrr::entity::reservation::Next;
+use rrr::entity::slave;
 
 #[test]
 fn a_retry_goes_to_a_slave_that_has_not_tried_the_task() {
     let server = Server::new();
     let taskset = hand::taskset(&server, "t", &["a"]).running();
-    let mut store = rrr::cli::Redis::at(server.url()).connect().unwrap();
+    let mut store = rrr::cli::redis_args::RedisArgs::at(server.url())
+        .connect()
+        .unwrap();
     let key = taskset.key.parse().unwrap();
     let [first, second] = ["1", "2"].map(|n| {
-        let slave: rrr::key::SlaveKey = format!("rrrspec:worker:w:slave:{n}").parse().unwrap();
-        let beat = rrr::heartbeat::Heartbeat::default();
+        let slave: rrr::protocol::key::SlaveKey =
+            format!("rrrspec:worker:w:slave:{n}").parse().unwrap();
+        let beat = rrr::entity::heartbeat::Heartbeat::default();
         slave::join(&mut store, &key, &slave, &beat).unwrap();
         slave
     });
     // One slave fails the task, and asks for it again before the other does.
     let mut reserve =
-        |slave, spare| slave::reserve(&mut store, &key, slave, 1, spare, false).unwrap();
+        |slave, spare| reservation::reserve(&mut store, &key, slave, 1, spare, false).unwrap();
     let Next::Run(jobs) = reserve(&first, true) else {
         panic!("the only task is free")
     };
@@ -113,14 +118,17 @@ fn c8_a_copy_is_made_only_when_the_queue_is_empty_and_a_slave_is_idle() {
 #[test]
 fn c8_a_task_that_may_have_one_trial_gets_no_copy() {
     let server = Server::new();
-    let mut store = rrr::cli::Redis::at(server.url()).connect().unwrap();
+    let mut store = rrr::cli::redis_args::RedisArgs::at(server.url())
+        .connect()
+        .unwrap();
     for (most, copies) in [("1", 0), ("2", 1)] {
         let taskset = hand::taskset(&server, most, &["a"])
             .set("max_trials", most)
             .running();
         taskset.start_trial("a", "1", "rrrspec:worker:w:slave:1");
         let task = taskset.task("a").parse().unwrap();
-        rrr::taskset::speculate(&mut store, &taskset.key.parse().unwrap(), &[task]).unwrap();
+        rrr::entity::taskset::speculate(&mut store, &taskset.key.parse().unwrap(), &[task])
+            .unwrap();
         assert_eq!(
             taskset.list("task_queue").len(),
             copies,

@@ -1,8 +1,9 @@
 //! A run under virtual time: slaves, a queue and an arbiter as rrr's are, with the real decisions of
-//! [`rrr::schedule`] in them. Times are milliseconds.
+//! [`rrr::entity::speculation`] in them. Times are milliseconds.
 
-use rrr::key::{TaskKey, TasksetKey};
-use rrr::schedule::{self, Running};
+use rrr::entity::speculation::{self, Running};
+use rrr::protocol::key::{TaskKey, TasksetKey};
+use rrr::suite::order;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
@@ -121,7 +122,7 @@ pub fn run(files: &[File], slaves: usize, policy: Policy, weather: Weather, seed
         .map(|file| {
             (
                 file.name.clone(),
-                file.known_ms.map(rrr::estimate::whole_seconds),
+                file.known_ms.map(rrr::protocol::time::whole_seconds),
             )
         })
         .collect();
@@ -129,7 +130,7 @@ pub fn run(files: &[File], slaves: usize, policy: Policy, weather: Weather, seed
         let known = files
             .iter()
             .filter_map(|file| Some((file.name.clone(), file.known_ms?)));
-        schedule::order(&mut order, &known.collect());
+        order::order(&mut order, &known.collect());
     }
     let places: HashMap<&str, usize> = files
         .iter()
@@ -313,11 +314,11 @@ impl World<'_> {
             task: self.keys[trial.task].clone(),
             age: (self.now - trial.began) as f64 / 1000.0,
             estimate_sec: (self.files[trial.task].known_ms)
-                .map(|ms| rrr::estimate::whole_seconds(ms) as f64),
+                .map(|ms| rrr::protocol::time::whole_seconds(ms) as f64),
             trials: self.tasks[trial.task].trials,
             speculated: self.tasks[trial.task].speculated,
         });
-        let chosen = schedule::speculate(running.collect(), self.idle.len(), 1.0, LEAST_TIMEOUT);
+        let chosen = speculation::speculate(running.collect(), self.idle.len(), 1.0, LEAST_TIMEOUT);
         for key in &chosen {
             let task = self.keys.iter().position(|one| one == key).expect("ours");
             self.tasks[task].speculated = true;

@@ -2,23 +2,26 @@
 //!
 //! It keeps nothing that matters in memory: several may run, and any may be killed at any time.
 
-mod watch;
+mod recovery;
 
-use crate::key;
-use crate::presence::Presence;
-use crate::queue::{self, Message};
-use crate::store::{Refused, Store};
-use crate::taskset::{self, Broken, Judged, Status};
-use crate::{exit, notify, stop};
+use crate::entity::daemon::Presence;
+use crate::entity::queue;
+use crate::entity::taskset::{self, Broken, Judged};
+use crate::process::{exit, signals, systemd};
+use crate::protocol::key;
+use crate::protocol::message::Message;
+use crate::protocol::status::TasksetStatus;
+use crate::role::arbiter::recovery::Watch;
+use crate::store::Store;
+use crate::store::error::Refused;
 use std::time::{Duration, Instant};
-use watch::Watch;
 
 /// Judges trials and ends tasksets
 #[derive(clap::Parser)]
 #[command(name = "rrr-arbiter", version)]
 pub struct Options {
     #[command(flatten)]
-    redis: crate::cli::Redis,
+    redis: crate::cli::redis_args::RedisArgs,
     /// Handle everything that can be handled now, and what that causes, then exit
     #[arg(long)]
     drain: bool,
@@ -41,7 +44,7 @@ const MOST_LOOKS: u32 = 30;
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
     if !options.speculate_after.is_finite() || options.speculate_after < 0.0 {
-        return Err(crate::cli::usage("--speculate-after must be 0 or more").into());
+        return Err(crate::process::exit::usage("--speculate-after must be 0 or more").into());
     }
     let mut store = options.redis.connect()?;
     let mut watch = Watch::new(options.speculate_after);
@@ -51,8 +54,8 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut fresh = true;
     let mut judged = 0;
     let mut presence = Presence::of("arbiter");
-    notify::ready("judging");
-    while !stop::requested() {
+    systemd::ready("judging");
+    while !signals::requested() {
         let Judged { taken, other } = taskset::judge(&mut store, BATCH)?;
         judged += taken;
         let idle = taken == 0 && other.is_none();
@@ -61,7 +64,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             handle(&mut store, &message)?;
             judged += 1;
         } else if (1..BATCH / 2).contains(&taken) {
-            stop::sleep(GATHER);
+            signals::sleep(GATHER);
         }
         if watch.has_steps() {
             // Between two steps messages are judged: no verdict waits for a look to be acted on.
@@ -71,7 +74,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             if !options.drain {
                 presence.tell(&mut store)?;
             }
-            notify::turn(|| format!("judging; {judged} messages so far"));
+            systemd::turn(|| format!("judging; {judged} messages so far"));
             last_tick = Some(Instant::now());
             looks += 1;
             fresh = false;
@@ -107,12 +110,12 @@ fn handle(store: &mut Store, bytes: &[u8]) -> anyhow::Result<()> {
 fn obey(store: &mut Store, queue: &str, bytes: &[u8], message: Message) -> anyhow::Result<()> {
     match message {
         Message::Cancel(taskset) => {
-            taskset::close(store, &taskset, bytes, Status::Cancelled, "")?;
+            taskset::close(store, &taskset, bytes, TasksetStatus::Cancelled, "")?;
         }
         Message::CancelAll => {
             let mut broken = Broken::default();
             for taskset in taskset::active(store)? {
-                let done = taskset::close(store, &taskset, b"", Status::Cancelled, "");
+                let done = taskset::close(store, &taskset, b"", TasksetStatus::Cancelled, "");
                 broken.pass_over(&taskset, done)?;
             }
             queue::pop(store, queue, &[bytes.to_owned()])?;
@@ -121,7 +124,7 @@ fn obey(store: &mut Store, queue: &str, bytes: &[u8], message: Message) -> anyho
             let reason = taskset::Record::load(store, &taskset)?
                 .and_then(|record| record.get("fail_reason").map(str::to_owned))
                 .unwrap_or_else(|| "a worker asked to fail it".to_owned());
-            taskset::close(store, &taskset, bytes, Status::Failed, &reason)?;
+            taskset::close(store, &taskset, bytes, TasksetStatus::Failed, &reason)?;
         }
         Message::Check(taskset) => {
             // What is lost is found by the tick; this only ends a taskset that is done.

@@ -1,19 +1,21 @@
 //! rrr-local: everything on this machine, over a Redis of its own that goes away with it.
 
-mod house;
+mod processes;
 
-use super::submit::{self, Suite};
-use crate::adapter::Outputs;
-use crate::child::cgroup::{self, Bounds};
-use crate::event::Event;
-use crate::folder::{self, Folder};
-use crate::follow::{self, Follow, OnInterrupt, Sink};
-use crate::key::TasksetKey;
-use crate::say::say;
+use super::submit;
+use super::submit::Suite;
+use crate::entity::taskset::Submission;
+use crate::exec::adapter::Outputs;
+use crate::exec::child::cgroup::{self, Bounds};
+use crate::process::stderr::say;
+use crate::process::temp_dir::{self, Folder};
+use crate::process::{exit, signals};
+use crate::protocol::event::Event;
+use crate::protocol::key::TasksetKey;
+use crate::role::local::processes::House;
+use crate::show::follow::{self, Follow, OnInterrupt, Sink};
+use crate::show::view;
 use crate::store::Store;
-use crate::taskset::Submission;
-use crate::{exit, stop, view};
-use house::House;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -46,7 +48,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let tasks = options.suite.tasks(&options.packaging_dir, true)?;
     let request = options.suite.request("local")?;
     options.outputs.settle()?;
-    folder::clean_up();
+    temp_dir::clean_up();
     let folder = Folder::new("local")?;
     let mut house = House::new()?;
     let redis = house.start_redis(folder.path())?;
@@ -58,7 +60,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         folder: folder.path(),
         tests: folder.path().join("tmp"),
     };
-    folder::make_private(&place.tests)?;
+    temp_dir::make_private(&place.tests)?;
     house.start(place.role("rrr-arbiter")?, &redis)?;
     house.start(place.role("rrr-dispatch")?, &redis)?;
     house.start(place.worker(&options)?, &redis)?;
@@ -80,8 +82,8 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     // Without its Redis the run cannot be followed; that it died says more.
     let outcome = outcome.or_else(|error| house.mend().and(Err(error)));
     let code = outcome.map_err(nothing_goes_on)?;
-    Ok(if stop::requested() && code == exit::OK {
-        stop::signal_code()
+    Ok(if signals::requested() && code == exit::OK {
+        signals::signal_code()
     } else {
         code
     })
@@ -118,7 +120,7 @@ impl Place<'_> {
             }
         }
         command
-            .env(folder::BASE, self.folder)
+            .env(temp_dir::BASE, self.folder)
             .env("TMPDIR", &self.tests);
         Ok(command)
     }

@@ -2,29 +2,31 @@
 //! run times, and lets their keys expire.
 //!
 //! The order guarantees promise 3: the record is durable, then marked as such, then the keys
-//! expire, and only then is the message removed. [`step`] does this for one taskset.
+//! expire, and only then is the message removed. [`persister`] does this for one taskset.
 
-mod step;
+mod persister;
 
-use crate::disk::Room;
-use crate::key::{self, TasksetKey};
-use crate::log_store::Folder;
-use crate::presence::Presence;
-use crate::{
-    cli, db, estimate, exit, history, notify, out, queue, regular, say, state, stop, time,
-};
+use crate::archive::log_dir::Folder;
+use crate::archive::{db, estimate, history};
+use crate::cli::redis_args::RedisArgs;
+use crate::entity::daemon::Presence;
+use crate::entity::queue;
+use crate::process::disk_space::Room;
+use crate::process::{exit, regular_file, signals, state_dir, stderr, stdout, systemd};
+use crate::protocol::key::{self, TasksetKey};
+use crate::protocol::time;
+use crate::role::persist::persister::{Attempt, Backoff, Persister};
 use rustix::fs::{FlockOperation, flock};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
-use step::{Attempt, Backoff, Persister};
 
 /// Writes finished tasksets to a database
 #[derive(clap::Parser)]
 #[command(name = "rrr-persist", version)]
 pub struct Options {
     #[command(flatten)]
-    redis: cli::Redis,
+    redis: RedisArgs,
     #[command(flatten)]
     db: db::Place,
     /// Folder for outputs and logs, one JSON document per taskset [default: ~/.local/state/rrr/log]
@@ -55,21 +57,21 @@ const LEFT_BEHIND: i64 = 86_400_000;
 
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
-    let path = (options.log_dir.clone()).unwrap_or_else(|| state::folder().join("log"));
+    let path = (options.log_dir.clone()).unwrap_or_else(|| state_dir::folder().join("log"));
     let folder = Folder::open(path.clone())
-        .map_err(|e| cli::usage(format!("cannot use the folder '{}': {e}", path.display())))?;
+        .map_err(|e| exit::usage(format!("cannot use the folder '{}': {e}", path.display())))?;
     let url = options.db.url()?;
     let mut store = options.redis.connect()?;
     if options.rebuild_estimates {
         let files = estimate::rebuild(&mut store, &mut url.open()?)?;
-        out::json_line(&serde_json::json!({ "estimates": files }))?;
+        stdout::json_line(&serde_json::json!({ "estimates": files }))?;
         return Ok(exit::OK);
     }
     let _lock = match options.drain {
         true => match lock(&path)? {
             Some(lock) => Some(lock),
             None => {
-                say::line("rrr-persist: another --drain is running; nothing to do");
+                stderr::line("rrr-persist: another --drain is running; nothing to do");
                 return Ok(exit::OK);
             }
         },
@@ -86,7 +88,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         folder,
         room: Room::new(places, options.keep_free << 20),
     };
-    notify::ready(IDLE);
+    systemd::ready(IDLE);
     persister.wait_for_database(options.drain.then_some(DRAIN_PATIENCE))?;
     if let Some(db) = &mut persister.db {
         // Files of a killed persister whose taskset was never saved again.
@@ -102,7 +104,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
 /// Takes the lock held during a --drain, so that another one started by cron does not repeat its
 /// work.
 fn lock(folder: &std::path::Path) -> anyhow::Result<Option<std::fs::File>> {
-    let file = regular::open_or_create(&folder.join(".drain.lock"))?;
+    let file = regular_file::open_or_create(&folder.join(".drain.lock"))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -115,13 +117,13 @@ fn lock(folder: &std::path::Path) -> anyhow::Result<Option<std::fs::File>> {
 fn serve(mut persister: Persister, bound: u32) -> anyhow::Result<u8> {
     let mut backoff = Backoff::new();
     let mut presence = Presence::of("persist");
-    while !stop::requested() {
+    while !signals::requested() {
         presence.tell(&mut persister.store)?;
         let Some((message, taskset)) = persister.next(1.0)? else {
-            notify::turn(|| IDLE.to_owned());
+            systemd::turn(|| IDLE.to_owned());
             continue;
         };
-        notify::turn(|| format!("persisting {taskset}"));
+        systemd::turn(|| format!("persisting {taskset}"));
         match persister.attempt(&taskset, &message, bound)? {
             Attempt::Done => backoff = Backoff::new(),
             Attempt::Later => {}
@@ -135,7 +137,7 @@ fn serve(mut persister: Persister, bound: u32) -> anyhow::Result<u8> {
 fn drain(mut persister: Persister, bound: u32) -> anyhow::Result<u8> {
     let mut failed: HashSet<TasksetKey> = HashSet::new();
     let mut last = None;
-    while !stop::requested() {
+    while !signals::requested() {
         let Some((message, taskset)) = persister.next(0.001)? else {
             break;
         };
@@ -143,7 +145,7 @@ fn drain(mut persister: Persister, bound: u32) -> anyhow::Result<u8> {
             break;
         }
         if let Attempt::Failed(error) = persister.attempt(&taskset, &message, bound)? {
-            say::line(&format!("rrr-persist: {error:#}; it stays in the queue"));
+            stderr::line(&format!("rrr-persist: {error:#}; it stays in the queue"));
             failed.insert(taskset);
             last = Some(error);
         }

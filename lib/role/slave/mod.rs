@@ -1,28 +1,31 @@
 //! rrr-slave: takes tasks one after the other, has an adapter run each, and tells the arbiter.
 //!
-//! The main thread supervises the test; a second one, the [`pulse`], keeps the slave alive for others; a
-//! third, the keeper of the [`hand`], sees to it that nobody waits for tasks that it only holds.
+//! The main thread supervises the test; a second one, the [`heartbeat`], keeps the slave alive for others; a
+//! third, the keeper of the [`batch`], sees to it that nobody waits for tasks that it only holds.
 
-mod hand;
-mod pulse;
+mod batch;
+mod heartbeat;
 
-use crate::adapter::{self, Adapter, Made, Order, Outputs, Place};
-use crate::begun;
-use crate::child::cgroup::{self, Bounds, Cgroup};
-use crate::child::{self, environment};
-use crate::event;
-use crate::exit;
-use crate::heartbeat::Heartbeat;
-use crate::key::{SlaveKey, TasksetKey, WorkerKey};
-use crate::say::say;
-use crate::slave::{self, Job, Next, Status};
-use crate::suite_end::SuiteEnd;
-use crate::taskset::Record;
-use crate::trial;
-use crate::trust::Signed;
-use crate::{cli, out, stop, task, time};
-use hand::Hand;
-use pulse::{Busy, Listener, Pulse, Waited};
+use crate::cli::redis_args::RedisArgs;
+use crate::entity::heartbeat::Heartbeat;
+use crate::entity::reservation::{self, Next};
+use crate::entity::slave;
+use crate::entity::suite_end::SuiteEnd;
+use crate::entity::taskset::Record;
+use crate::exec::adapter::{self, Adapter, Made, Order, Outputs, Place};
+use crate::exec::begun;
+use crate::exec::child::cgroup::{self, Bounds, Cgroup};
+use crate::exec::child::{self, environment};
+use crate::process::stderr::say;
+use crate::process::{exit, signals, stdout};
+use crate::protocol::job::Job;
+use crate::protocol::key::{SlaveKey, TasksetKey, WorkerKey};
+use crate::protocol::result::TrialResult;
+use crate::protocol::status::SlaveStatus;
+use crate::protocol::{event, task, time};
+use crate::role::slave::batch::Hand;
+use crate::role::slave::heartbeat::{Busy, Listener, Pulse, Waited};
+use crate::suite::signing::Signed;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +35,7 @@ use std::time::{Duration, Instant};
 #[command(name = "rrr-slave", version)]
 pub struct Options {
     #[command(flatten)]
-    redis: cli::Redis,
+    redis: RedisArgs,
     /// The taskset to work for
     #[arg(long, value_name = "KEY", env = "RRRSPEC_TASKSET_KEY")]
     taskset: TasksetKey,
@@ -71,14 +74,14 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         make_cgroup(&options.bounds),
         options.outputs.of(&options.taskset),
     )
-    .map_err(|error| cli::usage(format!("cannot make a temporary folder: {error}")))?;
+    .map_err(|error| exit::usage(format!("cannot make a temporary folder: {error}")))?;
     let adapter = options
         .adapter
         .adapter(place, environment::secrets(&options.redis.url()))?;
     let mut store = options.redis.connect_quickly()?;
     let taskset = options.taskset.clone();
     let Some(record) = Record::load(&mut store, &taskset)? else {
-        return Err(cli::usage(format!("there is no taskset '{taskset}'")).into());
+        return Err(exit::usage(format!("there is no taskset '{taskset}'")).into());
     };
     let key = own_key(&options)?;
     if let Some(status) = slave::join(&mut store, &taskset, &key, &options.heartbeat)? {
@@ -138,7 +141,7 @@ fn make_cgroup(bounds: &Bounds) -> Option<Cgroup> {
 fn own_key(options: &Options) -> anyhow::Result<SlaveKey> {
     let worker = match &options.worker_id {
         Some(id) => WorkerKey::new(id)?,
-        None => WorkerKey::new(&super::worker::host_name())?,
+        None => WorkerKey::new(&crate::process::host::host_name())?,
     };
     let nonce = std::env::var("RRR_SLAVE_NONCE")
         .ok()
@@ -250,7 +253,7 @@ impl Slave {
     }
 
     /// Works until there is no more to do; returns how it ended.
-    fn work(&mut self) -> anyhow::Result<(Status, u8)> {
+    fn work(&mut self) -> anyhow::Result<(SlaveStatus, u8)> {
         let mut next = self.prepare_and_reserve()?;
         let mut leaving_since: Option<Instant> = None;
         let mut pause = SHORTEST_PAUSE;
@@ -262,7 +265,7 @@ impl Slave {
                     pause = SHORTEST_PAUSE;
                     let made = match &self.signed {
                         Some(signed) if !is_signed(signed, &job) => Made {
-                            result: trial::Result::error("rrr: nobody signed this task\n"),
+                            result: TrialResult::error("rrr: nobody signed this task\n"),
                             hard_timeout: false,
                         },
                         _ => self.make_trial(&job),
@@ -272,7 +275,7 @@ impl Slave {
                     let more = !ending && self.adapter.is_ready();
                     let after = self.hand.finish(made.result, more)?;
                     if made.hard_timeout {
-                        return Ok((Status::TimeoutExit, exit::HARD_TIMEOUT));
+                        return Ok((SlaveStatus::TimeoutExit, exit::HARD_TIMEOUT));
                     }
                     next = match after {
                         Next::Empty if !more && !ending => self.prepare_and_reserve()?,
@@ -281,8 +284,8 @@ impl Slave {
                 }
                 Next::Skip => {
                     let since = *leaving_since.get_or_insert_with(Instant::now);
-                    stop::drain();
-                    stop::sleep(pause);
+                    signals::drain();
+                    signals::sleep(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     let patient = since.elapsed() < PATIENCE;
                     next = self.hand.reserve(patient, false)?;
@@ -292,16 +295,16 @@ impl Slave {
                     pause = SHORTEST_PAUSE;
                     next = self.wait()?;
                 }
-                Next::Over(_) => return Ok((Status::NormalExit, exit::OK)),
+                Next::Over(_) => return Ok((SlaveStatus::NormalExit, exit::OK)),
                 Next::Fenced => {
                     say!(
                         "rrr-slave: declared dead while it was stalled: its work was given to others"
                     );
-                    return Ok((Status::FailureExit, exit::INTERNAL));
+                    return Ok((SlaveStatus::FailureExit, exit::INTERNAL));
                 }
             }
             if self.pulse.must_end() && !matches!(next, Next::Run(_)) {
-                return Ok((Status::NormalExit, exit::OK));
+                return Ok((SlaveStatus::NormalExit, exit::OK));
             }
         }
     }
@@ -311,8 +314,8 @@ impl Slave {
         if let Some(note) = &self.note {
             note.begin(&job.trial);
         }
-        out::line_of(|| {
-            let started = slave::started(&self.key, job);
+        stdout::line_of(|| {
+            let started = reservation::started(&self.key, job);
             event::line(time::unix_ms(), self.taskset.as_str(), &started)
         });
         let (soft, hard) = task::timeouts(job.estimate_sec, self.unknown_sec, self.least_sec);

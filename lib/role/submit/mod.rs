@@ -1,17 +1,24 @@
 //! rrr-submit: sends the tree up, writes a taskset, hands it over, and may follow it to its end.
 
 mod rerun;
-mod suite;
-mod tree;
+mod upload;
 
-pub use suite::{Suite, Task};
+pub use crate::suite::args::{Suite, Task};
 
-use crate::follow::{self, Follow, OnInterrupt};
-use crate::key::TasksetKey;
-use crate::name::rsync_name_error;
+use crate::archive::db;
+use crate::cli::redis_args::RedisArgs;
+use crate::entity::estimates;
+use crate::entity::event_stream::{self, START};
+use crate::entity::taskset::{self, Record, Submission};
+use crate::process::{exit, stdout};
+use crate::protocol::key::TasksetKey;
+use crate::protocol::name::rsync_name_error;
+use crate::protocol::request::Request;
+use crate::protocol::{event, time};
+use crate::show::follow::{self, Follow, OnInterrupt};
+use crate::show::view;
 use crate::store::Store;
-use crate::taskset::{self, Record, Request, Submission};
-use crate::{cli, db, event, exit, out, schedule, stamp, time, trust, view};
+use crate::suite::{order, signing, tree_stamp};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -88,7 +95,7 @@ pub struct Options {
     )]
     sign_for: u64,
     #[command(flatten)]
-    redis: cli::Redis,
+    redis: RedisArgs,
 }
 
 impl Options {
@@ -99,7 +106,7 @@ impl Options {
         let name = name.unwrap_or_else(|| "rrr".to_owned());
         match rsync_name_error(&name) {
             None => Ok(name),
-            Some(wrong) => Err(cli::usage(format!(
+            Some(wrong) => Err(exit::usage(format!(
                 "rsync name '{}': {wrong}",
                 name.escape_debug()
             ))
@@ -137,13 +144,13 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     };
     if !options.no_rsync && !folder.is_dir() {
         let missing = format!("there is no packaging folder '{}'", folder.display());
-        return Err(cli::usage(missing)
+        return Err(exit::usage(missing)
             .hint("pass --packaging-dir, or --no-rsync when the workers have the tree")
             .into());
     }
     let signing = match &options.sign_key {
         Some(path) => Some(Signing {
-            signer: trust::Signer::load(path)?,
+            signer: signing::Signer::load(path)?,
             seconds: options.sign_for,
         }),
         None => None,
@@ -167,8 +174,8 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let submission = Submission::of(options.new_taskset(&mut store)?);
     let locked = !options.no_rsync;
     let sent = match locked {
-        true => tree::send(&mut store, &options, &submission, &rsync_name),
-        false => Ok(stamp::not_sent(folder)),
+        true => upload::send(&mut store, &options, &submission, &rsync_name),
+        false => Ok(tree_stamp::not_sent(folder)),
     };
     let submitted = sent.and_then(|stamp| {
         request.tree_stamp = stamp;
@@ -193,7 +200,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         return follow::to_the_end(&mut store, &follow, sink.as_mut());
     }
     if options.key_only {
-        out::line(taskset.as_str());
+        stdout::line(taskset.as_str());
     } else {
         announce(&mut store, &taskset)?;
     }
@@ -202,20 +209,20 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
 
 /// Prints the event of the submission.
 fn announce(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
-    let mut after = event::START.to_owned();
-    let entries = store.call(|c, _| event::read(c, taskset, &mut after, 1))?;
+    let mut after = START.to_owned();
+    let entries = store.call(|c, _| event_stream::read(c, taskset, &mut after, 1))?;
     let first = entries
         .iter()
         .find_map(|entry| Some((entry.unix_ms, entry.events.first()?)));
     if let Some((unix_ms, event)) = first {
-        out::line(&event::line(unix_ms, taskset.as_str(), event));
+        stdout::line(&event::line(unix_ms, taskset.as_str(), event));
     }
     Ok(())
 }
 
 /// Who signs, and for how many seconds.
 pub struct Signing {
-    signer: trust::Signer,
+    signer: signing::Signer,
     seconds: u64,
 }
 
@@ -228,17 +235,17 @@ pub fn submit(
     locked: bool,
     signing: Option<&Signing>,
 ) -> anyhow::Result<()> {
-    let known = taskset::estimates(store, &request.taskset_class)?;
+    let known = estimates::estimates(store, &request.taskset_class)?;
     for (file, estimate) in &mut tasks {
         *estimate = estimate.or_else(|| known.get(file.as_str()).copied());
     }
-    schedule::order(
+    order::order(
         &mut tasks,
-        &taskset::estimates_ms(store, &request.taskset_class)?,
+        &estimates::estimates_ms(store, &request.taskset_class)?,
     );
     let mut fields = request.fields();
     if let Some(signing) = signing {
-        let digest = trust::digest(tasks.iter().map(|(file, _)| file.as_str()));
+        let digest = signing::digest(tasks.iter().map(|(file, _)| file.as_str()));
         fields.insert("tasks_digest".into(), digest);
         let now = time::unix_ms() / 1000;
         signing

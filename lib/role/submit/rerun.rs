@@ -1,13 +1,18 @@
 //! What a finished run left undone, as a new submission under the same settings.
 
 use super::Task;
-use crate::key::TasksetKey;
-use crate::record::{self, Document, Taskset, Value};
+use crate::archive::db::value::Value;
+use crate::archive::document::{self, Document, Taskset};
+use crate::archive::{db, history};
+use crate::process::exit;
+use crate::protocol::key::TasksetKey;
+use crate::protocol::limits::{DEFAULT_MAX_TRIALS, DEFAULT_MAX_WORKERS};
+use crate::protocol::name;
+use crate::protocol::request::Request;
+use crate::protocol::status::TaskStatus;
+use crate::protocol::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
 use crate::store::Store;
-use crate::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
-use crate::taskset::{DEFAULT_MAX_TRIALS, DEFAULT_MAX_WORKERS, Request};
-use crate::trust::Signer;
-use crate::{cli, db, exit, history, name, task};
+use crate::suite::signing::Signer;
 use std::collections::HashMap;
 
 /// What `earlier` asked for, and those of its tasks that did not pass. A taskset that has gone from
@@ -20,13 +25,13 @@ pub fn of(
     rsync_name: &str,
     signer: Option<&Signer>,
 ) -> anyhow::Result<(Request, Vec<Task>)> {
-    let document = match record::gather(store, earlier)? {
+    let document = match document::gather(store, earlier)? {
         Some(document) => Some(document),
         // Its outputs are of no interest here, so it does not matter whether they can be read.
         None => history::find(place, None, earlier)?.map(|(document, _)| document),
     };
     let document = document.ok_or_else(|| {
-        cli::usage(format!(
+        exit::usage(format!(
             "there is no taskset '{earlier}' in Redis or in the database"
         ))
         .hint("pass --db URL when it is in another database, or name its files instead")
@@ -39,14 +44,14 @@ pub fn of(
         .status()
         .is_none_or(|status| !status.is_final());
     if open {
-        return Err(cli::usage(format!("'{earlier}' has not ended"))
+        return Err(exit::usage(format!("'{earlier}' has not ended"))
             .hint(format!("wait for it: rrr-wait {earlier}"))
             .into());
     }
-    let passed = |task: &record::Task| {
+    let passed = |task: &document::Task| {
         matches!(
             task.status(),
-            Some(task::Status::Passed | task::Status::Pending)
+            Some(TaskStatus::Passed | TaskStatus::Pending)
         )
     };
     let tasks: Vec<Task> = document
@@ -60,7 +65,7 @@ pub fn of(
         .collect();
     let wrong = |(file, _): &Task| Some(format!("'{file}': {}", name::spec_file_error(file)?));
     if let Some(wrong) = tasks.iter().find_map(wrong) {
-        return Err(cli::usage(format!("'{earlier}' has the spec file {wrong}")).into());
+        return Err(exit::usage(format!("'{earlier}' has the spec file {wrong}")).into());
     }
     if tasks.is_empty() {
         let message = format!("no task of '{earlier}' failed: there is nothing to run again");
@@ -95,7 +100,7 @@ fn check_signature(document: &Document, signer: &Signer) -> Result<(), exit::Fai
         (Err(why), _) => Err(why),
     }
     .map_err(|why| {
-        cli::usage(format!("will not sign what is left of '{}': {why}", document.key))
+        exit::usage(format!("will not sign what is left of '{}': {why}", document.key))
             .hint("name the files and the command instead; only what was signed with the same key is signed again unseen")
     })
 }

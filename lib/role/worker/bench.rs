@@ -1,8 +1,10 @@
 //! The bench: a worker that cannot prepare tasksets takes itself off the dispatcher's list for a while.
 
 use super::Worker;
-use crate::say::say;
-use crate::{notify, queue, stop, store, worker};
+use crate::entity::{queue, worker};
+use crate::process::stderr::say;
+use crate::process::{signals, systemd};
+use crate::store;
 use std::time::{Duration, Instant};
 
 /// Tasksets in a row that cannot be prepared until the worker takes itself off the list (L9).
@@ -28,16 +30,16 @@ impl Worker {
         worker::bench(&mut self.store, &self.card, Some(&why))?;
         let due = Instant::now() + pause;
         let queue = self.card.key.queue();
-        while Instant::now() < due && !stop::requested() {
-            stop::drain();
-            notify::turn(|| why.clone());
+        while Instant::now() < due && !signals::requested() {
+            signals::drain();
+            systemd::turn(|| why.clone());
             // A dispatcher that does not know of the bench waits for an answer.
             let length = queue::length(&mut self.store, &queue);
             if store::unless_refused(&queue, length)?.is_some_and(|length| length > 0) {
                 break;
             }
             let left = due.saturating_duration_since(Instant::now());
-            stop::sleep(left.min(Duration::from_secs(1)));
+            signals::sleep(left.min(Duration::from_secs(1)));
         }
         worker::bench(&mut self.store, &self.card, None)
     }

@@ -4,27 +4,33 @@
 //! killed they see the end of it, stop their tests and leave.
 
 mod bench;
-mod crew;
+mod heartbeat;
 mod prepare;
-mod pulse;
+mod slaves;
 mod slot;
 mod trusted;
 
-use crate::adapter::Outputs;
-use crate::child::cgroup::{self, Bounds};
-use crate::child::{self, Supervisor, reap};
-use crate::folder::{self, Folder};
-use crate::follow::QUIET;
-use crate::heartbeat::Heartbeat;
-use crate::key::{TasksetKey, WorkerKey};
-use crate::say::say;
-use crate::store::{self, Store};
-use crate::taskset::{self, Record};
-use crate::trust::{Ended, Trust};
-use crate::worker::{self, Accepted, Card};
-use crate::{cli, exit, notify, queue, say, state, stop, time, worker_log};
+use crate::cli::redis_args::RedisArgs;
+use crate::entity::heartbeat::Heartbeat;
+use crate::entity::taskset::{self, Record};
+use crate::entity::worker::{self, Accepted, Card};
+use crate::entity::{queue, worker_log};
+use crate::exec::adapter::Outputs;
+use crate::exec::child::cgroup::{self, Bounds};
+use crate::exec::child::{self, Supervisor, reap};
+use crate::process::host::host_name;
+use crate::process::stderr::{self, say};
+use crate::process::temp_dir::{self, Folder};
+use crate::process::{exit, signals, state_dir, systemd};
+use crate::protocol::key::{TasksetKey, WorkerKey};
+use crate::protocol::status::TasksetStatus;
+use crate::protocol::time;
+use crate::role::worker::heartbeat::Pulse;
+use crate::show::follow::QUIET;
+use crate::store;
+use crate::store::Store;
+use crate::suite::signing::{Ended, Trust};
 use bench::FAILURES_IN_A_ROW;
-use pulse::Pulse;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,7 +41,7 @@ use trusted::{Refused, Wary};
 #[command(name = "rrr-worker", version)]
 pub struct Options {
     #[command(flatten)]
-    redis: cli::Redis,
+    redis: RedisArgs,
     /// Name of this worker [default: the host name]
     #[arg(long, value_name = "ID")]
     worker_id: Option<String>,
@@ -85,15 +91,6 @@ const NAMED_PATIENCE: Duration = Duration::from_secs(60);
 /// What the script `accept` says of a taskset that Redis does not have.
 const GONE: &str = "gone";
 
-/// The name of this machine.
-pub fn host_name() -> String {
-    let name = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    name.replace(|c: char| c == ':' || c.is_whitespace(), "-")
-}
-
 impl Options {
     /// Whom to trust, with --trust. Redis has no say then in where trees come from.
     fn trusted_keys(&self) -> anyhow::Result<Option<Trust>> {
@@ -101,7 +98,7 @@ impl Options {
             return Ok(None);
         };
         if self.in_place.is_none() && self.rsync_remote_path.is_none() {
-            return Err(cli::usage(
+            return Err(exit::usage(
                 "--trust takes no tree from where rsync_info in Redis says: anybody may have written that",
             )
             .hint("pass --rsync-remote-path P, or --in-place DIR")
@@ -113,15 +110,15 @@ impl Options {
 
 /// Opens the notes of a worker that trusts some keys only.
 fn wary(store: &mut Store, trust: Trust, id: &str) -> anyhow::Result<Wary> {
-    let (folder, now) = (state::folder(), time::unix_ms() / 1000);
+    let (folder, now) = (state_dir::folder(), time::unix_ms() / 1000);
     let is_over = |taskset: &TasksetKey| {
         let record = Record::load(store, taskset)?;
         let status = record.map(|record| record.status());
-        Ok(status.is_none_or(|status| status.is_some_and(taskset::Status::is_final)))
+        Ok(status.is_none_or(|status| status.is_some_and(TasksetStatus::is_final)))
     };
     let ended = Ended::open(&folder, id, now, is_over).map_err(|error| {
         let folder = folder.display();
-        cli::usage(format!(
+        exit::usage(format!(
             "cannot note in '{folder}' which signed runs have ended: {error}"
         ))
         .hint("--trust needs this; XDG_STATE_HOME may name another folder")
@@ -144,25 +141,25 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     };
     if let Some(folder) = options.in_place.as_ref().filter(|it| !it.is_dir()) {
         let message = format!("there is no folder '{}'", folder.display());
-        return Err(cli::usage(message)
+        return Err(exit::usage(message)
             .hint("--in-place wants the tree as it is; --working-dir is made when absent")
             .into());
     }
     if let Some(folder) = &options.working_dir {
         std::fs::create_dir_all(folder).map_err(|error| {
-            cli::usage(format!(
+            exit::usage(format!(
                 "cannot use the folder '{}': {error}",
                 folder.display()
             ))
         })?;
     }
     options.outputs.settle()?;
-    folder::clean_up();
+    temp_dir::clean_up();
     let folder = Folder::new("worker")
-        .map_err(|error| cli::usage(format!("cannot make a temporary folder: {error}")))?;
+        .map_err(|error| exit::usage(format!("cannot make a temporary folder: {error}")))?;
     let trust = options.trusted_keys()?;
     let card = Card {
-        key: WorkerKey::new(&id).map_err(|error| cli::usage(error.to_string()))?,
+        key: WorkerKey::new(&id).map_err(|error| exit::usage(error.to_string()))?,
         worker_type: options.worker_type.clone(),
         slaves,
         heartbeat: options.heartbeat.clone(),
@@ -170,7 +167,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     };
     let mut store = options.redis.connect()?;
     if worker::register(&mut store, &card)?.is_some() {
-        return Err(cli::usage(format!(
+        return Err(exit::usage(format!(
             "the worker id '{id}' is in use by another worker that lives"
         ))
         .hint("pass --worker-id with a name of its own")
@@ -181,7 +178,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         None => None,
     };
     let pulse = Pulse::start(store.sibling(card.heartbeat.beat()), &card)?;
-    stop::nudge_on_child_exit()?;
+    signals::nudge_on_child_exit()?;
     let cgroups = if cgroup::is_unwanted() && options.bounds.is_empty() {
         None
     } else {
@@ -189,7 +186,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
             std::mem::take(&mut options.bounds).cannot_be_kept("rrr-worker", &error);
             cgroup::base(&options.bounds)
         });
-        say::line(&match &base {
+        stderr::line(&match &base {
             Ok(base) => format!(
                 "rrr-worker: each trial ends as a whole: in a cgroup below '{}'",
                 base.display()
@@ -212,9 +209,9 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         wary,
         failures: 0,
     };
-    notify::ready("waiting for a taskset");
+    systemd::ready("waiting for a taskset");
     let code = worker.work();
-    notify::stopping();
+    systemd::stopping();
     if worker.pulse.news().replaced {
         say!("rrr-worker: another worker has taken the id '{id}': stopping");
         return Ok(exit::INTERNAL);
@@ -246,14 +243,14 @@ impl Worker {
         let queue = self.card.key.queue();
         let (began, named) = (Instant::now(), self.options.taskset.is_some());
         let mut told = false;
-        while !stop::requested() {
-            notify::turn(|| "waiting for a taskset".to_owned());
+        while !signals::requested() {
+            systemd::turn(|| "waiting for a taskset".to_owned());
             let (message, parsed) = match self.options.taskset.clone() {
                 Some(taskset) => (Vec::new(), Ok(taskset)),
                 None => {
                     let peeked = queue::peek(&mut self.store, &queue, 1, IDLE);
                     let Some(mut messages) = store::unless_refused(&queue, peeked)? else {
-                        stop::sleep(Duration::from_secs(1));
+                        signals::sleep(Duration::from_secs(1));
                         continue;
                     };
                     let Some(message) = messages.pop() else {
@@ -306,7 +303,7 @@ impl Worker {
                             "rrr-worker: waiting for '{taskset}' to be submitted ({limit} s at most)"
                         );
                     }
-                    stop::sleep(Duration::from_millis(100));
+                    signals::sleep(Duration::from_millis(100));
                     continue;
                 }
                 Accepted::Over(status) if status == GONE => {
@@ -321,7 +318,7 @@ impl Worker {
                     continue;
                 }
                 Accepted::NotNow => {
-                    stop::sleep(Duration::from_millis(100));
+                    signals::sleep(Duration::from_millis(100));
                     continue;
                 }
             }
@@ -365,7 +362,7 @@ impl Worker {
             Err(error) => {
                 store::unless_refused::<()>(taskset, Err(error))?;
                 // Its dispatcher may give it again at once.
-                stop::sleep(Duration::from_secs(1));
+                signals::sleep(Duration::from_secs(1));
                 Stay::Refused
             }
         };
@@ -409,7 +406,7 @@ impl Worker {
 
     fn must_leave(&self) -> bool {
         let state = self.pulse.news();
-        stop::requested() || state.over || state.replaced
+        signals::requested() || state.over || state.replaced
     }
 }
 

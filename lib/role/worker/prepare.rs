@@ -1,16 +1,18 @@
 //! What a worker does before its slaves start: it brings the tree, and runs the setup command.
 
-use super::crew::parent;
-use super::pulse::Leaving;
+use super::heartbeat::Leaving;
+use super::slaves::parent;
 use super::trusted::Refused;
 use super::{CannotRun, Worker};
-use crate::adapter::GRACE;
-use crate::child::{End, Exit, Leftovers, Limits, environment};
-use crate::key::TasksetKey;
-use crate::name::rsync_name_error;
-use crate::say::say;
-use crate::taskset::Record;
-use crate::{exit, plain, rsync, stamp, state, worker_log};
+use crate::entity::taskset::Record;
+use crate::entity::worker_log;
+use crate::exec::adapter::GRACE;
+use crate::exec::child::{End, Exit, Leftovers, Limits, environment};
+use crate::process::stderr::say;
+use crate::process::{exit, state_dir, text};
+use crate::protocol::key::TasksetKey;
+use crate::protocol::name::rsync_name_error;
+use crate::suite::{rsync, tree_stamp};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,9 +30,9 @@ impl Worker {
         log: &str,
         record: &Record,
     ) -> anyhow::Result<PathBuf> {
-        let stamp = record.get(stamp::FIELD);
+        let stamp = record.get(tree_stamp::FIELD);
         if let Some(folder) = &self.options.in_place {
-            if stamp.is_some_and(|stamp| stamp::place_of_unsent(stamp).is_none()) {
+            if stamp.is_some_and(|stamp| tree_stamp::place_of_unsent(stamp).is_none()) {
                 unchecked("this worker uses the tree of --in-place");
             }
             return folder.canonicalize().map_err(|error| {
@@ -44,7 +46,7 @@ impl Worker {
         }
         let base = match &self.options.working_dir {
             Some(folder) => folder.clone(),
-            None => state::folder().join("work"),
+            None => state_dir::folder().join("work"),
         };
         let folder = base.join(name);
         std::fs::create_dir_all(&folder).map_err(|error| {
@@ -146,7 +148,7 @@ impl Worker {
         output.extend_from_slice(&outcome.stderr.bytes);
         let log_key = format!("{log}:log");
         worker_log::append(&mut self.store, taskset, &log_key, &output)?;
-        let last = plain::last_words(&outcome.stderr.bytes);
+        let last = text::last_words(&outcome.stderr.bytes);
         let ended = match (outcome.end, outcome.exit) {
             (End::Stopped(_), _) => return Ok(()),
             (End::Exited, Exit::Code(0)) => return Ok(()),
@@ -164,7 +166,7 @@ fn check_stamp(stamp: Option<&str>, folder: &Path) -> anyhow::Result<()> {
         unchecked("the taskset says nothing of its tree");
         return Ok(());
     };
-    if let Some(place) = stamp::place_of_unsent(stamp) {
+    if let Some(place) = tree_stamp::place_of_unsent(stamp) {
         // No machine is sick because a submitter has left its tree at home.
         return Err(Refused(format!(
             "the taskset was submitted with --no-rsync from '{place}', so the tree that rsync brings here is another \
@@ -172,7 +174,7 @@ fn check_stamp(stamp: Option<&str>, folder: &Path) -> anyhow::Result<()> {
         ))
         .into());
     }
-    stamp::check(stamp, folder).map_err(|why| CannotRun(why).into())
+    tree_stamp::check(stamp, folder).map_err(|why| CannotRun(why).into())
 }
 
 /// Says, once, that nobody knows whether the tree is the one that was submitted.

@@ -1,13 +1,15 @@
 //! A place for one slave of the worker: the process in it, what it says on stderr, and what is
 //! done when it dies.
 
-use crate::begun;
-use crate::child::guardian::{self, Rest};
-use crate::key::{SlaveKey, TasksetKey, WorkerKey};
-use crate::say::say;
+use crate::entity::taskset::{self, Record};
+use crate::entity::{slave, worker_log};
+use crate::exec::begun;
+use crate::exec::child::guardian::{self, Rest};
+use crate::process::stderr::say;
+use crate::process::{exit, text};
+use crate::protocol::key::{SlaveKey, TasksetKey, WorkerKey};
+use crate::protocol::status::{SlaveStatus, TasksetStatus};
 use crate::store::Store;
-use crate::taskset::{Record, Status};
-use crate::{exit, plain, slave, taskset, worker_log};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -150,7 +152,7 @@ impl Slot {
         let Some(group) = self.group.map(|group| group.as_raw_nonzero().to_string()) else {
             return Ok(());
         };
-        let host = WorkerKey::new(&super::host_name()).ok();
+        let host = WorkerKey::new(&crate::process::host::host_name()).ok();
         let host = host.filter(|host| host != worker);
         self.names = [worker.slave(&group)]
             .into_iter()
@@ -213,7 +215,7 @@ impl Slot {
             (Some(code), _) => format!("exit code {code}"),
             (None, signal) => format!("signal {}", signal.unwrap_or(0)),
         };
-        self.epitaph = format!("{how}{}", plain::last_words(&without_trace(&self.tail)));
+        self.epitaph = format!("{how}{}", text::last_words(&without_trace(&self.tail)));
         let mut made_trials = false;
         if let Some(key) = &self.key {
             let why = format!("the slave died ({how})");
@@ -223,9 +225,9 @@ impl Slot {
                 begun = Some(String::new());
             }
             let end = match status.code() {
-                Some(0) => slave::Status::NormalExit,
-                Some(code) if code == i32::from(exit::HARD_TIMEOUT) => slave::Status::TimeoutExit,
-                _ => slave::Status::FailureExit,
+                Some(0) => SlaveStatus::NormalExit,
+                Some(code) if code == i32::from(exit::HARD_TIMEOUT) => SlaveStatus::TimeoutExit,
+                _ => SlaveStatus::FailureExit,
             };
             slave::bury_as(store, taskset, key, end, &why, begun.as_deref())?;
             made_trials = slave::has_trials(store, key)?;
@@ -347,5 +349,5 @@ fn without_trace(said: &[u8]) -> Vec<u8> {
 
 fn is_running(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool> {
     let record = Record::load(store, taskset)?;
-    Ok(record.and_then(|record| record.status()) == Some(Status::Running))
+    Ok(record.and_then(|record| record.status()) == Some(TasksetStatus::Running))
 }

@@ -1,10 +1,10 @@
 //! What a worker with --trust checks before it runs a taskset, and what it hands on to its slaves.
 
 use super::{CannotRun, Worker};
-use crate::key::{TaskKey, TasksetKey};
-use crate::taskset::{self, Record};
-use crate::time;
-use crate::trust::{self, Ended, Signed, Trust};
+use crate::entity::taskset::{self, Record};
+use crate::protocol::key::{TaskKey, TasksetKey};
+use crate::protocol::time;
+use crate::suite::signing::{self, Ended, Signed, Trust};
 use std::io::Write;
 
 /// Whom a worker trusts, and the signed runs that it has seen end.
@@ -12,7 +12,7 @@ pub(super) struct Wary {
     pub trust: Trust,
     pub ended: Ended,
     /// The run of the taskset on hand.
-    pub on_hand: Option<trust::Run>,
+    pub on_hand: Option<signing::Run>,
 }
 
 impl Worker {

@@ -1,0 +1,65 @@
+//! Removes old tasksets. Estimates stay: they are small, and the next run uses them.
+
+use super::save::clear;
+use crate::archive::db::value::Value;
+use crate::archive::db::{Database, number, text};
+use crate::archive::log_dir::Folder;
+
+/// A taskset that is old enough to be removed.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    id: i64,
+    pub taskset: String,
+    pub finished_ms: i64,
+    log_file: Option<String>,
+    /// Size of its document in bytes.
+    pub size: i64,
+}
+
+/// The tasksets that finished before this time, oldest first.
+pub fn candidates(db: &mut Database, before_ms: i64) -> anyhow::Result<Vec<Candidate>> {
+    let sql = "SELECT id, key, finished_ms, log_file, log_size FROM tasksets
+               WHERE finished_ms < $1 ORDER BY finished_ms, id";
+    let rows = db.rows(sql, &[before_ms.into()])?;
+    Ok(rows
+        .iter()
+        .map(|row| Candidate {
+            id: number(&row[0]),
+            taskset: text(&row[1]).unwrap_or_default(),
+            finished_ms: number(&row[2]),
+            log_file: text(&row[3]),
+            size: number(&row[4]),
+        })
+        .collect())
+}
+
+/// Removes a taskset: first its rows, in one transaction that leaves a note of the file, and then
+/// the file. If the process is killed in between, the next prune finds the note.
+pub fn remove(db: &mut Database, folder: &Folder, old: &Candidate) -> anyhow::Result<()> {
+    db.transaction(|db| {
+        if let Some(file) = &old.log_file {
+            db.execute(
+                "INSERT INTO loose_files (id, taskset, since_ms) VALUES ($1, $2, 0)",
+                &[file.as_str().into(), old.taskset.as_str().into()],
+            )?;
+        }
+        for table in ["examples", "trials", "tasks", "slaves", "worker_logs"] {
+            let sql = format!("DELETE FROM {table} WHERE taskset_id = $1");
+            db.execute(&sql, &[old.id.into()])?;
+        }
+        db.execute("DELETE FROM tasksets WHERE id = $1", &[old.id.into()])?;
+        Ok(())
+    })?;
+    sweep(db, folder, 0)
+}
+
+/// Removes files that have not belonged to a taskset since before this time.
+pub fn sweep(db: &mut Database, folder: &Folder, before_ms: i64) -> anyhow::Result<()> {
+    let sql = "SELECT id FROM loose_files WHERE since_ms <= $1";
+    for row in db.rows(sql, &[before_ms.into()])? {
+        if let Value::Text(file) = &row[0] {
+            clear(db, folder, file)?;
+        }
+    }
+    Ok(())
+}

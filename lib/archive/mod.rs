@@ -1,0 +1,9 @@
+//! Persistent records: the database, the documents in the log folder, and the estimates learned
+//! from them.
+
+pub mod db;
+pub mod document;
+pub mod estimate;
+pub mod history;
+pub mod log_dir;
+pub mod totals;

@@ -1,0 +1,84 @@
+//! The command line of every tool: the single definition from which the parser, `--help`, the man
+//! page and the completions are generated.
+//!
+//! Two rules apply to all flags. `--some-name` can also be set by the variable `RRR_SOME_NAME`. Of
+//! two settings that exclude each other, the one from the source with the higher precedence wins:
+//! the command line, then the environment, then the project file.
+
+use clap::builder::BoolishValueParser;
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Command, CommandFactory, Id};
+
+/// The command line of a tool, as used by the parser, the help and the pages.
+pub fn command<O: CommandFactory>() -> Command {
+    with_variables(O::command())
+}
+
+fn with_variables(command: Command) -> Command {
+    let command = command.mut_args(|arg| {
+        let Some(long) = arg.get_long() else {
+            return arg;
+        };
+        let variable = variable(long);
+        let arg = match arg.get_env() {
+            None => arg.env(variable),
+            Some(_) => arg,
+        };
+        match arg.get_action() {
+            ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
+            _ => arg,
+        }
+    });
+    command.mut_subcommands(with_variables)
+}
+
+/// The variable of the flag `--long`.
+fn variable(long: &str) -> String {
+    format!("RRR_{}", long.to_uppercase().replace('-', "_"))
+}
+
+/// The settings that come from one of these sources.
+pub fn given(matches: &ArgMatches, places: &[ValueSource]) -> Vec<Id> {
+    let from = |id: &&Id| {
+        let known = matches.try_contains_id(id.as_str()).is_ok();
+        known
+            && matches
+                .value_source(id.as_str())
+                .is_some_and(|place| places.contains(&place))
+    };
+    matches.ids().filter(from).cloned().collect()
+}
+
+/// The command with its derived definitions: only then does a group know its members.
+pub fn built(command: &Command) -> Command {
+    let mut command = command.clone();
+    command.build();
+    command
+}
+
+/// Whether two settings of a [`built`] command exclude each other.
+pub fn exclude(command: &Command, one: &Id, other: &Id) -> bool {
+    let find = |id: &Id| command.get_arguments().find(|arg| arg.get_id() == id);
+    let says = |one: &Id, other: &Id| {
+        find(one).is_some_and(|arg| {
+            let excluded = command.get_arg_conflicts_with(arg);
+            excluded.iter().any(|arg| arg.get_id() == other)
+        })
+    };
+    let alternatives = command.get_groups().any(|group| {
+        let ids: Vec<&Id> = group.get_args().collect();
+        !group.clone().is_multiple() && ids.contains(&one) && ids.contains(&other)
+    });
+    alternatives || says(one, other) || says(other, one)
+}
+
+/// What a parser of numbers says, in words for people.
+pub fn in_plain_words(text: &str) -> String {
+    text.replace("invalid digit found in string", "it is not a whole number")
+        .replace(
+            "cannot parse integer from empty string",
+            "it is not a whole number",
+        )
+        .replace("invalid float literal", "it is not a number")
+        .replace("cannot parse float from empty string", "it is not a number")
+}

@@ -1,0 +1,78 @@
+//! What all tools share on the command line.
+
+use crate::cli::flags::in_plain_words;
+use crate::cli::{parse, project_file};
+use crate::process::exit::{self, Failure, usage};
+use crate::process::stderr::say;
+use anyhow::Context;
+use std::process::ExitCode;
+
+/// Runs a tool: parses its command line, and maps what comes of it to an exit code.
+pub fn main<O: clap::Parser>(tool: &'static str, run: fn(O) -> anyhow::Result<u8>) -> ExitCode {
+    conclude(
+        tool,
+        parse::parse(|_, _| Ok(None)).and_then(|o| start(run, o)),
+    )
+}
+
+/// The same for a tool that takes the project file's settings too.
+pub fn main_with_file<O: clap::Parser>(
+    tool: &'static str,
+    run: fn(O) -> anyhow::Result<u8>,
+) -> ExitCode {
+    conclude(
+        tool,
+        parse::parse(project_file::load).and_then(|o| start(run, o)),
+    )
+}
+
+/// Does `run`, unless the options were all that was wanted.
+fn start<O>(run: fn(O) -> anyhow::Result<u8>, options: Option<O>) -> anyhow::Result<u8> {
+    let Some(options) = options else {
+        return Ok(exit::OK);
+    };
+    crate::process::signals::listen().context("cannot listen for signals")?;
+    run(options)
+}
+
+fn conclude(tool: &str, outcome: anyhow::Result<u8>) -> ExitCode {
+    let code = outcome.unwrap_or_else(|error| {
+        if let Some(error) = error.downcast_ref::<clap::Error>() {
+            exit::report(tool, &refused(tool, error).into())
+        } else if error
+            .downcast_ref::<crate::store::error::Stopped>()
+            .is_some()
+        {
+            crate::process::signals::signal_code()
+        } else {
+            exit::report(tool, &error)
+        }
+    });
+    match crate::process::stdout::trouble() {
+        Some(why) => {
+            say!("{tool}: cannot write to stdout: {why}");
+            ExitCode::from(exit::INTERNAL)
+        }
+        None => ExitCode::from(code),
+    }
+}
+
+/// What the parser refuses, in the words of our other refusals.
+fn refused(tool: &str, error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let said = text.lines().take_while(|line| !line.starts_with("Usage: "));
+    let (tips, said): (Vec<&str>, Vec<&str>) = said
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
+        .partition(|line| line.starts_with("tip: "));
+    let said = in_plain_words(&said.join(" "));
+    let tip = tips.first().map(|tip| tip.trim_start_matches("tip: "));
+    let hint = match tip.filter(|tip| !tip.starts_with("to pass ")) {
+        Some(tip) => tip.to_owned(),
+        None if said.contains(" is not a taskset key") => {
+            format!("rrr-list tasksets shows the keys; {tool} --help shows the flags")
+        }
+        None => format!("{tool} --help shows its flags"),
+    };
+    usage(said.trim_start_matches("error: ")).hint(hint)
+}

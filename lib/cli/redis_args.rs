@@ -1,0 +1,196 @@
+//! The flags that say how to reach Redis.
+
+use crate::process::exit::{self, failure};
+use crate::process::regular_file::{self, Links};
+use crate::process::secret::Secret;
+use crate::process::url::without_password;
+use crate::store::Store;
+use crate::store::address::{self, Address, Tls};
+use anyhow::Context;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// How to reach Redis.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct RedisArgs {
+    /// redis://, rediss://, unix:// or redis+sentinel:// [$REDIS_URL, or redis://127.0.0.1:6379]
+    #[arg(
+        long = "redis",
+        value_name = "URL",
+        env = "RRR_REDIS_URL",
+        hide_env_values = true
+    )]
+    url: Option<String>,
+    /// File with the password of Redis
+    #[arg(
+        long = "redis-password-file",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
+    password_file: Option<PathBuf>,
+    // What few need stands in the manual page only: --help fits on a screen.
+    /// Authorities that may sign the certificate of Redis, in PEM [default: the system's]
+    #[arg(
+        long = "redis-ca",
+        value_name = "FILE",
+        hide_short_help = true,
+        hide_long_help = true
+    )]
+    ca: Option<PathBuf>,
+    /// Certificate to show to Redis, in PEM
+    #[arg(
+        long = "redis-cert",
+        value_name = "FILE",
+        hide_short_help = true,
+        hide_long_help = true
+    )]
+    cert: Option<PathBuf>,
+    /// Key of that certificate, in PEM
+    #[arg(
+        long = "redis-key",
+        value_name = "FILE",
+        hide_short_help = true,
+        hide_long_help = true
+    )]
+    key: Option<PathBuf>,
+    /// A password that is in no file.
+    #[arg(skip)]
+    secret: Option<Secret>,
+}
+
+impl RedisArgs {
+    /// Settings to reach the Redis of this URL.
+    pub fn at(url: String) -> Self {
+        Self {
+            url: Some(url),
+            ..Self::default()
+        }
+    }
+
+    /// The same, with a password that no file holds.
+    pub fn with_secret(mut self, secret: Secret) -> Self {
+        self.secret = Some(secret);
+        self
+    }
+
+    /// The URL, by flag, `RRR_REDIS_URL`, `REDIS_URL` or the default.
+    pub fn url(&self) -> String {
+        self.url
+            .clone()
+            .filter(|url| !url.is_empty())
+            .or_else(|| {
+                std::env::var("REDIS_URL")
+                    .ok()
+                    .filter(|url| !url.is_empty())
+            })
+            .unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned())
+    }
+
+    /// Tells a process that `command` starts to use the same Redis, wherever it starts. Returns the
+    /// other end of its stdin, if the password goes that way: what is in an environment, any process of
+    /// this user can read.
+    pub fn pass_on(&self, command: &mut Command) -> std::io::Result<Option<UnixStream>> {
+        let url = self.url();
+        let open = without_password(&url);
+        if open != url {
+            let same = std::env::vars_os().filter(|(_, value)| *value == *url);
+            for (name, _) in same {
+                command.env_remove(name);
+            }
+        }
+        command.env("RRR_REDIS_URL", &open);
+        for (name, file) in [
+            ("RRR_REDIS_PASSWORD_FILE", &self.password_file),
+            ("RRR_REDIS_CA", &self.ca),
+            ("RRR_REDIS_CERT", &self.cert),
+            ("RRR_REDIS_KEY", &self.key),
+        ] {
+            match file {
+                Some(file) => command.env(name, address::absolute(file)),
+                None => command.env_remove(name),
+            };
+        }
+        let secret = match (&self.secret, self.password_in_url(&url, &open)?) {
+            (None, None) => Secret::given()?,
+            (None, Some(password)) => {
+                command.env_remove("RRR_REDIS_PASSWORD_FILE");
+                Some(Secret::new(password)?)
+            }
+            (known, _) => known.clone(),
+        };
+        match secret {
+            Some(secret) => secret.pass_on(command).map(Some),
+            None => {
+                command.env_remove(Secret::VARIABLE);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The password in the `url`, if that is the one that counts; `open` is the URL without it.
+    pub(crate) fn password_in_url(&self, url: &str, open: &str) -> std::io::Result<Option<String>> {
+        let by_other_means = self.password().map_err(std::io::Error::other)?;
+        if by_other_means.is_some_and(|password| !password.is_empty()) {
+            return Ok(None);
+        }
+        let read = |url: &str| {
+            let address = Address::parse(url, None, self.tls());
+            let password = |address: Address| address.password().map(str::to_owned);
+            address
+                .map(password)
+                .map_err(|bad| std::io::Error::other(bad.message))
+        };
+        if read(open)?.is_some() {
+            return Err(std::io::Error::other(
+                "the password is not plain to see in the Redis URL; pass it by --redis-password-file",
+            ));
+        }
+        read(url)
+    }
+
+    pub(crate) fn tls(&self) -> Tls {
+        Tls {
+            ca: self.ca.clone(),
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+        }
+    }
+
+    pub(crate) fn address(&self) -> anyhow::Result<Address> {
+        Ok(Address::parse(&self.url(), self.password()?, self.tls())?)
+    }
+
+    /// The password in the file, if one was named.
+    pub fn password(&self) -> anyhow::Result<Option<String>> {
+        let Some(path) = &self.password_file else {
+            let secret = match &self.secret {
+                None => Secret::given().context("cannot read the password of Redis on stdin")?,
+                known => known.clone(),
+            };
+            return Ok(secret.map(Secret::into_text));
+        };
+        let text = regular_file::read_text(path, Links::Follow, 64 << 10).map_err(|error| {
+            failure(
+                exit::USAGE,
+                format!(
+                    "cannot read the password file '{}': {error}",
+                    path.display()
+                ),
+            )
+        })?;
+        Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// Connects, and checks that this Redis keeps what it is given.
+    pub fn connect(&self) -> anyhow::Result<Store> {
+        let mut store = Store::connect(self.address()?)?;
+        store.check_server()?;
+        Ok(store)
+    }
+
+    /// Connects without a look at the server: for processes that are started often.
+    pub fn connect_quickly(&self) -> anyhow::Result<Store> {
+        Store::connect(self.address()?)
+    }
+}

@@ -1,0 +1,60 @@
+//! The event stream of a taskset, and the clock of its entries.
+//!
+//! Written by the transitions; read by every tool that shows a run, and by rrr-fsck.
+
+use crate::protocol::event::Event;
+use crate::protocol::key::TasksetKey;
+
+/// The current time by the clock of the events, which is that of Redis (milliseconds since 1970).
+pub fn clock_ms(connection: &mut redis::Connection) -> redis::RedisResult<i64> {
+    let (seconds, micros): (i64, i64) = redis::cmd("TIME").query(connection)?;
+    Ok(seconds * 1000 + micros / 1000)
+}
+
+/// One entry of the stream: its time and its event.
+pub struct Entry {
+    pub unix_ms: i64,
+    pub events: Vec<Event>,
+}
+
+/// Reads the entries after `after` ([`START`] for all), waiting at most `wait_ms` for more, and
+/// advances `after`.
+pub fn read(
+    connection: &mut redis::Connection,
+    taskset: &TasksetKey,
+    after: &mut String,
+    wait_ms: usize,
+) -> redis::RedisResult<Vec<Entry>> {
+    type Streams = Option<Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>>;
+    let streams: Streams = redis::cmd("XREAD")
+        .arg("COUNT")
+        .arg(1000)
+        .arg("BLOCK")
+        .arg(wait_ms)
+        .arg("STREAMS")
+        .arg(taskset.events())
+        .arg(after.as_str())
+        .query(connection)?;
+    let mut entries = Vec::new();
+    for (_, found) in streams.unwrap_or_default() {
+        for (id, fields) in found {
+            let unix_ms = id
+                .split('-')
+                .next()
+                .and_then(|ms| ms.parse().ok())
+                .unwrap_or(0);
+            let events = fields
+                .chunks(2)
+                .filter_map(|pair| {
+                    serde_json::from_str(&String::from_utf8_lossy(pair.get(1)?)).ok()
+                })
+                .collect();
+            entries.push(Entry { unix_ms, events });
+            *after = id;
+        }
+    }
+    Ok(entries)
+}
+
+/// The position before the first entry of a stream.
+pub const START: &str = "0-0";

@@ -1,0 +1,138 @@
+//! Queues, read without taking: a message is popped only by the step that makes its effect.
+//!
+//! A consumer peeks, then one script checks that the head is still that message, applies the
+//! effect and pops it. A crash between loses nothing, two consumers cannot count twice, and one
+//! that merely BLPOPs can share the queue.
+
+use crate::lua;
+use crate::process::{signals, stderr};
+use crate::protocol::key::{self, TasksetKey};
+use crate::protocol::message::Message;
+use crate::store::script::Script;
+use crate::store::{Store, read};
+
+/// Looks at the first `count` messages of `queue`, waiting at most `wait` seconds for one: one
+/// round trip, nothing taken.
+pub fn peek(
+    store: &mut Store,
+    queue: &str,
+    count: usize,
+    wait: f64,
+) -> anyhow::Result<Vec<Vec<u8>>> {
+    store.call(|c, attempt| {
+        // The signal that asks to stop breaks the wait: do not begin it again.
+        if attempt > 0 && signals::requested() {
+            return Ok(Vec::new());
+        }
+        let mut pipe = redis::pipe();
+        pipe.cmd("BLMOVE").arg(queue).arg(queue);
+        pipe.arg("LEFT").arg("LEFT").arg(wait);
+        pipe.cmd("LRANGE").arg(queue).arg(0).arg(count - 1);
+        // One answer after the other: a signal ends the wait for the first, and what reads a pipeline
+        // would go on with that for the second.
+        c.send_packed_command(&pipe.get_packed_pipeline())?;
+        c.recv_response()?.extract_error()?;
+        Ok(redis::from_redis_value(
+            c.recv_response()?.extract_error()?,
+        )?)
+    })
+}
+
+/// How many messages stand in `queue`.
+pub fn length(store: &mut Store, queue: &str) -> anyhow::Result<u64> {
+    store.call(|c, _| redis::cmd("LLEN").arg(queue).query(c))
+}
+
+/// The messages of `queue` that were refused, oldest first: JSON objects with the reason.
+pub fn dead(store: &mut Store, queue: &str) -> anyhow::Result<Vec<String>> {
+    read::texts(store, &key::dead(queue))
+}
+
+static POP: Script = lua!("pop");
+
+/// Takes `messages` off the head of `queue`, as far as they still stand there.
+pub fn pop(store: &mut Store, queue: &str, messages: &[Vec<u8>]) -> anyhow::Result<usize> {
+    store.call(|c, _| POP.key(queue).arg(messages).invoke(c))
+}
+
+static ROTATE: Script = lua!("rotate");
+
+/// Moves `message` from the head of `queue` to its tail.
+pub fn rotate(store: &mut Store, queue: &str, message: &[u8]) -> anyhow::Result<()> {
+    store.call(|c, _| ROTATE.key(queue).arg(message).invoke::<i64>(c))?;
+    Ok(())
+}
+
+static REFUSE: Script = lua!("refuse");
+
+/// Moves a message that makes no sense to the queue's dead list, with the reason, and says so.
+pub fn refuse(store: &mut Store, queue: &str, message: &[u8], reason: &str) -> anyhow::Result<()> {
+    let text = String::from_utf8_lossy(message);
+    let kept: String = text.chars().take(1000).collect();
+    let record = serde_json::json!({
+        "message": kept,
+        "reason": reason,
+        "time": crate::protocol::time::now(),
+    })
+    .to_string();
+    let moved: i64 = store.call(|c, _| {
+        REFUSE
+            .key(queue)
+            .key(key::dead(queue))
+            .arg(message)
+            .arg(record.as_str())
+            .invoke(c)
+    })?;
+    if moved == 1 {
+        stderr::line(&format!(
+            "refused a message in {queue}: '{}': {reason}",
+            kept.escape_debug()
+        ));
+    }
+    Ok(())
+}
+
+static REVIVE: Script = lua!("revive");
+
+/// Puts the messages of the queue's dead list back; returns how many.
+pub fn revive(store: &mut Store, queue: &str) -> anyhow::Result<u64> {
+    store.call(|c, _| REVIVE.key(queue).key(key::dead(queue)).invoke(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_read_as_the_protocol_writes_them() {
+        let taskset: TasksetKey = "rrrspec:taskset:a".parse().unwrap();
+        assert_eq!(Message::parse(b"cancel"), Ok(Message::CancelAll));
+        assert_eq!(
+            Message::parse(b"check\trrrspec:taskset:a"),
+            Ok(Message::Check(taskset.clone()))
+        );
+        assert_eq!(
+            Message::parse(b"fail\trrrspec:taskset:a"),
+            Ok(Message::Fail(taskset.clone()))
+        );
+        assert!(matches!(
+            Message::parse(b"trial\trrrspec:taskset:a:task:b:trial:c"),
+            Ok(Message::Trial(..))
+        ));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_reason() {
+        for bad in [
+            &b"bogus"[..],
+            b"",
+            b"\xff\xfe",
+            b"check",
+            b"trial\tx",
+            b"check\tx",
+            b"fail\t",
+        ] {
+            assert!(Message::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

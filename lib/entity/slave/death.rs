@@ -1,0 +1,69 @@
+//! The death of a slave, as its worker or the arbiter declares it.
+
+use crate::lua;
+use crate::protocol::key::{self, SlaveKey, TasksetKey};
+use crate::protocol::status::SlaveStatus;
+use crate::protocol::time;
+use crate::store::Store;
+use crate::store::script::{Answer, Script};
+
+static REAP: Script = lua!("reap", "event", "hand", "ends", "reap");
+
+/// Declares a slave dead and ends its trial with `error`. `certain`: its process is known to be
+/// gone; otherwise it is left alone while it has a heartbeat.
+pub fn reap(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    slave: &SlaveKey,
+    why: &str,
+    certain: bool,
+) -> anyhow::Result<bool> {
+    let how = SlaveStatus::FailureExit.as_str();
+    let words = [why, if certain { "1" } else { "0" }, "*", how];
+    end(store, taskset, slave, words)
+}
+
+/// As [`reap`], by the worker that has waited on its process. `begun`: the trial that it had begun
+/// last, '' for none, if the worker knows; another one is not counted as a try.
+pub fn bury(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    slave: &SlaveKey,
+    why: &str,
+    begun: Option<&str>,
+) -> anyhow::Result<bool> {
+    bury_as(store, taskset, slave, SlaveStatus::FailureExit, why, begun)
+}
+
+/// As [`bury`], of a slave whose exit code says `how` it has ended, if it has not said so itself: after a
+/// hard timeout its trial ends with `timeout`.
+pub fn bury_as(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    slave: &SlaveKey,
+    how: SlaveStatus,
+    why: &str,
+    begun: Option<&str>,
+) -> anyhow::Result<bool> {
+    let words = [why, "1", begun.unwrap_or("*"), how.as_str()];
+    end(store, taskset, slave, words)
+}
+
+/// `words`: why it is dead, and the further arguments of the script.
+fn end(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    slave: &SlaveKey,
+    words: [&str; 4],
+) -> anyhow::Result<bool> {
+    let answer: Answer = store.call(|c, _| {
+        REAP.key(taskset)
+            .key(slave)
+            .key(key::arbiter_queue())
+            .arg(time::now())
+            .arg(&words)
+            .invoke(c)
+    })?;
+    answer.print_events(1);
+    Ok(answer.number(0) == 1)
+}

@@ -1,0 +1,111 @@
+//! What is run first, and what is run twice: pure decisions, with the clock passed in.
+
+use crate::protocol::key::TaskKey;
+use crate::suite::order::order;
+use std::collections::HashMap;
+
+/// A task that a living slave is trying.
+#[derive(Clone, Debug)]
+pub struct Running {
+    pub task: TaskKey,
+    /// Seconds since the trial began.
+    pub age: f64,
+    pub estimate_sec: Option<f64>,
+    /// Trials of the task so far, this one too.
+    pub trials: u64,
+    /// Whether it was given an extra copy before.
+    pub speculated: bool,
+}
+
+/// Which running tasks get a second copy, most wanted first: the least tried, then those with the
+/// longest expected time still to go; never one that has a copy already (C8), and none before
+/// `after` times its estimate. A task without an estimate is taken for one of `least_sec` seconds.
+pub fn speculate(
+    mut running: Vec<Running>,
+    idle: usize,
+    after: f64,
+    least_sec: f64,
+) -> Vec<TaskKey> {
+    let estimate = |r: &Running| r.estimate_sec.unwrap_or(least_sec).max(1.0);
+    running.retain(|r| !r.speculated && r.age >= after * estimate(r));
+    running.sort_by(|a, b| {
+        let remaining = |r: &Running| estimate(r) - r.age;
+        a.trials
+            .cmp(&b.trials)
+            .then(remaining(b).total_cmp(&remaining(a)))
+    });
+    running.into_iter().take(idle).map(|r| r.task).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::key::TasksetKey;
+
+    fn running(file: &str, age: f64, estimate_sec: Option<f64>, trials: u64) -> Running {
+        let taskset: TasksetKey = "rrrspec:taskset:t".parse().unwrap();
+        Running {
+            task: taskset.task(file),
+            age,
+            estimate_sec,
+            trials,
+            speculated: false,
+        }
+    }
+
+    fn files(chosen: &[TaskKey]) -> Vec<&str> {
+        chosen.iter().map(TaskKey::spec_file).collect()
+    }
+
+    #[test]
+    fn unknown_files_go_first_and_then_the_longest() {
+        let mut tasks: Vec<_> = [("a", Some(1)), ("b", None), ("c", Some(9)), ("d", None)]
+            .map(|(file, estimate)| (file.to_owned(), estimate))
+            .into();
+        order(&mut tasks, &HashMap::new());
+        let files: Vec<_> = tasks.iter().map(|(file, _)| file.as_str()).collect();
+        assert_eq!(files, ["b", "d", "c", "a"]);
+    }
+
+    #[test]
+    fn milliseconds_tell_those_of_the_same_seconds_apart_and_never_contradict_them() {
+        let mut tasks: Vec<_> = ["a", "b", "c", "old"]
+            .map(|f| (f.to_owned(), Some(1)))
+            .into();
+        tasks[2].1 = Some(2);
+        let ms = [("a", 200), ("b", 700), ("c", 1100), ("old", 9000)];
+        order(
+            &mut tasks,
+            &ms.map(|(file, ms)| (file.to_owned(), ms)).into(),
+        );
+        let files: Vec<_> = tasks.iter().map(|(file, _)| file.as_str()).collect();
+        // The estimate of the last was changed to a second by somebody who knows no milliseconds.
+        assert_eq!(files, ["c", "old", "b", "a"]);
+    }
+
+    #[test]
+    fn only_tasks_past_their_estimate_are_speculated_on() {
+        let all = vec![
+            running("early", 4.0, Some(5.0), 1),
+            running("late", 6.0, Some(5.0), 1),
+        ];
+        assert_eq!(files(&speculate(all, 5, 1.0, 30.0)), ["late"]);
+    }
+
+    #[test]
+    fn the_least_tried_goes_first_and_then_the_longest_to_go() {
+        let all = vec![
+            running("tried", 9.0, Some(5.0), 2),
+            running("short", 9.0, Some(5.0), 1),
+            running("long", 9.0, Some(8.0), 1),
+        ];
+        assert_eq!(files(&speculate(all, 2, 1.0, 30.0)), ["long", "short"]);
+    }
+
+    #[test]
+    fn a_task_gets_one_extra_copy_only() {
+        let mut twice = running("a", 9.0, Some(1.0), 2);
+        twice.speculated = true;
+        assert!(speculate(vec![twice], 3, 0.0, 30.0).is_empty());
+    }
+}

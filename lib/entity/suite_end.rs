@@ -1,0 +1,56 @@
+//! Ends of suites: what a slave's runner does after its last spec file can fail the taskset.
+//!
+//! Written by rrr-slave; rrr-arbiter waits for each that is open before it ends the taskset.
+
+use crate::lua;
+use crate::protocol::key::{self, SlaveKey, TasksetKey};
+use crate::store::Store;
+use crate::store::script::Script;
+
+static OPEN: Script = lua!("suite_open", "event", "ends");
+
+/// Says that the slave has started its `number`th runner, whose end decides too.
+pub fn open(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    slave: &SlaveKey,
+    number: u32,
+) -> anyhow::Result<()> {
+    store.call(|c, _| OPEN.key(taskset).key(slave).arg(number).invoke::<()>(c))
+}
+
+/// How the end of a suite went in one slave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SuiteEnd {
+    Good,
+    /// Why it fails the suite.
+    Bad(String),
+    /// Why it was not waited for.
+    BrokenOff(String),
+}
+
+static END: Script = lua!("suite_end", "event", "ends");
+
+/// Says how the end of the slave's `number`th runner went.
+pub fn tell(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    slave: &SlaveKey,
+    number: u32,
+    end: &SuiteEnd,
+) -> anyhow::Result<()> {
+    let (how, reason) = match end {
+        SuiteEnd::Good => ("good", ""),
+        SuiteEnd::Bad(reason) => ("bad", reason.as_str()),
+        SuiteEnd::BrokenOff(reason) => ("broken", reason.as_str()),
+    };
+    store.call(|c, _| {
+        END.key(taskset)
+            .key(slave)
+            .key(key::arbiter_queue())
+            .arg(number)
+            .arg(how)
+            .arg(reason)
+            .invoke::<()>(c)
+    })
+}

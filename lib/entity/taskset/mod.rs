@@ -1,0 +1,245 @@
+//! Tasksets: one run of a suite.
+//!
+//! Written by rrr-submit until it is active ([`stage`](mod@stage)); from then on its status is
+//! changed by the scripts `assign` and `accept` (rrr-dispatch, rrr-worker), `judge`, `recover`,
+//! `give_up` and `close` (rrr-arbiter) alone ([`transitions`]).
+
+mod skipped;
+mod stage;
+mod transitions;
+
+pub use crate::entity::taskset::skipped::Broken;
+pub use crate::entity::taskset::transitions::{
+    Assigned, FAIL_AFTER_WORKERS, Judged, Want, assign, close, give_up, judge, recover,
+    request_cancel, request_fail, speculate, wants,
+};
+pub use stage::{
+    Submission, activate, lock_rsync_name, renew_rsync_lock, stage, taken, unlock_rsync_name,
+};
+
+use crate::protocol::key::{self, SlaveKey, TaskKey, TasksetKey};
+use crate::protocol::status::TasksetStatus;
+use crate::protocol::task::DEFAULT_LEAST_SEC;
+use crate::store::Store;
+use crate::store::error::Refused;
+use crate::store::read::{self, Text};
+use std::collections::{HashMap, HashSet};
+
+/// A taskset's hash as it stands in Redis.
+#[derive(Clone, Debug, Default)]
+pub struct Record(pub HashMap<String, String>);
+
+impl Record {
+    /// Loads the hash; `None` when it does not exist.
+    pub fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Option<Self>> {
+        let fields = read::hash(store, taskset.as_str())?;
+        Ok((!fields.is_empty()).then_some(Self(fields)))
+    }
+
+    /// A field; '' and absent are the protocol's nil.
+    pub fn get(&self, field: &str) -> Option<&str> {
+        self.0
+            .get(field)
+            .map(String::as_str)
+            .filter(|text| !text.is_empty())
+    }
+
+    /// A field that should be a number.
+    pub fn number(&self, field: &str) -> Option<u64> {
+        self.get(field)?.parse().ok()
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> Option<TasksetStatus> {
+        self.get("status").and_then(TasksetStatus::parse)
+    }
+}
+
+/// The tasksets that are submitted and not finished, oldest first; what is no key is left out.
+pub fn active(store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
+    read::list(store, &key::active_taskset())
+}
+
+/// The tasksets that are finished and wait to be persisted, oldest first.
+pub fn unpersisted(store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
+    read::list(store, &key::persister_queue())
+}
+
+/// Seconds until the hash expires: -1 never (it is not persisted), -2 it does not exist.
+pub fn expiry(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<i64> {
+    store.call(|c, _| redis::cmd("TTL").arg(taskset).query(c))
+}
+
+/// The slaves that ever joined, in order; what is no key is left out.
+pub fn slaves(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<SlaveKey>> {
+    read::list(store, &taskset.slaves())
+}
+
+/// All tasks, in the order of submission; what is no key is left out.
+pub fn tasks(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<TaskKey>> {
+    read::list(store, &taskset.tasks())
+}
+
+/// The tasks without a final status; what is no key is left out.
+pub fn tasks_left(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<TaskKey>> {
+    read::list(store, &taskset.tasks_left())
+}
+
+/// What tells, without a look at any task, whether one can be lost.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Tasks that wait in the queue.
+    pub queued: usize,
+    /// Tasks without a final status.
+    pub left: usize,
+    /// Messages that wait for the arbiter, of whatever taskset.
+    pub unjudged: usize,
+    pub least_timeout_sec: f64,
+}
+
+impl Progress {
+    /// Loads it: one round trip.
+    pub fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Self> {
+        type Facts = (usize, usize, usize, Option<Text>);
+        let (queued, left, unjudged, least): Facts = store.call(|c, _| {
+            redis::pipe()
+                .cmd("LLEN")
+                .arg(taskset.task_queue())
+                .cmd("LLEN")
+                .arg(taskset.tasks_left())
+                .cmd("LLEN")
+                .arg(key::arbiter_queue())
+                .cmd("HGET")
+                .arg(taskset)
+                .arg("least_timeout_sec")
+                .query(c)
+        })?;
+        Ok(Self {
+            queued,
+            left,
+            unjudged,
+            least_timeout_sec: least
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(DEFAULT_LEAST_SEC as f64),
+        })
+    }
+}
+
+/// What a look at a taskset finds first.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Whether it is open and has no worker yet.
+    pub waits: bool,
+    /// Whether its status is `running`.
+    pub runs: bool,
+    pub slaves: Vec<SlaveKey>,
+    pub queued: usize,
+    pub left: usize,
+    pub tasks: usize,
+    pub worker_logs: usize,
+    pub least_timeout_sec: f64,
+}
+
+impl Facts {
+    /// Whether it has ended, has gone, has no tasks, or has none left.
+    pub fn may_be_over(&self) -> bool {
+        self.tasks == 0 || !(self.waits || self.runs) || (self.runs && self.left == 0)
+    }
+}
+
+/// How many messages wait for the arbiter, and the facts of `tasksets`: one round trip. A taskset with a
+/// key of the wrong type is refused alone.
+pub fn facts(
+    store: &mut Store,
+    tasksets: &[TasksetKey],
+) -> anyhow::Result<(usize, Vec<Result<Facts, Refused>>)> {
+    type Row = ([Option<Text>; 5], Vec<Vec<u8>>, usize, usize, usize, usize);
+    let (unjudged, rows): (usize, Vec<Result<Row, Refused>>) = store.call(|c, _| {
+        let mut pipe = redis::pipe();
+        pipe.cmd("LLEN").arg(key::arbiter_queue());
+        for taskset in tasksets {
+            pipe.cmd("HMGET").arg(taskset).arg(&[
+                "status",
+                "created_at",
+                "worker_type",
+                "max_trials",
+                "least_timeout_sec",
+            ]);
+            pipe.cmd("LRANGE").arg(taskset.slaves()).arg(0).arg(-1);
+            for list in [
+                taskset.task_queue(),
+                taskset.tasks_left(),
+                taskset.tasks(),
+                taskset.worker_logs(),
+            ] {
+                pipe.cmd("LLEN").arg(list);
+            }
+        }
+        let mut answers: Vec<redis::Value> = pipe.ignore_errors().query(c)?;
+        let unjudged = redis::from_redis_value(answers.remove(0))?;
+        Ok((unjudged, read::rows_each(answers, 6)?))
+    })?;
+    let fact = |row: Row| {
+        let ([status, created, worker_type, max_trials, least], slaves, queued, left, tasks, logs) =
+            row;
+        let status = status.filter(|status| !status.is_empty());
+        let exists = created.or(worker_type).or(max_trials).is_some();
+        Facts {
+            waits: exists && status.is_none(),
+            runs: status.is_some_and(|status| &*status == "running"),
+            slaves: read::parsed(&slaves),
+            queued,
+            left,
+            tasks,
+            worker_logs: logs,
+            least_timeout_sec: least
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(DEFAULT_LEAST_SEC as f64),
+        }
+    };
+    let facts = rows.into_iter().map(|row| row.map(fact)).collect();
+    Ok((unjudged, facts))
+}
+
+/// The active tasksets, and those of `asked` that have no status: one round trip.
+pub fn active_and_waiting(
+    store: &mut Store,
+    asked: &[TasksetKey],
+) -> anyhow::Result<(Vec<TasksetKey>, HashSet<TasksetKey>)> {
+    type Answers = (Vec<Vec<u8>>, Vec<Result<(Option<Text>,), Refused>>);
+    let (active, statuses): Answers = store.call(|c, _| {
+        let mut pipe = redis::pipe();
+        pipe.cmd("LRANGE").arg(key::active_taskset()).arg(0).arg(-1);
+        for taskset in asked {
+            pipe.cmd("HGET").arg(taskset).arg("status");
+        }
+        let mut answers: Vec<redis::Value> = pipe.ignore_errors().query(c)?;
+        let active = redis::from_redis_value(answers.remove(0).extract_error()?)?;
+        Ok((active, read::rows_each(answers, 1)?))
+    })?;
+    let waits = |status: Result<(Option<Text>,), Refused>| {
+        status.is_ok_and(|(status,)| status.is_none_or(|status| status.is_empty()))
+    };
+    let waiting = asked.iter().zip(statuses);
+    let waiting = waiting.filter_map(|(taskset, status)| waits(status).then(|| taskset.clone()));
+    Ok((read::parsed(&active), waiting.collect()))
+}
+
+/// The tasks without a final status of each of `tasksets`: one round trip, none for no taskset.
+pub fn tasks_left_each(
+    store: &mut Store,
+    tasksets: &[&TasksetKey],
+) -> anyhow::Result<Vec<Result<Vec<TaskKey>, Refused>>> {
+    if tasksets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lists: Vec<Result<(Vec<Vec<u8>>,), Refused>> = store.call(|c, _| {
+        let mut pipe = redis::pipe();
+        for taskset in tasksets {
+            pipe.cmd("LRANGE").arg(taskset.tasks_left()).arg(0).arg(-1);
+        }
+        read::rows_each(pipe.ignore_errors().query(c)?, 1)
+    })?;
+    let parse = |list: Result<(Vec<Vec<u8>>,), Refused>| list.map(|(list,)| read::parsed(&list));
+    Ok(lists.into_iter().map(parse).collect())
+}

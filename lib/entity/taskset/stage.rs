@@ -1,0 +1,210 @@
+//! Writing a taskset, and handing it over: what rrr-submit and rrr-local do.
+
+use crate::lua;
+use crate::process::exit;
+use crate::protocol::key::{self, TasksetKey};
+use crate::protocol::time;
+use crate::store::Store;
+use crate::store::read::Text;
+use crate::store::script::Script;
+use std::collections::HashMap;
+
+static STAGE: Script = lua!("stage");
+static STAGE_TASKS: Script = lua!("stage_tasks");
+
+/// One attempt to make a taskset. Several may be made under one key at once: the key alone does not
+/// tell a call of ours, repeated because its reply was lost, from somebody else's.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    pub taskset: TasksetKey,
+    nonce: String,
+}
+
+impl Submission {
+    /// A new attempt.
+    pub fn of(taskset: TasksetKey) -> Self {
+        let nonce = uuid::Uuid::new_v4().simple().to_string();
+        Self { taskset, nonce }
+    }
+
+    /// How it signs a lock.
+    fn holder(&self) -> String {
+        format!("{} {}", self.taskset, self.nonce)
+    }
+}
+
+/// Words that a key is not free.
+pub fn taken(taskset: &TasksetKey) -> exit::Failure {
+    exit::usage(format!("there is a taskset '{taskset}' already")).hint(
+        "each run needs a key of its own; without --taskset it gets one (rrr-list tasksets: those there are)",
+    )
+}
+
+/// Seconds that a submitter has to hand over what it has begun to write.
+const STAGED: u64 = 3600;
+/// Tasks written in one step: keeps a script under 5 ms.
+const CHUNK: usize = 500;
+
+/// Writes a taskset of these fields that nobody acts on yet. It expires after an hour unless it is activated, and
+/// all its other keys live 14 days from now (K4).
+///
+/// Errors: the key is another submission's; Redis has lost what was written.
+pub fn stage(
+    store: &mut Store,
+    submission: &Submission,
+    fields: &HashMap<String, String>,
+    tasks: &[(String, Option<u64>)],
+) -> anyhow::Result<()> {
+    let mut fields: Vec<(&str, &str)> = fields
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.as_str()))
+        .collect();
+    let created_at = time::now();
+    fields.extend([
+        ("created_at", created_at.as_str()),
+        ("succeeded_count", "0"),
+        ("failed_count", "0"),
+    ]);
+    let taskset = &submission.taskset;
+    let lists = [taskset.tasks(), taskset.tasks_left(), taskset.task_queue()];
+    let ours: bool = store.call(|c, _| {
+        let mut call = STAGE.key(taskset);
+        for list in &lists {
+            call.key(list);
+        }
+        call.arg(STAGED).arg(&submission.nonce).arg(&fields[..]);
+        call.invoke(c)
+    })?;
+    if !ours {
+        return Err(taken(taskset).into());
+    }
+    let mut written = 0;
+    for chunk in tasks.chunks(CHUNK) {
+        let stand: i64 = store.call(|c, _| {
+            let mut call = STAGE_TASKS.key(taskset);
+            for list in &lists {
+                call.key(list);
+            }
+            call.arg(&submission.nonce).arg(written);
+            for (file, estimate) in chunk {
+                let estimate = estimate.map(|seconds| seconds.to_string());
+                call.arg(taskset.task(file))
+                    .arg(file)
+                    .arg(estimate.unwrap_or_default());
+            }
+            call.invoke(c)
+        })?;
+        written += chunk.len();
+        if usize::try_from(stand) != Ok(written) {
+            anyhow::bail!("'{taskset}' was lost from Redis while it was being written");
+        }
+    }
+    Ok(())
+}
+
+static ACTIVATE: Script = lua!("activate", "event");
+
+/// Hands a staged taskset of `tasks` tasks over; `locked` when its rsync lock must still be held.
+pub fn activate(
+    store: &mut Store,
+    submission: &Submission,
+    rsync_name: &str,
+    tasks: usize,
+    locked: bool,
+) -> anyhow::Result<()> {
+    let taskset = &submission.taskset;
+    let holder = if locked {
+        submission.holder()
+    } else {
+        String::new()
+    };
+    let state: Text = store.call(|c, _| {
+        ACTIVATE
+            .key(taskset)
+            .key(key::active_taskset())
+            .key(key::dispatcher_queue())
+            .key(key::rsync_lock(rsync_name))
+            .arg(tasks)
+            .arg(&submission.nonce)
+            .arg(&holder)
+            .invoke(c)
+    })?;
+    match &*state {
+        "active" => Ok(()),
+        "taken" => Err(taken(taskset).into()),
+        "unlocked" => {
+            let lost = format!("lost the lock of the rsync name '{rsync_name}' before submitting");
+            Err(exit::usage(lost).hint(AGAIN).into())
+        }
+        _ => anyhow::bail!("'{taskset}' was not complete in Redis when it was submitted"),
+    }
+}
+
+static RSYNC_LOCK: Script = lua!("rsync_lock");
+
+/// What to do when another may have written into the folder meanwhile.
+const AGAIN: &str = "nothing was submitted: submit it again, or pass another --rsync-name";
+
+/// Takes the right to sync into `rsync_name`'s folder for 30 seconds. Returns the taskset in the
+/// way, if any.
+pub fn lock_rsync_name(
+    store: &mut Store,
+    submission: &Submission,
+    rsync_name: &str,
+) -> anyhow::Result<Option<String>> {
+    in_the_way(store, submission, rsync_name, false)
+}
+
+/// Keeps that right for 30 seconds from now.
+///
+/// Errors: it was lost, so that the folder may be another's to write or to read.
+pub fn renew_rsync_lock(
+    store: &mut Store,
+    submission: &Submission,
+    rsync_name: &str,
+) -> anyhow::Result<()> {
+    let why = match in_the_way(store, submission, rsync_name, true)?.as_deref() {
+        None => return Ok(()),
+        Some("-") => "it has expired".to_owned(),
+        Some(taskset) => format!("it is in use by '{taskset}'"),
+    };
+    let lost = format!("lost the lock of the rsync name '{rsync_name}' while rsync ran: {why}");
+    Err(exit::usage(lost).hint(AGAIN).into())
+}
+
+fn in_the_way(
+    store: &mut Store,
+    submission: &Submission,
+    rsync_name: &str,
+    renewed: bool,
+) -> anyhow::Result<Option<String>> {
+    let holder: Text = store.call(|c, _| {
+        RSYNC_LOCK
+            .key(key::rsync_lock(rsync_name))
+            .arg(submission.holder())
+            .arg(rsync_name)
+            .arg(30_000)
+            .arg(key::active_taskset())
+            .arg(u8::from(renewed))
+            .invoke(c)
+    })?;
+    let taskset = holder.split(' ').next().unwrap_or_default();
+    Ok((!taskset.is_empty()).then(|| taskset.to_owned()))
+}
+
+static RSYNC_UNLOCK: Script = lua!("rsync_unlock");
+
+/// Gives the right to sync into `rsync_name`'s folder back, when a submission is given up.
+pub fn unlock_rsync_name(
+    store: &mut Store,
+    submission: &Submission,
+    rsync_name: &str,
+) -> anyhow::Result<()> {
+    store.call(|c, _| {
+        RSYNC_UNLOCK
+            .key(key::rsync_lock(rsync_name))
+            .arg(submission.holder())
+            .invoke::<i64>(c)
+    })?;
+    Ok(())
+}

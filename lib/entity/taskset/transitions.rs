@@ -1,0 +1,260 @@
+//! The transitions of an active taskset: given to workers, its trials judged, ended.
+
+use crate::lua;
+use crate::protocol::key::{self, TaskKey, TasksetKey, WorkerKey};
+use crate::protocol::status::TasksetStatus;
+use crate::protocol::time;
+use crate::store::Store;
+use crate::store::error::Refused;
+use crate::store::read::{self, Text};
+use crate::store::script::{Answer, Script};
+
+/// What an open taskset wants of the dispatcher.
+#[derive(Clone, Debug)]
+pub struct Want {
+    pub worker_type: Option<String>,
+    pub max_workers: usize,
+    /// The field `given` as it was read: how often the taskset was given to a worker.
+    pub given: String,
+}
+
+impl Want {
+    /// Counts workers that it was given to since.
+    pub fn count_given(&mut self, workers: usize) {
+        let before: usize = self.given.parse().unwrap_or(0);
+        if workers > 0 {
+            self.given = (before + workers).to_string();
+        }
+    }
+}
+
+/// What each of `tasksets` wants, `None` if it is not open: one round trip. A taskset that is of the wrong
+/// type is refused alone.
+pub fn wants(
+    store: &mut Store,
+    tasksets: &[TasksetKey],
+) -> anyhow::Result<Vec<Result<Option<Want>, Refused>>> {
+    if tasksets.is_empty() {
+        return Ok(Vec::new());
+    }
+    type Row = ([Option<Text>; 6],);
+    let rows: Vec<Result<Row, Refused>> = store.call(|c, _| {
+        let mut pipe = redis::pipe();
+        for taskset in tasksets {
+            pipe.cmd("HMGET").arg(taskset).arg(&[
+                "status",
+                "created_at",
+                "worker_type",
+                "max_trials",
+                "max_workers",
+                "given",
+            ]);
+        }
+        read::rows_each(pipe.ignore_errors().query(c)?, 1)
+    })?;
+    let want = |(fields,): Row| {
+        let [status, created, worker_type, max_trials, max_workers, given] = fields;
+        let exists = [&status, &created, &worker_type, &max_trials]
+            .iter()
+            .any(|field| field.is_some());
+        let open = status.is_none_or(|status| status.is_empty() || &*status == "running");
+        (exists && open).then(|| Want {
+            worker_type: worker_type.map(String::from),
+            max_workers: max_workers.and_then(|text| text.parse().ok()).unwrap_or(1),
+            given: given.map(String::from).unwrap_or_default(),
+        })
+    };
+    Ok(rows.into_iter().map(|row| row.map(want)).collect())
+}
+
+/// What came of an offer of a taskset to workers.
+#[derive(Debug, Default)]
+pub struct Assigned {
+    pub given: Vec<WorkerKey>,
+    /// Workers that have failed its setup before.
+    pub failed: Vec<WorkerKey>,
+    /// Whether another dispatcher was faster, so that nothing was given.
+    pub is_stale: bool,
+}
+
+static ASSIGN: Script = lua!("assign", "event", "close");
+
+/// Gives the taskset to those of `offered` that are idle, at most `most`.
+pub fn assign(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    want: &Want,
+    most: usize,
+    offered: &[WorkerKey],
+) -> anyhow::Result<Assigned> {
+    let answer: Answer = store.call(|c, _| {
+        ASSIGN
+            .key(taskset)
+            .arg(&want.given)
+            .arg(most)
+            .arg(offered)
+            .invoke(c)
+    })?;
+    let mut place = 1;
+    let mut workers = || -> anyhow::Result<Vec<WorkerKey>> {
+        let mut found = Vec::new();
+        while place < answer.len() && !answer.text(place).is_empty() {
+            found.push(answer.text(place).parse()?);
+            place += 1;
+        }
+        place += 1;
+        Ok(found)
+    };
+    let assigned = Assigned {
+        given: workers()?,
+        failed: workers()?,
+        is_stale: answer.text(0) == "stale",
+    };
+    answer.print_events(place);
+    Ok(assigned)
+}
+
+static CLOSE: Script = lua!("close", "event", "close");
+
+/// Gives an open taskset its final status, and pops `message`, which asked for it, if any.
+pub fn close(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    message: &[u8],
+    status: TasksetStatus,
+    reason: &str,
+) -> anyhow::Result<()> {
+    let answer: Answer = store.call(|c, _| {
+        CLOSE
+            .key(taskset)
+            .key(key::active_taskset())
+            .key(key::persister_queue())
+            .key(key::arbiter_queue())
+            .arg(message)
+            .arg(status.as_str())
+            .arg(time::now())
+            .arg(reason)
+            .invoke(c)
+    })?;
+    answer.print_events(1);
+    Ok(())
+}
+
+static JUDGE: Script = lua!("judge", "event", "close", "ends", "judge");
+
+/// What came of a look at the arbiter's queue.
+pub struct Judged {
+    /// How many trials were judged; their messages are gone from the queue.
+    pub taken: usize,
+    /// The message of another kind at the head of the queue now, if one was seen.
+    pub other: Option<Vec<u8>>,
+}
+
+/// Judges the trials at the head of the arbiter's queue, at most `most`.
+pub fn judge(store: &mut Store, most: usize) -> anyhow::Result<Judged> {
+    let answer: Answer = store.call(|c, _| {
+        JUDGE
+            .key(key::arbiter_queue())
+            .key(key::active_taskset())
+            .key(key::persister_queue())
+            .key(key::dead(&key::arbiter_queue()))
+            .arg(time::now())
+            .arg(most)
+            .invoke(c)
+    })?;
+    answer.print_events(2);
+    Ok(Judged {
+        taken: answer.number(0) as usize,
+        other: answer.bytes(1).map(<[u8]>::to_vec),
+    })
+}
+
+static RECOVER: Script = lua!("recover", "event", "hand", "close", "ends", "reap", "judge");
+
+/// Puts back those of `lost` that are; finalises the taskset when nothing is left. Returns whether that
+/// has changed anything.
+pub fn recover(store: &mut Store, taskset: &TasksetKey, lost: &[TaskKey]) -> anyhow::Result<bool> {
+    let answer: Answer = store.call(|c, _| {
+        RECOVER
+            .key(taskset)
+            .key(key::active_taskset())
+            .key(key::persister_queue())
+            .key(key::arbiter_queue())
+            .arg(time::now())
+            .arg(lost)
+            .invoke(c)
+    })?;
+    answer.print_events(1);
+    Ok(answer.number(0) > 0 || answer.len() > 1)
+}
+
+static SPECULATE: Script = lua!("speculate", "event");
+
+/// Queues a second copy of `tasks`; returns whether there was one to queue.
+pub fn speculate(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    tasks: &[TaskKey],
+) -> anyhow::Result<bool> {
+    let answer: Answer = store.call(|c, _| SPECULATE.key(taskset).arg(tasks).invoke(c))?;
+    answer.print_events(1);
+    Ok(answer.number(0) > 0)
+}
+
+static REQUEST_FAIL: Script = lua!("request_fail", "event", "close", "worker");
+
+/// After how many distinct workers that cannot run it a taskset is failed (L9).
+pub const FAIL_AFTER_WORKERS: u32 = 2;
+
+/// A worker says that it cannot run the taskset, and why.
+pub fn request_fail(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    worker: &WorkerKey,
+    log: &str,
+    reason: &str,
+) -> anyhow::Result<()> {
+    store.call(|c, _| {
+        REQUEST_FAIL
+            .key(taskset)
+            .key(log)
+            .key(key::arbiter_queue())
+            .key(key::dispatcher_queue())
+            .key(key::workers())
+            .arg(worker)
+            .arg(reason)
+            .arg(FAIL_AFTER_WORKERS)
+            .invoke::<redis::Value>(c)
+    })?;
+    Ok(())
+}
+
+static GIVE_UP: Script = lua!("give_up", "event", "close", "worker");
+
+/// Whether every living worker of its type, one at least, has said that it cannot run the taskset, and
+/// none is at it; `fail`: it ends so then, with what one of them said.
+pub fn give_up(store: &mut Store, taskset: &TasksetKey, fail: bool) -> anyhow::Result<bool> {
+    let answer: Answer = store.call(|c, _| {
+        GIVE_UP
+            .key(taskset)
+            .key(key::active_taskset())
+            .key(key::persister_queue())
+            .arg(key::workers())
+            .arg(time::now())
+            .arg(u8::from(fail))
+            .invoke(c)
+    })?;
+    answer.print_events(1);
+    Ok(answer.number(0) == 1)
+}
+
+/// Asks the arbiter to cancel one taskset, or every active one.
+pub fn request_cancel(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+    let message = format!("cancel\t{taskset}");
+    store.call(|c, _| {
+        redis::cmd("RPUSH")
+            .arg(key::arbiter_queue())
+            .arg(&message)
+            .query::<()>(c)
+    })
+}

@@ -1,0 +1,208 @@
+//! The flags of rrr-slave that say how tasks are run.
+
+use super::exec::{Exec, Program, Settings, Template};
+use super::serve::Patience;
+use super::{Adapter, CargoTest, Nextest, Place, Serve};
+use crate::exec::report;
+use crate::process::exit;
+use crate::tool::{pytest, rspec};
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// How tasks are run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Choice {
+    /// How tasks are run
+    #[arg(long, value_enum, default_value_t = Name::Exec)]
+    adapter: Name,
+    /// Exit code of CMD that means pending
+    #[arg(long, value_name = "CODE", default_value_t = 77)]
+    pending_code: i32,
+    /// Fill in the counts from a report: junit, tap, rspec-json, libtest, libtest-json, go-json or
+    /// auto, from PATH ({} is the spec file); CMD's {report} is its path
+    #[arg(long, value_name = "FORMAT[:PATH]")]
+    report: Option<report::Source>,
+    /// Load FILE once, before all spec files [default: spec/rails_helper.rb or spec/spec_helper.rb,
+    /// topmost conftest.py]
+    #[arg(long, value_name = "FILE")]
+    preload: Vec<String>,
+    /// Each spec file in a fork, or all in the runner [default: fork]
+    #[arg(long, value_enum)]
+    isolation: Option<Isolation>,
+    /// Ruby or Python to use, with its arguments [default: bundle exec ruby if there is a Gemfile; the
+    /// Python of the virtual environment, or of the pytest on PATH]
+    #[arg(long, value_name = "CMD")]
+    interpreter: Option<String>,
+    /// Most private MiB of a test process
+    ///
+    /// Allocations beyond it fail.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
+    memory_max: Option<u64>,
+    /// Seconds to start a runner, or to build
+    #[arg(long, value_name = "SEC", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    boot_timeout: u64,
+    /// Seconds to end a runner
+    #[arg(long, value_name = "SEC", default_value_t = 60, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]
+    end_timeout: u64,
+    /// Command for each task ({} is its spec file), the runner, or options of the others
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+/// The adapters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Name {
+    /// Run CMD once for each task
+    Exec,
+    /// Start CMD once; it speaks the runner protocol, see rrr-runner(7)
+    Serve,
+    /// Load RSpec and the suite's helpers once
+    Rspec,
+    /// Load pytest and the suite's conftest files once
+    Pytest,
+    /// Run Rust's test binaries, which cargo test builds once
+    CargoTest,
+    /// Have cargo nextest run test binaries, or single tests, that it builds or unpacks once
+    Nextest,
+}
+
+/// No exit code.
+const NEVER: i32 = -1;
+
+/// Where a spec file runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Isolation {
+    Fork,
+    None,
+}
+
+impl Choice {
+    /// The adapter that they ask for, at `place`; the variables `secrets` are kept from all tests.
+    ///
+    /// Errors: they do not go together, or there is no such command.
+    pub fn adapter(
+        &self,
+        place: Place,
+        secrets: Vec<OsString>,
+    ) -> anyhow::Result<Box<dyn Adapter>> {
+        if self.report.is_some() && self.adapter != Name::Exec {
+            return Err(
+                exit::usage("--report is for --adapter exec: a runner counts by itself").into(),
+            );
+        }
+        let bundled = matches!(self.adapter, Name::Rspec | Name::Pytest);
+        if !bundled
+            && (self.isolation.is_some() || self.interpreter.is_some() || !self.preload.is_empty())
+        {
+            return Err(exit::usage(
+                "--preload, --isolation and --interpreter are for --adapter rspec and pytest",
+            )
+            .into());
+        }
+        let memory = self.memory_max.map(|mib| mib << 20);
+        let boot = Duration::from_secs(self.boot_timeout);
+        let settings = |report| Settings {
+            // Of a command. What cargo runs is pending only if its report says so.
+            pending_code: match self.adapter {
+                Name::Exec => self.pending_code,
+                _ => NEVER,
+            },
+            report,
+            memory,
+            secrets: secrets.clone(),
+            boot,
+        };
+        let words = self.command.clone();
+        match self.adapter {
+            Name::Exec => {
+                let program = Template::new(words)?;
+                return exec(place, program, settings(self.report.clone()));
+            }
+            Name::CargoTest => {
+                return exec(
+                    place,
+                    CargoTest::new(words),
+                    settings(Some(CargoTest::REPORT)),
+                );
+            }
+            Name::Nextest => {
+                return exec(place, Nextest::new(words), settings(Some(Nextest::REPORT)));
+            }
+            Name::Serve | Name::Rspec | Name::Pytest => {}
+        }
+        let words = match self.adapter {
+            Name::Rspec => self.bundled(
+                rspec::interpreter,
+                &[("rrr_rspec.rb", rspec::RUNNER)],
+                &place,
+            )?,
+            Name::Pytest => self.bundled(pytest::interpreter, pytest::RUNNER, &place)?,
+            _ if self.command.is_empty() => {
+                return Err(exit::usage("no runner is named")
+                    .hint("end with '-- CMD', a program that speaks rrr-runner(7)")
+                    .into());
+            }
+            _ => self.command.clone(),
+        };
+        let start = move || {
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..]);
+            for name in &secrets {
+                command.env_remove(name);
+            }
+            command
+        };
+        let patience = Patience {
+            boot,
+            end: Duration::from_secs(self.end_timeout),
+        };
+        Ok(Box::new(Serve::new(place, patience, memory, start)?))
+    }
+
+    /// The command of a runner that comes with this program, whose files are written to the slave's
+    /// folder; the first is the script.
+    fn bundled(
+        &self,
+        find: fn(&Path) -> Vec<String>,
+        files: &[(&str, &str)],
+        place: &Place,
+    ) -> anyhow::Result<Vec<String>> {
+        let mut words = match &self.interpreter {
+            Some(command) => shlex::split(command)
+                .filter(|words| !words.is_empty())
+                .ok_or_else(|| exit::usage(format!("--interpreter '{command}': not a command")))?,
+            None => find(Path::new(".")),
+        };
+        for (name, text) in files {
+            let path = place.path().join(name);
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            std::fs::File::create_new(&path)?.write_all(text.as_bytes())?;
+        }
+        let script = place.path().join(files[0].0);
+        words.push(script.to_string_lossy().into_owned());
+        words.push(match self.isolation {
+            Some(Isolation::Fork) | None => "fork".into(),
+            Some(Isolation::None) => "none".into(),
+        });
+        for file in &self.preload {
+            words.push("--preload".into());
+            words.push(file.clone());
+        }
+        words.push("--".into());
+        words.extend(self.command.iter().cloned());
+        Ok(words)
+    }
+}
+
+fn exec(
+    place: Place,
+    program: impl Program + 'static,
+    settings: Settings,
+) -> anyhow::Result<Box<dyn Adapter>> {
+    Ok(Box::new(Exec::new(place, program, settings)?))
+}

@@ -1,0 +1,130 @@
+//! A runner that has said hello: what it answers, and how far it can be trusted.
+
+use super::runner_process::{Heard, Resident};
+use super::runner_protocol;
+use super::runner_protocol::{Answer, Outcome};
+use crate::exec::child::Watch;
+use std::collections::VecDeque;
+use std::io;
+use std::time::Instant;
+
+/// How many of its earlier trials are remembered: an answer about one of them is late.
+const PAST: usize = 64;
+
+/// A runner, ready for trials.
+pub struct Runner {
+    pub process: Resident,
+    can_stop: bool,
+    /// Trials that it has answered, the newest last.
+    past: VecDeque<String>,
+    /// Why it should make no other trial.
+    replace: Option<String>,
+}
+
+/// What came of waiting for the answer of a trial.
+pub enum Said {
+    /// The answer, whole.
+    Answer(Box<Outcome>),
+    /// A line that is not the answer; says which.
+    Wrong(String),
+    /// It writes a line without an end.
+    Endless,
+    Late,
+    Stop(String),
+    Gone,
+}
+
+impl Runner {
+    /// The runner that `process` is, which said `hello`.
+    pub fn new(process: Resident, hello: &runner_protocol::Hello) -> Self {
+        Self {
+            process,
+            can_stop: hello.capabilities.iter().any(|name| name == "stop"),
+            past: VecDeque::new(),
+            replace: None,
+        }
+    }
+
+    /// Whether it has made a trial before.
+    pub fn is_used(&self) -> bool {
+        !self.past.is_empty()
+    }
+
+    /// Why it should make no other trial, if it should not.
+    pub fn replace(&self) -> Option<&str> {
+        self.replace.as_deref()
+    }
+
+    /// Notes that it should make no other trial. The first reason counts.
+    pub fn distrust(&mut self, why: impl Into<String>) {
+        self.replace.get_or_insert(why.into());
+    }
+
+    /// Asks it to end `trial`.
+    pub fn ask_to_stop(&mut self, trial: &str) {
+        let order = runner_protocol::Order::Stop { trial };
+        let line = serde_json::to_string(&order).unwrap_or_default();
+        if !self.can_stop || self.process.say(&line).is_err() {
+            self.process.terminate();
+        }
+    }
+
+    /// Waits for the answer about `trial` until `until`. Late ones about earlier trials are dropped.
+    pub fn listen(&mut self, trial: &str, until: Instant, watch: &mut dyn Watch) -> Said {
+        loop {
+            let line = match self.process.hear(until, watch) {
+                Ok(Heard::Line(line)) => line,
+                Ok(Heard::Late) => return Said::Late,
+                Ok(Heard::Stop(why)) => return Said::Stop(why),
+                Ok(Heard::Endless) => return Said::Endless,
+                Ok(Heard::Gone) | Err(_) => return Said::Gone,
+            };
+            match serde_json::from_slice(&line) {
+                Ok(Answer::Result(outcome)) if outcome.trial == trial => {
+                    return Said::Answer(outcome);
+                }
+                Ok(Answer::Result(outcome)) if self.past.contains(&outcome.trial) => {
+                    self.distrust("it answered once more for an earlier trial");
+                }
+                Ok(Answer::Result(_)) => {
+                    return Said::Wrong("the runner answers for another trial".into());
+                }
+                _ => return Said::Wrong(format!("the runner talks nonsense: {}", quote(&line))),
+            }
+        }
+    }
+
+    /// Ends `trial`, which has its answer.
+    ///
+    /// Errors: there is more behind the answer.
+    pub fn answered(&mut self, trial: &str) -> Result<(), String> {
+        let more = self.process.take_unheard();
+        let lines = more.split(|byte| *byte == b'\n');
+        for line in lines.filter(|line| !line.is_empty()) {
+            match serde_json::from_slice(line) {
+                Ok(Answer::Result(outcome)) if self.past.contains(&outcome.trial) => {
+                    self.distrust("it answered once more for an earlier trial");
+                }
+                _ => return Err("the runner says more than it was asked".into()),
+            }
+        }
+        if self.past.len() == PAST {
+            self.past.pop_front();
+        }
+        self.past.push_back(trial.to_owned());
+        Ok(())
+    }
+
+    /// Whether it has ended or spoken between two trials: then the next one gets another runner.
+    pub fn is_spoilt(&mut self) -> io::Result<bool> {
+        let gone = self.process.glance()?;
+        Ok(gone || !self.process.take_unheard().is_empty())
+    }
+}
+
+/// The start of a line, for a message.
+pub fn quote(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let shown: String = text.chars().take(200).collect();
+    format!("'{}'", shown.escape_debug())
+}

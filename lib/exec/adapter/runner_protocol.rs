@@ -1,0 +1,247 @@
+//! The runner protocol: JSON lines between a slave and a runner. man/rrr-runner.7 is its text.
+
+use super::CAPTURE;
+use crate::exec::child::capture::Capture;
+use crate::protocol::example::{Example, Status};
+use crate::protocol::result::TrialResult;
+use crate::protocol::status::TrialStatus;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The versions that this slave speaks.
+pub const VERSIONS: &[u32] = &[1];
+
+/// What a slave says.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Order<'a> {
+    Hello {
+        versions: &'static [u32],
+    },
+    Run {
+        trial: &'a str,
+        spec_file: &'a str,
+        attempt: u64,
+        soft_timeout_sec: u64,
+        hard_timeout_sec: u64,
+        /// Variables that the test should find in its environment.
+        env: BTreeMap<&'a str, String>,
+    },
+    /// The runner should end the trial and answer with its result; sent to runners that can.
+    Stop {
+        trial: &'a str,
+    },
+}
+
+/// What a runner says.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Answer {
+    Hello(Hello),
+    Result(Box<Outcome>),
+}
+
+/// A runner's first line.
+#[derive(Debug, Deserialize)]
+pub struct Hello {
+    pub version: u32,
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+}
+
+/// What came of a trial.
+#[derive(Debug, Deserialize)]
+pub struct Outcome {
+    pub trial: String,
+    status: String,
+    passed: Option<u64>,
+    pending: Option<u64>,
+    failed: Option<u64>,
+    #[serde(default)]
+    examples: Vec<Example>,
+    /// That it is told at all means that the examples and these are complete.
+    examples_cut: Option<u64>,
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    /// The runner wants to be replaced before the next trial.
+    #[serde(default)]
+    last: bool,
+    /// For people: added to the trial's stderr.
+    message: Option<String>,
+    /// Why this process should make no other trial, if it should not.
+    replace: Option<String>,
+}
+
+impl Outcome {
+    /// Takes out why this process should make no other trial, if it should not.
+    pub fn replace(&mut self) -> Option<String> {
+        let unnamed = self.last.then(|| "it made its last trial".into());
+        self.replace.take().or(unnamed)
+    }
+
+    /// Fills in the result of the trial.
+    ///
+    /// Errors: it contradicts itself, and nothing was filled in.
+    pub fn fill(self, result: &mut TrialResult) -> Result<(), String> {
+        let Some(status) = TrialStatus::parse(&self.status) else {
+            return Err(format!("no such status '{}'", self.status.escape_debug()));
+        };
+        let bad = |example: &Example| matches!(example.status, Status::Failed | Status::Error);
+        let failures = self.failed.unwrap_or(0) > 0 || self.examples.iter().any(bad);
+        let good = matches!(status, TrialStatus::Passed | TrialStatus::Pending);
+        if good && failures {
+            return Err(format!("status '{}' with failures", self.status));
+        }
+        self.sums_agree()?;
+        result.set_status_alone(status);
+        for (count, told) in [
+            (&mut result.passed, self.passed),
+            (&mut result.pending, self.pending),
+            (&mut result.failed, self.failed),
+        ] {
+            if self.passed.or(self.pending).or(self.failed).is_some() {
+                *count = told.unwrap_or(0);
+            }
+        }
+        result.examples = self.examples;
+        result.examples_cut = self.examples_cut.unwrap_or(0);
+        result.exit_code = self.exit_code;
+        result.signal = self.signal;
+        if let Some(message) = self.message {
+            let mut bounded = Capture::new(CAPTURE / 2);
+            bounded.push(message.as_bytes());
+            result.note(String::from_utf8_lossy(&bounded.finish().bytes));
+        }
+        Ok(())
+    }
+
+    /// Compares the counts with the examples. An example with an error may count as failed, or not:
+    /// what went wrong outside of examples is listed among them. A runner that does not mention
+    /// `examples_cut` may list some kinds only, such as the failures.
+    ///
+    /// Errors: the two do not agree, and what each says.
+    fn sums_agree(&self) -> Result<(), String> {
+        let told = [self.passed, self.pending, self.failed];
+        if self.examples.is_empty() && self.examples_cut.is_none()
+            || told.iter().all(Option::is_none)
+        {
+            return Ok(());
+        }
+        let count = |status| {
+            self.examples
+                .iter()
+                .filter(|it| it.status == status)
+                .count() as u64
+        };
+        let listed = [Status::Passed, Status::Pending, Status::Failed].map(count);
+        let errors = count(Status::Error);
+        let told = told.map(|count| count.unwrap_or(0));
+        let cut = self.examples_cut.unwrap_or(0);
+        let agree = |place: usize, errors: u64| {
+            let (told, least) = (told[place], listed[place]);
+            let is_left_out = self.examples_cut.is_none() && least + errors == 0;
+            told >= least && (is_left_out || told <= least + errors + cut)
+        };
+        let most = listed.iter().sum::<u64>() + errors + cut;
+        let too_many = self.examples_cut.is_some() && told.iter().sum::<u64>() > most;
+        if agree(0, 0) && agree(1, 0) && agree(2, errors) && !too_many {
+            return Ok(());
+        }
+        let [passed, pending, failed] = told;
+        Err(format!(
+            "it counts {passed} passed, {pending} pending and {failed} failed, but lists {}, {} and {}, \
+             and {errors} with errors",
+            listed[0], listed[1], listed[2]
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(json: &str) -> Result<TrialResult, String> {
+        let Ok(Answer::Result(outcome)) = serde_json::from_str(json) else {
+            return Err("no result".into());
+        };
+        let mut result = TrialResult::error("");
+        outcome.fill(&mut result).map(|()| result)
+    }
+
+    #[test]
+    fn a_status_alone_counts_as_one_example() {
+        let result = fill(r#"{"type":"result","trial":"t","status":"passed"}"#).unwrap();
+        assert_eq!((result.passed, result.pending, result.failed), (1, 0, 0));
+        let result =
+            fill(r#"{"type":"result","trial":"t","status":"failed","passed":4,"failed":2}"#);
+        let result = result.unwrap();
+        assert_eq!((result.passed, result.pending, result.failed), (4, 0, 2));
+    }
+
+    #[test]
+    fn a_pass_with_failures_and_an_unknown_status_are_refused() {
+        for bad in [
+            r#"{"type":"result","trial":"t","status":"passed","failed":1}"#,
+            r#"{"type":"result","trial":"t","status":"pending","examples":[{"id":"a","name":"a","status":"error"}]}"#,
+            r#"{"type":"result","trial":"t","status":"ok"}"#,
+            r#"{"type":"result","status":"passed"}"#,
+            r#"{"type":"hello"}"#,
+        ] {
+            assert!(fill(bad).is_err(), "{bad}");
+        }
+    }
+    /// A result with these counts and examples of these statuses.
+    fn sums(counts: [u64; 3], statuses: &[&str], cut: Option<u64>) -> Result<TrialResult, String> {
+        let examples: Vec<_> = statuses
+            .iter()
+            .map(|status| serde_json::json!({"id": "a", "name": "a", "status": status}))
+            .collect();
+        let [passed, pending, failed] = counts;
+        let line = serde_json::json!({
+            "type": "result", "trial": "t", "status": "error", "passed": passed,
+            "pending": pending, "failed": failed, "examples": examples, "examples_cut": cut,
+        });
+        fill(&line.to_string())
+    }
+
+    #[test]
+    fn counts_must_agree_with_the_examples() {
+        for (counts, statuses, cut) in [
+            ([1, 1, 1], &["passed", "pending", "failed"][..], Some(0)),
+            ([0, 0, 0], &["error"], Some(0)),
+            ([0, 0, 1], &["error"], Some(0)),
+            ([3, 0, 1], &["failed"], Some(3)),
+            ([0, 0, 0], &[], Some(0)),
+            ([3, 0, 0], &[], None),
+            ([3, 0, 1], &["failed"], None),
+        ] {
+            let sums = sums(counts, statuses, cut);
+            assert!(sums.is_ok(), "{counts:?} {statuses:?} {sums:?}");
+        }
+        for (counts, statuses, cut) in [
+            ([2, 0, 0], &["passed"][..], None),
+            ([0, 0, 0], &["passed"], None),
+            ([0, 0, 0], &["failed"], None),
+            ([0, 0, 2], &["failed"], None),
+            ([0, 1, 0], &["passed"], None),
+            ([3, 0, 1], &["failed"], Some(0)),
+            ([3, 0, 0], &[], Some(0)),
+            ([5, 0, 1], &["failed"], Some(3)),
+            ([0, 0, 1], &["passed", "failed"], Some(3)),
+        ] {
+            let sums = sums(counts, statuses, cut);
+            assert!(sums.is_err(), "{counts:?} {statuses:?} {sums:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_bounded_as_outputs_are() {
+        let line = serde_json::json!({
+            "type": "result", "trial": "t", "status": "failed", "message": "ü".repeat(7 << 19),
+        });
+        let result = fill(&line.to_string()).unwrap();
+        assert!(result.stderr.len() < CAPTURE / 2 + 100);
+        let text = String::from_utf8_lossy(&result.stderr);
+        assert!(text.contains(" bytes dropped ...]"));
+    }
+}

@@ -1,0 +1,123 @@
+//! Keys that would stay for ever (I9): one pass over all keys, or over those of some tasksets.
+
+use super::Finding;
+use crate::protocol::key::{self, SlaveKey, TasksetKey};
+use crate::store::Store;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a pass over the keys found.
+#[derive(Default)]
+pub struct Scan {
+    /// How many keys were seen.
+    pub keys: usize,
+    /// Tasksets whose hash, or any key below it, is there.
+    pub tasksets: BTreeSet<TasksetKey>,
+    /// Keys without an expiry that are not on the fixed list, with the taskset they belong to.
+    immortal: BTreeMap<String, Option<TasksetKey>>,
+}
+
+/// Reads the names and expiries of all keys of the protocol, or of those below `only`.
+pub fn scan(store: &mut Store, only: &[TasksetKey]) -> anyhow::Result<Scan> {
+    let patterns = match only {
+        [] => vec![format!("{}*", key::PREFIX)],
+        some => some.iter().map(below).collect(),
+    };
+    let mut scan = Scan::default();
+    for pattern in patterns {
+        let mut cursor = 0u64;
+        loop {
+            let (next, keys): (u64, Vec<Vec<u8>>) = store.call(|c, _| {
+                redis::cmd("SCAN")
+                    .arg(cursor)
+                    .arg("MATCH")
+                    .arg(&pattern)
+                    .arg("COUNT")
+                    .arg(1000)
+                    .query(c)
+            })?;
+            scan.take(store, &keys, only)?;
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+    }
+    Ok(scan)
+}
+
+/// The pattern of a taskset's keys. It matches those of tasksets with a longer id too.
+fn below(taskset: &TasksetKey) -> String {
+    let mut pattern = String::new();
+    for c in taskset.as_str().chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern + "*"
+}
+
+impl Scan {
+    fn take(
+        &mut self,
+        store: &mut Store,
+        keys: &[Vec<u8>],
+        only: &[TasksetKey],
+    ) -> anyhow::Result<()> {
+        let is_asked = |key: &&Vec<u8>| {
+            let taskset = key::taskset_of(&String::from_utf8_lossy(key));
+            only.is_empty() || taskset.is_some_and(|taskset| only.contains(&taskset))
+        };
+        let keys: Vec<&Vec<u8>> = keys.iter().filter(is_asked).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let expiries: Vec<i64> = store.call(|c, _| {
+            let mut pipe = redis::pipe();
+            for key in &keys {
+                pipe.cmd("TTL").arg(key);
+            }
+            pipe.query(c)
+        })?;
+        self.keys += keys.len();
+        for (name, expiry) in keys.iter().zip(expiries) {
+            let name = String::from_utf8_lossy(name).into_owned();
+            let taskset = key::taskset_of(&name);
+            if let Some(taskset) = &taskset {
+                self.tasksets.insert(taskset.clone());
+            }
+            if expiry == -1 && !key::lasts(&name) {
+                self.immortal.insert(name, taskset);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is not persisted yet: its keys may stand without an expiry, since another implementation
+/// gives them none before.
+#[derive(Default)]
+pub struct Lasting {
+    pub tasksets: BTreeSet<TasksetKey>,
+    pub slaves: BTreeSet<SlaveKey>,
+}
+
+/// Keys without an expiry that belong to nothing in `lasting`.
+pub fn leaks(scan: &Scan, lasting: &Lasting) -> Vec<Finding> {
+    let forgotten = scan.immortal.iter().filter(|(name, taskset)| {
+        let lasts = match taskset {
+            Some(taskset) => lasting.tasksets.contains(taskset),
+            None => key::slave_of(name).is_some_and(|slave| lasting.slaves.contains(&slave)),
+        };
+        !lasts
+    });
+    forgotten
+        .map(|(name, taskset)| Finding {
+            invariant: "I9",
+            taskset: taskset.as_ref().map(ToString::to_string),
+            key: name.clone(),
+            finding: "it has no expiry, and nothing will remove it".into(),
+            state: 0,
+        })
+        .collect()
+}

@@ -1,0 +1,130 @@
+//! Checks the promises against what Redis holds, and changes nothing.
+//!
+//! A look at a run in progress is not taken in one instant: between two of its reads a slave may
+//! finish its trial. So what a look finds wrong counts only when more looks find the same, with
+//! nothing about it changed: most of what is wrong for a moment does not come again, and what does (a
+//! task between two trials, a worker between two tasksets) shows by its [`Finding::state`] that it
+//! moves, or is gone at one of the looks. [`snapshot`] and [`load`] read, [`invariants`] decides (no Redis there), [`leaks`] goes over all keys.
+//!
+//! The invariants are numbered as in tests/faults/README.md: I1 one final status, I2
+//! counts, I3 a success has its passes, I4 tasks_left, I5 no task is lost, I6 trials, I7 a final
+//! status stays, I8 active, I9 nothing lives for ever, I12 nothing waits for nobody, I14 each
+//! finished taskset is persisted or will be, I15 bounded bytes. I10, I11 and I13 are about
+//! processes and files, which Redis does not know.
+
+mod invariants;
+mod leaks;
+mod load;
+mod snapshot;
+
+use crate::protocol::key::TasksetKey;
+use crate::store::Store;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Something that is not as promised.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// `I1` to `I15`.
+    pub invariant: &'static str,
+    /// The taskset it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taskset: Option<String>,
+    /// The key that shows it.
+    pub key: String,
+    /// What is wrong, for people.
+    pub finding: String,
+    /// How far what it is about has come: a number that grows when something happens there.
+    #[serde(skip)]
+    pub state: usize,
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Report {
+    /// Tasksets that were there.
+    pub tasksets: usize,
+    /// Keys whose time to live was read.
+    pub keys: usize,
+}
+
+/// Looks after the second one at what is still suspicious.
+const MORE_LOOKS: u32 = 4;
+
+/// Checks `tasksets`, or everything when none is named; a suspicion is looked at again after
+/// `pause`, and if it stays some more times in as long again.
+///
+/// Errors: Redis refuses, or goes away for longer than the store's patience.
+pub fn check(
+    store: &mut Store,
+    tasksets: &[TasksetKey],
+    pause: Duration,
+) -> anyhow::Result<(Report, Vec<Finding>)> {
+    let (mut report, mut findings) = look_once(store, tasksets)?;
+    for look in 0..=MORE_LOOKS {
+        if findings.is_empty() {
+            break;
+        }
+        crate::process::signals::sleep(match look {
+            0 => pause,
+            _ => pause / MORE_LOOKS,
+        });
+        let again = if look == 0 {
+            let (again, seen) = look_once(store, tasksets)?;
+            report = again;
+            seen
+        } else {
+            look_once(
+                store,
+                &suspects(&findings).unwrap_or_else(|| tasksets.to_owned()),
+            )?
+            .1
+        };
+        findings = findings.intersection(&again).cloned().collect();
+    }
+    Ok((report, findings.into_iter().collect()))
+}
+
+/// The tasksets that the findings are about; none when one is about something else, or about a key,
+/// which only a look at everything sees.
+fn suspects(findings: &BTreeSet<Finding>) -> Option<Vec<TasksetKey>> {
+    let of = |finding: &Finding| finding.taskset.as_ref()?.parse().ok();
+    let suspects: Option<BTreeSet<TasksetKey>> = findings.iter().map(of).collect();
+    suspects.map(|suspects| suspects.into_iter().collect())
+}
+
+fn look_once(
+    store: &mut Store,
+    named: &[TasksetKey],
+) -> anyhow::Result<(Report, BTreeSet<Finding>)> {
+    let mut findings = BTreeSet::new();
+    let mut report = Report::default();
+    let scan = leaks::scan(store, named)?;
+    report.keys = scan.keys;
+    let around = snapshot::Around::load(store)?;
+    let mut tasksets: BTreeSet<TasksetKey> = named.iter().cloned().collect();
+    if named.is_empty() {
+        tasksets.extend(scan.tasksets.iter().cloned());
+        tasksets.extend(around.active.iter().filter_map(|key| key.parse().ok()));
+        findings.extend(invariants::queues(&around));
+    }
+    let mut lasting = leaks::Lasting::default();
+    let tasksets: Vec<TasksetKey> = tasksets.into_iter().collect();
+    for some in tasksets.chunks(load::MANY) {
+        for (taskset, seen) in some.iter().zip(load::tasksets(store, some, &around)?) {
+            let Some(seen) = seen else {
+                findings.extend(invariants::gone(taskset, &around));
+                continue;
+            };
+            report.tasksets += 1;
+            if !seen.is_persisted() {
+                lasting.tasksets.insert(taskset.clone());
+                lasting.slaves.extend(seen.slaves.iter().cloned());
+            }
+            findings.extend(invariants::taskset(&seen, &around));
+        }
+    }
+    findings.extend(leaks::leaks(&scan, &lasting));
+    Ok((report, findings))
+}

@@ -1,0 +1,10 @@
+//! The name of this host.
+
+/// The name of this machine.
+pub fn host_name() -> String {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    name.replace(|c: char| c == ':' || c.is_whitespace(), "-")
+}

@@ -1,0 +1,46 @@
+//! The fields of a taskset that its submitter chooses.
+
+use crate::suite::tree_stamp;
+use std::collections::HashMap;
+
+/// What a submitter asks for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub rsync_name: String,
+    pub setup_command: String,
+    pub slave_command: String,
+    pub worker_type: String,
+    pub max_workers: u32,
+    pub max_trials: u32,
+    pub taskset_class: String,
+    pub unknown_spec_timeout_sec: u64,
+    pub least_timeout_sec: u64,
+    /// By which a worker knows the tree; empty where there is none.
+    pub tree_stamp: String,
+}
+
+impl Request {
+    /// The fields of the taskset that say so, as the protocol writes them.
+    pub fn fields(&self) -> HashMap<String, String> {
+        let mut fields: HashMap<String, String> = [
+            ("rsync_name", self.rsync_name.clone()),
+            ("setup_command", self.setup_command.clone()),
+            ("slave_command", self.slave_command.clone()),
+            ("worker_type", self.worker_type.clone()),
+            ("taskset_class", self.taskset_class.clone()),
+            ("max_workers", self.max_workers.to_string()),
+            ("max_trials", self.max_trials.to_string()),
+            (
+                "unknown_spec_timeout_sec",
+                self.unknown_spec_timeout_sec.to_string(),
+            ),
+            ("least_timeout_sec", self.least_timeout_sec.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        if !self.tree_stamp.is_empty() {
+            fields.insert(tree_stamp::FIELD.to_owned(), self.tree_stamp.clone());
+        }
+        fields
+    }
+}

@@ -1,0 +1,83 @@
+//! The result of a trial.
+
+use crate::protocol::example::Example;
+use crate::protocol::status::TrialStatus;
+
+/// What a slave has to say of a trial it made.
+#[derive(Clone, Debug)]
+pub struct TrialResult {
+    pub status: TrialStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    pub passed: u64,
+    pub pending: u64,
+    pub failed: u64,
+    pub duration_ms: u64,
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+    /// Why it was stopped from outside, if it was: then it says nothing about the test.
+    pub stopped: Option<String>,
+    /// The examples that its runner told of; empty when it told of none.
+    pub examples: Vec<Example>,
+    /// How many more examples there were than the runner told of.
+    pub examples_cut: u64,
+    /// Processes that it left behind, and that were killed.
+    pub leaked: u64,
+    /// The folder in which it left what is to be kept.
+    pub outputs: Option<String>,
+}
+
+impl TrialResult {
+    /// A result that only says that the test could not be run as it should.
+    pub fn error(message: impl Into<Vec<u8>>) -> Self {
+        Self {
+            status: TrialStatus::Error,
+            stdout: Vec::new(),
+            stderr: message.into(),
+            passed: 0,
+            pending: 0,
+            failed: 0,
+            duration_ms: 0,
+            exit_code: None,
+            signal: None,
+            stopped: None,
+            examples: Vec::new(),
+            examples_cut: 0,
+            leaked: 0,
+            outputs: None,
+        }
+    }
+
+    /// Sets the status when nothing is known of single examples: the trial counts as one.
+    pub fn set_status_alone(&mut self, status: TrialStatus) {
+        let count = |wanted| u64::from(status == wanted);
+        self.status = status;
+        self.passed = count(TrialStatus::Passed);
+        self.pending = count(TrialStatus::Pending);
+        self.failed = count(TrialStatus::Failed);
+    }
+
+    /// Adds a line of ours to what the test wrote on stderr.
+    pub fn note(&mut self, note: impl std::fmt::Display) {
+        self.append(format!("rrr: {note}\n").as_bytes());
+    }
+
+    /// Tells of processes that the test left behind, and that were killed.
+    pub fn leave_behind(&mut self, names: &[String]) {
+        self.leaked = names.len() as u64;
+        if !names.is_empty() {
+            let (number, shown) = (names.len(), names[..names.len().min(10)].join(", "));
+            self.note(format_args!(
+                "killed {number} process(es) that the test left behind: {shown}"
+            ));
+        }
+    }
+
+    /// Adds whole lines to what the test wrote on stderr.
+    pub fn append(&mut self, lines: &[u8]) {
+        if !lines.is_empty() && self.stderr.last().is_some_and(|last| *last != b'\n') {
+            self.stderr.push(b'\n');
+        }
+        self.stderr.extend_from_slice(lines);
+    }
+}

@@ -1,0 +1,131 @@
+//! The statuses of tasksets, tasks, trials and slaves.
+
+/// How a trial ended; none at all means that it has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrialStatus {
+    Passed,
+    Pending,
+    Failed,
+    Error,
+    Timeout,
+}
+
+impl TrialStatus {
+    /// As the protocol writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Pending => "pending",
+            Self::Failed => "failed",
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+        }
+    }
+
+    /// Reads the field; absent, empty and unknown are `None`.
+    pub fn parse(text: &str) -> Option<Self> {
+        [
+            Self::Passed,
+            Self::Pending,
+            Self::Failed,
+            Self::Error,
+            Self::Timeout,
+        ]
+        .into_iter()
+        .find(|status| status.as_str() == text)
+    }
+}
+
+/// The final status of a task; without one, the task has not finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskStatus {
+    Passed,
+    Pending,
+    Failed,
+}
+
+impl TaskStatus {
+    /// The value of the task's field.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Pending => "pending",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Parses the field; absent, empty and unknown values are `None`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "passed" => Some(Self::Passed),
+            "pending" => Some(Self::Pending),
+            "failed" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+}
+
+/// How a slave ended; none at all means that it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlaveStatus {
+    NormalExit,
+    TimeoutExit,
+    FailureExit,
+}
+
+impl SlaveStatus {
+    /// As the protocol writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NormalExit => "normal_exit",
+            Self::TimeoutExit => "timeout_exit",
+            Self::FailureExit => "failure_exit",
+        }
+    }
+}
+
+/// Where a taskset stands; no status at all means that it waits for a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TasksetStatus {
+    Running,
+    Succeeded,
+    Cancelled,
+    Failed,
+}
+
+impl TasksetStatus {
+    /// Reads the field; absent, empty and unknown are `None`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "running" => Some(Self::Running),
+            "succeeded" => Some(Self::Succeeded),
+            "cancelled" => Some(Self::Cancelled),
+            "failed" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+
+    /// As the protocol writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether it never changes any more.
+    pub fn is_final(self) -> bool {
+        self != Self::Running
+    }
+
+    /// The exit code of whoever waited for it.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Succeeded => crate::process::exit::OK,
+            Self::Cancelled => crate::process::exit::CANCELLED,
+            Self::Running | Self::Failed => crate::process::exit::FAILED,
+        }
+    }
+}

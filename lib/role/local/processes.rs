@@ -1,0 +1,269 @@
+//! The processes of one run on this machine: started, mended, and ended with it whatever happens.
+
+use crate::cli::redis_args::RedisArgs;
+use crate::exec::child;
+use crate::process::secret::Secret;
+use crate::process::{exit, which};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// How often a role that keeps dying is started again before the run is given up.
+const MOST_RESTARTS: u32 = 20;
+
+/// Most bytes of the path of a Unix socket, by Linux.
+const LONGEST_SOCKET: usize = 107;
+
+/// Time for the roles to end by themselves: more than a worker gives its slaves, which would outlive
+/// a worker that is killed meanwhile.
+const LEAVE_LIMIT: Duration = Duration::from_secs(15);
+
+/// Time between two looks for roles that a test has stopped.
+const WAKE: Duration = Duration::from_secs(1);
+
+struct Role {
+    name: String,
+    command: Command,
+    child: Child,
+    /// The Redis it uses; none for Redis itself.
+    redis: Option<RedisArgs>,
+    /// The other end of its stdin, by which it gets the password.
+    _leash: Option<UnixStream>,
+}
+
+impl Role {
+    /// Starts it again.
+    fn restart(&mut self) -> std::io::Result<()> {
+        self._leash = leash(self.redis.as_ref(), &mut self.command)?;
+        self.child = self.command.spawn()?;
+        Ok(())
+    }
+
+    /// Lets it go on if a test has stopped it: nobody else would.
+    fn wake(&self) {
+        let pid = Pid::from_child(&self.child);
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        if let Ok(Some(_)) = waitid(WaitId::Pid(pid), options) {
+            let _ = kill_process(pid, Signal::CONT);
+        }
+    }
+}
+
+fn leash(redis: Option<&RedisArgs>, command: &mut Command) -> std::io::Result<Option<UnixStream>> {
+    match redis {
+        Some(redis) => redis.pass_on(command),
+        None => Ok(None),
+    }
+}
+
+/// Redis first, then the roles.
+pub struct House {
+    roles: Vec<Role>,
+    restarts: u32,
+    /// When the roles were woken last.
+    woken: Instant,
+    /// Where the roles' stderr goes, so that it does not write across a live picture.
+    stderr: PipeWriter,
+    said: Receiver<String>,
+}
+
+fn read_lines(pipe: PipeReader, lines: &Sender<String>) {
+    for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+        if lines
+            .send(String::from_utf8_lossy(&line).into_owned())
+            .is_err()
+        {
+            break;
+        }
+    }
+}
+
+impl House {
+    /// A house without anybody in it.
+    pub fn new() -> anyhow::Result<Self> {
+        let (reader, stderr) = std::io::pipe()?;
+        let (sender, said) = channel();
+        std::thread::Builder::new()
+            .name("roles".into())
+            .spawn(move || read_lines(reader, &sender))?;
+        Ok(Self {
+            roles: Vec::new(),
+            restarts: 0,
+            woken: Instant::now(),
+            stderr,
+            said,
+        })
+    }
+
+    /// What the processes have said on stderr since the last call.
+    pub fn said(&self) -> Vec<String> {
+        self.said.try_iter().collect()
+    }
+
+    /// Starts a role that dies with this process, and uses `redis`.
+    pub fn start(&mut self, command: Command, redis: &RedisArgs) -> anyhow::Result<()> {
+        self.enter(command, Some(redis.clone()))
+    }
+
+    fn enter(&mut self, mut command: Command, redis: Option<RedisArgs>) -> anyhow::Result<()> {
+        command
+            .stdout(Stdio::null())
+            .stderr(self.stderr.try_clone()?)
+            .process_group(0);
+        let leash = leash(redis.as_ref(), &mut command)?;
+        // Asked kindly they would go on for a while, and their tests with them.
+        child::end_with_us(&mut command, Signal::KILL);
+        let name = Path::new(command.get_program()).file_name();
+        let name = name.unwrap_or_default().to_string_lossy().into_owned();
+        let child = command.spawn().map_err(|error| {
+            let path = Path::new(command.get_program()).display();
+            exit::failure(exit::USAGE, format!("cannot run '{path}': {error}")).hint(
+                "rrr-local wants the other tools in its own folder: cargo install puts them there",
+            )
+        })?;
+        self.roles.push(Role {
+            name,
+            command,
+            child,
+            redis,
+            _leash: leash,
+        });
+        Ok(())
+    }
+
+    /// Starts again those roles that have died, and returns their names.
+    ///
+    /// Errors: Redis has died, and with it the run; a role dies again and again.
+    pub fn mend(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut mended = Vec::new();
+        let wakes = self.woken.elapsed() >= WAKE;
+        if wakes {
+            self.woken = Instant::now();
+        }
+        for (place, role) in self.roles.iter_mut().enumerate() {
+            let Some(status) = role.child.try_wait()? else {
+                if wakes {
+                    role.wake();
+                }
+                continue;
+            };
+            let name = &role.name;
+            if place == 0 {
+                let message = format!("{name} has ended ({status}) in the middle of the run");
+                return Err(exit::failure(exit::INTERNAL, message)
+                    .hint("run it again; is there enough memory?")
+                    .into());
+            }
+            self.restarts += 1;
+            if self.restarts > MOST_RESTARTS {
+                anyhow::bail!("{name} ends again and again ({status})");
+            }
+            let name = name.clone();
+            role.restart()?;
+            mended.push(format!(
+                "{name} has ended ({status}), and was started again"
+            ));
+        }
+        Ok(mended)
+    }
+
+    /// Starts a Redis of the run's own, whose socket and files are in `folder`, and which knows no
+    /// user without a password.
+    pub fn start_redis(&mut self, folder: &Path) -> anyhow::Result<RedisArgs> {
+        let socket = folder.join("redis.sock");
+        if socket.as_os_str().len() > LONGEST_SOCKET {
+            let message = format!(
+                "the path of a socket would be too long: '{}'",
+                socket.display()
+            );
+            return Err(exit::usage(message)
+                .hint("set TMPDIR to a shorter path")
+                .into());
+        }
+        let servers = ["redis-server", "valkey-server"];
+        let Some(server) = servers.into_iter().find(|name| which::find(name).is_some()) else {
+            return Err(
+                exit::usage("neither redis-server nor valkey-server is installed")
+                    .hint("apt-get install redis-server")
+                    .into(),
+            );
+        };
+        let mut command = Command::new(server);
+        command
+            .stdin(Stdio::piped())
+            .args([
+                // The rest of the configuration is on stdin, where no test can read it.
+                "-",
+                "--port",
+                "0",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--maxmemory-policy",
+                "noeviction",
+                // Hashes with long names of files in them stay compact.
+                "--hash-max-ziplist-value",
+                "512",
+            ])
+            .args([
+                "--loglevel",
+                "warning",
+                "--unixsocketperm",
+                "700",
+                "--unixsocket",
+            ])
+            .arg(&socket)
+            .arg("--dir")
+            .arg(folder);
+        self.enter(command, None)?;
+        let secret = Secret::random();
+        if let Some(mut stdin) = self.roles[0].child.stdin.take() {
+            let line = format!("requirepass {}\n", secret.clone().into_text());
+            stdin.write_all(line.as_bytes())?;
+        }
+        let began = Instant::now();
+        while UnixStream::connect(&socket).is_err() {
+            if let Some(status) = self.roles[0].child.try_wait()? {
+                anyhow::bail!("{server} has ended as it started ({status})");
+            }
+            if began.elapsed() > Duration::from_secs(10) {
+                anyhow::bail!("{server} did not start within 10 s");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let url = format!("unix://{}", socket.display());
+        Ok(RedisArgs::at(url).with_secret(secret))
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        // Roles first, so that they need not miss their Redis; it goes last.
+        let Some((redis, roles)) = self.roles.split_first_mut() else {
+            return;
+        };
+        for role in &mut *roles {
+            let pid = Pid::from_child(&role.child);
+            if let Ok(None) = role.child.try_wait() {
+                let _ = kill_process(pid, Signal::TERM);
+                let _ = kill_process(pid, Signal::CONT);
+            }
+        }
+        let deadline = Instant::now() + LEAVE_LIMIT;
+        for role in roles {
+            while Instant::now() < deadline && matches!(role.child.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let _ = role.child.kill();
+            let _ = role.child.wait();
+        }
+        let _ = redis.child.kill();
+        let _ = redis.child.wait();
+    }
+}

@@ -1,0 +1,322 @@
+//! What a slave has on hand. While its trials take next to no time it takes several tasks in one
+//! call, and tells what came of them in the next: so a call to Redis is shared by many.
+//!
+//! Nobody else waits for long for a hand: one that takes longer than it should is put down, even in the
+//! middle of a trial. What has ended is told then, and what has not begun is given back.
+
+use super::heartbeat;
+use crate::entity::reservation::{self, Done, Next};
+use crate::entity::slave;
+use crate::entity::suite_end::{self, SuiteEnd};
+use crate::process::stderr::say;
+use crate::process::{signals, stdout};
+use crate::protocol::job::Job;
+use crate::protocol::key::{SlaveKey, TasksetKey};
+use crate::protocol::limits::MAX_BATCH;
+use crate::protocol::result::TrialResult;
+use crate::protocol::status::SlaveStatus;
+use crate::protocol::{event, time};
+use crate::store::Store;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// How long a hand should take: the call to Redis is a small part of it.
+const AIM: Duration = Duration::from_millis(10);
+/// How long a hand may take until it is put down.
+const LONGEST: Duration = Duration::from_millis(30);
+/// Most bytes of output that are not told at once: more would swell the slave, and hold up Redis.
+const UNTOLD: usize = 256 << 10;
+
+/// The tasks that a slave has, and the connection by which it takes and ends them.
+pub struct Hand(Arc<Shared>);
+
+struct Shared {
+    table: Mutex<Table>,
+    /// There is a time to wait for.
+    woken: Condvar,
+}
+
+struct Table {
+    store: Store,
+    taskset: TasksetKey,
+    key: SlaveKey,
+    pace: Pace,
+    /// Not begun, in order.
+    waiting: VecDeque<Job>,
+    running: Option<Job>,
+    /// When the running one was begun.
+    began: Instant,
+    /// Ended, and not told.
+    done: Vec<Done>,
+    /// When the hand is put down; none if it has but one task.
+    due: Option<Instant>,
+    keeper: Keeper,
+    /// What went wrong when it was put down.
+    trouble: Option<anyhow::Error>,
+}
+
+/// What the thread does that puts hands down.
+#[derive(PartialEq, Eq)]
+enum Keeper {
+    /// There is none yet: there was no hand of several.
+    Absent,
+    /// It waits until there is one.
+    Idle,
+    /// It waits until one is due.
+    Awake,
+}
+
+impl Hand {
+    /// An empty hand of the slave `key`.
+    pub fn new(store: Store, taskset: TasksetKey, key: SlaveKey) -> Self {
+        let table = Table {
+            store,
+            taskset,
+            key,
+            pace: Pace::default(),
+            waiting: VecDeque::new(),
+            running: None,
+            began: Instant::now(),
+            done: Vec::new(),
+            due: None,
+            keeper: Keeper::Absent,
+            trouble: None,
+        };
+        Self(Arc::new(Shared {
+            table: Mutex::new(table),
+            woken: Condvar::new(),
+        }))
+    }
+
+    /// Takes the next task, with an empty hand. `patient` and `announce` are those of
+    /// [`reservation::reserve`].
+    pub fn reserve(&mut self, patient: bool, announce: bool) -> anyhow::Result<Next<Job>> {
+        let mut table = self.0.lock();
+        let next = table.reserve(patient, announce)?;
+        self.0.watch(&mut table)?;
+        Ok(next)
+    }
+
+    /// Ends the trial of the task that was taken last with `result`, and takes the next if `more`.
+    pub fn finish(&mut self, result: TrialResult, more: bool) -> anyhow::Result<Next<Job>> {
+        let mut table = self.0.lock();
+        let next = table.finish(result, more)?;
+        self.0.watch(&mut table)?;
+        Ok(next)
+    }
+
+    /// Says that the slave has started its `number`th runner.
+    pub fn open_suite(&mut self, number: u32) -> anyhow::Result<()> {
+        let table = &mut *self.0.lock();
+        suite_end::open(&mut table.store, &table.taskset, &table.key, number)
+    }
+
+    /// Says how the end of the slave's `number`th runner went, its hand empty.
+    pub fn end_suite(&mut self, number: u32, end: &SuiteEnd) -> anyhow::Result<()> {
+        let table = &mut *self.0.lock();
+        suite_end::tell(&mut table.store, &table.taskset, &table.key, number, end)
+    }
+
+    /// Asks the arbiter to look whether the taskset has come to its end.
+    pub fn ask_for_check(&mut self) -> anyhow::Result<()> {
+        let table = &mut *self.0.lock();
+        slave::ask_for_check(&mut table.store, &table.taskset)
+    }
+
+    /// Whether a task waits to be tried.
+    pub fn is_queued(&mut self) -> anyhow::Result<bool> {
+        let table = &mut *self.0.lock();
+        slave::is_queued(&mut table.store, &table.taskset)
+    }
+
+    /// Says how the slave ended, its hand empty.
+    pub fn leave(self, status: SlaveStatus) -> anyhow::Result<()> {
+        let table = &mut *self.0.lock();
+        slave::exit(&mut table.store, &table.taskset, &table.key, status)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().expect("no panic with a hand")
+    }
+
+    /// Has the keeper look after a hand of several.
+    fn watch(self: &Arc<Self>, table: &mut Table) -> std::io::Result<()> {
+        if table.due.is_none() {
+            return Ok(());
+        }
+        match table.keeper {
+            Keeper::Absent => {
+                let shared = self.clone();
+                heartbeat::thread("hand", move || shared.keep())?;
+            }
+            Keeper::Idle => self.woken.notify_one(),
+            // It finds this one when an earlier hand would have been due.
+            Keeper::Awake => {}
+        }
+        table.keeper = Keeper::Awake;
+        Ok(())
+    }
+
+    /// The keeper's thread: puts down each hand that is due.
+    fn keep(&self) {
+        let broken = "no panic with a hand";
+        let mut table = self.lock();
+        loop {
+            let Some(due) = table.due else {
+                table.keeper = Keeper::Idle;
+                table = self.woken.wait(table).expect(broken);
+                continue;
+            };
+            let left = due.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                table = self.woken.wait_timeout(table, left).expect(broken).0;
+            } else if let Err(trouble) = table.put_down() {
+                // The test that runs is not worth waiting for.
+                table.trouble = Some(trouble);
+                signals::request();
+            }
+        }
+    }
+}
+
+impl Table {
+    fn reserve(&mut self, patient: bool, announce: bool) -> anyhow::Result<Next<Job>> {
+        let (store, most) = (&mut self.store, self.pace.most());
+        let next = reservation::reserve(store, &self.taskset, &self.key, most, patient, announce)?;
+        Ok(self.take(next))
+    }
+
+    fn finish(&mut self, result: TrialResult, more: bool) -> anyhow::Result<Next<Job>> {
+        if let Some(trouble) = self.trouble.take() {
+            return Err(trouble);
+        }
+        let now = Instant::now();
+        self.pace.learn(now - self.began);
+        if let Some(job) = self.running.take() {
+            self.done.push(Done::new(&self.key, job, result));
+        }
+        if self.waiting.is_empty() {
+            let most = if more { self.pace.most() } else { 0 };
+            let next = self.tell(most)?;
+            return Ok(self.take(next));
+        }
+        let is_due = self.due.is_some_and(|due| now >= due) || self.untold() > UNTOLD;
+        if more && !is_due {
+            return Ok(self.begin_next());
+        }
+        match self.put_down()? {
+            Next::Empty if more => self.reserve(true, true),
+            next => Ok(self.take(next)),
+        }
+    }
+
+    /// Takes what was answered into the empty hand, and begins the first of it.
+    fn take(&mut self, next: Next) -> Next<Job> {
+        match next {
+            Next::Run(jobs) => {
+                self.due = (jobs.len() > 1).then(|| Instant::now() + LONGEST);
+                self.waiting = jobs.into();
+                self.begin_next()
+            }
+            Next::Empty => Next::Empty,
+            Next::Skip => Next::Skip,
+            Next::Over(status) => Next::Over(status),
+            Next::Fenced => Next::Fenced,
+        }
+    }
+
+    /// Bytes of output that were not told.
+    fn untold(&self) -> usize {
+        let results = self.done.iter().map(|done| &done.result);
+        results
+            .map(|result| result.stdout.len() + result.stderr.len())
+            .sum()
+    }
+
+    fn begin_next(&mut self) -> Next<Job> {
+        self.began = Instant::now();
+        self.running = self.waiting.pop_front();
+        self.running.clone().map_or(Next::Empty, Next::Run)
+    }
+
+    /// Tells what has ended, and asks for up to `most` tasks.
+    fn tell(&mut self, most: usize) -> anyhow::Result<Next> {
+        self.due = None;
+        let done = std::mem::take(&mut self.done);
+        let (counted, next) =
+            reservation::finish(&mut self.store, &self.taskset, &self.key, &done, most)?;
+        for (done, counted) in done.iter().zip(counted) {
+            if !counted {
+                let file = &done.job.spec_file;
+                say!("rrr-slave: the result of '{file}' came too late to count");
+            }
+            stdout::line_of(|| event::stamped(time::unix_ms(), self.taskset.as_str(), &done.told));
+        }
+        Ok(next)
+    }
+
+    /// Tells what has ended and what runs, and gives back the rest; returns whether the slave may go
+    /// on, as [`reservation::finish`] does.
+    fn put_down(&mut self) -> anyhow::Result<Next> {
+        self.due = None;
+        let next = if self.done.is_empty() {
+            Next::Empty
+        } else {
+            self.tell(0)?
+        };
+        let rest = Vec::from(std::mem::take(&mut self.waiting));
+        let running = self.running.as_ref().filter(|job| !job.begun);
+        if !rest.is_empty() || running.is_some() {
+            let store = &mut self.store;
+            reservation::give_back(store, &self.taskset, &self.key, running, &rest)?;
+        }
+        if let Some(job) = &mut self.running {
+            job.begun = true;
+        }
+        Ok(next)
+    }
+}
+
+/// How fast trials are made: at once as slow as the last one, and only slowly faster, so that a long
+/// test is seldom begun with others waiting for it.
+#[derive(Default)]
+struct Pace {
+    trial: Option<Duration>,
+}
+
+impl Pace {
+    fn learn(&mut self, took: Duration) {
+        self.trial = Some(match self.trial {
+            Some(known) if known > took => known - (known - took) / 8,
+            _ => took,
+        });
+    }
+
+    /// Tasks to have on hand.
+    fn most(&self) -> usize {
+        let trial = self.trial.map_or(AIM, |trial| trial.max(AIM / MAX_BATCH));
+        (AIM.as_micros() / trial.as_micros().max(1)).clamp(1, u128::from(MAX_BATCH)) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hand_is_of_one_until_trials_are_known_to_be_short_and_again_after_a_long_one() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.most(), 1);
+        pace.learn(Duration::from_micros(50));
+        assert_eq!(pace.most(), 16);
+        pace.learn(Duration::from_millis(2));
+        assert_eq!(pace.most(), 5);
+        pace.learn(Duration::from_secs(2));
+        assert_eq!(pace.most(), 1);
+        pace.learn(Duration::from_micros(50));
+        assert_eq!(pace.most(), 1);
+    }
+}

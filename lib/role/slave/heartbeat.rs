@@ -1,0 +1,257 @@
+//! The slave's second thread: sends the heartbeat, and listens for news (a verdict by another slave,
+//! the end of the taskset), so that no test can keep either from happening.
+
+use crate::entity::event_stream::START;
+use crate::entity::heartbeat::Heartbeat;
+use crate::entity::slave;
+use crate::entity::wake::{self, Wake};
+use crate::exec::adapter::GRACE;
+use crate::exec::child::Watch;
+use crate::process::stderr::say;
+use crate::process::{signals, stdout};
+use crate::protocol::key::{SlaveKey, TaskKey, TasksetKey};
+use crate::store::Store;
+use std::collections::HashSet;
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Time for what a runner does at its end, like hooks after the suite: less than the worker gives.
+const LAST_HOOKS: Duration = Duration::from_secs(8);
+
+/// What the pulse has heard.
+#[derive(Default)]
+struct News {
+    work: u64,
+    /// No task was left when it was last told anything of that.
+    none_left: bool,
+    /// The status with which the taskset ended, if it has.
+    over: Option<String>,
+    fenced: bool,
+    orphaned: bool,
+    verdicts: HashSet<String>,
+}
+
+/// What the thread knows, shared with the one that runs the tests.
+pub struct Pulse {
+    news: Mutex<News>,
+    seen_work: Mutex<u64>,
+}
+
+impl Pulse {
+    pub fn start(
+        store: Store,
+        taskset: &TasksetKey,
+        key: &SlaveKey,
+        heartbeat: Heartbeat,
+    ) -> std::io::Result<Arc<Self>> {
+        let pulse = Arc::new(Self {
+            news: Mutex::default(),
+            seen_work: Mutex::default(),
+        });
+        let (shared, taskset, key) = (pulse.clone(), taskset.clone(), key.clone());
+        thread("pulse", move || {
+            shared.beat_and_listen(store, &taskset, &key, &heartbeat)
+        })?;
+        if std::env::var_os("RRR_SUPERVISED").is_some() {
+            // The worker's stdout is ours too, and a test is not to be stopped for it.
+            stdout::is_only_a_log();
+            let shared = pulse.clone();
+            thread("parent", move || {
+                // The worker holds the other end of our stdin: it ends when the worker does.
+                let mut byte = [0];
+                while matches!(std::io::stdin().read(&mut byte), Ok(n) if n > 0) {}
+                shared.note(|news| news.orphaned = true);
+                // Without a worker it does not wait for a Redis that is gone too (K3): others find
+                // its trial by the silence of its heartbeat.
+                signals::request();
+            })?;
+        }
+        Ok(pulse)
+    }
+
+    fn note(&self, change: impl FnOnce(&mut News)) {
+        change(&mut self.news.lock().expect("no panic while noting news"));
+        signals::nudge();
+    }
+
+    fn beat_and_listen(
+        &self,
+        mut store: Store,
+        taskset: &TasksetKey,
+        key: &SlaveKey,
+        heartbeat: &Heartbeat,
+    ) {
+        let mut after = START.to_owned();
+        let mut last_beat = Instant::now();
+        loop {
+            if last_beat.elapsed() >= heartbeat.beat() {
+                match slave::beat(&mut store, key, heartbeat) {
+                    Ok(true) => last_beat = Instant::now(),
+                    Ok(false) => {
+                        last_beat = Instant::now();
+                        self.note(|news| news.fenced = true);
+                    }
+                    Err(error) => return self.fall_silent(&error),
+                }
+            }
+            let wait = heartbeat
+                .beat()
+                .saturating_sub(last_beat.elapsed())
+                .min(heartbeat.listen());
+            let wait_ms = wait.as_millis().max(1) as u64;
+            let wakes = match wake::wakes(&mut store, taskset, &mut after, wait_ms) {
+                Ok(wakes) => wakes,
+                Err(error) => return self.fall_silent(&error),
+            };
+            if wakes.is_empty() {
+                continue;
+            }
+            let over = wakes.iter().any(|wake| matches!(wake, Wake::Over(_)));
+            self.note(|news| {
+                for wake in wakes {
+                    match wake {
+                        Wake::Work => {
+                            news.work += 1;
+                            news.none_left = false;
+                        }
+                        Wake::End => news.none_left = true,
+                        Wake::Stop(task) => {
+                            news.verdicts.insert(task);
+                        }
+                        Wake::Over(status) => news.over = Some(status),
+                    }
+                }
+            });
+            if over {
+                // The stream has nothing more to say; only the heartbeat goes on.
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        }
+    }
+
+    /// Redis refuses the heartbeat for good: a slave that went on would be declared dead, so it leaves.
+    fn fall_silent(&self, error: &anyhow::Error) {
+        if !signals::requested() {
+            say!("rrr-slave: cannot send heartbeats, leaving: {error:#}");
+            self.note(|news| news.orphaned = true);
+        }
+    }
+
+    /// Whether the slave should not take another task.
+    pub fn must_end(&self) -> bool {
+        let news = self.news.lock().expect("no panic while noting news");
+        signals::requested() || news.over.is_some() || news.fenced || news.orphaned
+    }
+
+    /// Whether no task is left, as far as it was told.
+    pub fn none_left(&self) -> bool {
+        self.news
+            .lock()
+            .expect("no panic while noting news")
+            .none_left
+    }
+
+    /// Takes note that tasks are left, though it was told that none is.
+    pub fn expect_work(&self) {
+        self.news
+            .lock()
+            .expect("no panic while noting news")
+            .none_left = false;
+    }
+
+    /// How long the end of the suite may take, if its taskset is over: it decides nothing then.
+    pub fn haste(&self) -> Option<Duration> {
+        let news = self.news.lock().expect("no panic while noting news");
+        let status = news.over.as_deref()?;
+        let whole = matches!(status, "succeeded" | "failed");
+        let hurried = signals::requested() || news.fenced || news.orphaned;
+        Some(if whole && !hurried { LAST_HOOKS } else { GRACE })
+    }
+
+    /// Waits until something was queued. `has_end`: or until none is left, since the slave has something
+    /// to do then.
+    pub fn wait_for_work(&self, has_end: bool) -> Waited {
+        // Another implementation queues without a word: look again now and then.
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let mut seen = self.seen_work.lock().expect("only this thread waits");
+        loop {
+            signals::drain();
+            if self.must_end() {
+                return Waited::MustEnd;
+            } else if has_end && self.none_left() {
+                return Waited::NoneLeft;
+            }
+            let work = self.news.lock().expect("no panic while noting news").work;
+            if work != *seen || Instant::now() >= deadline {
+                *seen = work;
+                return Waited::Work;
+            }
+            signals::sleep(deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+}
+
+/// Why a wait for work has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// Something may be queued.
+    Work,
+    /// No task is left; the taskset waits for the ends of its suites.
+    NoneLeft,
+    /// The slave should leave.
+    MustEnd,
+}
+
+/// Starts a thread that needs little room.
+pub fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .stack_size(256 << 10)
+        .spawn(work)?;
+    Ok(())
+}
+
+/// What a slave is busy with.
+pub enum Busy {
+    /// It starts a runner.
+    Start,
+    /// It tries this task.
+    Trial(TaskKey),
+    /// It ends its runner.
+    End,
+}
+
+/// Listens for reasons to break off what the slave is busy with.
+pub struct Listener {
+    pub pulse: Arc<Pulse>,
+    pub busy: Busy,
+}
+
+impl Watch for Listener {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(signals::fd())
+    }
+
+    fn stop(&mut self) -> Option<String> {
+        signals::drain();
+        let news = self.pulse.news.lock().expect("no panic while noting news");
+        let why = if news.fenced {
+            "the slave was declared dead"
+        } else if news.over.is_some() {
+            "the taskset is over"
+        } else if matches!(&self.busy, Busy::Trial(task) if news.verdicts.contains(task.as_str())) {
+            "another copy of the task was faster"
+        } else if matches!(self.busy, Busy::Start) && news.none_left {
+            "no task is left"
+        } else if news.orphaned {
+            "the worker is gone"
+        } else if signals::requested() {
+            "the slave was asked to stop"
+        } else {
+            return None;
+        };
+        Some(why.to_owned())
+    }
+}

@@ -1,0 +1,144 @@
+//! The worker's second thread: its heartbeat, and news of the taskset on hand, so that no
+//! preparation can keep either from happening.
+
+use crate::entity::event_stream::START;
+use crate::entity::wake::{self, Wake};
+use crate::entity::worker::{self, Card};
+use crate::exec::child::Watch;
+use crate::process::stderr::say;
+use crate::process::{signals, systemd};
+use crate::protocol::key::TasksetKey;
+use crate::store::Store;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What the pulse has heard.
+#[derive(Clone, Default)]
+pub struct State {
+    taskset: Option<TasksetKey>,
+    /// The taskset on hand is over.
+    pub over: bool,
+    /// Another worker has this one's id.
+    pub replaced: bool,
+}
+
+/// The worker's second thread, and what it knows.
+#[derive(Default)]
+pub struct Pulse {
+    state: Mutex<State>,
+    /// Whether the worker has left. Locked while a heartbeat is on its way.
+    left: Mutex<bool>,
+}
+
+impl Pulse {
+    /// Starts it.
+    pub fn start(mut store: Store, card: &Card) -> std::io::Result<Arc<Self>> {
+        let pulse = Arc::new(Self::default());
+        let (shared, card) = (pulse.clone(), card.clone());
+        std::thread::Builder::new()
+            .name("pulse".into())
+            .stack_size(256 << 10)
+            .spawn(move || {
+                loop {
+                    match shared.turn(&mut store, &card) {
+                        Ok(true) => {}
+                        Ok(false) => return,
+                        Err(error) => return without_heartbeat(&error),
+                    }
+                }
+            })?;
+        Ok(pulse)
+    }
+
+    /// What it knows now.
+    pub fn news(&self) -> State {
+        self.state().clone()
+    }
+
+    /// Listens for news of another taskset, or of none.
+    pub fn turn_to(&self, taskset: Option<TasksetKey>) {
+        let mut state = self.state();
+        state.taskset = taskset;
+        state.over = false;
+    }
+
+    /// Sends no heartbeat from now on: one that came after the id was given back would take it
+    /// again (K5). Waits for one that is on its way.
+    pub fn leave(&self) {
+        *self.left() = true;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while noting news")
+    }
+
+    fn left(&self) -> MutexGuard<'_, bool> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One heartbeat, and listening until the next is due; false once the worker has left.
+    fn turn(&self, store: &mut Store, card: &Card) -> anyhow::Result<bool> {
+        let left = self.left();
+        if *left {
+            return Ok(false);
+        }
+        if !worker::beat(store, card)? {
+            self.state().replaced = true;
+            signals::request();
+        }
+        drop(left);
+        let due = Instant::now() + card.heartbeat.beat();
+        let mut heard: Option<(TasksetKey, String)> = None;
+        while Instant::now() < due {
+            let state = self.news();
+            let Some(taskset) = state.taskset.filter(|_| !state.over) else {
+                std::thread::sleep(Duration::from_millis(50));
+                continue;
+            };
+            let mut after = match heard.take() {
+                Some((known, after)) if known == taskset => after,
+                _ => START.to_owned(),
+            };
+            let wait = due
+                .saturating_duration_since(Instant::now())
+                .min(card.heartbeat.listen());
+            let wakes = wake::wakes(store, &taskset, &mut after, wait.as_millis().max(1) as u64)?;
+            if wakes.iter().any(|wake| matches!(wake, Wake::Over(_))) {
+                let mut state = self.state();
+                if state.taskset.as_ref() == Some(&taskset) {
+                    state.over = true;
+                }
+                signals::nudge();
+            }
+            heard = Some((taskset, after));
+        }
+        Ok(true)
+    }
+}
+
+/// Ends a step of the preparation when there is nothing more to prepare for.
+pub struct Leaving(pub Arc<Pulse>);
+
+impl Watch for Leaving {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(signals::fd())
+    }
+
+    fn stop(&mut self) -> Option<String> {
+        signals::drain();
+        systemd::turn(|| "preparing a taskset".to_owned());
+        let state = self.0.news();
+        (signals::requested() || state.over || state.replaced)
+            .then(|| "there is nothing to prepare for".to_owned())
+    }
+}
+
+/// Redis refuses the heartbeat for good: a worker that went on would be taken for dead, and its
+/// work given to others.
+fn without_heartbeat(error: &anyhow::Error) {
+    if !signals::requested() {
+        say!("rrr-worker: cannot send heartbeats, stopping: {error:#}");
+        signals::request();
+    }
+}

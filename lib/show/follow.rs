@@ -1,0 +1,224 @@
+//! Follows a taskset to its end by its events, which are read from the first, so that whoever
+//! attaches late or twice sees the same.
+
+use crate::entity::event_stream::{self, START};
+use crate::entity::taskset::{self, Progress, Record};
+use crate::process::{exit, signals, stderr, stdout};
+use crate::protocol::event::Event;
+use crate::protocol::key::TasksetKey;
+use crate::protocol::status::TasksetStatus;
+use crate::show::waiting::standing;
+use crate::store::Store;
+use std::time::{Duration, Instant};
+
+/// Who looks at the events.
+pub trait Sink {
+    /// One event, and when it was written (milliseconds since 1970, by Redis' clock).
+    fn event(&mut self, store: &mut Store, unix_ms: i64, event: &Event) -> anyhow::Result<()>;
+
+    /// No more events for now; called every [`TICK`] or sooner.
+    fn tick(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// What the taskset waits for, when nothing happens; `None` when something does again.
+    fn waiting(&mut self, what: Option<&str>) {
+        if let Some(what) = what {
+            self.say(what);
+        }
+    }
+
+    /// Something that the follower has to say.
+    fn say(&mut self, what: &str) {
+        stderr::line(what);
+    }
+}
+
+/// What Ctrl-C (and SIGTERM) means to the taskset; the second one always ends the following.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnInterrupt {
+    /// It is ours: cancel it.
+    Cancel,
+    /// We only watch: leave it alone.
+    Leave,
+}
+
+/// What is followed.
+pub struct Follow<'a> {
+    pub taskset: &'a TasksetKey,
+    /// Give up after this time (exit code 124).
+    pub limit: Option<Duration>,
+    pub on_interrupt: OnInterrupt,
+}
+
+/// Longest time without a call of the sink.
+pub const TICK: Duration = Duration::from_millis(200);
+/// Least time between two reads: events come in runs, and a read takes all that have come.
+const GATHER: Duration = Duration::from_millis(10);
+/// How long nothing may happen before it is asked what is waited for, and asked again.
+pub const QUIET: Duration = Duration::from_secs(3);
+
+/// Shows each event to `sink` until the taskset ends; returns the exit code of its verdict.
+pub fn to_the_end(store: &mut Store, follow: &Follow, sink: &mut dyn Sink) -> anyhow::Result<u8> {
+    let began = Instant::now();
+    let mut after = START.to_owned();
+    let mut cancelled = false;
+    let mut quiet_since = Instant::now();
+    let mut waits = None;
+    loop {
+        if stdout::is_closed() {
+            return Ok(exit::PIPE_CLOSED);
+        }
+        let leave = follow.on_interrupt == OnInterrupt::Leave;
+        if signals::count() >= 2 || (signals::requested() && leave) {
+            return Ok(signals::signal_code());
+        }
+        if signals::requested() && !cancelled {
+            sink.say(&format!(
+                "cancelling '{}' (again to leave it)",
+                follow.taskset
+            ));
+            taskset::request_cancel(store, follow.taskset)?;
+            cancelled = true;
+        }
+        let left = follow
+            .limit
+            .map(|limit| limit.saturating_sub(began.elapsed()));
+        if left == Some(Duration::ZERO) {
+            return Err(not_ended(store, follow).into());
+        }
+        let wait = left
+            .map_or(TICK, |left| left.min(TICK))
+            .max(Duration::from_millis(1));
+        let entries = store.call(|c, _| {
+            event_stream::read(c, follow.taskset, &mut after, wait.as_millis() as usize)
+        })?;
+        if !entries.is_empty() {
+            quiet_since = Instant::now();
+            if waits.take().is_some() {
+                sink.waiting(None);
+            }
+        }
+        for entry in &entries {
+            for event in &entry.events {
+                if !matches!(event, Event::TasksetFinished { .. }) {
+                    sink.event(store, entry.unix_ms, event)?;
+                } else if let Some((status, event)) = confirm(store, follow.taskset, event)? {
+                    sink.event(store, entry.unix_ms, &event)?;
+                    return Ok(verdict(status));
+                }
+            }
+        }
+        sink.tick()?;
+        if !entries.is_empty() {
+            signals::sleep(GATHER);
+            continue;
+        }
+        let Some(record) = Record::load(store, follow.taskset)? else {
+            return Err(gone(follow.taskset, after != START).into());
+        };
+        if let Some(status) = record.status().filter(|status| status.is_final()) {
+            // Finished by somebody who writes no events, and none is on its way.
+            let late =
+                store.call(|c, _| event_stream::read(c, follow.taskset, &mut after.clone(), 1))?;
+            if late.is_empty() {
+                let left = Progress::load(store, follow.taskset)?.left as u64;
+                let receipt = receipt(&record, status, left);
+                sink.event(store, crate::protocol::time::unix_ms(), &receipt)?;
+                return Ok(verdict(status));
+            }
+        } else if quiet_since.elapsed() > QUIET {
+            quiet_since = Instant::now();
+            let now = standing(store, follow.taskset, &record)?;
+            if now != waits {
+                sink.waiting(now.as_deref());
+                waits = now;
+            }
+        }
+    }
+}
+
+/// The taskset's hash; without one there is nothing to follow.
+pub fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Record> {
+    Record::load(store, taskset)?.ok_or_else(|| gone(taskset, false).into())
+}
+
+/// There is no such taskset, or there was one a moment ago: then Redis has lost it, and nobody
+/// knows its verdict.
+fn gone(taskset: &TasksetKey, seen: bool) -> exit::Failure {
+    if seen {
+        let message = format!("'{taskset}' has gone from Redis while it ran");
+        return exit::failure(exit::INTERNAL, message)
+            .hint("was Redis wiped, or restored from a copy? submit it again");
+    }
+    exit::usage(format!("there is no taskset '{taskset}' in Redis"))
+        .hint("rrr-list tasksets shows those that are; rrr-show KEY reads a persisted one")
+}
+
+fn verdict(status: TasksetStatus) -> u8 {
+    if stdout::is_closed() {
+        exit::PIPE_CLOSED
+    } else {
+        status.exit_code()
+    }
+}
+
+/// The end of a taskset as its hash has it: an event can be written by anyone who can write to Redis.
+/// None if the hash says that the taskset goes on.
+fn confirm(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    told: &Event,
+) -> anyhow::Result<Option<(TasksetStatus, Event)>> {
+    let Some(record) = Record::load(store, taskset)? else {
+        return Err(gone(taskset, true).into());
+    };
+    let Some(status) = record.status().filter(|status| status.is_final()) else {
+        return Ok(None);
+    };
+    let counts = |event: &Event| match event {
+        Event::TasksetFinished {
+            status,
+            succeeded,
+            failed,
+            ..
+        } => Some((status.clone(), *succeeded, *failed)),
+        _ => None,
+    };
+    let stored = receipt(&record, status, 0);
+    if counts(&stored) == counts(told) {
+        return Ok(Some((status, told.clone())));
+    }
+    let left = Progress::load(store, taskset)?.left as u64;
+    Ok(Some((status, receipt(&record, status, left))))
+}
+
+/// The receipt of a taskset whose finisher wrote none.
+fn receipt(record: &Record, status: TasksetStatus, left: u64) -> Event {
+    let count = |field| record.number(field).unwrap_or(0);
+    let (succeeded, failed) = (count("succeeded_count"), count("failed_count"));
+    Event::TasksetFinished {
+        status: status.as_str().to_owned(),
+        tasks: succeeded + failed + left,
+        succeeded,
+        failed,
+        flaky: count("flaky_count"),
+        fail_reason: record.get("fail_reason").map(str::to_owned),
+    }
+}
+
+fn not_ended(store: &mut Store, follow: &Follow) -> exit::Failure {
+    let taskset = follow.taskset;
+    let seconds = follow.limit.unwrap_or_default().as_secs();
+    let why = Record::load(store, taskset)
+        .ok()
+        .flatten()
+        .and_then(|record| standing(store, taskset, &record).ok().flatten());
+    let hint = format!("it goes on: rrr-watch {taskset}, or rrr-cancel {taskset}");
+    let message = format!("'{taskset}' has not ended within {seconds} s");
+    exit::failure(
+        exit::TIMED_OUT,
+        why.map_or(message.clone(), |why| format!("{message}: {why}")),
+    )
+    .hint(hint)
+}

@@ -1,0 +1,168 @@
+//! Single happenings of a run in words, for whoever watches it.
+
+use super::progress::{Failed, Note, Progress};
+use super::summary;
+use crate::entity::trial::{self, Outcome};
+use crate::process::text::{duration, harmless, one_line};
+use crate::protocol::example::{Example, Status};
+use crate::protocol::key::{TrialKey, WorkerKey};
+use crate::store::Store;
+use console::Style;
+
+/// Most lines of an output, and of an example's message, that are shown with a failure.
+const OUTPUT_LINES: usize = 10;
+const MESSAGE_LINES: usize = 6;
+/// Most failures whose output is shown: a suite that fails as a whole says the same many times.
+const MOST_OUTPUTS: usize = 20;
+
+fn red() -> Style {
+    Style::new().for_stderr().red().bold()
+}
+
+fn yellow() -> Style {
+    Style::new().for_stderr().yellow()
+}
+
+/// The lines that tell of `note`, which `progress` has just given.
+pub fn note(store: &mut Store, progress: &Progress, note: &Note) -> anyhow::Result<Vec<String>> {
+    Ok(match note {
+        Note::WorkerJoined(worker) => {
+            let id = worker.parse::<WorkerKey>();
+            let id = id.map_or_else(|_| worker.clone(), |key| key.id().to_owned());
+            vec![format!("worker {} joined", one_line(&id))]
+        }
+        Note::Retry { spec_file, reason } => {
+            let word = yellow().apply_to("again");
+            vec![format!(
+                "{word}  {} ({})",
+                one_line(spec_file),
+                one_line(reason)
+            )]
+        }
+        Note::Copy { spec_file } => {
+            let word = yellow().apply_to("twice");
+            vec![format!(
+                "{word}  {} (takes long: an idle slave tries it too)",
+                one_line(spec_file)
+            )]
+        }
+        Note::Flaky { spec_file, trials } => {
+            let word = yellow().apply_to("flaky");
+            vec![format!(
+                "{word}  {} (passed in trial {trials})",
+                one_line(spec_file)
+            )]
+        }
+        Note::Failed(failed) => failure(store, progress, failed)?,
+        Note::Ended => summary::Summary::of(store, progress)?.lines(),
+    })
+}
+
+fn failure(store: &mut Store, progress: &Progress, failed: &Failed) -> anyhow::Result<Vec<String>> {
+    let key = failed
+        .trial
+        .as_ref()
+        .and_then(|key| key.parse::<TrialKey>().ok());
+    let outcome = match key {
+        Some(key) if progress.failed.len() <= MOST_OUTPUTS => trial::outcome(store, &key)?,
+        _ => Outcome::default(),
+    };
+    let mut facts = vec![
+        match (failed.status.as_str(), outcome.signal, outcome.exit_code) {
+            ("failed" | "error", Some(signal), _) => format!("signal {signal}"),
+            ("failed", None, Some(code)) => format!("exit {code}"),
+            (status, ..) => one_line(status),
+        },
+    ];
+    facts.extend(
+        progress
+            .took_ms
+            .get(&failed.spec_file)
+            .map(|took| duration(*took)),
+    );
+    facts.extend((failed.trials > 1).then(|| format!("{} trials", failed.trials)));
+    let head = format!(
+        "{}   {} ({})",
+        red().apply_to("FAIL"),
+        one_line(&failed.spec_file),
+        facts.join(", ")
+    );
+    let mut lines = vec![head];
+    lines.extend(
+        excerpt(&outcome)
+            .into_iter()
+            .map(|line| format!("    {line}")),
+    );
+    Ok(lines)
+}
+
+/// What is worth seeing of an outcome: its examples that failed, or the end of its output.
+fn excerpt(outcome: &Outcome) -> Vec<String> {
+    let bad = |example: &&Example| matches!(example.status, Status::Failed | Status::Error);
+    let examples: Vec<&Example> = outcome.examples.iter().filter(bad).collect();
+    if examples.is_empty() {
+        let mut lines = last_lines(&outcome.stdout);
+        lines.extend(last_lines(&outcome.stderr));
+        return lines;
+    }
+    let mut lines = Vec::new();
+    for example in examples {
+        let place = match (&example.file, example.line) {
+            (Some(file), Some(line)) => format!("{file}:{line}: "),
+            (Some(file), None) => format!("{file}: "),
+            _ => String::new(),
+        };
+        lines.push(one_line(&format!("{place}{}", example.name)));
+        let message = harmless(example.message.as_deref().unwrap_or_default());
+        let shown = message.lines().filter(|line| !line.trim().is_empty());
+        lines.extend(shown.take(MESSAGE_LINES).map(|line| format!("  {line}")));
+    }
+    lines
+}
+
+fn last_lines(text: &str) -> Vec<String> {
+    let text = harmless(text);
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let from = lines.len().saturating_sub(OUTPUT_LINES);
+    lines[from..]
+        .iter()
+        .map(|line| line.replace('\t', "    "))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_is_shown_by_its_last_lines_and_without_its_escapes() {
+        let stdout: String = (0..50).map(|n| format!("line {n}\n")).collect();
+        let outcome = Outcome {
+            stdout: stdout + "\x1b]0;title\x07end\n",
+            ..Outcome::default()
+        };
+        let lines = excerpt(&outcome);
+        assert_eq!(lines.len(), OUTPUT_LINES);
+        assert_eq!(lines.last().unwrap(), "␛]0;title␇end");
+    }
+
+    #[test]
+    fn examples_that_failed_are_shown_instead_of_the_output() {
+        let mut bad = Example::new("adds", Status::Failed);
+        bad.file = Some("a_spec.rb".into());
+        bad.line = Some(7);
+        bad.message = Some("expected 4\n\ngot 5".into());
+        let outcome = Outcome {
+            stdout: "noise".into(),
+            examples: vec![Example::new("fine", Status::Passed), bad],
+            ..Outcome::default()
+        };
+        assert_eq!(
+            excerpt(&outcome),
+            ["a_spec.rb:7: adds", "  expected 4", "  got 5"]
+        );
+    }
+}

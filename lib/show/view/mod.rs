@@ -1,0 +1,148 @@
+//! What following a taskset looks like: events as JSON lines for programs; for people a live
+//! picture on a terminal, or a plain line now and then where there is none.
+//!
+//! [`progress`] folds the events into what is known, [`eta`] guesses the time left, [`summary`]
+//! tells the end; [`json`], [`plain`] and [`live`] show it.
+
+mod canvas;
+pub mod eta;
+mod json;
+mod live;
+mod messages;
+mod plain;
+pub mod progress;
+pub mod summary;
+
+use crate::protocol::key::TasksetKey;
+use crate::show::follow::{self, Sink};
+use crate::store::Store;
+use rustix::fs::FileType;
+use std::io::IsTerminal;
+
+/// Flags of the tools that follow a taskset.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Choice {
+    /// What to show; auto is live on a terminal, else json
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Auto, hide_short_help = true)]
+    output: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    Auto,
+    Json,
+    Live,
+    Plain,
+}
+
+/// What there is to show things on.
+struct Screen {
+    stdout: bool,
+    stderr: bool,
+    dumb: bool,
+    /// Something reads our stdout: nothing of ours may stand between its lines on the terminal.
+    pipe: bool,
+}
+
+impl Screen {
+    fn here() -> Self {
+        let stat = rustix::fs::fstat(std::io::stdout());
+        let kind = stat.map(|stat| FileType::from_raw_mode(stat.st_mode));
+        Self {
+            stdout: std::io::stdout().is_terminal(),
+            stderr: std::io::stderr().is_terminal(),
+            dumb: std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb"),
+            pipe: matches!(kind, Ok(FileType::Fifo | FileType::Socket)),
+        }
+    }
+}
+
+/// Whether stdout gets the events, and what stderr shows.
+#[derive(Debug, PartialEq, Eq)]
+struct Plan {
+    json: bool,
+    people: Option<Form>,
+}
+
+/// Events go to stdout unless a person reads it there. People are shown the run on stderr unless
+/// stdout is a pipe, whose reader writes to the same terminal.
+fn plan(form: Form, screen: &Screen) -> Plan {
+    let moving = screen.stderr && !screen.dumb;
+    let best = if moving { Form::Live } else { Form::Plain };
+    let (json, people) = match form {
+        Form::Json => (true, None),
+        Form::Plain => (false, Some(Form::Plain)),
+        Form::Live => (!screen.stdout, Some(best)),
+        Form::Auto if screen.stdout => (false, Some(best)),
+        Form::Auto if screen.stderr && !screen.pipe => (true, Some(best)),
+        Form::Auto => (true, None),
+    };
+    Plan { json, people }
+}
+
+/// The view that fits where our output goes. `lasting`: the taskset can be asked about afterwards.
+pub fn open(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    choice: &Choice,
+    lasting: bool,
+) -> anyhow::Result<Box<dyn Sink>> {
+    let plan = plan(choice.output, &Screen::here());
+    let json = json::Json::new(taskset);
+    let Some(form) = plan.people else {
+        return Ok(Box::new(json));
+    };
+    let record = follow::load(store, taskset)?;
+    let mut progress = progress::Progress::load(store, taskset, &record)?;
+    progress.lasting = lasting;
+    let json = plan.json.then_some(json);
+    Ok(match form {
+        Form::Live => Box::new(live::Live::new(progress, json)),
+        _ => Box::new(plain::Plain::new(progress, json)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn screen(stdout: bool, stderr: bool, pipe: bool) -> Screen {
+        Screen {
+            stdout,
+            stderr,
+            dumb: false,
+            pipe,
+        }
+    }
+
+    #[test]
+    fn a_pipe_gets_the_events_and_nothing_else() {
+        let alone = Plan {
+            json: true,
+            people: None,
+        };
+        assert_eq!(plan(Form::Auto, &screen(false, true, true)), alone);
+        assert_eq!(plan(Form::Auto, &screen(false, false, true)), alone);
+        assert_eq!(plan(Form::Json, &screen(true, true, false)), alone);
+    }
+
+    #[test]
+    fn a_person_at_a_terminal_sees_no_json() {
+        let plan_of = |screen| plan(Form::Auto, &screen);
+        let live = plan_of(screen(true, true, false));
+        assert_eq!((live.json, live.people), (false, Some(Form::Live)));
+        let plain = plan_of(screen(true, false, false));
+        assert_eq!((plain.json, plain.people), (false, Some(Form::Plain)));
+        let dumb = plan_of(Screen {
+            dumb: true,
+            ..screen(true, true, false)
+        });
+        assert_eq!(dumb.people, Some(Form::Plain));
+    }
+
+    #[test]
+    fn a_file_gets_the_events_while_the_terminal_shows_the_run() {
+        let plan = plan(Form::Auto, &screen(false, true, false));
+        assert_eq!((plan.json, plan.people), (true, Some(Form::Live)));
+    }
+}

@@ -1,0 +1,124 @@
+//! The run as lines of a log: where it stands, once a second while something changes, and what
+//! is worth keeping as it comes.
+
+use super::json::Json;
+use super::messages;
+use super::progress::{Note, Progress};
+use crate::process::stderr;
+use crate::process::text::clock;
+use crate::protocol::event::Event;
+use crate::show::follow::Sink;
+use crate::store::Store;
+use std::time::{Duration, Instant};
+
+/// Least time between two lines of where it stands.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Most time: a log that says nothing looks like a hang.
+const LONGEST: Duration = Duration::from_secs(10);
+
+pub struct Plain {
+    progress: Progress,
+    json: Option<Json>,
+    pace: Pace,
+}
+
+/// When where it stands is told.
+struct Pace {
+    said: String,
+    said_at: Instant,
+}
+
+impl Pace {
+    /// Whether `what` is to be said at `now`; then it counts as said.
+    fn is_due(&mut self, what: &str, now: Instant) -> bool {
+        let pause = if what == self.said { LONGEST } else { PAUSE };
+        let due = now.saturating_duration_since(self.said_at) >= pause;
+        if due {
+            self.said = what.to_owned();
+            self.said_at = now;
+        }
+        due
+    }
+}
+
+impl Plain {
+    pub fn new(progress: Progress, json: Option<Json>) -> Self {
+        Self {
+            progress,
+            json,
+            pace: Pace {
+                said: String::new(),
+                said_at: Instant::now(),
+            },
+        }
+    }
+}
+
+/// Where a run stands, on one line.
+fn standing(progress: &Progress) -> String {
+    let mut parts = vec![format!("{}/{} done", progress.done(), progress.total)];
+    for (count, word) in [
+        (progress.failed.len(), "failed"),
+        (progress.flaky.len(), "flaky"),
+        (progress.running.len(), "running"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {word}"));
+        }
+    }
+    parts.join(", ")
+}
+
+impl Sink for Plain {
+    fn event(&mut self, store: &mut Store, unix_ms: i64, event: &Event) -> anyhow::Result<()> {
+        if let Some(json) = &self.json {
+            json.print(unix_ms, event);
+        }
+        if let Some(note) = self.progress.apply(unix_ms, event) {
+            if note == Note::Ended {
+                stderr::line(&standing(&self.progress));
+            }
+            for line in messages::note(store, &self.progress, &note)? {
+                stderr::styled(&line);
+            }
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> anyhow::Result<()> {
+        let now = standing(&self.progress);
+        if self.progress.ended.is_some() || !self.pace.is_due(&now, Instant::now()) {
+            return Ok(());
+        }
+        let left = self.progress.left(crate::protocol::time::unix_ms());
+        let left = left.map_or(String::new(), |left| {
+            format!(", {} to {} left", clock(left.p50_ms), clock(left.p90_ms))
+        });
+        stderr::line(&format!("{now}{left}"));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_line_a_second_while_something_changes_and_else_one_every_ten() {
+        let start = Instant::now();
+        let mut pace = Pace {
+            said: String::new(),
+            said_at: start,
+        };
+        let mut lines = |from: u64, to: u64, what: &dyn Fn(u64) -> String| {
+            (from..to)
+                .filter(|tenth| {
+                    let now = start + Duration::from_millis(tenth * 100);
+                    pace.is_due(&what(*tenth), now)
+                })
+                .count()
+        };
+        assert_eq!(lines(0, 105, &|tenth| format!("{tenth} done")), 10);
+        assert_eq!(lines(105, 315, &|_| "the same".to_owned()), 3);
+    }
+}

@@ -1,0 +1,446 @@
+//! What is known of a run, folded from its events: a pure function of what was read.
+
+use super::eta;
+use crate::entity::estimates;
+use crate::entity::taskset::{self, Record};
+use crate::process::text::one_line;
+use crate::protocol::event::Event;
+use crate::protocol::key::{SlaveKey, TasksetKey};
+use crate::store::Store;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// A trial that is being made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Running {
+    pub spec_file: String,
+    /// The worker and the number of its slave: `host/1`.
+    pub place: String,
+    pub started_ms: i64,
+    /// 1 for the task's first trial.
+    pub attempt: u64,
+    /// A second copy of a task that another slave still runs.
+    pub copy: bool,
+}
+
+/// A task that failed for good.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failed {
+    pub spec_file: String,
+    /// The key of its last trial, if one was seen.
+    pub trial: Option<String>,
+    pub status: String,
+    pub trials: u64,
+}
+
+/// The end of the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    pub status: String,
+    pub tasks: u64,
+    pub fail_reason: Option<String>,
+    pub unix_ms: i64,
+}
+
+/// What an event is worth telling a person who watches.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    WorkerJoined(String),
+    Retry { spec_file: String, reason: String },
+    Copy { spec_file: String },
+    Flaky { spec_file: String, trials: u64 },
+    Failed(Failed),
+    Ended,
+}
+
+/// What the last trial of a task left on its machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remains {
+    /// Processes, which were killed.
+    pub leaked: u64,
+    /// A folder of files, which are kept.
+    pub outputs: Option<String>,
+}
+
+impl Remains {
+    /// None where nothing was left.
+    pub fn of(leaked: u64, outputs: Option<&str>) -> Option<Self> {
+        (leaked > 0 || outputs.is_some()).then(|| Self {
+            leaked,
+            outputs: outputs.map(str::to_owned),
+        })
+    }
+}
+
+struct LastTrial {
+    key: String,
+    status: String,
+}
+
+/// The state of a run as its events tell it.
+pub struct Progress {
+    pub taskset: TasksetKey,
+    pub slave_command: String,
+    /// Whether the taskset can be asked about when the run is over.
+    pub lasting: bool,
+    pub total: u64,
+    pub passed: u64,
+    pub pending: u64,
+    pub failed: Vec<Failed>,
+    /// Files that failed and then passed, and in how many trials.
+    pub flaky: Vec<(String, u64)>,
+    /// By spec file; of those that left something.
+    pub remains: BTreeMap<String, Remains>,
+    pub retries: u64,
+    pub copies: u64,
+    /// By the key of the trial.
+    pub running: BTreeMap<String, Running>,
+    pub workers: HashSet<String>,
+    pub began_ms: Option<i64>,
+    pub ended: Option<Ended>,
+    /// How long the trial that settled it took, by spec file.
+    pub took_ms: HashMap<String, u64>,
+    /// Milliseconds expected, by spec file.
+    estimates: HashMap<String, u64>,
+    open: HashSet<String>,
+    last: HashMap<String, LastTrial>,
+    doubled: HashSet<String>,
+    /// Slaves of each worker, in the order of their first trial.
+    slaves: HashMap<String, Vec<String>>,
+    ratios: eta::Ratios,
+}
+
+impl Progress {
+    /// A run of which no event was read yet.
+    pub fn new(
+        taskset: &TasksetKey,
+        slave_command: &str,
+        files: impl IntoIterator<Item = String>,
+        estimates: HashMap<String, u64>,
+    ) -> Self {
+        let open: HashSet<String> = files.into_iter().collect();
+        Self {
+            taskset: taskset.clone(),
+            slave_command: slave_command.to_owned(),
+            lasting: true,
+            total: open.len() as u64,
+            passed: 0,
+            pending: 0,
+            failed: Vec::new(),
+            flaky: Vec::new(),
+            remains: BTreeMap::new(),
+            retries: 0,
+            copies: 0,
+            running: BTreeMap::new(),
+            workers: HashSet::new(),
+            began_ms: None,
+            ended: None,
+            took_ms: HashMap::new(),
+            estimates,
+            open,
+            last: HashMap::new(),
+            doubled: HashSet::new(),
+            slaves: HashMap::new(),
+            ratios: eta::Ratios::default(),
+        }
+    }
+
+    /// The same, with the tasks and estimates of a taskset in Redis.
+    pub fn load(store: &mut Store, taskset: &TasksetKey, record: &Record) -> anyhow::Result<Self> {
+        let tasks = taskset::tasks(store, taskset)?;
+        let class = record.get("taskset_class").unwrap_or("default");
+        let known = estimates::estimates(store, class)?;
+        let estimates = known.into_iter().map(|(file, sec)| (file, sec * 1000));
+        let files = tasks.iter().map(|task| task.spec_file().to_owned());
+        let slave_command = record.get("slave_command").unwrap_or_default();
+        Ok(Self::new(
+            taskset,
+            slave_command,
+            files,
+            estimates.collect(),
+        ))
+    }
+
+    /// How many tasks have their verdict.
+    pub fn done(&self) -> u64 {
+        self.passed + self.pending + self.failed.len() as u64
+    }
+
+    /// Takes in one event; returns what is worth telling.
+    pub fn apply(&mut self, unix_ms: i64, event: &Event) -> Option<Note> {
+        self.began_ms.get_or_insert(unix_ms);
+        match event {
+            Event::TasksetSubmitted { tasks } => {
+                self.total = *tasks;
+                None
+            }
+            Event::TasksetRunning => None,
+            Event::WorkerJoined { worker } => {
+                self.workers.insert(worker.clone());
+                Some(Note::WorkerJoined(worker.clone()))
+            }
+            Event::TrialStarted {
+                spec_file,
+                trial,
+                slave,
+                attempt,
+                ..
+            } => {
+                let running = Running {
+                    spec_file: spec_file.clone(),
+                    place: self.place(slave),
+                    started_ms: unix_ms,
+                    attempt: *attempt,
+                    copy: self.doubled.contains(spec_file)
+                        && self.running.values().any(|run| &run.spec_file == spec_file),
+                };
+                self.running.insert(trial.clone(), running);
+                None
+            }
+            Event::TrialFinished {
+                spec_file,
+                trial,
+                status,
+                duration_ms,
+                leaked,
+                outputs,
+                ..
+            } => {
+                self.running.remove(trial);
+                match Remains::of(leaked.unwrap_or(0), outputs.as_deref()) {
+                    Some(remains) => self.remains.insert(spec_file.clone(), remains),
+                    None => self.remains.remove(spec_file),
+                };
+                if let Some(took) = duration_ms {
+                    self.took_ms.insert(spec_file.clone(), *took);
+                }
+                let last = LastTrial {
+                    key: trial.clone(),
+                    status: status.clone(),
+                };
+                self.last.insert(spec_file.clone(), last);
+                None
+            }
+            Event::TaskRequeued { spec_file, reason } => {
+                self.retries += 1;
+                Some(Note::Retry {
+                    spec_file: spec_file.clone(),
+                    reason: reason.clone(),
+                })
+            }
+            Event::TaskSpeculated { spec_file } => {
+                self.copies += 1;
+                self.doubled.insert(spec_file.clone());
+                Some(Note::Copy {
+                    spec_file: spec_file.clone(),
+                })
+            }
+            Event::TaskFinished {
+                spec_file,
+                status,
+                trials,
+                flaky,
+            } => self.settle(spec_file, status, *trials, *flaky),
+            Event::TasksetFinished {
+                status,
+                tasks,
+                fail_reason,
+                ..
+            } => {
+                self.running.clear();
+                self.total = *tasks;
+                self.ended = Some(Ended {
+                    status: status.clone(),
+                    tasks: *tasks,
+                    fail_reason: fail_reason.clone(),
+                    unix_ms,
+                });
+                Some(Note::Ended)
+            }
+        }
+    }
+
+    fn settle(&mut self, spec_file: &str, status: &str, trials: u64, flaky: bool) -> Option<Note> {
+        self.open.remove(spec_file);
+        if let (Some(took), Some(estimate)) =
+            (self.took_ms.get(spec_file), self.estimates.get(spec_file))
+        {
+            self.ratios.add(*took, *estimate);
+        }
+        match status {
+            "failed" => {
+                let last = self.last.get(spec_file);
+                let failed = Failed {
+                    spec_file: spec_file.to_owned(),
+                    trial: last.map(|last| last.key.clone()),
+                    status: last.map_or_else(|| status.to_owned(), |last| last.status.clone()),
+                    trials,
+                };
+                self.failed.push(failed.clone());
+                return Some(Note::Failed(failed));
+            }
+            "pending" => self.pending += 1,
+            _ => self.passed += 1,
+        }
+        flaky.then(|| {
+            self.flaky.push((spec_file.to_owned(), trials));
+            Note::Flaky {
+                spec_file: spec_file.to_owned(),
+                trials,
+            }
+        })
+    }
+
+    fn place(&mut self, slave: &str) -> String {
+        let Ok(key) = slave.parse::<SlaveKey>() else {
+            return one_line(slave);
+        };
+        let worker = key.worker().id().to_owned();
+        let known = self.slaves.entry(worker.clone()).or_default();
+        let at = known.iter().position(|name| name == slave);
+        let at = at.unwrap_or_else(|| {
+            known.push(slave.to_owned());
+            known.len() - 1
+        });
+        format!("{}/{}", one_line(&worker), at + 1)
+    }
+
+    /// What the file is expected to take, if anything is known of it (milliseconds).
+    pub fn expected_ms(&self, spec_file: &str) -> Option<u64> {
+        self.estimates.get(spec_file).copied()
+    }
+
+    /// The time left at this moment: an even guess, and one that is right nine times out of ten.
+    pub fn left(&self, now_ms: i64) -> Option<eta::Left> {
+        let mean = eta::mean(self.took_ms.values().copied());
+        let expected = |file: &str| self.expected_ms(file).or(mean);
+        let age = |file: &str| {
+            let runs = self.running.values().filter(|run| run.spec_file == file);
+            runs.map(|run| now_ms.saturating_sub(run.started_ms).max(0) as u64)
+                .max()
+        };
+        let runs: HashSet<&str> = self
+            .running
+            .values()
+            .map(|run| run.spec_file.as_str())
+            .collect();
+        let mut work = Vec::with_capacity(self.open.len());
+        for file in &self.open {
+            let age = if runs.contains(file.as_str()) {
+                age(file)
+            } else {
+                None
+            };
+            work.push((expected(file)?, age.unwrap_or(0)));
+        }
+        let seats = self.running.len().max(1);
+        Some(eta::left(&work, seats, &self.ratios))
+    }
+
+    /// The `count` files that took longest, the longest first.
+    pub fn slowest(&self, count: usize) -> Vec<(&str, u64)> {
+        let mut all: Vec<(&str, u64)> = self
+            .took_ms
+            .iter()
+            .map(|(file, took)| (file.as_str(), *took))
+            .collect();
+        all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+        all.truncate(count);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(events: &[&str]) -> (Progress, Vec<Note>) {
+        let taskset: TasksetKey = "rrrspec:taskset:t".parse().unwrap();
+        let files = ["a", "b", "c"].map(str::to_owned);
+        let mut progress = Progress::new(&taskset, "rrr-slave -- sh {}", files, HashMap::new());
+        let notes = events
+            .iter()
+            .enumerate()
+            .filter_map(|(at, json)| {
+                progress.apply(at as i64 * 1000, &serde_json::from_str(json).unwrap())
+            })
+            .collect();
+        (progress, notes)
+    }
+
+    fn started(file: &str, trial: u32, slave: u32, attempt: u32) -> String {
+        format!(
+            r#"{{"event":"trial_started","task":"x","spec_file":"{file}","trial":"{trial}","slave":"rrrspec:worker:h:slave:{slave}","attempt":{attempt}}}"#
+        )
+    }
+
+    fn finished(file: &str, trial: u32, status: &str) -> String {
+        format!(
+            r#"{{"event":"trial_finished","task":"x","spec_file":"{file}","trial":"{trial}","slave":"s","status":"{status}","duration_ms":{trial}00}}"#
+        )
+    }
+
+    fn verdict(file: &str, status: &str, trials: u32, flaky: bool) -> String {
+        format!(
+            r#"{{"event":"task_finished","spec_file":"{file}","status":"{status}","trials":{trials},"flaky":{flaky}}}"#
+        )
+    }
+
+    #[test]
+    fn counts_failures_and_flaky_files_are_those_of_the_events() {
+        let events = [
+            started("a", 1, 1, 1),
+            started("b", 2, 2, 1),
+            finished("a", 1, "passed"),
+            verdict("a", "passed", 1, false),
+            finished("b", 2, "failed"),
+            r#"{"event":"task_requeued","spec_file":"b","reason":"failed"}"#.to_owned(),
+            started("b", 3, 1, 2),
+            finished("b", 3, "timeout"),
+            verdict("b", "failed", 2, false),
+            started("c", 4, 2, 1),
+            finished("c", 4, "passed"),
+            verdict("c", "passed", 2, true),
+        ];
+        let (progress, notes) = run(&events.each_ref().map(String::as_str));
+        assert_eq!((progress.done(), progress.passed), (3, 2));
+        assert!(progress.running.is_empty());
+        assert_eq!(progress.failed[0].trial.as_deref(), Some("3"));
+        assert_eq!(progress.failed[0].status, "timeout");
+        assert_eq!(progress.flaky, [("c".to_owned(), 2)]);
+        assert_eq!(progress.slowest(2), [("c", 400), ("b", 300)]);
+        assert_eq!(
+            notes.len(),
+            3,
+            "a retry, a failure, a flaky file: {notes:?}"
+        );
+    }
+
+    #[test]
+    fn slaves_are_numbered_and_a_second_copy_is_told_from_a_retry() {
+        let events = [
+            started("a", 1, 7, 1),
+            r#"{"event":"task_speculated","spec_file":"a"}"#.to_owned(),
+            started("a", 2, 9, 2),
+            started("b", 3, 7, 2),
+        ];
+        let (progress, _) = run(&events.each_ref().map(String::as_str));
+        let runs = &progress.running;
+        assert_eq!(
+            (runs["1"].place.as_str(), runs["2"].place.as_str()),
+            ("h/1", "h/2")
+        );
+        assert!(runs["2"].copy && !runs["1"].copy && !runs["3"].copy);
+    }
+
+    #[test]
+    fn the_time_left_is_unknown_until_every_open_file_has_an_expectation() {
+        let (progress, _) = run(&[]);
+        assert!(progress.left(0).is_none());
+        let (progress, _) = run(&[
+            &finished("a", 10, "passed"),
+            &verdict("a", "passed", 1, false),
+        ]);
+        let left = progress.left(0).unwrap();
+        assert_eq!(left.p50_ms, 2000, "two files of 1 s on one seat");
+    }
+}

@@ -1,0 +1,315 @@
+//! The end of a run for people: what failed and how to run it again, what was flaky, what was
+//! slow, and the receipt, whose numbers add up.
+
+use super::progress::{Progress, Remains};
+use crate::entity::trial;
+use crate::process::text::{duration, one_line, shell_word};
+use crate::protocol::example::Status;
+use crate::protocol::key::{TasksetKey, TrialKey};
+use crate::store::Store;
+use console::Style;
+
+/// How many of the slowest files are named.
+pub const SLOWEST: usize = 5;
+
+/// The reason of a taskset that failed and has none.
+pub const NO_TASK_FAILED: &str = "the taskset failed, though none of its tasks did";
+
+/// A task that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub spec_file: String,
+    /// Where in which file, if the runner told.
+    pub places: Vec<String>,
+    pub status: String,
+    pub trials: u64,
+}
+
+/// What a summary is made of.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// None for a run of which nothing is left.
+    pub taskset: Option<TasksetKey>,
+    pub slave_command: String,
+    pub status: String,
+    pub fail_reason: Option<String>,
+    pub tasks: u64,
+    pub passed: u64,
+    pub pending: u64,
+    pub failures: Vec<Failure>,
+    pub flaky: Vec<(String, u64)>,
+    pub slowest: Vec<(String, u64)>,
+    /// What tests left on their machines.
+    pub remains: Vec<(String, Remains)>,
+    /// Examples that the record lacks, in words.
+    pub left_out: Vec<(String, String)>,
+    pub elapsed_ms: Option<u64>,
+}
+
+/// Most failures of which the place is looked up.
+const MOST_PLACES: usize = 100;
+
+impl Summary {
+    /// The summary of a run that has ended; asks Redis for the lines of what failed.
+    pub fn of(store: &mut Store, progress: &Progress) -> anyhow::Result<Self> {
+        let mut failures = Vec::new();
+        for failed in &progress.failed {
+            let key = failed
+                .trial
+                .as_ref()
+                .and_then(|key| key.parse::<TrialKey>().ok());
+            let places = match key {
+                Some(key) if failures.len() < MOST_PLACES => {
+                    places(&trial::outcome(store, &key)?.examples)
+                }
+                _ => Vec::new(),
+            };
+            failures.push(Failure {
+                spec_file: failed.spec_file.clone(),
+                places,
+                status: failed.status.clone(),
+                trials: failed.trials,
+            });
+        }
+        let ended = progress.ended.as_ref();
+        let slowest = progress.slowest(SLOWEST).into_iter();
+        let elapsed = |at: i64| at.saturating_sub(progress.began_ms.unwrap_or(at)).max(0) as u64;
+        Ok(Self {
+            taskset: progress.lasting.then(|| progress.taskset.clone()),
+            slave_command: progress.slave_command.clone(),
+            status: ended.map_or_else(|| "open".to_owned(), |ended| ended.status.clone()),
+            fail_reason: ended.and_then(|ended| ended.fail_reason.clone()),
+            tasks: progress.total,
+            passed: progress.passed,
+            pending: progress.pending,
+            failures,
+            flaky: progress.flaky.clone(),
+            slowest: slowest
+                .map(|(file, took)| (file.to_owned(), took))
+                .collect(),
+            remains: progress.remains.clone().into_iter().collect(),
+            left_out: Vec::new(),
+            elapsed_ms: ended.map(|ended| elapsed(ended.unix_ms)),
+        })
+    }
+
+    /// The lines of it.
+    pub fn lines(&self) -> Vec<String> {
+        let bold = Style::new().for_stderr().bold();
+        let mut lines = Vec::new();
+        if !self.failures.is_empty() {
+            lines.push(String::new());
+            lines.push(bold.apply_to("Failed:").to_string());
+        }
+        for failure in &self.failures {
+            let trials = match failure.trials {
+                0 | 1 => String::new(),
+                many => format!(" in {many} trials"),
+            };
+            let file = one_line(&failure.spec_file);
+            lines.push(format!("  {file}: {}{trials}", one_line(&failure.status)));
+            lines.extend(
+                failure
+                    .places
+                    .iter()
+                    .map(|place| format!("      at {}", one_line(place))),
+            );
+            let command = rerun(&self.slave_command, &failure.spec_file);
+            lines.push(format!("      {command}"));
+        }
+        if let Some(taskset) = self.taskset.as_ref().filter(|_| self.failures.len() > 1) {
+            lines.push(format!(
+                "  all of them: rrr-submit --rerun-failed {taskset}"
+            ));
+        }
+        if !self.flaky.is_empty() {
+            lines.push(String::new());
+            lines.push(bold.apply_to("Flaky (failed, then passed):").to_string());
+            let told = self.flaky.iter();
+            lines.extend(
+                told.map(|(file, trials)| format!("  {} in trial {trials}", one_line(file))),
+            );
+        }
+        if self.tasks > 1 && !self.slowest.is_empty() {
+            lines.push(String::new());
+            lines.push(bold.apply_to("Slowest:").to_string());
+            let told = self.slowest.iter();
+            lines.extend(
+                told.map(|(file, took)| format!("  {:>6}  {}", duration(*took), one_line(file))),
+            );
+        }
+        if !self.remains.is_empty() {
+            lines.push(String::new());
+            lines.push(bold.apply_to("Left behind:").to_string());
+        }
+        for (file, remains) in &self.remains {
+            let file = one_line(file);
+            if remains.leaked > 0 {
+                let noun = if remains.leaked == 1 {
+                    "process"
+                } else {
+                    "processes"
+                };
+                lines.push(format!("  {file}: {} {noun}", remains.leaked));
+            }
+            if let Some(folder) = &remains.outputs {
+                lines.push(format!("  {file}: outputs in {}", one_line(folder)));
+            }
+        }
+        if !self.left_out.is_empty() {
+            lines.push(String::new());
+            lines.push(bold.apply_to("Left out of the record:").to_string());
+            let told = self.left_out.iter();
+            lines.extend(told.map(|(file, what)| format!("  {}: {what}", one_line(file))));
+        }
+        lines.push(String::new());
+        if let Some(reason) = self.reason() {
+            lines.push(format!("reason: {}", one_line(reason)));
+        }
+        lines.push(self.receipt());
+        lines
+    }
+
+    /// Why the taskset failed, where its tasks do not tell.
+    pub fn reason(&self) -> Option<&str> {
+        let silent = self.status == "failed" && self.failures.is_empty();
+        self.fail_reason
+            .as_deref()
+            .or(silent.then_some(NO_TASK_FAILED))
+    }
+
+    /// `failed: 6 tasks = 4 passed + 1 failed + 1 pending; 1 flaky; in 2.4s`
+    pub fn receipt(&self) -> String {
+        let style = Style::new().for_stderr().bold();
+        let style = match self.status.as_str() {
+            "succeeded" => style.green(),
+            "failed" => style.red(),
+            _ => style.yellow(),
+        };
+        let failed = self.failures.len() as u64;
+        let open = self
+            .tasks
+            .saturating_sub(self.passed + failed + self.pending);
+        let mut text = format!(
+            "{}: {} = {} passed + {failed} failed + {} pending",
+            style.apply_to(one_line(&self.status)),
+            counted(self.tasks, "task"),
+            self.passed,
+            self.pending
+        );
+        if open > 0 {
+            text += &format!(" + {open} not finished");
+        }
+        if !self.flaky.is_empty() {
+            text += &format!("; {} flaky", self.flaky.len());
+        }
+        if let Some(elapsed) = self.elapsed_ms {
+            text += &format!("; in {}", duration(elapsed));
+        }
+        text
+    }
+}
+
+/// `1 task`, `2 tasks`.
+pub fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// `file:line name` of the examples that failed.
+pub fn places(examples: &[crate::protocol::example::Example]) -> Vec<String> {
+    let bad = examples
+        .iter()
+        .filter(|example| matches!(example.status, Status::Failed | Status::Error));
+    bad.map(|example| match (&example.file, example.line) {
+        (Some(file), Some(line)) => format!("{file}:{line} {}", example.name),
+        (Some(file), None) => format!("{file} {}", example.name),
+        _ => example.name.clone(),
+    })
+    .collect()
+}
+
+/// A command that runs just `spec_file` again, here: what the slave would do with it, where that
+/// can be told from the command that starts a slave.
+pub fn rerun(slave_command: &str, spec_file: &str) -> String {
+    let words = shlex::split(slave_command).unwrap_or_default();
+    let is_ours = words
+        .first()
+        .is_some_and(|word| word.ends_with("rrr-slave"));
+    let command = match words.iter().position(|word| word == "--") {
+        Some(at) if is_ours => &words[at + 1..],
+        _ => &[],
+    };
+    if command.is_empty() || command.iter().any(|word| word.contains("{report}")) {
+        return format!(
+            "rrr-local --slave {} {}",
+            shell_word(slave_command),
+            shell_word(spec_file)
+        );
+    }
+    let mut words: Vec<String> = command
+        .iter()
+        .map(|word| word.replace("{}", spec_file))
+        .collect();
+    if !command.iter().any(|word| word.contains("{}")) {
+        words.push(spec_file.to_owned());
+    }
+    words
+        .iter()
+        .map(|word| shell_word(word))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_run_again_by_the_command_of_the_slave() {
+        assert_eq!(rerun("rrr-slave -- sh {}", "it's.sh"), "sh \"it's.sh\"");
+        assert_eq!(
+            rerun("rrr-slave -- bundle exec rspec", "a b_spec.rb"),
+            "bundle exec rspec 'a b_spec.rb'"
+        );
+        assert_eq!(
+            rerun("rrr-slave --adapter rspec", "a.rb"),
+            "rrr-local --slave 'rrr-slave --adapter rspec' a.rb"
+        );
+        assert_eq!(
+            rerun("bin/slave", "a.rb"),
+            "rrr-local --slave bin/slave a.rb"
+        );
+    }
+
+    #[test]
+    fn the_receipt_adds_up() {
+        let summary = Summary {
+            taskset: "rrrspec:taskset:t".parse().ok(),
+            slave_command: "rrr-slave -- sh {}".into(),
+            status: "cancelled".into(),
+            fail_reason: None,
+            tasks: 10,
+            passed: 4,
+            pending: 1,
+            failures: vec![Failure {
+                spec_file: "a".into(),
+                places: Vec::new(),
+                status: "failed".into(),
+                trials: 3,
+            }],
+            flaky: vec![("b".into(), 2)],
+            slowest: Vec::new(),
+            remains: Vec::new(),
+            left_out: Vec::new(),
+            elapsed_ms: Some(2400),
+        };
+        let receipt = console::strip_ansi_codes(&summary.receipt()).into_owned();
+        let wanted = "cancelled: 10 tasks = 4 passed + 1 failed + 1 pending + 4 not finished; 1 flaky; in 2.4s";
+        assert_eq!(receipt, wanted);
+        let lines = summary.lines().join("\n");
+        assert!(
+            lines.contains("a: failed in 3 trials\n      sh a\n"),
+            "{lines}"
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! Errors of Redis: which of them pass, which are refusals, and their wording.
+
+use crate::store::PASSING;
+use redis::ErrorKind;
+use redis::RedisError;
+
+/// Whether trying again later can help.
+pub(crate) fn is_passing(error: &RedisError) -> bool {
+    // A pipeline has an error for each command that was refused.
+    let refusals = error.clone().into_server_errors();
+    error.is_io_error()
+        || error.is_connection_dropped()
+        || error.is_timeout()
+        || error.kind() == ErrorKind::Parse
+        // Its code is ERR, as that of a mistake.
+        || error.to_string().contains("max number of clients")
+        || refusals.is_some_and(|all| all.iter().all(|(_, one)| PASSING.contains(&one.code())))
+}
+
+/// Whether a signal of ours ended the wait for an answer.
+pub(crate) fn is_interrupted(error: &RedisError) -> bool {
+    type Shared = std::sync::Arc<dyn std::error::Error + Send + Sync>;
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Shared>());
+    cause
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+        .is_some_and(|io| io.kind() == std::io::ErrorKind::Interrupted)
+}
+
+/// Whether Redis wants another password or user. A pipeline wraps the error of its command, so
+/// that only the text still names it.
+pub(crate) fn is_forbidden(error: &RedisError) -> bool {
+    let text = error.to_string();
+    matches!(error.kind(), ErrorKind::AuthenticationFailed)
+        || ["NOAUTH", "WRONGPASS", "NOPERM"]
+            .iter()
+            .any(|code| text.contains(code))
+}
+
+/// The error in words: that of a time-out would be "resource temporarily unavailable".
+pub(crate) fn why(error: &RedisError) -> String {
+    if error.is_timeout() {
+        "it does not answer".to_owned()
+    } else {
+        error.to_string()
+    }
+}
+
+/// Redis answered, and will not do what it was asked, however often: a key is of the wrong type, say.
+/// A wrong password or a right that its user lacks is none of these.
+#[derive(Debug)]
+pub struct Refused(pub(crate) String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl Refused {
+    /// The refusal of one command of a pipeline.
+    pub(crate) fn of(error: &redis::ServerError) -> Self {
+        Self(format!("Redis refused: {error}"))
+    }
+}
+
+/// The process was asked to stop while it waited for Redis.
+#[derive(Debug)]
+pub struct Stopped;
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("stopped while waiting for Redis")
+    }
+}
+
+impl std::error::Error for Stopped {}

@@ -1,0 +1,256 @@
+//! What to run, and how: the flags that rrr-submit and rrr-local share, and the list of tasks.
+
+use crate::entity::estimates;
+use crate::process::exit;
+use crate::process::stderr::say;
+use crate::protocol::limits::{DEFAULT_MAX_TRIALS, DEFAULT_MAX_WORKERS};
+use crate::protocol::request::Request;
+use crate::protocol::{name, task};
+use crate::store::Store;
+use crate::tool::{Per, Question, Source, outline, split};
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// What to run, and how: the flags that rrr-submit and rrr-local share.
+#[derive(Clone, clap::Args)]
+pub struct Suite {
+    /// Spec files, relative to the packaging folder
+    #[arg(value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Command, {} is the file; or options of SOURCE
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+    /// Names or JSON tasks, a line each; - is stdin
+    #[arg(long, value_name = "F")]
+    pub files_from: Option<PathBuf>,
+    /// Names of --files-from end with NUL
+    #[arg(short = '0', long, hide_short_help = true)]
+    pub null: bool,
+    /// Let cargo list the tests
+    #[arg(long, value_name = "SOURCE", value_enum, conflicts_with_all = ["files", "null"])]
+    pub from: Option<Source>,
+    /// One task for each
+    #[arg(long, value_enum, default_value_t = Per::Binary, requires = "from", hide_short_help = true)]
+    pub per: Per,
+    /// Split spec files with a longer estimate
+    #[arg(long, value_name = "SEC|%", hide_short_help = true)]
+    pub split_above: Option<split::Above>,
+    /// Script that each worker runs before its slaves
+    #[arg(
+        long,
+        value_name = "CMD",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub setup: String,
+    /// Shell command that starts a slave
+    #[arg(long, value_name = "CMD", conflicts_with = "command")]
+    pub slave: Option<String>,
+    /// Most trials of a task
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_TRIALS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_trials: u32,
+    /// Type of the workers to run on
+    #[arg(
+        long,
+        value_name = "T",
+        default_value = "default",
+        hide_short_help = true
+    )]
+    pub worker_type: String,
+    /// Most workers at once
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_WORKERS, hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_workers: u32,
+    /// Whose timings to use, and to add to
+    #[arg(
+        long,
+        value_name = "C",
+        default_value = "default",
+        hide_short_help = true
+    )]
+    pub taskset_class: String,
+    /// Time for a spec file without an estimate
+    #[arg(long, value_name = "SEC", default_value_t = task::DEFAULT_UNKNOWN_SEC, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub unknown_spec_timeout: u64,
+    /// Least time for a spec file
+    #[arg(long, value_name = "SEC", default_value_t = task::DEFAULT_LEAST_SEC, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub least_timeout: u64,
+    /// Print each setting and its source, and exit
+    #[arg(long, hide_short_help = true)]
+    pub print_config: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JsonTask {
+    spec_file: String,
+    estimate_sec: Option<u64>,
+}
+
+pub use split::Task;
+
+impl Suite {
+    /// The command that starts a slave.
+    pub fn slave_command(&self) -> anyhow::Result<String> {
+        let words = shlex::try_join(self.command.iter().map(String::as_str))
+            .map_err(|_| exit::usage("the command has a NUL byte"))?;
+        match (&self.slave, self.from) {
+            (Some(slave), _) => Ok(slave.clone()),
+            (None, Some(source)) => {
+                let slave = format!("rrr-slave --adapter {}", source.name());
+                let options = if words.is_empty() { "" } else { " -- " };
+                Ok(slave + options + &words)
+            }
+            (None, None) if !words.is_empty() => Ok(format!("rrr-slave -- {words}")),
+            (None, None) => Err(exit::usage("nothing says how to run a spec file")
+                .hint("end with '-- CMD', for example: -- sh {}")
+                .into()),
+        }
+    }
+
+    /// Reads and checks the list of tasks of the suite in `folder`. Files named as arguments must exist
+    /// there, if `here`.
+    pub fn tasks(&self, folder: &Path, here: bool) -> anyhow::Result<Vec<Task>> {
+        let mut tasks: Vec<Task> = Vec::new();
+        for file in &self.files {
+            let path = file.split("::").next().unwrap_or(file);
+            if here
+                && !folder.join(path).exists()
+                && !folder.join(path.split('[').next().unwrap_or(path)).exists()
+            {
+                return Err(exit::usage(format!(
+                    "there is no spec file '{file}' in '{}'",
+                    folder.display()
+                ))
+                .hint("name files relative to the packaging folder (--packaging-dir)")
+                .into());
+            }
+            tasks.push((file.clone(), None));
+        }
+        match (self.from, &self.files_from) {
+            (Some(source), list) => {
+                let question = Question {
+                    source,
+                    per: self.per,
+                    words: &self.command,
+                    folder,
+                    said: list.as_deref().map(read).transpose()?,
+                };
+                let (listed, notes) = question.tasks()?;
+                notes.iter().for_each(|note| say!("rrr: {note}"));
+                tasks.extend(listed.into_iter().map(|task| (task, None)));
+            }
+            (None, Some(list)) => self.read_list(list, &mut tasks)?,
+            (None, None) => {}
+        }
+        let mut seen = HashSet::new();
+        for (file, _) in &tasks {
+            if let Some(wrong) = name::spec_file_error(file) {
+                let shown: String = file.escape_debug().take(200).collect();
+                return Err(exit::usage(format!("spec file '{shown}': {wrong}"))
+                    .hint("name files relative to the packaging folder (--packaging-dir)")
+                    .into());
+            }
+        }
+        tasks.retain(|(file, _)| seen.insert(file.clone()));
+        if tasks.is_empty() {
+            return Err(exit::failure(
+                exit::NOTHING,
+                match self.from {
+                    Some(source) => {
+                        format!("there is nothing to run: {} lists no test", source.name())
+                    }
+                    None => "there is nothing to run: no spec file was named".to_owned(),
+                },
+            )
+            .hint("name spec files, or pass --files-from FILE or --from SOURCE")
+            .into());
+        }
+        Ok(tasks)
+    }
+
+    fn read_list(&self, from: &Path, tasks: &mut Vec<Task>) -> anyhow::Result<()> {
+        let bytes = read(from)?;
+        let end = if self.null { 0 } else { b'\n' };
+        for (number, line) in bytes.split(|byte| *byte == end).enumerate() {
+            let place = || format!("'{}', entry {}", from.display(), number + 1);
+            let line = std::str::from_utf8(line)
+                .map_err(|_| exit::usage(format!("{}: not valid UTF-8", place())))?;
+            let line = if self.null {
+                line
+            } else {
+                line.trim_end_matches('\r')
+            };
+            if line.is_empty() {
+                continue;
+            }
+            if line.starts_with('{') && !self.null {
+                let task: JsonTask = serde_json::from_str(line).map_err(|error| {
+                    exit::usage(format!("{}: bad JSON task: {error}", place()))
+                        .hint("as in: {\"spec_file\": \"a.sh\", \"estimate_sec\": 3}")
+                })?;
+                tasks.push((task.spec_file, task.estimate_sec));
+            } else {
+                tasks.push((line.to_owned(), None));
+            }
+        }
+        Ok(())
+    }
+
+    /// Splits what is slow of `tasks`, if that is wished; says what cannot be, in the name of `tool`.
+    pub fn split(
+        &self,
+        store: &mut Store,
+        mut tasks: Vec<Task>,
+        folder: &Path,
+        tool: &str,
+    ) -> anyhow::Result<Vec<Task>> {
+        let Some(above) = self.split_above else {
+            return Ok(tasks);
+        };
+        let known = estimates::estimates(store, &self.taskset_class)?;
+        for (file, estimate) in &mut tasks {
+            *estimate = estimate.or_else(|| known.get(file.as_str()).copied());
+        }
+        let slave = self.slave_command()?;
+        let list = |file: &str| outline::of(folder, &slave, file);
+        let (tasks, notes) = split::split(tasks, above, &known, list);
+        notes.iter().for_each(|note| say!("{tool}: {note}"));
+        Ok(tasks)
+    }
+
+    /// What it asks for, under this rsync name.
+    pub fn request(&self, rsync_name: &str) -> anyhow::Result<Request> {
+        Ok(Request {
+            rsync_name: rsync_name.to_owned(),
+            setup_command: self.setup.clone(),
+            slave_command: self.slave_command()?,
+            worker_type: self.worker_type.clone(),
+            max_workers: self.max_workers,
+            max_trials: self.max_trials,
+            taskset_class: self.taskset_class.clone(),
+            unknown_spec_timeout_sec: self.unknown_spec_timeout,
+            least_timeout_sec: self.least_timeout,
+            tree_stamp: String::new(),
+        })
+    }
+}
+
+/// The whole of a file, or of stdin by the name of `-`.
+fn read(from: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = if from.as_os_str() == "-" {
+        std::io::stdin().read_to_end(&mut bytes).map(|_| ())
+    } else {
+        std::fs::read(from).map(|content| bytes = content)
+    };
+    read.map_err(|error| {
+        exit::usage(format!(
+            "cannot read the list '{}': {error}",
+            from.display()
+        ))
+        .hint("--files-from names a file with a spec file a line; - is stdin")
+    })?;
+    Ok(bytes)
+}

@@ -1,0 +1,395 @@
+//! Signed tasksets: a worker that was told whom to trust runs nothing else, whoever writes to Redis
+//! (FAULTS S1).
+//!
+//! The submitter signs, by Ed25519, all that decides what a worker runs, the taskset's own id, and
+//! until when it holds; so a signature can neither be moved to another taskset nor used again later.
+//! The signed bytes are `rrr-taskset-1`, then for each of [`FIELDS`] its name, the length of its
+//! value in bytes, and the value, each in a line of its own.
+
+mod ended;
+
+pub use ended::Ended;
+
+use crate::process::exit::{Failure, usage};
+use crate::process::regular_file::{self, Links};
+use crate::protocol::key::TasksetKey;
+use crate::protocol::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
+use crate::suite::tree_stamp;
+use anyhow::Context;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use sha2::{Digest, Sha256};
+use std::collections::{HashMap, HashSet};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The fields of a taskset that are signed, after its key.
+pub const FIELDS: [&str; 12] = [
+    "rsync_name",
+    "setup_command",
+    "slave_command",
+    "worker_type",
+    "max_workers",
+    "max_trials",
+    "taskset_class",
+    "unknown_spec_timeout_sec",
+    "least_timeout_sec",
+    "tasks_digest",
+    "signed_at",
+    "signed_until",
+];
+/// The field that has the signature itself, in Base64.
+pub const SIGNATURE: &str = "signature";
+
+const SECRET: &str = "rrr-ed25519-secret";
+const PUBLIC: &str = "rrr-ed25519-public";
+/// Seconds that the clocks of a submitter and a worker may differ.
+const SKEW: i64 = 300;
+
+type Fields = HashMap<String, String>;
+
+/// What the list of tasks comes to: their spec files in order, each with its length.
+pub fn digest<'a>(spec_files: impl Iterator<Item = &'a str>) -> String {
+    let mut hash = Sha256::new();
+    for file in spec_files {
+        hash.update((file.len() as u64).to_be_bytes());
+        hash.update(file.as_bytes());
+    }
+    hex(&hash.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Most bytes of a file with keys.
+const MOST: u64 = 1 << 20;
+/// Most bytes of the file with what was signed.
+const MOST_SIGNED: u64 = 1 << 30;
+
+fn signed_bytes(taskset: &TasksetKey, fields: &Fields) -> Vec<u8> {
+    let mut bytes = b"rrr-taskset-1\n".to_vec();
+    let mut add = |name: &str, value: &str| {
+        bytes.extend_from_slice(format!("{name}\n{}\n{value}\n", value.len()).as_bytes());
+    };
+    add("taskset", taskset.as_str());
+    for name in FIELDS {
+        add(name, fields.get(name).map_or("", String::as_str));
+    }
+    // It has come later: a taskset without it is signed as before.
+    if let Some(stamp) = fields
+        .get(tree_stamp::FIELD)
+        .filter(|text| !text.is_empty())
+    {
+        add(tree_stamp::FIELD, stamp);
+    }
+    bytes
+}
+
+/// Whether all this was signed by one of `keys`, and is the list of tasks that was signed.
+fn verify<'a>(
+    keys: &[VerifyingKey],
+    whose: &str,
+    taskset: &TasksetKey,
+    fields: &Fields,
+    spec_files: impl Iterator<Item = &'a str>,
+) -> Result<(), String> {
+    let field = |name: &str| fields.get(name).map_or("", String::as_str);
+    if field(SIGNATURE).is_empty() {
+        return Err("it is not signed".into());
+    }
+    let signature = bytes_of::<64>(field(SIGNATURE)).ok_or("its signature is malformed")?;
+    let signature = Signature::from_bytes(&signature);
+    let bytes = signed_bytes(taskset, fields);
+    let is_by = |key: &VerifyingKey| key.verify_strict(&bytes, &signature).is_ok();
+    if !keys.iter().any(is_by) {
+        return Err(format!(
+            "it was changed after it was signed, or not signed by {whose}"
+        ));
+    }
+    if field("tasks_digest") != digest(spec_files) {
+        return Err("its list of tasks was changed after it was signed".into());
+    }
+    Ok(())
+}
+
+/// A signed taskset: the same again only if all that was signed is the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Run {
+    taskset: TasksetKey,
+    /// Until when the signature holds.
+    until: i64,
+    digest: String,
+}
+
+/// Who signs.
+pub struct Signer(SigningKey);
+
+impl Signer {
+    /// Reads a secret key, which nobody else may be able to read.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let bad = |why: String| usage(format!("cannot sign with '{}': {why}", path.display()));
+        let mode = std::fs::metadata(path)
+            .map_err(|error| bad(error.to_string()))?
+            .mode();
+        if mode & 0o077 != 0 {
+            return Err(
+                bad("others may read it".into()).hint(format!("chmod 600 {}", path.display()))
+            );
+        }
+        let text = regular_file::read_text(path, Links::Follow, MOST)
+            .map_err(|error| bad(error.to_string()))?;
+        let mut words = text.split_whitespace();
+        match (words.next(), words.next().and_then(bytes_of::<32>)) {
+            (Some(SECRET), Some(secret)) => Ok(Self(SigningKey::from_bytes(&secret))),
+            _ => Err(bad("it is no secret key".into()).hint("rrr-keygen FILE makes one")),
+        }
+    }
+
+    /// Checks that this key has signed a taskset, however long ago.
+    pub fn has_signed<'a>(
+        &self,
+        taskset: &TasksetKey,
+        fields: &Fields,
+        spec_files: impl Iterator<Item = &'a str>,
+    ) -> Result<(), String> {
+        let key = self.0.verifying_key();
+        verify(&[key], "this key", taskset, fields, spec_files)
+    }
+
+    /// Adds the fields of a signature to those of a taskset; it holds for `seconds` from `now`.
+    pub fn sign(&self, taskset: &TasksetKey, fields: &mut Fields, now: i64, seconds: u64) {
+        let until = now.saturating_add_unsigned(seconds);
+        fields.insert("signed_at".into(), now.to_string());
+        fields.insert("signed_until".into(), until.to_string());
+        let signature = self.0.sign(&signed_bytes(taskset, fields));
+        fields.insert(
+            SIGNATURE.into(),
+            BASE64_STANDARD.encode(signature.to_bytes()),
+        );
+    }
+}
+
+/// Whom a worker trusts.
+pub struct Trust {
+    path: PathBuf,
+    keys: Vec<VerifyingKey>,
+}
+
+impl Trust {
+    /// Reads public keys, one a line; `#` begins a comment.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let shown = path.display();
+        let text = read_guarded(path)
+            .map_err(|error| usage(format!("cannot read the keys in '{shown}': {error}")))?;
+        let text = text.map_err(|why| {
+            usage(format!("does not trust '{shown}': {why}")).hint(format!(
+                "chown it to root or to yourself, and chmod go-w it: ls -ld '{shown}'"
+            ))
+        })?;
+        let mut keys = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let mut words = line
+                .split('#')
+                .next()
+                .unwrap_or_default()
+                .split_whitespace();
+            let Some(kind) = words.next() else { continue };
+            let key = words
+                .next()
+                .and_then(bytes_of::<32>)
+                .and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok())
+                .filter(|key| kind == PUBLIC && !key.is_weak());
+            keys.push(key.ok_or_else(|| {
+                usage(format!("'{shown}', line {}: no public key", number + 1))
+                    .hint("copy the lines that rrr-keygen writes to FILE.pub")
+            })?);
+        }
+        if keys.is_empty() {
+            return Err(usage(format!(
+                "'{shown}' has no key: nobody would be trusted"
+            )));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            keys,
+        })
+    }
+
+    /// Checks a taskset as it is in Redis, with the spec files of its tasks; returns which run it is.
+    /// Errors say why it is not to be run.
+    pub fn check<'a>(
+        &self,
+        taskset: &TasksetKey,
+        fields: &Fields,
+        spec_files: impl Iterator<Item = &'a str>,
+        now: i64,
+    ) -> Result<Run, String> {
+        let whose = format!("a key in '{}'", self.path.display());
+        verify(&self.keys, &whose, taskset, fields, spec_files)?;
+        let field = |name: &str| fields.get(name).map_or("", String::as_str);
+        // From here on the fields are the signer's own words.
+        let time = |name: &str| {
+            field(name)
+                .parse::<i64>()
+                .map_err(|_| format!("{name} is no time"))
+        };
+        if time("signed_at")? > now.saturating_add(SKEW) {
+            return Err("it was signed in the future: compare the clocks".into());
+        }
+        let until = time("signed_until")?;
+        if until < now {
+            return Err(
+                "its signature has expired (rrr-submit --sign-for says for how long one holds)"
+                    .into(),
+            );
+        }
+        Ok(Run {
+            taskset: taskset.clone(),
+            until,
+            digest: hex(&Sha256::digest(signed_bytes(taskset, fields))),
+        })
+    }
+}
+
+/// Reads a file that decides who is trusted, unless others can change it: the file itself, or what is
+/// at its path. The inner error says who could.
+fn read_guarded(path: &Path) -> std::io::Result<Result<String, String>> {
+    let path = path.canonicalize()?;
+    let file = regular_file::open(&path, Links::Refuse)?;
+    let owners = [0, rustix::process::geteuid().as_raw()];
+    let known = file.metadata()?;
+    let folder = path.parent().unwrap_or(&path);
+    for (known, place) in [(&known, &*path), (&folder.metadata()?, folder)] {
+        if !owners.contains(&known.uid()) {
+            let place = place.display();
+            return Ok(Err(format!("'{place}' belongs to another user")));
+        }
+    }
+    if known.mode() & 0o022 != 0 {
+        return Ok(Err("others may write to it".into()));
+    }
+    for folder in folder.ancestors() {
+        // In a folder such as /tmp nobody can replace another user's files.
+        let mode = folder.metadata()?.mode();
+        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+            let folder = folder.display();
+            return Ok(Err(format!("others may write to the folder '{folder}'")));
+        }
+    }
+    let mut text = String::new();
+    file.take(MOST).read_to_string(&mut text)?;
+    Ok(Ok(text))
+}
+
+/// What a slave keeps to of a signed taskset, whatever stands in Redis by then: the worker that has
+/// checked the signature hands it on in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signed {
+    /// Seconds for a task without an estimate.
+    pub unknown_sec: u64,
+    /// Seconds for any task at least.
+    pub least_sec: u64,
+    /// The only tasks that may be tried.
+    pub spec_files: HashSet<String>,
+}
+
+impl Signed {
+    /// The variable that names the file.
+    pub const VARIABLE: &str = "RRR_SIGNED";
+
+    /// Of a taskset that was [checked](Trust::check).
+    pub fn of<'a>(fields: &Fields, spec_files: impl Iterator<Item = &'a str>) -> Self {
+        let number = |name: &str| fields.get(name).and_then(|text| text.parse().ok());
+        Self {
+            unknown_sec: number("unknown_spec_timeout_sec").unwrap_or(DEFAULT_UNKNOWN_SEC),
+            least_sec: number("least_timeout_sec").unwrap_or(DEFAULT_LEAST_SEC),
+            spec_files: spec_files.map(str::to_owned).collect(),
+        }
+    }
+
+    /// Writes it: the limits, then a spec file a line, since no name of one has a line's end.
+    pub fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+        writeln!(out, "{} {}", self.unknown_sec, self.least_sec)?;
+        let mut files = self.spec_files.iter();
+        files.try_for_each(|file| writeln!(out, "{file}"))
+    }
+
+    /// Reads the file that the worker names; `None` when it trusts everybody.
+    pub fn load() -> anyhow::Result<Option<Self>> {
+        let Some(path) = std::env::var_os(Self::VARIABLE) else {
+            return Ok(None);
+        };
+        let text = regular_file::read_text(Path::new(&path), Links::Refuse, MOST_SIGNED)?;
+        let read = Self::read(&text).context("the file of what was signed is damaged")?;
+        Ok(Some(read))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let (unknown, least) = lines.next()?.split_once(' ')?;
+        Some(Self {
+            unknown_sec: unknown.parse().ok()?,
+            least_sec: least.parse().ok()?,
+            spec_files: lines.map(str::to_owned).collect(),
+        })
+    }
+}
+
+/// Makes a key: the secret one in `path`, for its owner alone, and the public one in `path.pub`.
+/// Neither may exist.
+pub fn generate(path: &Path) -> anyhow::Result<String> {
+    let mut secret = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut secret)?;
+    let key = SigningKey::from_bytes(&secret);
+    let write = |path: &Path, mode: u32, text: &str| {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true).mode(mode);
+        let written = options.open(path).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
+        written.map_err(|error| usage(format!("cannot write '{}': {error}", path.display())))
+    };
+    let mut public_path = path.as_os_str().to_owned();
+    public_path.push(".pub");
+    let public = format!(
+        "{PUBLIC} {}",
+        BASE64_STANDARD.encode(key.verifying_key().to_bytes())
+    );
+    write(Path::new(&public_path), 0o644, &format!("{public}\n"))?;
+    write(
+        path,
+        0o600,
+        &format!("{SECRET} {}\n", BASE64_STANDARD.encode(secret)),
+    )?;
+    Ok(public)
+}
+
+fn bytes_of<const N: usize>(text: &str) -> Option<[u8; N]> {
+    BASE64_STANDARD.decode(text).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_signed_is_handed_on_whole() {
+        let fields = [
+            ("unknown_spec_timeout_sec", "7"),
+            ("least_timeout_sec", "3"),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let signed = Signed::of(&fields.into(), ["a b.sh", "ü: {}"].into_iter());
+        let mut text = Vec::new();
+        signed.write(&mut text).unwrap();
+        let read = Signed::read(std::str::from_utf8(&text).unwrap());
+        assert_eq!(read.as_ref(), Some(&signed));
+        assert_eq!((signed.unknown_sec, signed.least_sec), (7, 3));
+        for damaged in ["", "7", "7 x\na", "a b.sh\n"] {
+            assert_eq!(Signed::read(damaged), None, "{damaged:?}");
+        }
+    }
+}
