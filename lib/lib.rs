@@ -7,21 +7,44 @@
 //!       dispatcher_queue ─▶ rrr-dispatch ─worker_queue─▶ rrr-worker     └─▶ persister_queue ─▶ rrr-persist
 //! ```
 //!
-//! In reading order: [`key`] names everything in Redis, [`store`] talks to it, the modules named
-//! after the protocol's nouns wrap one atomic transition each (`lib/lua/*.lua`), [`child`] runs a
-//! process, [`adapter`] makes a trial of it, and [`role`] is what each tool does. Codes such as (Q1) name
-//! faults and invariants: `tests/faults/README.md` explains them.
+//! Each folder imports only folders above it in this list (`tests/tidy` keeps that). Codes such as (Q1)
+//! name faults and invariants: `tests/faults/README.md` explains them.
 
-pub mod archive;
-pub mod cli;
-pub mod entity;
-pub mod exec;
-pub mod inspect;
-pub mod manual;
+/// This process and its host: exit codes, signals, standard streams, temporary folders.
 pub mod process;
+
+/// The protocol in types: keys, statuses, messages, events, requests and results. No I/O.
 pub mod protocol;
-pub mod role;
-pub mod show;
+
+/// The connection to Redis, and Lua scripts as atomic calls (`lib/lua/*.lua`).
 pub mod store;
-pub mod suite;
+
+/// What is known of cargo, nextest, RSpec and pytest: which tests there are and how to list them.
 pub mod tool;
+
+/// The nouns of the protocol in Redis: one module per noun, one function per atomic transition.
+pub mod entity;
+
+/// Running one test: the child process, the adapter for its tool, the report it leaves.
+pub mod exec;
+
+/// Persistent records: the database, the documents in the log folder, the estimates learned.
+pub mod archive;
+
+/// A submission before it is in Redis: tasks, order, tree, signature.
+pub mod suite;
+
+/// Showing a taskset: following it while it runs, exporting its record.
+pub mod show;
+
+/// Looking at an installation from outside: rrr-fsck's invariants, rrr-stat's figures.
+pub mod inspect;
+
+/// The command line and the project file of every tool.
+pub mod cli;
+
+/// The tools: one file or folder each, whose `run` is the tool's story.
+pub mod role;
+
+/// The manual pages, from the flags and their prose.
+pub mod manual;

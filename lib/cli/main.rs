@@ -15,15 +15,15 @@ pub fn main<O: clap::Parser>(tool: &'static str, run: fn(O) -> anyhow::Result<u8
     )
 }
 
-/// The same for a tool that takes the project file's settings too.
+/// Runs a tool that also takes settings from the project file. `readers` are the commands of all
+/// such tools: the file may set any flag of theirs.
 pub fn main_with_file<O: clap::Parser>(
     tool: &'static str,
     run: fn(O) -> anyhow::Result<u8>,
+    readers: fn() -> Vec<clap::Command>,
 ) -> ExitCode {
-    conclude(
-        tool,
-        parse::parse(project_file::load).and_then(|o| start(run, o)),
-    )
+    let load = |command: &_, matches: &_| project_file::load(command, matches, &readers());
+    conclude(tool, parse::parse(load).and_then(|o| start(run, o)))
 }
 
 /// Does `run`, unless the options were all that was wanted.

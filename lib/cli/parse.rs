@@ -9,15 +9,14 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use std::ffi::OsString;
 
-/// A function that reads the project file, if any, given the command and the settings from the
-/// command line and the environment.
-type Load = fn(&Command, &ArgMatches) -> anyhow::Result<Option<File>>;
-
 /// Parses the command line of this process; `None` when it only asked for information, which has
-/// been printed.
+/// been printed. `load` reads the project file, if any, given the command and the settings from the
+/// command line and the environment.
 ///
 /// Errors: those of clap, for it to print, and faults of the project file.
-pub fn parse<O: clap::Parser>(load: Load) -> anyhow::Result<Option<O>> {
+pub fn parse<O: clap::Parser>(
+    load: impl FnOnce(&Command, &ArgMatches) -> anyhow::Result<Option<File>>,
+) -> anyhow::Result<Option<O>> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let command = settled(&command::<O>(), &arguments);
     let matches = match command.clone().try_get_matches_from(&arguments) {

@@ -16,7 +16,6 @@ use crate::process::exit::usage;
 use crate::process::regular_file::{self, Links};
 use crate::process::table::{self, Row};
 use crate::process::url;
-use crate::role;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Id};
 use std::ffi::OsString;
@@ -62,8 +61,13 @@ pub struct File {
     settings: Vec<(Id, Vec<OsString>)>,
 }
 
-/// Reads the file from the packaging folder given in `matches`; `None` when there is none.
-pub fn load(command: &Command, matches: &ArgMatches) -> anyhow::Result<Option<File>> {
+/// Reads the file from the packaging folder given in `matches`; `None` when there is none. Its keys may
+/// be flags of any command in `known`.
+pub fn load(
+    command: &Command,
+    matches: &ArgMatches,
+    known: &[Command],
+) -> anyhow::Result<Option<File>> {
     let folder: &PathBuf = matches.get_one("packaging_dir").expect("it has a default");
     let path = folder.join(NAME);
     let text = match regular_file::read_text(&path, Links::Refuse, 1 << 20) {
@@ -77,11 +81,7 @@ pub fn load(command: &Command, matches: &ArgMatches) -> anyhow::Result<Option<Fi
                 .into());
         }
     };
-    let known = [
-        flags::command::<role::submit::Options>(),
-        flags::command::<role::local::Options>(),
-    ];
-    let settings = read(&text, &path, command, &known)?;
+    let settings = read(&text, &path, command, known)?;
     let file = File { path, settings };
     file.check_secrets(command, matches)?;
     file.check_code(command, matches)?;
@@ -337,6 +337,7 @@ fn row(arg: &Arg, matches: &ArgMatches, file: Option<&File>) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::role;
 
     fn settings(text: &str) -> anyhow::Result<Vec<(Id, Vec<OsString>)>> {
         let known = [

@@ -58,32 +58,6 @@ mod tests {
     }
 
     #[test]
-    fn unknown_files_go_first_and_then_the_longest() {
-        let mut tasks: Vec<_> = [("a", Some(1)), ("b", None), ("c", Some(9)), ("d", None)]
-            .map(|(file, estimate)| (file.to_owned(), estimate))
-            .into();
-        order(&mut tasks, &HashMap::new());
-        let files: Vec<_> = tasks.iter().map(|(file, _)| file.as_str()).collect();
-        assert_eq!(files, ["b", "d", "c", "a"]);
-    }
-
-    #[test]
-    fn milliseconds_tell_those_of_the_same_seconds_apart_and_never_contradict_them() {
-        let mut tasks: Vec<_> = ["a", "b", "c", "old"]
-            .map(|f| (f.to_owned(), Some(1)))
-            .into();
-        tasks[2].1 = Some(2);
-        let ms = [("a", 200), ("b", 700), ("c", 1100), ("old", 9000)];
-        order(
-            &mut tasks,
-            &ms.map(|(file, ms)| (file.to_owned(), ms)).into(),
-        );
-        let files: Vec<_> = tasks.iter().map(|(file, _)| file.as_str()).collect();
-        // The estimate of the last was changed to a second by somebody who knows no milliseconds.
-        assert_eq!(files, ["c", "old", "b", "a"]);
-    }
-
-    #[test]
     fn only_tasks_past_their_estimate_are_speculated_on() {
         let all = vec![
             running("early", 4.0, Some(5.0), 1),

@@ -31,3 +31,41 @@ impl Message {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_read_as_the_protocol_writes_them() {
+        let taskset: TasksetKey = "rrrspec:taskset:a".parse().unwrap();
+        assert_eq!(Message::parse(b"cancel"), Ok(Message::CancelAll));
+        assert_eq!(
+            Message::parse(b"check\trrrspec:taskset:a"),
+            Ok(Message::Check(taskset.clone()))
+        );
+        assert_eq!(
+            Message::parse(b"fail\trrrspec:taskset:a"),
+            Ok(Message::Fail(taskset.clone()))
+        );
+        assert!(matches!(
+            Message::parse(b"trial\trrrspec:taskset:a:task:b:trial:c"),
+            Ok(Message::Trial(..))
+        ));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_reason() {
+        for bad in [
+            &b"bogus"[..],
+            b"",
+            b"\xff\xfe",
+            b"check",
+            b"trial\tx",
+            b"check\tx",
+            b"fail\t",
+        ] {
+            assert!(Message::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -17,3 +17,13 @@ pub mod submit;
 pub mod wait;
 pub mod watch;
 pub mod worker;
+
+use crate::cli::flags;
+
+/// The commands of the tools that read the project file.
+pub fn project_file_readers() -> Vec<clap::Command> {
+    vec![
+        flags::command::<submit::Options>(),
+        flags::command::<local::Options>(),
+    ]
+}

@@ -1,6 +1,8 @@
 //! The rules of the house, checked. A rule that is not kept everywhere yet names the files that
 //! break it; one that keeps it must be taken off the list, so that the lists only shrink.
 
+mod layers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use std::path::{Path, PathBuf};
 const ROLES_WITH_COMMANDS: &[&str] = &[];
 
 /// Modules that are still too long.
-const LONG_MODULES: &[&str] = &["lib/key.rs"];
+const LONG_MODULES: &[&str] = &["lib/protocol/key.rs"];
 
 const MODULE_LINES: usize = 450;
 const MAIN_LINES: usize = 60;
@@ -96,7 +98,11 @@ fn only(allowed: &[&str], breaking: impl IntoIterator<Item = String>, rule: &str
 fn only_key_spells_keys() {
     let spelling = rust().into_iter().filter(|s| s.code().contains("rrrspec:"));
     let paths = spelling.map(|source| source.path);
-    only(&["lib/key.rs"], paths, "only lib/key.rs spells 'rrrspec:'");
+    only(
+        &["lib/protocol/key.rs"],
+        paths,
+        "only lib/protocol/key.rs spells 'rrrspec:'",
+    );
 }
 
 #[test]
