@@ -4,8 +4,9 @@ use crate::process::exit::{self, failure};
 use crate::process::regular_file::{self, Links};
 use crate::process::secret::Secret;
 use crate::process::url::without_password;
-use crate::store::Store;
+use crate::process::{stderr, systemd};
 use crate::store::address::{self, Address, Tls};
+use crate::store::{Observer, Store};
 use anyhow::Context;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -184,13 +185,34 @@ impl RedisArgs {
 
     /// Connects, and checks that this Redis keeps what it is given.
     pub fn connect(&self) -> anyhow::Result<Store> {
-        let mut store = Store::connect(self.address()?)?;
+        let mut store = self.connect_quickly()?;
         store.check_server()?;
         Ok(store)
     }
 
     /// Connects without a look at the server: for processes that are started often.
     pub fn connect_quickly(&self) -> anyhow::Result<Store> {
-        Store::connect(self.address()?)
+        let mut store = Store::connect(self.address()?)?;
+        store.observe(&Reporter);
+        Ok(store)
+    }
+}
+
+/// Reports outages on stderr, and each answer to systemd's watchdog.
+struct Reporter;
+
+impl Observer for Reporter {
+    fn answered(&self) {
+        systemd::answered();
+    }
+
+    fn lost(&self, address: &str, why: &str) {
+        stderr::line(&format!(
+            "lost Redis at '{address}' ({why}): waiting for it"
+        ));
+    }
+
+    fn back(&self, address: &str) {
+        stderr::line(&format!("Redis at '{address}' is back"));
     }
 }

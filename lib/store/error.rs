@@ -1,11 +1,46 @@
 //! Errors of Redis: which of them pass, which are refusals, and their wording.
 
-use crate::store::PASSING;
 use redis::ErrorKind;
 use redis::RedisError;
 
+/// Refusals of a Redis that is not ready at the moment.
+const PASSING: [&str; 10] = [
+    "BUSY",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "NOSCRIPT",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+    "UNBLOCKED",
+];
+
+/// What an error means for the call that met it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Trying again later can help.
+    Passing,
+    /// Redis wants another password or user.
+    Forbidden,
+    /// Redis will not do it, however often it is asked.
+    Refused,
+}
+
+/// Classifies an error.
+pub(crate) fn classify(error: &RedisError) -> Trouble {
+    if is_passing(error) {
+        Trouble::Passing
+    } else if is_forbidden(error) {
+        Trouble::Forbidden
+    } else {
+        Trouble::Refused
+    }
+}
+
 /// Whether trying again later can help.
-pub(crate) fn is_passing(error: &RedisError) -> bool {
+fn is_passing(error: &RedisError) -> bool {
     // A pipeline has an error for each command that was refused.
     let refusals = error.clone().into_server_errors();
     error.is_io_error()

@@ -1,13 +1,14 @@
-//! The connection to Redis: made once, mended when it breaks, and told about once.
+//! The connection to Redis: opened once, reopened when it breaks, each outage reported once.
 
 pub mod address;
 pub mod error;
 pub mod read;
 pub mod script;
+mod server_check;
 
 use crate::process::exit::{self, failure};
-use crate::process::{signals, stderr, systemd};
-use crate::store::error::{Refused, Stopped, is_forbidden, is_interrupted, is_passing, why};
+use crate::process::signals;
+use crate::store::error::{Refused, Stopped, Trouble, classify, is_interrupted, why};
 use address::Address;
 use redis::{Connection, RedisError};
 use std::collections::BTreeSet;
@@ -47,23 +48,33 @@ pub struct Store {
     address: Address,
     connection: Option<Connection>,
     patience: Option<Duration>,
-    /// How long an answer may take until the connection is taken for dead.
+    /// How long an answer may take before the connection counts as dead.
     answer: Duration,
+    observer: &'static dyn Observer,
 }
 
-/// Refusals of a Redis that is not itself just now.
-pub(crate) const PASSING: [&str; 10] = [
-    "BUSY",
-    "LOADING",
-    "MASTERDOWN",
-    "MISCONF",
-    "NOREPLICAS",
-    "NOSCRIPT",
-    "OOM",
-    "READONLY",
-    "TRYAGAIN",
-    "UNBLOCKED",
-];
+/// Learns how the connection fares. The role installs one; the store itself prints nothing.
+pub trait Observer: Sync {
+    /// Redis answered a call.
+    fn answered(&self) {}
+    /// Redis went away, for the reason `why`; the store waits for it.
+    fn lost(&self, _address: &str, _why: &str) {}
+    /// A Redis that was reported lost answers again.
+    fn back(&self, _address: &str) {}
+}
+
+/// Reports nothing.
+struct Unobserved;
+
+impl Observer for Unobserved {}
+
+/// One call's wait for a Redis that went away.
+#[derive(Default)]
+struct Outage {
+    attempts: usize,
+    since: Option<Instant>,
+    reported: bool,
+}
 
 impl Store {
     /// Connects; fails at once (exit code 69) when Redis does not answer.
@@ -73,6 +84,7 @@ impl Store {
             connection: None,
             patience: None,
             answer: ANSWER_TIMEOUT,
+            observer: &Unobserved,
         };
         match store.address.open(ANSWER_TIMEOUT) {
             Ok(connection) => store.connection = Some(connection),
@@ -105,6 +117,11 @@ impl Store {
         self.patience = Some(patience);
     }
 
+    /// Has `observer` learn how this connection, and each [`Store::sibling`] made from now on, fares.
+    pub fn observe(&mut self, observer: &'static dyn Observer) {
+        self.observer = observer;
+    }
+
     /// A second connection to the same Redis, made when first used, and given up when an answer
     /// takes longer than `answer`.
     pub fn sibling(&self, answer: Duration) -> Self {
@@ -113,6 +130,7 @@ impl Store {
             connection: None,
             patience: self.patience,
             answer,
+            observer: self.observer,
         }
     }
 
@@ -124,117 +142,73 @@ impl Store {
         &mut self,
         mut work: impl FnMut(&mut Connection, usize) -> redis::RedisResult<T>,
     ) -> anyhow::Result<T> {
-        let mut attempt = 0;
-        let mut lost: Option<Instant> = None;
-        let mut told = false;
+        let mut outage = Outage::default();
         loop {
-            let result = match self.connection.take() {
-                Some(connection) => Ok(connection),
-                None => self.address.open(self.answer),
-            }
-            .and_then(|mut connection| {
-                let done = work(&mut connection, attempt)?;
-                self.connection = Some(connection);
-                Ok(done)
-            });
-            let error = match result {
+            match self.attempt(&mut work, outage.attempts) {
                 Ok(done) => {
-                    systemd::answered();
-                    if told {
-                        stderr::line(&format!("Redis at '{}' is back", self.address.shown()));
+                    self.observer.answered();
+                    if outage.reported {
+                        self.observer.back(&self.address.shown());
                     }
                     return Ok(done);
                 }
-                Err(error) => error,
-            };
-            if !is_passing(&error) {
-                return Err(if is_forbidden(&error) {
-                    self.unreachable(&error).into()
-                } else {
-                    Refused(format!(
-                        "Redis at '{}' refused: {error}",
-                        self.address.shown()
-                    ))
-                    .into()
-                });
+                Err(error) => self.endure(&mut outage, &error)?,
             }
-            let since = *lost.get_or_insert_with(Instant::now);
-            // The first break is often just a closed idle connection: say nothing yet. A wait that
-            // a signal has broken is no loss at all.
-            if attempt > 0 && !told && !is_interrupted(&error) {
-                told = true;
-                stderr::line(&format!(
-                    "lost Redis at '{}' ({}): waiting for it",
-                    self.address.shown(),
-                    why(&error)
-                ));
-            }
-            if self
-                .patience
-                .is_some_and(|patience| since.elapsed() > patience)
-            {
-                return Err(self.unreachable(&error).into());
-            }
-            if signals::requested() && attempt > 2 {
-                return Err(Stopped.into());
-            }
-            if attempt > 0 {
-                let pause = Duration::from_millis(25 << attempt.min(6));
-                if signals::requested() {
-                    std::thread::sleep(pause);
-                } else {
-                    signals::sleep_through(pause);
-                }
-            }
-            attempt += 1;
+            outage.attempts += 1;
         }
     }
 
-    /// Refuses a Redis that is too old, or that would throw keys away when memory is short: a test
-    /// runner that loses keys lies (F1).
-    pub fn check_server(&mut self) -> anyhow::Result<()> {
-        let info: String = self.call(|c, _| {
-            redis::pipe()
-                .cmd("INFO")
-                .arg("server")
-                .cmd("INFO")
-                .arg("memory")
-                .query::<(String, String)>(c)
-                .map(|(server, memory)| server + &memory)
-        })?;
-        let field = |name: &str| {
-            info.lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-                .map(|value| value.trim().to_owned())
+    /// Does `work` once; a connection on which it failed is dropped.
+    fn attempt<T>(
+        &mut self,
+        work: &mut impl FnMut(&mut Connection, usize) -> redis::RedisResult<T>,
+        attempt: usize,
+    ) -> redis::RedisResult<T> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.address.open(self.answer)?,
         };
-        if let Some(policy) = field("maxmemory_policy")
-            && policy != "noeviction"
-        {
-            return Err(failure(
-                exit::USAGE,
-                format!(
-                    "Redis at '{}' has maxmemory-policy '{policy}' and may drop keys",
-                    self.address.shown()
-                ),
-            )
-            .hint("run: redis-cli config set maxmemory-policy noeviction")
-            .into());
+        let done = work(&mut connection, attempt)?;
+        self.connection = Some(connection);
+        Ok(done)
+    }
+
+    /// Waits before the next attempt.
+    ///
+    /// Errors: why there is no next attempt.
+    fn endure(&self, outage: &mut Outage, error: &RedisError) -> anyhow::Result<()> {
+        match classify(error) {
+            Trouble::Passing => {}
+            Trouble::Forbidden => return Err(self.unreachable(error).into()),
+            Trouble::Refused => {
+                let address = self.address.shown();
+                return Err(Refused(format!("Redis at '{address}' refused: {error}")).into());
+            }
         }
-        let version = field("redis_version").unwrap_or_default();
-        let mut parts = version
-            .split('.')
-            .map(|part| part.parse::<u32>().unwrap_or(0));
-        let known = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-        if known.0 > 0 && known < (6, 2) {
-            return Err(failure(
-                exit::USAGE,
-                format!(
-                    "Redis at '{}' is version {version}; 6.2 or later is needed",
-                    self.address.shown()
-                ),
-            )
-            .hint("upgrade it, or pass --redis with the URL of another")
-            .into());
+        let since = *outage.since.get_or_insert_with(Instant::now);
+        let first = outage.attempts == 0;
+        // The first break is often just a closed idle connection: not worth a report yet. A wait that
+        // a signal has broken is not a loss at all.
+        if !first && !outage.reported && !is_interrupted(error) {
+            outage.reported = true;
+            self.observer.lost(&self.address.shown(), &why(error));
+        }
+        if self
+            .patience
+            .is_some_and(|patience| since.elapsed() > patience)
+        {
+            return Err(self.unreachable(error).into());
+        }
+        if signals::requested() && outage.attempts > 2 {
+            return Err(Stopped.into());
+        }
+        if !first {
+            let pause = Duration::from_millis(25 << outage.attempts.min(6));
+            if signals::requested() {
+                std::thread::sleep(pause);
+            } else {
+                signals::sleep_through(pause);
+            }
         }
         Ok(())
     }
