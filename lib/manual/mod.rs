@@ -1,7 +1,8 @@
-//! What each tool's manual page says besides its flags: its exit codes and examples.
+//! The manual pages: each tool's flags, exit codes and examples.
 //!
-//! tests/pages.rs makes the pages in man/ and the completions in scripts/completions/ from this and
-//! from the flags' own definitions, and checks that every example parses.
+//! The prose is in man/src, one file per tool: paragraphs, then EXAMPLES, each a sentence and an indented
+//! command line. A line `@output` stands for the paragraph in man/src/output.txt. tests/pages.rs makes
+//! the pages in man/ and the completions in scripts/completions/, and checks that every example parses.
 
 mod pages;
 
@@ -12,12 +13,20 @@ use clap::Command;
 /// One tool's page.
 pub struct Page {
     pub command: Command,
-    /// A few paragraphs after the one-line description.
-    pub more: &'static [&'static str],
+    /// The codes that the tool may end with besides the common ones.
     pub exit_codes: &'static [u8],
-    /// What an example does, and its command line.
-    pub examples: &'static [(&'static str, &'static str)],
+    /// Its file in man/src.
+    source: &'static str,
 }
+
+/// Paragraphs that several pages share, by name.
+const SHARED: &[(&str, &str)] = &[
+    ("@from", include_str!("../../man/src/from.txt")),
+    ("@output", include_str!("../../man/src/output.txt")),
+];
+
+/// The line of a source between its paragraphs and its examples.
+const EXAMPLES: &str = "\nEXAMPLES\n";
 
 /// Codes that every tool may end with.
 const COMMON: &[u8] = &[exit::OK, exit::USAGE, exit::UNAVAILABLE, exit::INTERNAL];
@@ -44,6 +53,33 @@ impl Page {
     /// The tool's name.
     pub fn name(&self) -> &str {
         self.command.get_name()
+    }
+
+    /// The paragraphs after the one-line description, each on one line.
+    pub fn paragraphs(&self) -> Vec<String> {
+        let (prose, _) = self
+            .source
+            .split_once(EXAMPLES)
+            .unwrap_or((self.source, ""));
+        let paragraphs = prose.split("\n\n").map(str::trim);
+        paragraphs
+            .filter(|text| !text.is_empty())
+            .map(|text| {
+                let shared = SHARED.iter().find(|(name, _)| *name == text);
+                let text = shared.map_or(text, |(_, text)| text);
+                text.split_whitespace().collect::<Vec<_>>().join(" ")
+            })
+            .collect()
+    }
+
+    /// The examples: what each does, and its command line.
+    pub fn examples(&self) -> Vec<(&'static str, &'static str)> {
+        let (_, examples) = self.source.split_once(EXAMPLES).unwrap_or_default();
+        let examples = examples.split("\n\n").map(str::trim);
+        let examples = examples.filter_map(|example| example.split_once('\n'));
+        examples
+            .map(|(what, command)| (what, command.trim()))
+            .collect()
     }
 
     /// What an exit code of this tool means.
