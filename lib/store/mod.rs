@@ -7,7 +7,7 @@ pub mod script;
 mod server_check;
 
 use crate::process::exit::{self, failure};
-use crate::process::signals;
+use crate::process::{signals, stderr};
 use crate::store::error::{Refused, Stopped, Trouble, classify, is_interrupted, why};
 use address::Address;
 use redis::{Connection, RedisError};
