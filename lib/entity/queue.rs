@@ -6,8 +6,7 @@
 
 use crate::lua;
 use crate::process::{signals, stderr};
-use crate::protocol::key::{self, TasksetKey};
-use crate::protocol::message::Message;
+use crate::protocol::key::{self};
 use crate::store::script::Script;
 use crate::store::{Store, read};
 

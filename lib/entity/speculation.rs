@@ -1,8 +1,6 @@
 //! What is run first, and what is run twice: pure decisions, with the clock passed in.
 
 use crate::protocol::key::TaskKey;
-use crate::suite::order::order;
-use std::collections::HashMap;
 
 /// A task that a living slave is trying.
 #[derive(Clone, Debug)]

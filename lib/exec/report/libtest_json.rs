@@ -4,7 +4,6 @@
 use super::content::{Names, Report, clip};
 use super::milliseconds;
 use crate::protocol::example::{Example, Status};
-use crate::protocol::status::TrialStatus;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
@@ -178,6 +177,7 @@ fn attempt(name: &str) -> (&str, Option<u64>) {
 mod tests {
     use super::super::{Format, parse};
     use super::*;
+    use crate::protocol::status::TrialStatus;
 
     use Status::{Failed, Passed, Pending};
 

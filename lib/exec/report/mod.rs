@@ -13,7 +13,6 @@ mod tap;
 
 pub use content::Report;
 
-use crate::protocol::status::TrialStatus;
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -169,6 +168,7 @@ fn milliseconds(seconds: f64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::status::TrialStatus;
 
     #[test]
     fn a_source_is_a_format_and_a_path() {

@@ -4,7 +4,6 @@
 use super::content::{Names, Report};
 use super::milliseconds;
 use crate::protocol::example::{Example, Status};
-use crate::protocol::status::TrialStatus;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -309,6 +308,7 @@ fn example(entry: Entry) -> Example {
 mod tests {
     use super::super::{Format, parse};
     use super::*;
+    use crate::protocol::status::TrialStatus;
 
     fn one(id: &str, status: &str) -> String {
         format!(
