@@ -17,7 +17,7 @@
 //! #[test]
 //! fn a_verdict_alone() {
 //!     let server = Server::new();
-//!     let taskset = hand::taskset(&server, "t", &["a"]).running(); // by PROTOCOL.txt alone
+//!     let taskset = raw::taskset(&server, "t", &["a"]).running(); // by PROTOCOL.txt alone
 //!     let trial = taskset.finish_trial("a", "1", "passed");
 //!     server.tell_arbiter(format!("trial\t{trial}"));
 //!     drain(&server, "rrr-arbiter");
@@ -30,13 +30,13 @@
 //! - [`wait`]: wait for a condition, with a bound;
 //! - [`server`]: a redis-server of the test's own, and [`dump`]: all of its keys;
 //! - [`tool`] starts one of our binaries, [`process`] is it running (with [`handle`] to signal it and
-//!   [`output`] to read it), [`family`] all it started;
+//!   [`output`] to read it), [`process_tree`] all it started;
 //! - [`fleet`]: the daemons of a whole system, a suite of spec files, a submission;
-//! - [`hand`]: tasksets, trials and workers written by PROTOCOL.txt alone;
+//! - [`raw`]: tasksets, trials and workers written by PROTOCOL.txt alone;
 //! - [`proxy`] (with [`link`](mod@link) and [`resp`]): a man in the middle that counts commands,
 //!   kills at the k-th one, delays, cuts and swallows;
-//! - [`guise`]: the whole suite again, as the users of an ACL file or over TLS;
-//! - [`commandstats`]: what the server itself counted; [`crowd`]: a thousand slaves in one process;
+//! - [`redis_mode`]: the whole suite again, as the users of an ACL file or over TLS;
+//! - [`commandstats`]: what the server itself counted; [`simulated_slaves`]: a thousand slaves in one process;
 //! - [`invariants`]: what must hold for a taskset that has ended; [`random`]: seeds that are printed;
 //! - [`skip`]: what cannot be tested on this machine is said and counted.
 //!
@@ -44,35 +44,23 @@
 //! process be killed, by the kernel's parent death signal.
 #![allow(dead_code, unused_imports)]
 
-pub mod commandstats;
-pub mod crowd;
-pub mod dump;
-pub mod family;
-pub mod fleet;
-pub mod guise;
-pub mod hand;
-pub mod handle;
-pub mod invariants;
-pub mod link;
-pub mod output;
-pub mod postgres;
+mod fixture;
 pub mod process;
 pub mod proxy;
-pub mod random;
-pub mod resp;
-pub mod server;
-pub mod skip;
-pub mod tool;
-pub mod wait;
+mod redis;
 
-pub use commandstats::Counts;
-pub use crowd::{Crowd, passed};
-pub use fleet::{Fleet, Suite, submit, submit_tool};
-pub use handle::Handle;
+pub use self::fixture::fleet::{Fleet, Suite, submit, submit_tool};
+pub use self::fixture::simulated_slaves::{Crowd, passed};
+pub use self::fixture::skip::skipped;
+pub use self::fixture::{fleet, postgres, random, simulated_slaves, skip};
+pub use self::process::handle::Handle;
+pub use self::process::tool::{NOBODY, Tool, bin, drain};
+pub use self::process::wait::{PATIENCE, eventually};
+pub use self::process::{handle, output, process_tree, tool, wait};
+pub use self::proxy::link;
+pub use self::redis::commandstats::Counts;
+pub use self::redis::server::{Address, Server};
+pub use self::redis::{commandstats, dump, invariants, raw, redis_mode, resp, server};
 pub use process::{Finished, Running};
 pub use proxy::{Crash, Proxy};
 pub use rustix::process::Signal;
-pub use server::{Address, Server};
-pub use skip::skipped;
-pub use tool::{NOBODY, Tool, bin, drain};
-pub use wait::{PATIENCE, eventually};

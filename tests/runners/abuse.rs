@@ -190,7 +190,7 @@ impl Kind {
 
     fn gone(&self, house: &House) {
         eventually(PATIENCE, "the end of all that the tests ran in", || {
-            let ours = |member: &family::Member| {
+            let ours = |member: &process_tree::Member| {
                 member.command.contains(self.runner) || member.command.contains("sleep 60")
             };
             (!house.worker.family().iter().any(ours)).then_some(())

@@ -1,0 +1,252 @@
+//! Machines that cannot run what they are given.
+
+use crate::faults::lost_messages::connect;
+use crate::harness::*;
+
+use rrr::entity::taskset::give_up;
+
+/// Waits until they are known: one that is not is none that might do better.
+fn registered(server: &Server, workers: &[&str]) {
+    for id in workers {
+        eventually(PATIENCE, "a worker registers", || {
+            server.hget(&format!("rrrspec:worker:{id}"), "instance")
+        });
+    }
+}
+
+#[test]
+fn l9_a_taskset_that_one_worker_cannot_set_up_is_run_by_another() {
+    let (server, sick, well) = (Server::new(), Suite::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    well.file("ready", "").file("a.sh", "");
+    let _sick = fleet.worker("a-sick", 1, sick.path());
+    let _well = fleet.worker("b-well", 1, well.path());
+    registered(&server, &["a-sick", "b-well"]);
+    let setup = ["--setup", "test -e ready", "--max-workers", "1"];
+    let done = submit_tool(&server, &well, ["a.sh"], &setup, &["sh", "{}"]).run();
+    assert_eq!(done.expect_code(0).receipt()["succeeded"], 1);
+}
+
+#[test]
+fn l9_a_taskset_fails_on_setup_when_no_worker_is_left_that_might_do_better() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let _workers = ["a", "b", "c"].map(|id| fleet.worker(id, 1, suite.path()));
+    registered(&server, &["a", "b", "c"]);
+    let setup = ["--setup", "echo started >>setups; false"];
+    let done = submit_tool(&server, &suite, ["x"], &setup, &["true"]).run();
+    let receipt = done.expect_code(1).receipt();
+    let reason = receipt["fail_reason"].as_str().unwrap();
+    assert!(
+        reason.contains("setup_command failed (exit code 1)"),
+        "{reason}"
+    );
+    assert!(
+        suite.lines("setups").len() >= 2,
+        "one worker's word is not enough"
+    );
+}
+
+#[test]
+fn l9_a_taskset_fails_when_the_worker_goes_to_which_a_failed_setup_was_passed_on() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let busy = server.add_worker("busy");
+    server.hset(&busy, "taskset", "rrrspec:taskset:other");
+    server.run::<()>(&["PERSIST", &format!("{busy}:heartbeat")]);
+    let _sick = fleet.worker("sick", 1, suite.path());
+    registered(&server, &["sick"]);
+    let setup = ["--setup", "exit 7"];
+    let follower = submit_tool(&server, &suite, ["x"], &setup, &["true"]).spawn();
+    let taskset = eventually(PATIENCE, "the taskset", || {
+        server.list("rrrspec:active_taskset").pop()
+    });
+    eventually(PATIENCE, "the failed setup", || {
+        server.hget(
+            &format!("{taskset}:worker_log:rrrspec:worker:sick"),
+            "failure",
+        )
+    });
+    let status = server.hget(&taskset, "status");
+    assert_eq!(
+        status.as_deref(),
+        Some("running"),
+        "it might be set up by the other"
+    );
+    server.end_heartbeat(&busy);
+    let receipt = follower.wait(PATIENCE).expect_code(1).receipt();
+    assert_eq!(receipt["status"], "failed");
+    let reason = receipt["fail_reason"].as_str().unwrap();
+    assert!(reason.contains("exit code 7"), "{reason}");
+}
+
+#[test]
+fn l9_a_taskset_is_not_given_up_while_any_living_worker_might_run_it_or_none_lives() {
+    let server = Server::new();
+    let mut store = connect(&server);
+    let taskset = raw::taskset(&server, "t", &["x"]).running();
+    let key = taskset.key.parse().unwrap();
+    let mut is_given_up = |fail| give_up(&mut store, &key, fail).unwrap();
+    let sick = server.add_worker("sick");
+    let log = format!("{}:worker_log:{sick}", taskset.key);
+    server.push(&taskset.list_key("worker_log"), &log);
+    server.hset(&log, "worker", &sick);
+    assert!(!is_given_up(true), "nobody has failed it");
+    server.hset(&log, "failure", "its setup failed");
+    assert!(is_given_up(false));
+    let other = server.add_worker("other");
+    assert!(!is_given_up(true), "the other has not tried it");
+    server.hset(&other, "benched", "for a while");
+    server.hset(&other, "taskset", "rrrspec:taskset:another");
+    assert!(!is_given_up(true), "the other may come back to it");
+    server.hset(&other, "worker_type", "gpu");
+    assert!(is_given_up(false));
+    server.hset(&other, "taskset", &taskset.key);
+    assert!(!is_given_up(true), "somebody has it on hand");
+    server.hset(&other, "taskset", "");
+    server.push(&format!("{other}:worker_queue"), &taskset.key);
+    assert!(!is_given_up(true), "somebody was given it");
+    server.end_heartbeat(&other);
+    server.end_heartbeat(&sick);
+    assert!(!is_given_up(true), "a worker may come");
+    assert_eq!(taskset.status().as_deref(), Some("running"));
+    server.set_heartbeat(&sick);
+    assert!(is_given_up(true));
+    assert_eq!(
+        taskset.get("fail_reason").as_deref(),
+        Some("its setup failed")
+    );
+    assert!(!is_given_up(true), "it was closed, and once");
+    assert_eq!(server.list("rrrspec:persister_queue"), [&*taskset.key]);
+}
+
+#[test]
+fn l9_a_worker_whose_setups_keep_failing_is_given_no_more_work_until_it_comes_back() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let worker = fleet.worker("w", 1, suite.path());
+    for _ in 0..3 {
+        let setup = ["--setup", "echo started >>setups; false"];
+        let done = submit_tool(&server, &suite, ["x"], &setup, &["true"]).run();
+        done.expect_code(1);
+    }
+    worker.wait_for_stderr(PATIENCE, |line| line.contains("trying again in 30 s"));
+    let benched = eventually(PATIENCE, "the worker to be benched", || {
+        server.hget("rrrspec:worker:w", "benched")
+    });
+    assert!(benched.contains("3 tasksets in a row"), "{benched}");
+    let waiting = raw::taskset(&server, "t", &["x"]).submitted();
+    drain(&server, "rrr-dispatch");
+    assert_eq!(waiting.status(), None, "it was given to a benched worker");
+    // A new process of the same name is another worker: somebody may have mended the machine.
+    worker.term();
+    worker.wait(PATIENCE).expect_code(0);
+    let _mended = fleet.worker("w", 1, suite.path());
+    eventually(PATIENCE, "the taskset to be run", || {
+        (waiting.status()? == "succeeded").then_some(())
+    });
+}
+
+#[test]
+fn l9_a_slave_command_that_never_becomes_a_slave_fails_the_taskset() {
+    for command in ["true", "exit 3"] {
+        let suite = Suite::new();
+        suite.file("a", "");
+        let done = Tool::new("unused", "rrr-local")
+            .args(["-j1", "a", "--slave", command])
+            .dir(suite.path())
+            .run();
+        let why = done.expect_code(1).receipt()["fail_reason"].to_string();
+        assert!(
+            why.contains(&format!("slave command '{command}' does not work")),
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn a_worker_that_was_to_run_one_taskset_says_by_its_code_that_it_could_not() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let taskset = raw::taskset(&server, "t", &["x"])
+        .set("setup_command", "exit 7")
+        .submitted();
+    let worker = fleet_of_none(&server, &suite).args(["--once", "--taskset", &taskset.key]);
+    let done = worker.run().expect_code(1);
+    assert!(done.stderr.contains("exit code 7"), "{}", done.stderr);
+}
+
+fn fleet_of_none(server: &Server, suite: &Suite) -> Tool {
+    Fleet::plan(server)
+        .arbiters(0)
+        .dispatchers(0)
+        .without_persister()
+        .start()
+        .worker_tool("w", 1, suite.path())
+}
+
+#[test]
+fn a_worker_whose_heartbeat_is_refused_for_good_stops_and_says_so() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let worker = fleet
+        .worker_tool("w", 1, suite.path())
+        .args(["--heartbeat", "3"])
+        .spawn();
+    eventually(PATIENCE, "the worker", || {
+        server.hget("rrrspec:worker:w", "worker_type")
+    });
+    // No longer a hash: whatever the worker asks of it is an error that does not pass.
+    server.run::<String>(&["SET", "rrrspec:worker:w", "x"]);
+    let done = worker.wait(PATIENCE).expect_code(70);
+    assert!(
+        done.stderr.contains("cannot send heartbeats"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn l9_a_slave_that_cannot_start_costs_none_of_those_that_can_their_tests() {
+    let suite = Suite::new();
+    suite.many(4, "sleep 0.5");
+    let done = Tool::new("unused", "rrr-local")
+        .args(["-j2", "--max-trials", "1", "--slave"])
+        .arg("[ $SLAVE_NUMBER = 0 ] || exit 9; exec rrr-slave -- sh {}")
+        .args(suite.files())
+        .dir(suite.path())
+        .run();
+    assert_eq!(done.expect_code(0).receipt()["succeeded"], 4);
+}
+
+#[test]
+fn a_worker_whose_log_is_read_no_more_fails_no_test_for_it() {
+    let (server, suite) = (Server::new(), Suite::new());
+    suite.many(6, "exit 0");
+    let _fleet = Fleet::start(&server);
+    let worker = bin("rrr-worker").display().to_string();
+    let script = format!("'{worker}' --slaves 1 --in-place . | head -n 3");
+    let _worker = Tool::program(&server, "sh")
+        .args(["-c", &script])
+        .dir(suite.path())
+        .spawn();
+    let done = submit(&server, &suite, &["--max-trials", "1"]).wait(PATIENCE);
+    assert_eq!(done.expect_code(0).receipt()["succeeded"], 6);
+}
+
+#[test]
+fn l9_a_worker_whose_temporary_folder_was_tidied_away_goes_on() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let temporary = tempfile::tempdir().unwrap();
+    let worker = fleet.worker_tool("w", 1, suite.path());
+    let _worker = worker.env("TMPDIR", temporary.path()).spawn();
+    let folder = eventually(PATIENCE, "its folder", || {
+        let mut all = std::fs::read_dir(temporary.path()).unwrap().flatten();
+        server.hget("rrrspec:worker:w", "worker_type")?;
+        Some(all.next()?.path())
+    });
+    std::fs::remove_dir_all(folder).unwrap();
+    suite.file("a", "");
+    let done = submit_tool(&server, &suite, ["a"], &["--setup", "true"], &["true"]).run();
+    done.expect_code(0);
+}

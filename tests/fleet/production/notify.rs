@@ -1,0 +1,171 @@
+//! What a role tells systemd.
+
+use crate::harness::*;
+use std::os::unix::net::UnixDatagram;
+
+/// The other end of a role's NOTIFY_SOCKET.
+struct Manager {
+    socket: UnixDatagram,
+    folder: tempfile::TempDir,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let socket = UnixDatagram::bind(folder.path().join("notify")).expect("a socket");
+        socket.set_nonblocking(true).unwrap();
+        Self { socket, folder }
+    }
+
+    fn role(&self, redis: &(impl Address + ?Sized), name: &str) -> Tool {
+        Tool::new(redis, name).env("NOTIFY_SOCKET", self.folder.path().join("notify"))
+    }
+
+    /// The lines that have come since the last look.
+    fn heard(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(length) = self.socket.recv(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            lines.extend(text.lines().map(str::to_owned));
+        }
+        lines
+    }
+
+    #[track_caller]
+    fn wait_for(&self, line: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        eventually(PATIENCE, line, || {
+            all.extend(self.heard());
+            all.iter()
+                .any(|heard| heard.starts_with(line))
+                .then(|| all.clone())
+        })
+    }
+}
+
+#[test]
+fn every_daemon_is_ready_when_it_can_work_and_says_what_it_does() {
+    let (server, suite) = (Server::new(), Suite::new());
+    for name in DAEMONS {
+        let manager = Manager::new();
+        let tool = manager.role(&server, name).dir(suite.path());
+        let role = tool.args(arguments(name)).spawn();
+        let heard = manager.wait_for("READY=1");
+        assert!(
+            heard.iter().any(|line| line.starts_with("STATUS=")),
+            "{name}: {heard:?}"
+        );
+        manager.wait_for("WATCHDOG=1");
+        role.term();
+        role.wait(PATIENCE).expect_code(0);
+    }
+}
+
+#[test]
+fn a_role_without_redis_is_never_ready() {
+    let server = Server::new();
+    server.shutdown();
+    let manager = Manager::new();
+    manager.role(&server, "rrr-arbiter").run().expect_code(69);
+    assert_eq!(manager.heard(), Vec::<String>::new());
+}
+
+const DAEMONS: [&str; 4] = ["rrr-arbiter", "rrr-dispatch", "rrr-persist", "rrr-worker"];
+
+/// What a daemon wants besides Redis, in the folder of the suite.
+fn arguments(name: &str) -> &'static [&'static str] {
+    match name {
+        "rrr-persist" => &["--log-dir", "log"],
+        "rrr-worker" => &["--in-place", "."],
+        _ => &[],
+    }
+}
+
+/// A Redis that only refuses is as good as none: a role that waits for it is started anew by systemd
+/// in the end, which costs nothing that the silence has not cost already.
+#[test]
+fn the_watchdog_is_not_fed_while_redis_does_not_do_its_work_and_fed_again_when_it_does() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let started = DAEMONS.map(|name| {
+        let (manager, proxy) = (Manager::new(), Proxy::start(&server));
+        let tool = manager.role(&proxy, name).dir(suite.path());
+        let role = tool.args(arguments(name)).spawn();
+        manager.wait_for("WATCHDOG=1");
+        (name, manager, proxy, role)
+    });
+    // A replica without a master: it answers, and takes no writes.
+    server.run::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+    for (_, _, proxy, role) in &started {
+        role.wait_for_stderr(PATIENCE, |line| line.contains("lost Redis"));
+        proxy.reset();
+    }
+    for (name, manager, proxy, _) in &started {
+        // Whatever was on its way when Redis began to refuse is tried again; but a worker's heartbeats
+        // are no work of its loop.
+        let work: &[&str] = match *name {
+            "rrr-worker" => &["BLMOVE"],
+            _ => &["BLMOVE", "EVALSHA", "SET"],
+        };
+        let tries = || {
+            let commands = proxy.commands();
+            let is_work = |name: &&String| work.iter().any(|work| name.starts_with(work));
+            commands.iter().filter(is_work).count()
+        };
+        // A thread that has said so may be ahead of the one that works, which feeds before it tries.
+        eventually(PATIENCE, "a try", || (tries() >= 1).then_some(()));
+        manager.heard();
+        proxy.reset();
+        // The pauses between them add up to more than the time between two feedings.
+        eventually(PATIENCE, "seven tries", || (tries() >= 7).then_some(()));
+        let heard = manager.heard();
+        let fed = heard.iter().find(|line| line.starts_with("WATCHDOG"));
+        assert_eq!(fed, None, "{name}: {heard:?}");
+    }
+    server.run::<()>(&["REPLICAOF", "NO", "ONE"]);
+    for (_, manager, _, role) in &started {
+        manager.wait_for("WATCHDOG=1");
+        role.term();
+        role.wait(PATIENCE).expect_code(0);
+    }
+}
+
+/// Redis answers, but slowly: to read the record alone takes longer than many feedings, as that of a
+/// huge one does. A feeding comes once a second at most, so a save without any is told apart.
+#[test]
+fn the_watchdog_is_fed_between_the_pieces_of_a_record_that_takes_long_to_save() {
+    let (server, manager) = (Server::new(), Manager::new());
+    let taskset = raw::taskset(&server, "t", &["a.sh"])
+        .set("status", "failed")
+        .set("finished_at", &rrr::protocol::time::now());
+    // Each slave is a piece, and a round trip.
+    for number in 0..100 {
+        taskset.join_slave(&format!("rrrspec:worker:w:slave:{number}"), false);
+    }
+    let proxy = Proxy::start(&server);
+    proxy.delay(std::time::Duration::from_millis(200));
+    let tool = manager.role(&proxy, "rrr-persist");
+    let role = tool.arg("--log-dir").arg(server.folder()).spawn();
+    manager.wait_for("READY=1");
+    server.push("rrrspec:persister_queue", &taskset.key);
+    let pieces = || {
+        let commands = proxy.transcript();
+        let read = |seen: &&proxy::Seen| {
+            let key = seen.args.first().map_or("", String::as_str);
+            seen.name == "HGETALL" && key.contains(":slave:")
+        };
+        commands.iter().filter(read).count()
+    };
+    eventually(PATIENCE, "the save is under way", || {
+        (pieces() > 0).then_some(())
+    });
+    manager.heard();
+    for _ in 0..3 {
+        manager.wait_for("WATCHDOG=1");
+    }
+    assert!(pieces() < 100, "the record was read before the third time");
+    proxy.delay(std::time::Duration::ZERO);
+    role.term();
+    role.wait(PATIENCE).expect_code(0);
+    assert!(server.list("rrrspec:persister_queue").is_empty());
+}

@@ -1,0 +1,187 @@
+//! What comes with a tree, or is said about where it comes from, does not leave the working folder.
+
+use crate::harness::*;
+use rrr::suite::rsync::check_options;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+/// A place where trees are kept, with the tree of "me" in it, and a worker's working folder.
+struct World {
+    server: Server,
+    remote: tempfile::TempDir,
+    work: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self {
+            server: Server::new(),
+            remote: tempfile::tempdir().unwrap(),
+            work: tempfile::tempdir().unwrap(),
+        };
+        let tree = world.remote.path().join("me");
+        std::fs::create_dir(&tree).unwrap();
+        std::fs::write(tree.join("a.sh"), "echo ran >>ran").unwrap();
+        world
+    }
+
+    /// Submits `a.sh` of the tree that is there already, as one who knows nothing of stamps, and runs it
+    /// by a worker that brings it.
+    fn run(&self) -> Finished {
+        let key = "rrrspec:taskset:unstamped";
+        self.submit(&["--no-rsync", "--taskset", key])
+            .expect_code(0);
+        self.server.run::<i64>(&["HDEL", key, "tree_stamp"]);
+        let (_fleet, _worker) = (Fleet::start(&self.server), self.worker());
+        Tool::new(&self.server, "rrr-watch")
+            .args([key, "--output", "json"])
+            .run()
+    }
+
+    fn submit(&self, args: &[&str]) -> Finished {
+        Tool::new(&self.server, "rrr-submit")
+            .args(["--rsync-name", "me", "--max-trials", "1"])
+            .args(args)
+            .args(["a.sh", "--", "sh", "{}"])
+            .run()
+    }
+
+    fn worker(&self) -> Running {
+        let path = self.remote.path().display().to_string();
+        if self
+            .server
+            .hget("rrrspec:rsync_info", "rsync_remote_path")
+            .is_none()
+        {
+            self.server
+                .hset("rrrspec:rsync_info", "rsync_remote_path", &path);
+        }
+        Tool::new(&self.server, "rrr-worker")
+            // One with --trust takes no tree from where Redis says.
+            .env_remove("RRR_TRUST")
+            .args(["--worker-id", "w", "--slaves", "1", "--working-dir"])
+            .arg(self.work.path())
+            .spawn()
+    }
+
+    fn reason(&self) -> String {
+        let receipt = self.run().expect_code(1).receipt();
+        receipt["fail_reason"]
+            .as_str()
+            .expect("a reason")
+            .to_owned()
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_folder_of_a_tree_that_is_a_link_out_of_the_working_folder_is_not_written_to() {
+    let world = World::new();
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("precious"), "").unwrap();
+    symlink(outside.path(), world.work.path().join("me")).unwrap();
+    let reason = world.reason();
+    assert!(
+        reason.contains("leads out of the working folder"),
+        "{reason}"
+    );
+    assert_eq!(names(outside.path()), ["precious"]);
+}
+
+#[test]
+fn s4_links_of_a_tree_that_lead_out_of_it_do_not_arrive_and_others_do() {
+    let world = World::new();
+    let tree = world.remote.path().join("me");
+    symlink("/etc/passwd", tree.join("absolute")).unwrap();
+    symlink("../../etc", tree.join("upwards")).unwrap();
+    symlink("a.sh", tree.join("within.sh")).unwrap();
+    let receipt = world.run().expect_code(0).receipt();
+    assert_eq!(receipt["succeeded"], 1);
+    assert_eq!(
+        names(&world.work.path().join("me")),
+        ["a.sh", "ran", "within.sh"]
+    );
+}
+
+/// Options of rsync that run a program, or read or write a file that is not of the tree.
+/// Or that send what links outside of the tree lead to.
+const EVIL: [&str; 40] = [
+    "--copy-links",
+    "--copy-unsafe-links",
+    "--copy-dirlinks",
+    "-L",
+    "-k",
+    "-K",
+    "-avLz",
+    "-rk",
+    "-e 'sh -c evil'",
+    "-esh",
+    "-ae sh",
+    "--rsh=evil",
+    "--rsh evil",
+    "--rsync-path=evil",
+    "--rsync-path 'evil; rsync'",
+    "-M--log-file=/x",
+    "--remote-option=--log-file=/x",
+    "--daemon",
+    "--config=/x",
+    "--server",
+    "--sender",
+    "--log-file=/etc/cron.d/x",
+    "--log-file-format=x",
+    "--files-from=/etc/shadow",
+    "--exclude-from=/etc/shadow",
+    "--include-from=/etc/shadow",
+    "-f '. /etc/shadow'",
+    "--filter='merge /etc/shadow'",
+    "-F",
+    "--password-file=/etc/shadow",
+    "--write-batch=/x",
+    "--only-write-batch=/x",
+    "--read-batch=/x",
+    "--temp-dir=/x",
+    "-T /x",
+    "--partial-dir=/x",
+    "--backup-dir=/x",
+    "--compare-dest=/x",
+    "--link-dest=/x",
+    "--archive -- /etc/ evil@host:/",
+];
+
+#[test]
+fn s3_no_option_of_rsync_that_runs_something_or_touches_other_files_is_taken_from_redis() {
+    for options in EVIL {
+        assert!(check_options(options, "rsync_info").is_err(), "{options}");
+        let beside = format!("--archive --delete {options} --compress");
+        assert!(check_options(&beside, "rsync_info").is_err(), "{beside}");
+    }
+    for options in [
+        "",
+        "-az --delete",
+        "--archive --exclude='.git x'",
+        "--chmod=u+rw",
+    ] {
+        assert!(check_options(options, "rsync_info").is_ok(), "{options}");
+    }
+    let world = World::new();
+    let trace = world.work.path().join("trace");
+    let evil = format!("--archive -e 'touch {}'", trace.display());
+    world
+        .server
+        .hset("rrrspec:rsync_info", "rsync_options", &evil);
+    let path = format!("localhost:{}", world.remote.path().display());
+    world
+        .server
+        .hset("rrrspec:rsync_info", "rsync_remote_path", &path);
+    let reason = world.reason();
+    assert!(reason.contains("'-e'"), "{reason}");
+    assert!(!trace.exists());
+}

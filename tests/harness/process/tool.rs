@@ -1,0 +1,212 @@
+//! Starting one of our binaries, or any other program, in a known environment.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::harness::handle::die_with_the_test;
+use crate::harness::process::{Finished, Running};
+use crate::harness::process_tree::TAG;
+use crate::harness::server::Address;
+
+/// The user that owns nothing.
+pub const NOBODY: u32 = 65534;
+
+/// Where cargo built our binary `name`.
+#[track_caller]
+pub fn bin(name: &str) -> PathBuf {
+    // All binaries of the package are built into one folder, before any integration test.
+    let path = Path::new(env!("CARGO_BIN_EXE_rrr-submit")).with_file_name(name);
+    assert!(path.is_file(), "no binary at {}", path.display());
+    path
+}
+
+/// Lets a role handle what is queued: `rrr-arbiter --drain`.
+#[track_caller]
+pub fn drain(redis: &(impl Address + ?Sized), role: &str) -> Finished {
+    Tool::new(redis, role).arg("--drain").run().expect_code(0)
+}
+
+/// A program that is to be started. Its environment is the test's, less what would configure us
+/// (`RRR*`, `REDIS_URL`, `NOTIFY_SOCKET`, …) or hide a fault, with `RRR_REDIS_URL` set; its stdin is empty.
+pub struct Tool {
+    name: String,
+    tag: String,
+    command: Command,
+    stdin: Option<Vec<u8>>,
+    bound: Duration,
+}
+
+impl Tool {
+    /// Our binary `name`, which is to use the Redis at `redis`.
+    #[track_caller]
+    pub fn new(redis: &(impl Address + ?Sized), name: &str) -> Self {
+        Self::program(redis, bin(name))
+    }
+
+    /// Any program: a script of ours, or `sh` to check the harness with.
+    pub fn program(redis: &(impl Address + ?Sized), program: impl AsRef<OsStr>) -> Self {
+        let program = Path::new(program.as_ref());
+        let mut command = Command::new(program);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| configures_us(name)) {
+            command.env_remove(name);
+        }
+        let tag = uuid::Uuid::new_v4().to_string();
+        let url = redis.redis_url();
+        command.env(TAG, &tag);
+        command.env("XDG_STATE_HOME", state_folder(&redis.redis_url()));
+        command.process_group(0);
+        die_with_the_test(&mut command);
+        let name = program.file_name().unwrap_or(program.as_os_str());
+        command.envs(crate::harness::redis_mode::variables(
+            &name.to_string_lossy(),
+            &url,
+        ));
+        Self {
+            name: name.to_string_lossy().into_owned(),
+            tag,
+            command,
+            stdin: None,
+            bound: Duration::from_secs(60),
+        }
+    }
+
+    /// Adds arguments.
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Adds one argument.
+    pub fn arg(self, arg: impl AsRef<OsStr>) -> Self {
+        self.args([arg])
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Takes an environment variable away, `RRR_REDIS_URL` for one.
+    pub fn env_remove(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Starts it in `folder`.
+    pub fn dir(mut self, folder: impl AsRef<Path>) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
+    /// As root: starts it as the user that owns nothing.
+    pub fn owning_nothing(mut self) -> Self {
+        if rustix::process::geteuid().is_root() {
+            self.command.uid(NOBODY).gid(NOBODY);
+        }
+        self
+    }
+
+    /// The same, but it owns `suite`, and so what its tests leave there.
+    pub fn owning(self, suite: &crate::harness::fleet::Suite) -> Self {
+        if rustix::process::geteuid().is_root() {
+            suite.give_to(NOBODY);
+        }
+        self.owning_nothing()
+    }
+
+    /// Lets the new process do `work` before it becomes the program: system calls only, since the
+    /// locks of other threads, that of the allocator too, may be held for ever there.
+    pub fn before_exec(
+        mut self,
+        work: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        // SAFETY: by the contract above.
+        unsafe { self.command.pre_exec(work) };
+        self
+    }
+
+    /// Gives it `bytes` on stdin, then the end of it.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// How long [`Tool::run`] waits; a minute unless told.
+    pub fn bound(mut self, bound: Duration) -> Self {
+        self.bound = bound;
+        self
+    }
+
+    /// Starts it, and returns at once.
+    ///
+    /// The thread that calls this must live as long as the process may: the kernel kills the
+    /// process when that thread ends.
+    #[track_caller]
+    pub fn spawn(self) -> Running {
+        self.start(Stdio::piped())
+    }
+
+    /// Starts it with a stdout that nobody reads: the first write there fails.
+    #[track_caller]
+    pub fn spawn_with_stdout_closed(self) -> Running {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        self.start(writer.into())
+    }
+
+    /// Starts it and waits for its end; panics with what it wrote if that takes too long.
+    #[track_caller]
+    pub fn run(self) -> Finished {
+        let bound = self.bound;
+        self.spawn().wait(bound)
+    }
+
+    #[track_caller]
+    fn start(mut self, stdout: Stdio) -> Running {
+        let stdin = match self.stdin {
+            Some(_) => Stdio::piped(),
+            None => Stdio::null(),
+        };
+        self.command
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(Stdio::piped());
+        let mut child = match self.command.spawn() {
+            Ok(child) => child,
+            Err(error) => panic!("cannot start {}: {error}", self.name),
+        };
+        if let (Some(bytes), Some(mut stdin)) = (self.stdin, child.stdin.take()) {
+            // A program that does not read all of it is no error.
+            std::thread::spawn(move || stdin.write_all(&bytes));
+        }
+        Running::new(self.name, self.tag, child)
+    }
+}
+
+/// Where the tools of one Redis keep their state: beside its socket, so that it goes with it.
+fn state_folder(url: &str) -> std::path::PathBuf {
+    let socket = url.strip_prefix("unix://").map(Path::new);
+    let folder = socket.and_then(Path::parent).filter(|path| path.is_dir());
+    folder.map_or_else(|| "/nonexistent".into(), |path| path.join("state"))
+}
+
+fn configures_us(name: &OsString) -> bool {
+    const OTHERS: [&str; 8] = [
+        // It would hide what a runner forgets to flush.
+        "PYTHONUNBUFFERED",
+        "REDIS_URL",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "WATCHDOG_PID",
+        "NUM_SLAVES",
+        "SLAVE_NUMBER",
+        "TEST_ENV_NUMBER",
+    ];
+    let name = name.to_string_lossy();
+    name.starts_with("RRR") || OTHERS.contains(&&*name)
+}
