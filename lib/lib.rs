@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Each folder imports only folders above it in this list (`tests/tidy` keeps that). Codes such as (Q1)
-//! name faults and invariants: `tests/faults/README.md` explains them.
+//! name faults and invariants: `tests/core/faults/README.md` explains them.
 
 /// This process and its host: exit codes, signals, standard streams, temporary folders.
 pub mod process;

@@ -4,6 +4,7 @@
 
 use crate::lua;
 use crate::protocol::key::{self, SlaveKey, TasksetKey};
+use crate::protocol::result::SuiteEnd;
 use crate::store::Store;
 use crate::store::script::Script;
 
@@ -17,16 +18,6 @@ pub fn open(
     number: u32,
 ) -> anyhow::Result<()> {
     store.call(|c, _| OPEN.key(taskset).key(slave).arg(number).invoke::<()>(c))
-}
-
-/// How the end of a suite went in one slave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SuiteEnd {
-    Good,
-    /// Why it fails the suite.
-    Bad(String),
-    /// Why it was not waited for.
-    BrokenOff(String),
 }
 
 static END: Script = lua!("suite_end", "event", "ends");

@@ -1,7 +1,7 @@
 //! The manual pages: each tool's flags, exit codes and examples.
 //!
 //! The prose is in man/src, one file per tool: paragraphs, then EXAMPLES, each a sentence and an indented
-//! command line. A line `@output` stands for the paragraph in man/src/output.txt. tests/pages.rs makes
+//! command line. A line `@output` stands for the paragraph in man/src/output.txt. tests/tidy/pages.rs makes
 //! the pages in man/ and the completions in scripts/completions/, and checks that every example parses.
 
 mod pages;

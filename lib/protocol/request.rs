@@ -1,7 +1,9 @@
 //! The fields of a taskset that its submitter chooses.
 
-use crate::suite::tree_stamp;
 use std::collections::HashMap;
+
+/// The field with the stamp of the submitted tree. Signed, where there is one.
+pub const TREE_STAMP: &str = "tree_stamp";
 
 /// What a submitter asks for.
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ impl Request {
         .map(|(name, value)| (name.to_owned(), value))
         .into();
         if !self.tree_stamp.is_empty() {
-            fields.insert(tree_stamp::FIELD.to_owned(), self.tree_stamp.clone());
+            fields.insert(TREE_STAMP.to_owned(), self.tree_stamp.clone());
         }
         fields
     }

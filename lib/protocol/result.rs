@@ -81,3 +81,13 @@ impl TrialResult {
         self.stderr.extend_from_slice(lines);
     }
 }
+
+/// How the end of a suite went in one slave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SuiteEnd {
+    Good,
+    /// Why it fails the suite.
+    Bad(String),
+    /// Why it was not waited for.
+    BrokenOff(String),
+}

@@ -13,9 +13,6 @@ use std::path::{Path, PathBuf};
 /// The file's name, at the top of the tree.
 pub const NAME: &str = ".rrr-stamp";
 
-/// The field of the taskset. Signed, where there is one.
-pub const FIELD: &str = "tree_stamp";
-
 /// How the field begins where no tree was sent.
 const NOT_SENT: &str = "not sent: ";
 

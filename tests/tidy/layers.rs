@@ -34,6 +34,7 @@ const REDIS_ELSEWHERE: &[&str] = &[
     "lib/archive/estimate.rs",
     // rrr-fsck and rrr-stat read what Redis holds, whether the entities would read it or not.
     "lib/inspect/fsck/leaks.rs",
+    "lib/inspect/fsck/load.rs",
     "lib/inspect/fsck/snapshot.rs",
     "lib/inspect/stat/collect.rs",
     // A key is an argument of a command.

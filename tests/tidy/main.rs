@@ -167,9 +167,9 @@ fn tests_wait_for_conditions_and_never_for_a_guessed_time() {
     });
     // The loop that waits for conditions, and the proxy, whose business are delays.
     let allowed = [
-        "tests/harness/link.rs",
-        "tests/harness/proxy.rs",
-        "tests/harness/wait.rs",
+        "tests/harness/process/wait.rs",
+        "tests/harness/proxy/link.rs",
+        "tests/harness/proxy/mod.rs",
     ];
     let paths = sleeping.map(|source| source.path);
     only(&allowed, paths, "a test never sleeps");
@@ -398,7 +398,7 @@ fn codes(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_code_of_a_fault_is_explained() {
-    let page = fs::read_to_string(root().join("tests/faults/README.md")).unwrap();
+    let page = fs::read_to_string(root().join("tests/core/faults/README.md")).unwrap();
     let explained = codes(&page);
     let all = [rust(), sources("lib/lua", ".lua"), sources("tests", ".rs")];
     let unknown = all.into_iter().flatten().filter_map(|source| {
@@ -408,5 +408,9 @@ fn every_code_of_a_fault_is_explained() {
             .collect();
         (!unknown.is_empty()).then(|| format!("{}: {unknown:?}", source.path))
     });
-    only(&[], unknown, "tests/faults/README.md explains each code");
+    only(
+        &[],
+        unknown,
+        "tests/core/faults/README.md explains each code",
+    );
 }

@@ -1,6 +1,6 @@
 //! The manual pages and completions are those of the flags.
 //!
-//! `RRR_UPDATE=1 cargo test --test pages` writes them anew.
+//! `RRR_UPDATE=1 cargo test --test tidy pages` writes them anew.
 
 use clap_complete::Shell;
 use rrr::cli::{flags, help};
@@ -166,7 +166,7 @@ fn pages_and_completions_are_those_of_the_flags() {
     }
     assert!(
         stale.is_empty(),
-        "run RRR_UPDATE=1 cargo test --test pages, for {stale:?}"
+        "run RRR_UPDATE=1 cargo test --test tidy pages, for {stale:?}"
     );
 }
 

@@ -20,9 +20,9 @@ pub use nextest::Nextest;
 pub use outputs::Outputs;
 pub use serve::Serve;
 
-use crate::entity::suite_end::SuiteEnd;
 use crate::exec::child::Watch;
 use crate::protocol::job::Job;
+use crate::protocol::result::SuiteEnd;
 use crate::protocol::result::TrialResult;
 use std::time::Duration;
 

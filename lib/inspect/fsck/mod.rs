@@ -6,7 +6,7 @@
 //! task between two trials, a worker between two tasksets) shows by its [`Finding::state`] that it
 //! moves, or is gone at one of the looks. [`snapshot`] and [`load`] read, [`invariants`] decides (no Redis there), [`leaks`] goes over all keys.
 //!
-//! The invariants are numbered as in tests/faults/README.md: I1 one final status, I2
+//! The invariants are numbered as in tests/core/faults/README.md: I1 one final status, I2
 //! counts, I3 a success has its passes, I4 tasks_left, I5 no task is lost, I6 trials, I7 a final
 //! status stays, I8 active, I9 nothing lives for ever, I12 nothing waits for nobody, I14 each
 //! finished taskset is persisted or will be, I15 bounded bytes. I10, I11 and I13 are about

@@ -7,12 +7,13 @@
 use super::heartbeat;
 use crate::entity::reservation::{self, Done, Next};
 use crate::entity::slave;
-use crate::entity::suite_end::{self, SuiteEnd};
+use crate::entity::suite_end;
 use crate::process::stderr::say;
 use crate::process::{signals, stdout};
 use crate::protocol::job::Job;
 use crate::protocol::key::{SlaveKey, TasksetKey};
 use crate::protocol::limits::MAX_BATCH;
+use crate::protocol::result::SuiteEnd;
 use crate::protocol::result::TrialResult;
 use crate::protocol::status::SlaveStatus;
 use crate::protocol::{event, time};

@@ -13,8 +13,8 @@ pub use ended::Ended;
 use crate::process::exit::{Failure, usage};
 use crate::process::regular_file::{self, Links};
 use crate::protocol::key::TasksetKey;
+use crate::protocol::request;
 use crate::protocol::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
-use crate::suite::tree_stamp;
 use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
@@ -79,10 +79,10 @@ fn signed_bytes(taskset: &TasksetKey, fields: &Fields) -> Vec<u8> {
     }
     // It has come later: a taskset without it is signed as before.
     if let Some(stamp) = fields
-        .get(tree_stamp::FIELD)
+        .get(request::TREE_STAMP)
         .filter(|text| !text.is_empty())
     {
-        add(tree_stamp::FIELD, stamp);
+        add(request::TREE_STAMP, stamp);
     }
     bytes
 }

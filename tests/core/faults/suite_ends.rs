@@ -6,10 +6,11 @@ use rrr::entity::reservation::{self, Next};
 use rrr::entity::wake;
 
 use rrr::entity::heartbeat::Heartbeat;
-use rrr::entity::suite_end::{self, SuiteEnd};
+use rrr::entity::suite_end;
 use rrr::entity::wake::Wake;
 use rrr::entity::{slave, taskset};
 use rrr::protocol::key::{SlaveKey, TasksetKey};
+use rrr::protocol::result::SuiteEnd;
 use rrr::protocol::status::SlaveStatus;
 use rrr::store::Store;
 

@@ -2,8 +2,8 @@
 
 use rrr::protocol::key::{TaskKey, TasksetKey};
 use rrr::protocol::name::{rsync_name_error, spec_file_error};
+use rrr::protocol::request;
 use rrr::suite::signing::{self, FIELDS, SIGNATURE, Signer, Trust};
-use rrr::suite::tree_stamp;
 use std::collections::HashMap;
 
 const NOW: i64 = 1_800_000_000;
@@ -41,7 +41,7 @@ impl World {
             .collect();
         let digest = signing::digest(FILES.into_iter());
         fields.insert("tasks_digest".into(), digest);
-        fields.insert(tree_stamp::FIELD.into(), "the stamp".into());
+        fields.insert(request::TREE_STAMP.into(), "the stamp".into());
         fields
     }
 
@@ -75,7 +75,7 @@ fn what_was_signed_is_trusted() {
 fn s1_no_signed_field_can_be_changed_in_any_way() {
     let world = World::new();
     let mut cases = 0;
-    for name in FIELDS.iter().chain([&SIGNATURE, &tree_stamp::FIELD]) {
+    for name in FIELDS.iter().chain([&SIGNATURE, &request::TREE_STAMP]) {
         let value = world.signed()[*name].clone();
         let changed = [
             None,
@@ -99,10 +99,10 @@ fn s1_no_signed_field_can_be_changed_in_any_way() {
     assert_eq!(cases, 98);
     // A taskset of an older submitter has none, and gets none later.
     let mut fields = world.unsigned();
-    let stamp = fields.remove(tree_stamp::FIELD).unwrap();
+    let stamp = fields.remove(request::TREE_STAMP).unwrap();
     world.signer.sign(&world.taskset, &mut fields, NOW, 3600);
     assert_eq!(world.check(&fields), Ok(()));
-    fields.insert(tree_stamp::FIELD.into(), stamp);
+    fields.insert(request::TREE_STAMP.into(), stamp);
     assert!(world.check(&fields).is_err());
 }
 
