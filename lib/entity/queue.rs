@@ -47,14 +47,14 @@ pub fn dead(store: &mut Store, queue: &str) -> anyhow::Result<Vec<String>> {
     read::texts(store, &key::dead(queue))
 }
 
-static POP: Script = lua!("pop");
+static POP: Script = lua!("queue_pop");
 
 /// Takes `messages` off the head of `queue`, as far as they still stand there.
 pub fn pop(store: &mut Store, queue: &str, messages: &[Vec<u8>]) -> anyhow::Result<usize> {
     store.call(|c, _| POP.key(queue).arg(messages).invoke(c))
 }
 
-static ROTATE: Script = lua!("rotate");
+static ROTATE: Script = lua!("queue_rotate");
 
 /// Moves `message` from the head of `queue` to its tail.
 pub fn rotate(store: &mut Store, queue: &str, message: &[u8]) -> anyhow::Result<()> {
@@ -62,10 +62,10 @@ pub fn rotate(store: &mut Store, queue: &str, message: &[u8]) -> anyhow::Result<
     Ok(())
 }
 
-static REFUSE: Script = lua!("refuse");
+static BURY: Script = lua!("queue_bury");
 
 /// Moves a message that makes no sense to the queue's dead list, with the reason, and says so.
-pub fn refuse(store: &mut Store, queue: &str, message: &[u8], reason: &str) -> anyhow::Result<()> {
+pub fn bury(store: &mut Store, queue: &str, message: &[u8], reason: &str) -> anyhow::Result<()> {
     let text = String::from_utf8_lossy(message);
     let kept: String = text.chars().take(1000).collect();
     let record = serde_json::json!({
@@ -75,8 +75,7 @@ pub fn refuse(store: &mut Store, queue: &str, message: &[u8], reason: &str) -> a
     })
     .to_string();
     let moved: i64 = store.call(|c, _| {
-        REFUSE
-            .key(queue)
+        BURY.key(queue)
             .key(key::dead(queue))
             .arg(message)
             .arg(record.as_str())
@@ -91,9 +90,9 @@ pub fn refuse(store: &mut Store, queue: &str, message: &[u8], reason: &str) -> a
     Ok(())
 }
 
-static REVIVE: Script = lua!("revive");
+static KICK: Script = lua!("queue_kick");
 
 /// Puts the messages of the queue's dead list back; returns how many.
-pub fn revive(store: &mut Store, queue: &str) -> anyhow::Result<u64> {
-    store.call(|c, _| REVIVE.key(queue).key(key::dead(queue)).invoke(c))
+pub fn kick(store: &mut Store, queue: &str) -> anyhow::Result<u64> {
+    store.call(|c, _| KICK.key(queue).key(key::dead(queue)).invoke(c))
 }

@@ -1,6 +1,6 @@
 //! Reservations: a slave takes tasks, reports their trials and releases what it did not begin.
 //!
-//! Written by rrr-slave through the scripts `reserve`, `finish` and `give_back`; read by the arbiter.
+//! Written by rrr-slave through the scripts `trial_reserve`, `trial_finish` and `trial_release`; read by the arbiter.
 
 use crate::entity::trial;
 use crate::lua;
@@ -12,11 +12,11 @@ use crate::protocol::{example, time};
 use crate::store::Store;
 use crate::store::script::{Answer, Script};
 
-static RESERVE: Script = lua!("reserve", "event", "hand", "reserve");
+static RESERVE: Script = lua!("trial_reserve", "event", "batch", "reserve");
 
-static FINISH: Script = lua!("finish", "event", "hand", "reserve");
+static FINISH: Script = lua!("trial_finish", "event", "batch", "reserve");
 
-static GIVE_BACK: Script = lua!("give_back", "event", "hand");
+static RELEASE: Script = lua!("trial_release", "event", "batch");
 
 /// What a slave is told when it asks for its next tasks.
 #[derive(Clone, Debug)]
@@ -123,7 +123,7 @@ pub fn finish(
 
 /// Tells that the trial of `running` has begun, if there is one that nobody was told of, and puts the
 /// tasks of `rest`, which have not begun, back into the queue.
-pub fn give_back(
+pub fn release(
     store: &mut Store,
     taskset: &TasksetKey,
     slave: &SlaveKey,
@@ -132,7 +132,7 @@ pub fn give_back(
 ) -> anyhow::Result<()> {
     let started = running.map(|job| self::started(slave, job).json());
     store.call(|c, _| {
-        let mut call = GIVE_BACK.key(taskset);
+        let mut call = RELEASE.key(taskset);
         call.key(slave);
         for job in rest {
             call.key(&job.trial);

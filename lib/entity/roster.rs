@@ -1,5 +1,5 @@
 //! The roster: which workers are idle, and how many have each taskset. Pure: the dispatcher makes it of
-//! one look, and gives tasksets to workers by it; the script `assign` checks each again.
+//! one look, and gives tasksets to workers by it; the script `taskset_assign` checks each again.
 
 use crate::entity::taskset::Want;
 use crate::entity::worker::Post;

@@ -135,7 +135,7 @@ pub enum Accepted {
     Inactive,
 }
 
-static ACCEPT: Script = lua!("accept", "event", "close");
+static ACCEPT: Script = lua!("worker_accept", "event", "close");
 
 /// Takes `taskset`, which `message` at the head of the worker's queue names ('' when the worker's
 /// owner did).
@@ -165,7 +165,7 @@ pub fn accept(
     })
 }
 
-static LEAVE: Script = lua!("leave");
+static LEAVE: Script = lua!("worker_leave");
 
 /// Closes the worker log, and is idle again.
 pub fn leave(
@@ -202,7 +202,7 @@ pub fn bench(store: &mut Store, card: &Card, why: Option<&str>) -> anyhow::Resul
     Ok(())
 }
 
-static EVICT: Script = lua!("evict");
+static EVICT: Script = lua!("worker_evict");
 
 /// Takes a worker without a heartbeat off the books.
 pub fn evict(store: &mut Store, worker: &WorkerKey) -> anyhow::Result<bool> {

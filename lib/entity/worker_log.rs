@@ -18,7 +18,7 @@ pub fn note(store: &mut Store, log: &str, field: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-static APPEND: Script = lua!("append_log");
+static APPEND: Script = lua!("log_append");
 
 /// Adds `text` to the log at `key` (a worker's or a slave's) while it has room.
 pub fn append(

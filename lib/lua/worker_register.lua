@@ -10,8 +10,8 @@ local holder = redis.call('HGET', KEYS[1], 'instance') or 'unknown'
 if redis.call('EXISTS', KEYS[2]) == 1 and holder ~= ARGV[1] and holder ~= ARGV[2] then
   return holder
 end
-local on_hand = redis.call('HGET', KEYS[1], 'taskset')
-for _, log in ipairs(on_hand and redis.call('LRANGE', on_hand .. ':worker_log', 0, -1) or {}) do
+local open_batch = redis.call('HGET', KEYS[1], 'taskset')
+for _, log in ipairs(open_batch and redis.call('LRANGE', open_batch .. ':worker_log', 0, -1) or {}) do
   local f = redis.call('HMGET', log, 'worker', 'finished_at')
   if f[1] == KEYS[1] and not f[2] then
     redis.call('HSET', log, 'finished_at', ARGV[7])

@@ -13,7 +13,7 @@ pub type Script = LazyLock<redis::Script>;
 pub fn compose(parts: &[&str]) -> redis::Script {
     // The TTL is a string: Redis would make one of a number at each call.
     let mut code = format!(
-        "local KEY_TTL, STOPPED_ALLOWANCE, MOST_IN_HAND = '{}', {}, {}\n",
+        "local KEY_TTL, STOPPED_ALLOWANCE, MAX_BATCH = '{}', {}, {}\n",
         super::KEY_TTL,
         crate::protocol::limits::STOPPED_ALLOWANCE,
         crate::protocol::limits::MAX_BATCH
@@ -24,7 +24,7 @@ pub fn compose(parts: &[&str]) -> redis::Script {
     redis::Script::new(&code)
 }
 
-/// `lua!("judge", "event", "close", "judge")`: the script judge.lua with three shared parts.
+/// `lua!("trial_judge", "event", "close", "judge")`: the script trial_judge.lua with three shared parts.
 #[macro_export]
 macro_rules! lua {
     ($name:literal $(, $shared:literal)*) => {

@@ -20,7 +20,7 @@ pub fn is_marked(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool
     Ok(ttl >= 0)
 }
 
-static COUNT_ATTEMPT: Script = lua!("count_attempt");
+static COUNT_ATTEMPT: Script = lua!("persist_count_attempt");
 
 /// Counts a failed attempt at this record and returns the number of attempts so far.
 pub fn count_attempt(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<u32> {
@@ -34,7 +34,7 @@ pub fn forget_attempts(store: &mut Store, taskset: &TasksetKey) -> anyhow::Resul
     store.call(|c, _| redis::cmd("EXPIRE").arg(&key).arg(0).query::<()>(c))
 }
 
-static MARK: Script = lua!("mark_persisted");
+static MARK: Script = lua!("taskset_mark_persisted");
 
 /// Marks the record as durable: from now on, nothing is added to the taskset. `adds` is added to
 /// the totals in the same step.
@@ -49,7 +49,7 @@ pub fn mark(store: &mut Store, taskset: &TasksetKey, adds: &Counts) -> anyhow::R
     })
 }
 
-static EXPIRE_TASKS: Script = lua!("expire_tasks");
+static EXPIRE_TASKS: Script = lua!("taskset_expire_tasks");
 
 /// Lets every key of a marked taskset expire, except its hash.
 pub fn expire(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
@@ -101,7 +101,7 @@ pub fn expire(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
     Ok(())
 }
 
-static PERSISTED: Script = lua!("persisted");
+static PERSISTED: Script = lua!("taskset_persisted");
 
 /// Lets the hash expire too, and pops `message`.
 pub fn release(store: &mut Store, taskset: &TasksetKey, message: &[u8]) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use crate::protocol::time;
 use crate::store::Store;
 use crate::store::script::{Answer, Script};
 
-static REAP: Script = lua!("reap", "event", "hand", "ends", "reap");
+static REAP: Script = lua!("slave_reap", "event", "batch", "ends", "reap");
 
 /// Declares a slave dead and ends its trial with `error`. `certain`: its process is known to be
 /// gone; otherwise it is left alone while it has a heartbeat.

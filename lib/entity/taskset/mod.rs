@@ -1,8 +1,8 @@
 //! Tasksets: one run of a suite.
 //!
 //! Written by rrr-submit until it is active ([`stage`](mod@stage)); from then on its status is
-//! changed by the scripts `assign` and `accept` (rrr-dispatch, rrr-worker), `judge`, `recover`,
-//! `give_up` and `close` (rrr-arbiter) alone ([`transitions`]).
+//! changed by the scripts `taskset_assign` and `worker_accept` (rrr-dispatch, rrr-worker), `trial_judge`, `task_recover`,
+//! `fail_unrunnable` and `taskset_close` (rrr-arbiter) alone ([`transitions`]).
 
 mod skipped;
 mod stage;
@@ -10,7 +10,7 @@ mod transitions;
 
 pub use crate::entity::taskset::skipped::Broken;
 pub use crate::entity::taskset::transitions::{
-    Assigned, FAIL_AFTER_WORKERS, Judged, Want, assign, close, give_up, judge, recover,
+    Assigned, FAIL_AFTER_WORKERS, Judged, Want, assign, close, fail_unrunnable, judge, recover,
     request_cancel, request_fail, speculate, wants,
 };
 pub use stage::{

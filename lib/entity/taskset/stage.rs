@@ -9,8 +9,8 @@ use crate::store::read::Text;
 use crate::store::script::Script;
 use std::collections::HashMap;
 
-static STAGE: Script = lua!("stage");
-static STAGE_TASKS: Script = lua!("stage_tasks");
+static STAGE: Script = lua!("taskset_stage");
+static STAGE_TASKS: Script = lua!("taskset_stage_tasks");
 
 /// One attempt to make a taskset. Several may be made under one key at once: the key alone does not
 /// tell a call of ours, repeated because its reply was lost, from somebody else's.
@@ -102,7 +102,7 @@ pub fn stage(
     Ok(())
 }
 
-static ACTIVATE: Script = lua!("activate", "event");
+static ACTIVATE: Script = lua!("taskset_activate", "event");
 
 /// Hands a staged taskset of `tasks` tasks over; `locked` when its rsync lock must still be held.
 pub fn activate(

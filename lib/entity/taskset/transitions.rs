@@ -77,7 +77,7 @@ pub struct Assigned {
     pub is_stale: bool,
 }
 
-static ASSIGN: Script = lua!("assign", "event", "close");
+static ASSIGN: Script = lua!("taskset_assign", "event", "close");
 
 /// Gives the taskset to those of `offered` that are idle, at most `most`.
 pub fn assign(
@@ -114,7 +114,7 @@ pub fn assign(
     Ok(assigned)
 }
 
-static CLOSE: Script = lua!("close", "event", "close");
+static CLOSE: Script = lua!("taskset_close", "event", "close");
 
 /// Gives an open taskset its final status, and pops `message`, which asked for it, if any.
 pub fn close(
@@ -140,7 +140,7 @@ pub fn close(
     Ok(())
 }
 
-static JUDGE: Script = lua!("judge", "event", "close", "ends", "judge");
+static JUDGE: Script = lua!("trial_judge", "event", "close", "ends", "judge");
 
 /// What came of a look at the arbiter's queue.
 pub struct Judged {
@@ -169,7 +169,15 @@ pub fn judge(store: &mut Store, most: usize) -> anyhow::Result<Judged> {
     })
 }
 
-static RECOVER: Script = lua!("recover", "event", "hand", "close", "ends", "reap", "judge");
+static RECOVER: Script = lua!(
+    "task_recover",
+    "event",
+    "batch",
+    "close",
+    "ends",
+    "reap",
+    "judge"
+);
 
 /// Puts back those of `lost` that are; finalises the taskset when nothing is left. Returns whether that
 /// has changed anything.
@@ -188,7 +196,7 @@ pub fn recover(store: &mut Store, taskset: &TasksetKey, lost: &[TaskKey]) -> any
     Ok(answer.number(0) > 0 || answer.len() > 1)
 }
 
-static SPECULATE: Script = lua!("speculate", "event");
+static SPECULATE: Script = lua!("task_speculate", "event");
 
 /// Queues a second copy of `tasks`; returns whether there was one to queue.
 pub fn speculate(
@@ -201,7 +209,7 @@ pub fn speculate(
     Ok(answer.number(0) > 0)
 }
 
-static REQUEST_FAIL: Script = lua!("request_fail", "event", "close", "worker");
+static REQUEST_FAIL: Script = lua!("taskset_request_fail", "event", "close", "worker");
 
 /// After how many distinct workers that cannot run it a taskset is failed (L9).
 pub const FAIL_AFTER_WORKERS: u32 = 2;
@@ -229,13 +237,17 @@ pub fn request_fail(
     Ok(())
 }
 
-static GIVE_UP: Script = lua!("give_up", "event", "close", "worker");
+static FAIL_UNRUNNABLE: Script = lua!("taskset_fail_unrunnable", "event", "close", "worker");
 
 /// Whether every living worker of its type, one at least, has said that it cannot run the taskset, and
 /// none is at it; `fail`: it ends so then, with what one of them said.
-pub fn give_up(store: &mut Store, taskset: &TasksetKey, fail: bool) -> anyhow::Result<bool> {
+pub fn fail_unrunnable(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    fail: bool,
+) -> anyhow::Result<bool> {
     let answer: Answer = store.call(|c, _| {
-        GIVE_UP
+        FAIL_UNRUNNABLE
             .key(taskset)
             .key(key::active_taskset())
             .key(key::persister_queue())

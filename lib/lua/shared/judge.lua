@@ -1,4 +1,4 @@
--- Shared: verdicts of tasks. Needs event.lua, close.lua and ends.lua.
+-- Shared: verdicts of tasks. Needs event.lua, taskset_close.lua and ends.lua.
 --
 -- A call may judge trials of several tasksets: what it learns and changes of each is gathered
 -- here and written once, by flush(). What fails for a key of the wrong type (L8) has changed
@@ -50,7 +50,7 @@ local function settle(taskset, task, spec_file, status, trials, flaky)
       book.flaky = book.flaky + 1
     end
   end
-  -- By hand, as each task has one.
+  -- By batch, as each task has one.
   note(taskset, '{"event":"task_finished","spec_file":' .. cjson.encode(spec_file) .. ',"status":"' .. status
     .. '","trials":' .. trials .. ',"flaky":' .. tostring(flaky) .. '}')
 end

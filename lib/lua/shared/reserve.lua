@@ -1,4 +1,4 @@
--- Shared: taking the next tasks. Needs event.lua and hand.lua.
+-- Shared: taking the next tasks. Needs event.lua and batch.lua.
 
 -- How many tasks that rather go to another slave may be stepped over in one call.
 local MOST_SKIPS = 30
@@ -94,18 +94,18 @@ local function facts_of(task)
   end
 end
 
--- Whether a task may share a hand: not one that was put back, since it may have ended its slave, nor
+-- Whether a task may share a batch: not one that was put back, since it may have ended its slave, nor
 -- one that is known to take more than the least that an estimate can say.
 local function may_share(facts)
   return not facts[4] and (not is_set(facts[3]) or facts[3] == '0' or facts[3] == '1')
 end
 
--- Takes the tasks that stand next in the queue into the hand of the one that was taken: so few that other
+-- Takes the tasks that stand next in the queue into the batch of the one that was taken: so few that other
 -- slaves have as many each, and none that is not to be tried or may not share.
 local function take_more(ask, tasks, facts)
   local queue = ask.taskset .. ':task_queue'
   local share = redis.call('LLEN', queue) / (2 * math.max(1, redis.call('LLEN', ask.taskset .. ':slave')))
-  local more = math.min(ask.most - 1, MOST_IN_HAND - 1, math.floor(share))
+  local more = math.min(ask.most - 1, MAX_BATCH - 1, math.floor(share))
   if more < 1 then
     return
   end
@@ -148,13 +148,13 @@ end
 -- begun}, {'empty'} or {'skip'}.
 local function reserve(ask, events)
   local queue = ask.taskset .. ':task_queue'
-  -- A slave that asks has nothing on hand. If it has trials that have not ended, it took those by a
+  -- A slave that asks has nothing on batch. If it has trials that have not ended, it took those by a
   -- call whose answer was lost, or that was held up and came after its repetition: nobody else
   -- would make them, and while their slave lives nobody would put their tasks back.
-  local hand = ask.holds and on_hand(ask.slave) or {}
-  if #hand > 0 then
+  local batch = ask.holds and open_batch(ask.slave) or {}
+  if #batch > 0 then
     local answer = { 'run' }
-    for _, held in ipairs(hand) do
+    for _, held in ipairs(batch) do
       local trial, task, begun = unpack(held)
       local k = redis.call('HMGET', task, 'spec_file', 'estimate_sec')
       local n = #answer
@@ -239,7 +239,7 @@ local function reserve(ask, events)
   if redis.call('RPUSH', ask.slave .. ':trial', unpack(trials)) == #trials then
     redis.call('EXPIRE', ask.slave .. ':trial', KEY_TTL)
   end
-  -- By hand, as each task has one: a table and its encoding cost as much as two commands.
+  -- By batch, as each task has one: a table and its encoding cost as much as two commands.
   local json = cjson.encode
   events[#events + 1] = '{"event":"trial_started","task":' .. json(task) .. ',"spec_file":' .. json(answer[3])
     .. ',"trial":' .. json(answer[2]) .. ',"slave":' .. json(ask.slave) .. ',"attempt":' .. answer[5] .. '}'

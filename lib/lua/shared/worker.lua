@@ -1,6 +1,6 @@
 -- Shared: the workers on the books. Needs event.lua.
 
--- Those that live, by name, each with what it has on hand (taskset) and what it was given (queue).
+-- Those that live, by name, each with what it has on batch (taskset) and what it was given (queue).
 local function living(set)
   local found = {}
   local workers = redis.call('SMEMBERS', set)
@@ -20,7 +20,7 @@ local function living(set)
   return found
 end
 
--- Whether a worker has the taskset on hand or in its queue.
+-- Whether a worker has the taskset on batch or in its queue.
 local function is_engaged(worker, taskset)
   local engaged = worker.taskset == taskset
   for _, queued in ipairs(worker.queue) do

@@ -103,7 +103,7 @@ fn handle(store: &mut Store, bytes: &[u8]) -> anyhow::Result<()> {
         },
         Err(reason) => reason,
     };
-    queue::refuse(store, &queue, bytes, &refusal)
+    queue::bury(store, &queue, bytes, &refusal)
 }
 
 /// Does what the message asks for, and pops it.
@@ -132,7 +132,7 @@ fn obey(store: &mut Store, queue: &str, bytes: &[u8], message: Message) -> anyho
             queue::pop(store, queue, &[bytes.to_owned()])?;
         }
         Message::Trial(_) => {
-            queue::refuse(store, queue, bytes, "it names no trial of a task")?;
+            queue::bury(store, queue, bytes, "it names no trial of a task")?;
         }
     }
     Ok(())

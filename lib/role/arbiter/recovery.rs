@@ -370,7 +370,7 @@ impl Watch {
             Step::GiveUp => {
                 let since = self.memory(taskset).hopeless.unwrap_or_else(Instant::now);
                 let fail = since.elapsed() >= LAST_HOPE;
-                let hopeless = taskset::give_up(store, taskset, fail)?;
+                let hopeless = taskset::fail_unrunnable(store, taskset, fail)?;
                 self.memory(taskset).hopeless = hopeless.then_some(since);
                 Ok(hopeless)
             }

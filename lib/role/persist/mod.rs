@@ -78,7 +78,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         false => None,
     };
     if options.retry_dead {
-        queue::revive(&mut store, &key::persister_queue())?;
+        queue::kick(&mut store, &key::persister_queue())?;
     }
     let places = std::iter::once(path).chain(url.folder()).collect();
     let mut persister = Persister {

@@ -106,7 +106,7 @@ impl Persister {
             match String::from_utf8_lossy(&message).parse() {
                 Ok(taskset) => return Ok(Some((message, taskset))),
                 Err(_) => {
-                    queue::refuse(&mut self.store, &queue, &message, "not a taskset key")?;
+                    queue::bury(&mut self.store, &queue, &message, "not a taskset key")?;
                 }
             }
         }
@@ -158,7 +158,7 @@ impl Persister {
             return Ok(Done::Yes);
         };
         if !state.status().is_some_and(|status| status.is_final()) {
-            queue::refuse(store, &queue, message, "the taskset has not finished")?;
+            queue::bury(store, &queue, message, "the taskset has not finished")?;
             return Ok(Done::Yes);
         }
         let finished = state.get("finished_at").and_then(time::parse);
@@ -243,7 +243,7 @@ impl Persister {
     ) -> anyhow::Result<()> {
         document::forget_attempts(&mut self.store, taskset)?;
         let reason = format!("failed {count} times: {error:#}");
-        queue::refuse(&mut self.store, &key::persister_queue(), message, &reason)
+        queue::bury(&mut self.store, &key::persister_queue(), message, &reason)
     }
 }
 

@@ -272,7 +272,7 @@ impl Table {
         let running = self.running.as_ref().filter(|job| !job.begun);
         if !rest.is_empty() || running.is_some() {
             let store = &mut self.store;
-            reservation::give_back(store, &self.taskset, &self.key, running, &rest)?;
+            reservation::release(store, &self.taskset, &self.key, running, &rest)?;
         }
         if let Some(job) = &mut self.running {
             job.begun = true;

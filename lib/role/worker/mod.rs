@@ -88,7 +88,7 @@ const IDLE: f64 = 0.25;
 /// How long a taskset that was named on the command line may take to appear: its submitter may be
 /// another job that has not come that far.
 const NAMED_PATIENCE: Duration = Duration::from_secs(60);
-/// What the script `accept` says of a taskset that Redis does not have.
+/// What the script `worker_accept` says of a taskset that Redis does not have.
 const GONE: &str = "gone";
 
 impl Options {
@@ -263,7 +263,7 @@ impl Worker {
             let taskset = match parsed {
                 Ok(taskset) => taskset,
                 Err(error) => {
-                    queue::refuse(&mut self.store, &queue, &message, &error.to_string())?;
+                    queue::bury(&mut self.store, &queue, &message, &error.to_string())?;
                     continue;
                 }
             };
@@ -273,7 +273,7 @@ impl Worker {
                     return Ok(exit::FAILED);
                 }
                 let why = "a key of the taskset is of the wrong type";
-                queue::refuse(&mut self.store, &queue, &message, why)?;
+                queue::bury(&mut self.store, &queue, &message, why)?;
                 continue;
             };
             match accepted {
@@ -314,7 +314,7 @@ impl Worker {
                 Accepted::Over(status) => say!("rrr-worker: '{taskset}' is over ({status})"),
                 Accepted::Inactive => {
                     let why = "it was never handed over: it is not in active_taskset";
-                    queue::refuse(&mut self.store, &queue, &message, why)?;
+                    queue::bury(&mut self.store, &queue, &message, why)?;
                     continue;
                 }
                 Accepted::NotNow => {

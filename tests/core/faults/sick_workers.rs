@@ -3,7 +3,7 @@
 use crate::faults::lost_messages::connect;
 use crate::harness::*;
 
-use rrr::entity::taskset::give_up;
+use rrr::entity::taskset::fail_unrunnable;
 
 /// Waits until they are known: one that is not is none that might do better.
 fn registered(server: &Server, workers: &[&str]) {
@@ -86,7 +86,7 @@ fn l9_a_taskset_is_not_given_up_while_any_living_worker_might_run_it_or_none_liv
     let mut store = connect(&server);
     let taskset = raw::taskset(&server, "t", &["x"]).running();
     let key = taskset.key.parse().unwrap();
-    let mut is_given_up = |fail| give_up(&mut store, &key, fail).unwrap();
+    let mut is_given_up = |fail| fail_unrunnable(&mut store, &key, fail).unwrap();
     let sick = server.add_worker("sick");
     let log = format!("{}:worker_log:{sick}", taskset.key);
     server.push(&taskset.list_key("worker_log"), &log);

@@ -51,8 +51,8 @@ impl Player {
         }
     }
 
-    fn give_back(&mut self, running: Option<&Job>, rest: &[Job]) {
-        reservation::give_back(&mut self.store, &self.taskset, &self.key, running, rest).unwrap();
+    fn release(&mut self, running: Option<&Job>, rest: &[Job]) {
+        reservation::release(&mut self.store, &self.taskset, &self.key, running, rest).unwrap();
     }
 
     fn die(&mut self) -> bool {
@@ -164,15 +164,15 @@ fn q2_calls_about_a_hand_that_come_twice_change_nothing() {
     assert_eq!(format!("{hand:?}"), format!("{:?}", player.take(4)));
     player.pass(&hand[..2], 0);
     assert_eq!(files(&player.take(4)), names(2..4));
-    player.give_back(Some(&hand[2]), &hand[3..]);
+    player.release(Some(&hand[2]), &hand[3..]);
     let before = dump::lines(&server.dump_keys());
-    player.give_back(Some(&hand[2]), &hand[3..]);
+    player.release(Some(&hand[2]), &hand[3..]);
     assert_eq!(dump::lines(&server.dump_keys()), before);
     let (_, next) = player.pass(&hand[2..3], 4);
     assert_eq!(files(&next), ["t03"]);
     // An old call that was held up on its way does not touch the new trial of the task.
     let before = dump::lines(&server.dump_keys());
-    player.give_back(Some(&hand[2]), &hand[3..]);
+    player.release(Some(&hand[2]), &hand[3..]);
     let (counted, same) = player.pass(&hand[2..3], 4);
     assert_eq!(counted, [true]);
     assert_eq!(format!("{next:?}"), format!("{same:?}"));
@@ -223,7 +223,7 @@ fn the_only_trial_that_a_dead_slave_held_is_a_try() {
     let mut player = Player::join(&server, &taskset, 1);
     let hand = player.take(4);
     player.pass(&hand[..1], 0);
-    player.give_back(Some(&hand[1]), &hand[2..]);
+    player.release(Some(&hand[1]), &hand[2..]);
     assert!(player.die());
     drain(&server, "rrr-arbiter");
     assert_eq!(taskset.counts(), (1, 1));
@@ -339,7 +339,7 @@ fn a_hand_of_a_taskset_that_was_cancelled_leaves_nothing_behind() {
     server.tell_arbiter(format!("cancel\t{}", taskset.key));
     drain(&server, "rrr-arbiter");
     player.pass(&hand[..2], 0);
-    player.give_back(None, &hand[2..]);
+    player.release(None, &hand[2..]);
     assert_eq!(taskset.list("task_queue"), [""; 0]);
     assert_eq!(
         server.hget(hand[1].trial.as_str(), "status").as_deref(),

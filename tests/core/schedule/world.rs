@@ -18,7 +18,7 @@ const REBOOT: u64 = 2_000;
 /// As rrr-submit has it by default, in seconds.
 const LEAST_TIMEOUT: f64 = 30.0;
 const MAX_TRIALS: u64 = 3;
-/// How many tasks that it has tried a slave steps over, as in reserve.lua.
+/// How many tasks that it has tried a slave steps over, as in trial_reserve.lua.
 const MOST_SKIPS: usize = 30;
 
 /// A spec file.
@@ -276,7 +276,7 @@ impl World<'_> {
         }
     }
 
-    /// As judge.lua.
+    /// As trial_judge.lua.
     fn judge(&mut self, task: usize, passed: bool) {
         if self.tasks[task].settled {
             return;

@@ -1,5 +1,5 @@
--- assign: gives an open taskset to some of the idle workers that the dispatcher has found for it.
--- Guarantees that a worker has at most one taskset on hand and in its queue together, that
+-- taskset_assign: gives an open taskset to some of the idle workers that the dispatcher has found for it.
+-- Guarantees that a worker has at most one taskset on batch and in its queue together, that
 -- max_workers counts both (C4), and that a cancelled taskset is never set running (C1). The
 -- dispatcher has counted those that have it already: where another has called since, which 'given'
 -- shows, its count is out of date, and nothing is given.

@@ -1,4 +1,4 @@
--- accept: a worker takes the taskset at the head of its queue, and opens its worker log.
+-- worker_accept: a worker takes the taskset at the head of its queue, and opens its worker log.
 -- Guarantees that only what was handed over is taken (a worker's own user cannot write the list of that), that
 -- a taskset that is over is dropped instead (Q4), that the message is popped only together with the
 -- worker's note of it (Q2), that a call whose answer was lost may be repeated, and that a second stay
@@ -12,7 +12,7 @@ local taskset, worker = KEYS[1], KEYS[2]
 local exists, open, status = is_open(taskset)
 local active = redis.call('LPOS', ARGV[3], taskset)
 if redis.call('HGET', worker, 'taskset') == taskset then
-  -- A worker that asks has nothing on hand, so an earlier call worked and its answer was lost.
+  -- A worker that asks has nothing on batch, so an earlier call worked and its answer was lost.
   local logs = redis.call('LRANGE', taskset .. ':worker_log', 0, -1)
   for i = #logs, 1, -1 do
     local f = redis.call('HMGET', logs[i], 'worker', 'finished_at')

@@ -1,4 +1,4 @@
--- count_attempt: counts a failed attempt to persist a taskset.
+-- persist_count_attempt: counts a failed attempt to persist a taskset.
 -- Guarantees that the count ends with the taskset's other keys, should nobody persist it.
 -- KEYS 1 the count
 -- ARGV none

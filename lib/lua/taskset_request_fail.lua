@@ -1,4 +1,4 @@
--- request_fail: a worker that cannot run a taskset says why, and asks the arbiter to fail it when
+-- taskset_request_fail: a worker that cannot run a taskset says why, and asks the arbiter to fail it when
 -- no other worker is left that might do better.
 -- Guarantees that one sick machine does not fail a taskset which others could run (L9).
 -- shared: event close worker

@@ -1,8 +1,8 @@
--- finish: a slave ends trials, tells the arbiter, and takes its next tasks, all in one step.
+-- trial_finish: a slave ends trials, tells the arbiter, and takes its next tasks, all in one step.
 -- Guarantees that a result is recorded once and never lost between record and message (Q3), that
 -- a result of a trial that was already ended by somebody else changes nothing but late_status, and
 -- that a call which comes a second time (its answer, or itself, was held up) changes nothing.
--- shared: event hand reserve
+-- shared: event batch reserve
 -- KEYS 1 taskset, 2 slave, 3 arbiter_queue, 4… the trials
 -- ARGV 1 next trial id, 2 now, 3 most tasks to take (0: none), 4… of each trial: how many more arguments it
 --   has, trial status, duration_ms, its trial_started event as JSON ('' if it was told of), its
@@ -15,7 +15,7 @@ for i = 4, #KEYS do
   found[i] = f
   fresh = fresh or (f[2] and not is_set(f[1]))
 end
--- Who declares a slave dead ends its trials in the same step (reap.lua): one that has a trial which
+-- Who declares a slave dead ends its trials in the same step (slave_reap.lua): one that has a trial which
 -- has not ended lives, and holds no later one.
 local state, detail = standing(taskset, not fresh and slave)
 -- Expired or persisted: a write would bring a key back without an expiry (K1, K2).

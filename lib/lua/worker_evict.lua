@@ -1,4 +1,4 @@
--- evict: takes a worker without a heartbeat off the books; one that comes back adds itself again. One of
+-- worker_evict: takes a worker without a heartbeat off the books; one that comes back adds itself again. One of
 -- another implementation does so without its hash, which is kept for it as long as any key is.
 -- KEYS 1 worker set, 2 worker, 3 worker_queue, 4 heartbeat
 -- returns 1 if it was evicted, else 0

@@ -1,4 +1,4 @@
--- judge: the arbiter takes the 'trial' messages at the head of its queue, up to the first other one.
+-- trial_judge: the arbiter takes the 'trial' messages at the head of its queue, up to the first other one.
 -- Guarantees that each is popped in the same step that gives its task a verdict or puts it back
 -- (Q1), that a task gets one verdict (C2, C3), and that a key of the wrong type costs the taskset it
 -- is of its verdicts, and no other (L8).

@@ -1,4 +1,4 @@
--- expire_tasks: lets tasks and their trials go, without a round trip for each.
+-- taskset_expire_tasks: lets tasks and their trials go, without a round trip for each.
 -- Guarantees only an expiry: called again, it starts the time anew.
 -- KEYS 1… tasks
 -- ARGV 1 seconds

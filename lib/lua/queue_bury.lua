@@ -1,4 +1,4 @@
--- refuse: moves a message that makes no sense from the head of a queue to its dead list (L8).
+-- queue_bury: moves a message that makes no sense from the head of a queue to its dead list (L8).
 -- Guarantees that the daemon meets it once, and that the dead list stays short, and not for ever.
 -- KEYS 1 queue, 2 the queue's dead list
 -- ARGV 1 message, 2 what to keep of it (JSON with the reason)

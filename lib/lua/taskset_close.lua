@@ -1,4 +1,4 @@
--- close: cancels or fails an open taskset, and pops the message that asked for it.
+-- taskset_close: cancels or fails an open taskset, and pops the message that asked for it.
 -- Guarantees that a final status never changes (I7), and that the request is popped only together
 -- with its effect (Q1).
 -- shared: event close

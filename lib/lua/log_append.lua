@@ -1,4 +1,4 @@
--- append_log: adds to a log as long as it has room (K6).
+-- log_append: adds to a log as long as it has room (K6).
 -- Guarantees a bound in bytes, that an expired taskset gets no new keys (K2), and that a call which is
 -- repeated, since its answer was lost, adds nothing. A log has one writer.
 -- KEYS 1 log, 2 taskset

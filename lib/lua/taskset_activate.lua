@@ -1,4 +1,4 @@
--- activate: hands a complete taskset over to the dispatcher and the arbiter.
+-- taskset_activate: batches a complete taskset over to the dispatcher and the arbiter.
 -- Guarantees that a half-written taskset never becomes active, nor that of another submission, and
 -- that the call may be repeated, even when the taskset has ended meanwhile.
 -- A staged taskset expires by itself (K4); from here on it stays until it is persisted.

@@ -1,4 +1,4 @@
--- pop: takes messages off the head of a queue after their effect.
+-- queue_pop: takes messages off the head of a queue after their effect.
 -- Guarantees that only these messages are taken: what another consumer took already is not made
 -- up for by taking something else.
 -- KEYS 1 queue

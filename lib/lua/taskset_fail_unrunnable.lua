@@ -1,4 +1,4 @@
--- give_up: fails a taskset that every living worker of its type has said it cannot run.
+-- taskset_fail_unrunnable: fails a taskset that every living worker of its type has said it cannot run.
 -- Guarantees that a failure which was passed on to a worker that has gone since is not waited on for
 -- ever (L9), that one which has just registered is counted, and that with none alive it still waits.
 -- shared: event close worker

@@ -1,4 +1,4 @@
--- revive: puts the messages of a dead list back into their queue.
+-- queue_kick: puts the messages of a dead list back into their queue.
 -- Guarantees that a message is in one of the two at any time.
 -- KEYS 1 queue, 2 the queue's dead list
 -- ARGV none

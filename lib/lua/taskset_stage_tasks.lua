@@ -1,4 +1,4 @@
--- stage_tasks: adds some tasks to a staged taskset.
+-- taskset_stage_tasks: adds some tasks to a staged taskset.
 -- Guarantees that they are added once, however often the call comes and however late, by the
 -- submission alone that has the taskset, and that their keys expire by themselves (K4).
 -- KEYS 1 taskset, 2 tasks, 3 tasks_left, 4 task_queue

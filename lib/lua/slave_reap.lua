@@ -1,8 +1,8 @@
--- reap: declares a slave dead, ends the trial it was making with 'error', and gives back what it had on
--- hand besides.
+-- slave_reap: declares a slave dead, ends the trial it was making with 'error', and gives back what it had on
+-- batch besides.
 -- Guarantees that a slave with a heartbeat is left alone (unless its worker saw it die), and that
 -- a dead slave stays dead.
--- shared: event hand ends reap
+-- shared: event batch ends reap
 -- KEYS 1 taskset, 2 slave, 3 arbiter_queue
 -- ARGV 1 now, 2 why it is dead, 3 certain (1: its worker waited on the process; 0: no heartbeat),
 --      4 the trial that it had begun last ('': none, '*': not known), 5 how it ended, as a slave's status

@@ -1,4 +1,4 @@
--- speculate: queues a second copy of tasks that run long while slaves are idle.
+-- task_speculate: queues a second copy of tasks that run long while slaves are idle.
 -- Guarantees one extra copy a task, and only while the queue is empty (C8); none where a task may have
 -- one trial only.
 -- shared: event

@@ -1,4 +1,4 @@
--- stage: writes the hash of a taskset that nobody acts on yet.
+-- taskset_stage: writes the hash of a taskset that nobody acts on yet.
 -- Guarantees that it expires by itself unless it is activated (K4), that a call which comes a
 -- second time, and late, leaves a taskset alone that is handed over by then, and that of several
 -- submissions under one key only one has it.

@@ -1,6 +1,6 @@
--- leave: a worker closes its log of a taskset and is idle again, which the dispatcher is told.
+-- worker_leave: a worker closes its log of a taskset and is idle again, which the dispatcher is told.
 -- Guarantees that an expired log is not brought back (K2), and that a successor of the worker
--- keeps what it has on hand.
+-- keeps what it has on batch.
 -- KEYS 1 taskset, 2 worker, 3 worker log, 4 dispatcher_queue
 -- ARGV 1 now, 2 the worker's instance
 -- returns nothing

@@ -1,8 +1,8 @@
--- give_back: a slave whose hand takes longer than it thought tells which of its trials runs, and gives
+-- trial_release: a slave whose batch takes longer than it thought tells which of its trials runs, and gives
 -- back the tasks of those that it has not begun.
 -- Guarantees that a task that leaves the slave is in the queue, and that a call which comes a
 -- second time changes nothing: what it names has begun, has ended, or is gone.
--- shared: event hand
+-- shared: event batch
 -- KEYS 1 taskset, 2 slave, 3… the trials that have not begun, in order
 -- ARGV 1 now, 2 the trial that runs ('' if none does, or it was told of), 3 its trial_started event as JSON
 -- returns nothing

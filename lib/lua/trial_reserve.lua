@@ -1,7 +1,7 @@
--- reserve: a slave takes its next tasks, and the trials of them are created, in one step.
+-- trial_reserve: a slave takes its next tasks, and the trials of them are created, in one step.
 -- Guarantees that a task leaves the queue only into a trial, that finished tasks are never tried
 -- again, and that a fenced slave gets nothing.
--- shared: event hand reserve
+-- shared: event batch reserve
 -- KEYS 1 taskset, 2 slave, 3 arbiter_queue
 -- ARGV 1 trial id, 2 now, 3 most tasks, 4 patient (1/0), 5 announce (1/0)
 -- returns {'run', then of each trial: trial, spec_file, estimate_sec, attempt, 1 if it has begun}

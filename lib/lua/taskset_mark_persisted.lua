@@ -1,4 +1,4 @@
--- mark_persisted: notes that a finished taskset's record is durable, by giving its hash an expiry,
+-- taskset_mark_persisted: notes that a finished taskset's record is durable, by giving its hash an expiry,
 -- and adds to the totals of all that ended.
 -- Guarantees that nobody writes the record again from keys that are already expiring, and that a
 -- taskset is counted once, however often its persister is killed or two of them meet.

@@ -1,4 +1,4 @@
--- rotate: moves the message at the head of a queue to its tail, so that others get their turn.
+-- queue_rotate: moves the message at the head of a queue to its tail, so that others get their turn.
 -- Guarantees that the message is always in the queue, once.
 -- KEYS 1 queue
 -- ARGV 1 message

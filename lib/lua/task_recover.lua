@@ -1,7 +1,7 @@
--- recover: puts back tasks that got lost, and finalises a taskset that has nothing left.
+-- task_recover: puts back tasks that got lost, and finalises a taskset that has nothing left.
 -- Guarantees that a task is put back only if nothing else will bring its verdict: it has no
 -- status, is not queued, and no living slave tries it. Called with no task it only finalises.
--- shared: event hand close ends reap judge
+-- shared: event batch close ends reap judge
 -- KEYS 1 taskset, 2 active_taskset, 3 persister_queue, 4 arbiter_queue
 -- ARGV 1 now, 2… tasks that may be lost (at most 200)
 -- returns how many were put back, then what was emitted (taskset, JSON, …)
@@ -64,7 +64,7 @@ for i = 2, #ARGV do
         waiting = true
       elseif is_set(f[2]) and reap(taskset, f[2], "the slave's heartbeat stopped", NOW, KEYS[4], false) == 1 then
         waiting = true
-        -- What it had on hand besides is back there.
+        -- What it had on batch besides is back there.
         queued = has_queue()
       elseif f[4] then
         -- Its slave has said its own end, and did not know of it: the answer was lost by which it
