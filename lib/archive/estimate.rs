@@ -26,7 +26,7 @@ const NONE: &str = "[]";
 
 /// One measured run time of a spec file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sample {
+pub(crate) struct Sample {
     pub spec_file: String,
     pub ms: u64,
     /// The end of its taskset, in milliseconds since 1970.
@@ -36,7 +36,7 @@ pub struct Sample {
 impl Sample {
     /// The sample from a task: its first trial that passed or was pending. Failing trials often end
     /// early, or late.
-    pub fn of(task: &Task, at_ms: i64) -> Option<Self> {
+    pub(crate) fn of(task: &Task, at_ms: i64) -> Option<Self> {
         let good = task.trials.iter().find(|trial| trial.is_good())?;
         Some(Self {
             spec_file: task.spec_file.clone()?,
@@ -58,7 +58,7 @@ fn duration(trial: &Trial) -> Option<u64> {
 
 /// The run time to expect after the `recent` ones, newest first: their median, with newer ones
 /// weighing more. A single outlier does not dominate, but two in a row count.
-pub fn expected_ms(recent: &[u64]) -> Option<u64> {
+pub(crate) fn expected_ms(recent: &[u64]) -> Option<u64> {
     let mut weighted: Vec<(u64, f64)> = Vec::new();
     let mut weight = 1.0;
     for ms in recent {
@@ -87,7 +87,12 @@ fn read(recent: &Value) -> Vec<u64> {
 }
 
 /// Adds the run times of the taskset `id` to those of its files, inside its transaction.
-pub fn learn(db: &mut Database, id: i64, class: &str, samples: Vec<Sample>) -> anyhow::Result<()> {
+pub(crate) fn learn(
+    db: &mut Database,
+    id: i64,
+    class: &str,
+    samples: Vec<Sample>,
+) -> anyhow::Result<()> {
     db.lock("estimates")?;
     let mut new: HashMap<String, Sample> = HashMap::new();
     for sample in samples {
@@ -142,7 +147,11 @@ fn insert(db: &mut Database, rows: &[Row]) -> anyhow::Result<()> {
 }
 
 /// Publishes the estimates of the files of `taskset` to Redis; safe to repeat.
-pub fn publish(store: &mut Store, db: &mut Database, taskset: &TasksetKey) -> anyhow::Result<()> {
+pub(crate) fn publish(
+    store: &mut Store,
+    db: &mut Database,
+    taskset: &TasksetKey,
+) -> anyhow::Result<()> {
     // A join: PostgreSQL would run a subquery for the taskset's id once per row.
     let sql = "SELECT DISTINCT e.class, e.spec_file, e.recent FROM tasksets s
                JOIN tasks t ON t.taskset_id = s.id
@@ -225,7 +234,7 @@ fn set(store: &mut Store, class: &str, files: &[(String, u64)]) -> anyhow::Resul
 /// Recomputes the estimates from every taskset in the database and publishes them all to Redis;
 /// returns the number of files with an estimate. Estimates of files whose tasksets were pruned
 /// stay.
-pub fn rebuild(store: &mut Store, db: &mut Database) -> anyhow::Result<usize> {
+pub(crate) fn rebuild(store: &mut Store, db: &mut Database) -> anyhow::Result<usize> {
     db.transaction(|db| {
         db.lock("estimates")?;
         let mut known: HashMap<(String, String), (Vec<u64>, i64)> = HashMap::new();

@@ -18,7 +18,7 @@ pub struct Folder(PathBuf);
 
 /// The size and digest of a finished file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub(crate) struct Stored {
     pub size: u64,
     pub digest: String,
 }
@@ -54,7 +54,7 @@ impl Folder {
     }
 
     /// Creates the file `id`, which is invisible to readers until [`Writer::finish`].
-    pub fn create(&self, id: &str) -> anyhow::Result<Writer> {
+    pub(crate) fn create(&self, id: &str) -> anyhow::Result<Writer> {
         let path = self.unfinished(id);
         crash_point::point();
         let file = File::create_new(&path)
@@ -69,7 +69,7 @@ impl Folder {
     }
 
     /// Reads the file `id` and verifies its size and digest.
-    pub fn read(&self, id: &str, stored: &Stored) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn read(&self, id: &str, stored: &Stored) -> anyhow::Result<Vec<u8>> {
         let path = self.path(id);
         let bytes = regular_file::read(&path, Links::Refuse, stored.size)
             .with_context(|| format!("cannot read '{}'", path.display()))?;
@@ -83,7 +83,7 @@ impl Folder {
     }
 
     /// Removes the file `id`, finished or not; a missing file is not an error.
-    pub fn remove(&self, id: &str) -> anyhow::Result<()> {
+    pub(crate) fn remove(&self, id: &str) -> anyhow::Result<()> {
         for path in [self.path(id), self.unfinished(id)] {
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -98,7 +98,7 @@ impl Folder {
 }
 
 /// A file that is being written.
-pub struct Writer {
+pub(crate) struct Writer {
     folder: Folder,
     id: String,
     file: BufWriter<File>,
@@ -121,7 +121,7 @@ impl Write for Writer {
 
 impl Writer {
     /// Renames the file to its final name, once all of it is on disk.
-    pub fn finish(mut self) -> anyhow::Result<Stored> {
+    pub(crate) fn finish(mut self) -> anyhow::Result<Stored> {
         let unfinished = self.folder.unfinished(&self.id);
         let problem = || format!("cannot write '{}'", unfinished.display());
         self.file.flush().with_context(problem)?;

@@ -3,7 +3,7 @@
 
 pub mod db;
 pub mod document;
-pub mod estimate;
+pub(crate) mod estimate;
 pub mod history;
 pub mod log_dir;
-pub mod totals;
+pub(crate) mod totals;

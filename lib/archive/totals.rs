@@ -15,11 +15,11 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Upper bounds of the histogram buckets for trials, in milliseconds.
-pub const TRIAL_MS: &[u64] = &[
+pub(crate) const TRIAL_MS: &[u64] = &[
     100, 300, 1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000,
 ];
 /// Upper bounds of the histogram buckets for tasksets and their waiting times.
-pub const TASKSET_MS: &[u64] = &[
+pub(crate) const TASKSET_MS: &[u64] = &[
     1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000,
 ];
 
@@ -28,11 +28,11 @@ const TASKSET_WAITED: &str = "taskset_wait_ms";
 const TRIAL_TOOK: &str = "trial_ms";
 
 /// Numbers by the names of the fields that hold them.
-pub type Counts = BTreeMap<String, u64>;
+pub(crate) type Counts = BTreeMap<String, u64>;
 
 /// The parsed counters.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// By final status.
     pub tasksets: Counts,
     /// By final status; `unfinished` when their taskset ended first.
@@ -49,7 +49,7 @@ pub struct Totals {
 
 /// The number of durations up to each bound.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Histogram {
+pub(crate) struct Histogram {
     /// A bound in milliseconds, and the number of durations not longer than it.
     pub le: Vec<(u64, u64)>,
     pub count: u64,
@@ -68,7 +68,7 @@ fn add_duration(counts: &mut Counts, kind: &str, bounds: &[u64], ms: u64) {
 }
 
 /// The counts that a persisted taskset adds.
-pub fn of(db: &mut Database, taskset: &TasksetKey) -> anyhow::Result<Counts> {
+pub(crate) fn of(db: &mut Database, taskset: &TasksetKey) -> anyhow::Result<Counts> {
     let mut counts = Counts::new();
     let sql =
         "SELECT id, status, flaky_count, created_at, finished_at FROM tasksets WHERE key = $1";
@@ -112,7 +112,7 @@ pub fn of(db: &mut Database, taskset: &TasksetKey) -> anyhow::Result<Counts> {
 }
 
 /// Reads the counters; a value that is not a number is ignored.
-pub fn load(store: &mut Store) -> anyhow::Result<Totals> {
+pub(crate) fn load(store: &mut Store) -> anyhow::Result<Totals> {
     let counts = read::numbers(store, &key::totals());
     let counts = store::unless_refused(key::totals(), counts)?.unwrap_or_default();
     Ok(Totals::read(&counts.into_iter().collect()))

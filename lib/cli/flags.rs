@@ -38,7 +38,7 @@ fn variable(long: &str) -> String {
 }
 
 /// The settings that come from one of these sources.
-pub fn given(matches: &ArgMatches, places: &[ValueSource]) -> Vec<Id> {
+pub(crate) fn given(matches: &ArgMatches, places: &[ValueSource]) -> Vec<Id> {
     let from = |id: &&Id| {
         let known = matches.try_contains_id(id.as_str()).is_ok();
         known
@@ -50,14 +50,14 @@ pub fn given(matches: &ArgMatches, places: &[ValueSource]) -> Vec<Id> {
 }
 
 /// The command with its derived definitions: only then does a group know its members.
-pub fn built(command: &Command) -> Command {
+pub(crate) fn built(command: &Command) -> Command {
     let mut command = command.clone();
     command.build();
     command
 }
 
 /// Whether two settings of a [`built`] command exclude each other.
-pub fn exclude(command: &Command, one: &Id, other: &Id) -> bool {
+pub(crate) fn exclude(command: &Command, one: &Id, other: &Id) -> bool {
     let find = |id: &Id| command.get_arguments().find(|arg| arg.get_id() == id);
     let says = |one: &Id, other: &Id| {
         find(one).is_some_and(|arg| {
@@ -73,7 +73,7 @@ pub fn exclude(command: &Command, one: &Id, other: &Id) -> bool {
 }
 
 /// What a parser of numbers says, in words for people.
-pub fn in_plain_words(text: &str) -> String {
+pub(crate) fn in_plain_words(text: &str) -> String {
     text.replace("invalid digit found in string", "it is not a whole number")
         .replace(
             "cannot parse integer from empty string",

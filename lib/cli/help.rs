@@ -11,7 +11,7 @@ const COLUMNS: usize = 80;
 const MOST_COLUMNS: usize = 100;
 
 /// Prints the help of `command` on stdout.
-pub fn print(command: Command, long: bool) -> std::io::Result<()> {
+pub(crate) fn print(command: Command, long: bool) -> std::io::Result<()> {
     let columns = console::Term::stdout().size_checked();
     let width = columns.map_or(COLUMNS, |(_, columns)| {
         usize::from(columns).min(MOST_COLUMNS)

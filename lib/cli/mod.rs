@@ -3,7 +3,7 @@
 pub mod flags;
 pub mod help;
 pub mod main;
-pub mod nearest;
-pub mod parse;
-pub mod project_file;
+pub(crate) mod nearest;
+pub(crate) mod parse;
+pub(crate) mod project_file;
 pub mod redis_args;

@@ -14,7 +14,7 @@ use std::ffi::OsString;
 /// command line and the environment.
 ///
 /// Errors: those of clap, for it to print, and faults of the project file.
-pub fn parse<O: clap::Parser>(
+pub(crate) fn parse<O: clap::Parser>(
     load: impl FnOnce(&Command, &ArgMatches) -> anyhow::Result<Option<File>>,
 ) -> anyhow::Result<Option<O>> {
     let arguments: Vec<OsString> = std::env::args_os().collect();

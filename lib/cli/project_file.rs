@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 
 /// The file's name.
-pub const NAME: &str = ".rrr.toml";
+pub(crate) const NAME: &str = ".rrr.toml";
 
 /// The words after `--`, which are not a flag but have a name in the file.
 const COMMAND: &str = "command";
@@ -56,14 +56,14 @@ const RUNS_CODE: &[&str] = &["from", "split-above"];
 const RSYNC_OPTIONS: &str = "rsync-options";
 
 /// A project file whose keys and values have been checked.
-pub struct File {
+pub(crate) struct File {
     path: PathBuf,
     settings: Vec<(Id, Vec<OsString>)>,
 }
 
 /// Reads the file from the packaging folder given in `matches`; `None` when there is none. Its keys may
 /// be flags of any command in `known`.
-pub fn load(
+pub(crate) fn load(
     command: &Command,
     matches: &ArgMatches,
     known: &[Command],
@@ -214,7 +214,7 @@ fn unknown(key: &str, path: &Path, known: &[Command]) -> crate::process::exit::F
 impl File {
     /// Makes the file's settings the defaults of the flags that neither the command line nor the
     /// environment sets or excludes.
-    pub fn apply(&self, command: Command, matches: &ArgMatches) -> Command {
+    pub(crate) fn apply(&self, command: Command, matches: &ArgMatches) -> Command {
         let mut settled = command.clone();
         for (id, words) in self.not_excluded(&command, matches) {
             settled = settled.mut_arg(id.clone(), |arg| arg.default_values(words.clone()));
@@ -288,7 +288,7 @@ impl File {
 }
 
 /// Prints every setting, its value and where it came from.
-pub fn print(command: &Command, matches: &ArgMatches, file: Option<&File>) {
+pub(crate) fn print(command: &Command, matches: &ArgMatches, file: Option<&File>) {
     let rows = command
         .get_arguments()
         .filter(|arg| {

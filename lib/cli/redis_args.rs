@@ -70,13 +70,13 @@ impl RedisArgs {
     }
 
     /// The same, with a password that no file holds.
-    pub fn with_secret(mut self, secret: Secret) -> Self {
+    pub(crate) fn with_secret(mut self, secret: Secret) -> Self {
         self.secret = Some(secret);
         self
     }
 
     /// The URL, by flag, `RRR_REDIS_URL`, `REDIS_URL` or the default.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.url
             .clone()
             .filter(|url| !url.is_empty())
@@ -91,7 +91,7 @@ impl RedisArgs {
     /// Tells a process that `command` starts to use the same Redis, wherever it starts. Returns the
     /// other end of its stdin, if the password goes that way: what is in an environment, any process of
     /// this user can read.
-    pub fn pass_on(&self, command: &mut Command) -> std::io::Result<Option<UnixStream>> {
+    pub(crate) fn pass_on(&self, command: &mut Command) -> std::io::Result<Option<UnixStream>> {
         let url = self.url();
         let open = without_password(&url);
         if open != url {
@@ -163,7 +163,7 @@ impl RedisArgs {
     }
 
     /// The password in the file, if one was named.
-    pub fn password(&self) -> anyhow::Result<Option<String>> {
+    pub(crate) fn password(&self) -> anyhow::Result<Option<String>> {
         let Some(path) = &self.password_file else {
             let secret = match &self.secret {
                 None => Secret::given().context("cannot read the password of Redis on stdin")?,
@@ -191,7 +191,7 @@ impl RedisArgs {
     }
 
     /// Connects without a look at the server: for processes that are started often.
-    pub fn connect_quickly(&self) -> anyhow::Result<Store> {
+    pub(crate) fn connect_quickly(&self) -> anyhow::Result<Store> {
         let mut store = Store::connect(self.address()?)?;
         store.observe(&Reporter);
         Ok(store)

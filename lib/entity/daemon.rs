@@ -8,23 +8,23 @@ use crate::store::Store;
 use std::time::{Duration, Instant};
 
 /// Seconds without a report after which a role counts as absent.
-pub const LIFE_SEC: u64 = 60;
+pub(crate) const LIFE_SEC: u64 = 60;
 const EVERY: Duration = Duration::from_secs(LIFE_SEC / 6);
 
 /// The presence of one daemon.
-pub struct Presence {
+pub(crate) struct Presence {
     role: &'static str,
     last: Option<Instant>,
 }
 
 impl Presence {
     /// The presence of the role called `role`, before its first report.
-    pub fn of(role: &'static str) -> Self {
+    pub(crate) fn of(role: &'static str) -> Self {
         Self { role, last: None }
     }
 
     /// Reports the presence if a report is due; called at each turn of the work loop.
-    pub fn tell(&mut self, store: &mut Store) -> anyhow::Result<()> {
+    pub(crate) fn tell(&mut self, store: &mut Store) -> anyhow::Result<()> {
         if self.last.is_some_and(|last| last.elapsed() < EVERY) {
             return Ok(());
         }

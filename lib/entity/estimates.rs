@@ -8,14 +8,14 @@ use crate::store::{Store, read};
 use std::collections::HashMap;
 
 /// The estimates of a class, in whole seconds by spec file.
-pub fn estimates(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
+pub(crate) fn estimates(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
     let key = key::estimate_sec(class);
     let known = read::numbers(store, &key);
     Ok(store::unless_refused(&key, known)?.unwrap_or_default())
 }
 
 /// The same in milliseconds; of those that rrr-persist has written only.
-pub fn estimates_ms(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
+pub(crate) fn estimates_ms(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
     let key = key::estimate_ms(class);
     let known = read::numbers(store, &key);
     Ok(store::unless_refused(&key, known)?.unwrap_or_default())

@@ -6,20 +6,20 @@ use crate::protocol::event::Event;
 use crate::protocol::key::TasksetKey;
 
 /// The current time by the clock of the events, which is that of Redis (milliseconds since 1970).
-pub fn clock_ms(connection: &mut redis::Connection) -> redis::RedisResult<i64> {
+pub(crate) fn clock_ms(connection: &mut redis::Connection) -> redis::RedisResult<i64> {
     let (seconds, micros): (i64, i64) = redis::cmd("TIME").query(connection)?;
     Ok(seconds * 1000 + micros / 1000)
 }
 
 /// One entry of the stream: its time and its event.
-pub struct Entry {
+pub(crate) struct Entry {
     pub unix_ms: i64,
     pub events: Vec<Event>,
 }
 
 /// Reads the entries after `after` ([`START`] for all), waiting at most `wait_ms` for more, and
 /// advances `after`.
-pub fn read(
+pub(crate) fn read(
     connection: &mut redis::Connection,
     taskset: &TasksetKey,
     after: &mut String,
@@ -57,4 +57,4 @@ pub fn read(
 }
 
 /// The position before the first entry of a stream.
-pub const START: &str = "0-0";
+pub(crate) const START: &str = "0-0";

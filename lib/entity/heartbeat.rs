@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Default lifetime of a heartbeat in seconds.
-pub const DEFAULT_SEC: u64 = 15;
+pub(crate) const DEFAULT_SEC: u64 = 15;
 
 /// The setting that a worker passes to its slaves.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,10 +29,10 @@ impl Default for Heartbeat {
 
 impl Heartbeat {
     /// The environment variable of the setting.
-    pub const VARIABLE: &str = "RRR_HEARTBEAT";
+    pub(crate) const VARIABLE: &str = "RRR_HEARTBEAT";
 
     /// Lifetime of the key after each beat, in seconds.
-    pub fn ttl_sec(&self) -> u64 {
+    pub(crate) fn ttl_sec(&self) -> u64 {
         self.ttl_sec
     }
 

@@ -1,13 +1,13 @@
 //! The nouns of the protocol in Redis: one module per noun, one function per atomic transition
 //! (`lib/lua/*.lua`).
 
-pub mod daemon;
-pub mod estimates;
-pub mod event_stream;
+pub(crate) mod daemon;
+pub(crate) mod estimates;
+pub(crate) mod event_stream;
 pub mod heartbeat;
-pub mod queue;
+pub(crate) mod queue;
 pub mod reservation;
-pub mod roster;
+pub(crate) mod roster;
 pub mod slave;
 pub mod speculation;
 pub mod suite_end;
@@ -15,4 +15,4 @@ pub mod taskset;
 pub mod trial;
 pub mod wake;
 pub mod worker;
-pub mod worker_log;
+pub(crate) mod worker_log;

@@ -12,7 +12,7 @@ use crate::store::{Store, read};
 
 /// Looks at the first `count` messages of `queue`, waiting at most `wait` seconds for one: one
 /// round trip, nothing taken.
-pub fn peek(
+pub(crate) fn peek(
     store: &mut Store,
     queue: &str,
     count: usize,
@@ -38,26 +38,26 @@ pub fn peek(
 }
 
 /// How many messages stand in `queue`.
-pub fn length(store: &mut Store, queue: &str) -> anyhow::Result<u64> {
+pub(crate) fn length(store: &mut Store, queue: &str) -> anyhow::Result<u64> {
     store.call(|c, _| redis::cmd("LLEN").arg(queue).query(c))
 }
 
 /// The messages of `queue` that were refused, oldest first: JSON objects with the reason.
-pub fn dead(store: &mut Store, queue: &str) -> anyhow::Result<Vec<String>> {
+pub(crate) fn dead(store: &mut Store, queue: &str) -> anyhow::Result<Vec<String>> {
     read::texts(store, &key::dead(queue))
 }
 
 static POP: Script = lua!("queue_pop");
 
 /// Takes `messages` off the head of `queue`, as far as they still stand there.
-pub fn pop(store: &mut Store, queue: &str, messages: &[Vec<u8>]) -> anyhow::Result<usize> {
+pub(crate) fn pop(store: &mut Store, queue: &str, messages: &[Vec<u8>]) -> anyhow::Result<usize> {
     store.call(|c, _| POP.key(queue).arg(messages).invoke(c))
 }
 
 static ROTATE: Script = lua!("queue_rotate");
 
 /// Moves `message` from the head of `queue` to its tail.
-pub fn rotate(store: &mut Store, queue: &str, message: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn rotate(store: &mut Store, queue: &str, message: &[u8]) -> anyhow::Result<()> {
     store.call(|c, _| ROTATE.key(queue).arg(message).invoke::<i64>(c))?;
     Ok(())
 }
@@ -93,6 +93,6 @@ pub fn bury(store: &mut Store, queue: &str, message: &[u8], reason: &str) -> any
 static KICK: Script = lua!("queue_kick");
 
 /// Puts the messages of the queue's dead list back; returns how many.
-pub fn kick(store: &mut Store, queue: &str) -> anyhow::Result<u64> {
+pub(crate) fn kick(store: &mut Store, queue: &str) -> anyhow::Result<u64> {
     store.call(|c, _| KICK.key(queue).key(key::dead(queue)).invoke(c))
 }

@@ -210,7 +210,7 @@ impl Done {
 }
 
 /// The event that tells of the start of a trial.
-pub fn started(slave: &SlaveKey, job: &Job) -> Event {
+pub(crate) fn started(slave: &SlaveKey, job: &Job) -> Event {
     Event::TrialStarted {
         task: job.trial.task().to_string(),
         spec_file: job.spec_file.clone(),

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What one look at all living workers has shown.
 #[derive(Debug, Default)]
-pub struct Roster {
+pub(crate) struct Roster {
     /// Workers that have a taskset on hand or in their queue.
     engaged: HashMap<String, usize>,
     /// Idle workers by type, in the order of their names.
@@ -17,7 +17,7 @@ pub struct Roster {
 
 impl Roster {
     /// The roster of these living workers.
-    pub fn new(posts: Vec<Post>) -> Self {
+    pub(crate) fn new(posts: Vec<Post>) -> Self {
         let mut roster = Self::default();
         for post in posts {
             let busy = post.taskset.is_some() || !post.queue.is_empty();
@@ -38,7 +38,7 @@ impl Roster {
 
     /// How many more workers the taskset may have, and those that it may be given to, at most `most`: none
     /// of `failed`.
-    pub fn candidates(
+    pub(crate) fn candidates(
         &self,
         taskset: &TasksetKey,
         want: &Want,
@@ -53,7 +53,7 @@ impl Roster {
     }
 
     /// Notes that the taskset was given to a worker.
-    pub fn give(&mut self, taskset: &TasksetKey, want: &Want, worker: &WorkerKey) {
+    pub(crate) fn give(&mut self, taskset: &TasksetKey, want: &Want, worker: &WorkerKey) {
         *self.engaged.entry(taskset.to_string()).or_default() += 1;
         if let Some(idle) = self.idle.get_mut(&want.worker_type) {
             idle.remove(worker);

@@ -7,7 +7,7 @@ mod death;
 mod foreign;
 
 pub use death::{bury, bury_as, reap};
-pub use foreign::{ask_for_check, has_signs, list};
+pub(crate) use foreign::{ask_for_check, has_signs, list};
 
 use crate::entity::heartbeat::Heartbeat;
 use crate::lua;
@@ -73,7 +73,7 @@ pub fn exit(
 
 /// How a slave looks from outside.
 #[derive(Clone, Debug)]
-pub enum Seen {
+pub(crate) enum Seen {
     /// It has said, or was declared, how it ended.
     Ended,
     /// It has no heartbeat, and nobody has declared it dead.
@@ -86,13 +86,13 @@ pub enum Seen {
 }
 
 /// Looks at `slaves`: one round trip for each 2000.
-pub fn look(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<Vec<Seen>> {
+pub(crate) fn look(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<Vec<Seen>> {
     let seen = look_each(store, slaves)?.into_iter();
     Ok(seen.collect::<Result<_, _>>()?)
 }
 
 /// As [`look`], with an error alone for each slave whose keys are of the wrong type.
-pub fn look_each(
+pub(crate) fn look_each(
     store: &mut Store,
     slaves: &[SlaveKey],
 ) -> anyhow::Result<Vec<Result<Seen, Refused>>> {
@@ -123,11 +123,11 @@ pub fn look_each(
 }
 
 /// Whether a task waits to be tried.
-pub fn is_queued(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool> {
+pub(crate) fn is_queued(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool> {
     store.call(|c, _| redis::cmd("EXISTS").arg(taskset.task_queue()).query(c))
 }
 
 /// Whether the slave has made a trial at all.
-pub fn has_trials(store: &mut Store, slave: &SlaveKey) -> anyhow::Result<bool> {
+pub(crate) fn has_trials(store: &mut Store, slave: &SlaveKey) -> anyhow::Result<bool> {
     store.call(|c, _| redis::cmd("EXISTS").arg(slave.trials()).query(c))
 }

@@ -10,27 +10,15 @@ use crate::store::{KEY_TTL, Store};
 
 /// The `$TRIAL_ID` of a new trial. It need only be new among the trials of one task, and stands in
 /// Redis many times.
-pub fn fresh_id() -> String {
+pub(crate) fn fresh_id() -> String {
     let (_, random) = uuid::Uuid::new_v4().as_u64_pair();
     format!("{random:016x}")
-}
-
-/// Those of `trials` that have not finished, with what is known of their tasks.
-pub fn unfinished(
-    store: &mut Store,
-    trials: &[TrialKey],
-) -> anyhow::Result<Vec<(TrialKey, Running)>> {
-    let mut running = Vec::new();
-    for (trial, run) in trials.iter().zip(unfinished_each(store, trials)?) {
-        running.extend(run?.map(|run| (trial.clone(), run)));
-    }
-    Ok(running)
 }
 
 /// For each of `trials` the task that is tried, `None` if the trial has finished. Its age is that of the
 /// trial's key by Redis' clock, since the clocks of machines differ (C12); another implementation's
 /// trial never expires, so that its age is not known here, and 0. One round trip for each 2000.
-pub fn unfinished_each(
+pub(crate) fn unfinished_each(
     store: &mut Store,
     trials: &[TrialKey],
 ) -> anyhow::Result<Vec<std::result::Result<Option<Running>, Refused>>> {
@@ -77,7 +65,7 @@ fn age_sec(ttl: i64) -> f64 {
 
 /// What a person wants to know of a trial that did not pass.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub stdout: String,
     pub stderr: String,
     pub examples: Vec<Example>,
@@ -89,7 +77,7 @@ pub struct Outcome {
 const GLANCE: usize = 256 << 10;
 
 /// Looks at a finished trial; an output longer than a glance is left where it is.
-pub fn outcome(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Outcome> {
+pub(crate) fn outcome(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Outcome> {
     type Fields = (Option<Vec<u8>>, Option<Text>, Option<Text>);
     let ((out_length, err_length), (examples, exit_code, signal)): ((usize, usize), Fields) = store
         .call(|c, _| {
@@ -122,7 +110,7 @@ pub fn outcome(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Outcome> {
 
 /// When a trial that has not finished began, in the protocol's format ('' if that is not known);
 /// `None` for one that has.
-pub fn running_since(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Option<String>> {
+pub(crate) fn running_since(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Option<String>> {
     let (started, status): (Option<Text>, Option<Text>) = store.call(|c, _| {
         redis::cmd("HMGET")
             .arg(trial)

@@ -94,7 +94,7 @@ pub fn register(store: &mut Store, card: &Card) -> anyhow::Result<Option<String>
 static BEAT: Script = lua!("worker_beat");
 
 /// Says that the worker lives; false when its id belongs to another now.
-pub fn beat(store: &mut Store, card: &Card) -> anyhow::Result<bool> {
+pub(crate) fn beat(store: &mut Store, card: &Card) -> anyhow::Result<bool> {
     store.call(|c, _| {
         BEAT.key(&card.key)
             .key(card.key.heartbeat())
@@ -111,7 +111,7 @@ pub fn beat(store: &mut Store, card: &Card) -> anyhow::Result<bool> {
 static EXIT: Script = lua!("worker_exit");
 
 /// Gives the id back.
-pub fn exit(store: &mut Store, card: &Card) -> anyhow::Result<()> {
+pub(crate) fn exit(store: &mut Store, card: &Card) -> anyhow::Result<()> {
     store.call(|c, _| {
         EXIT.key(&card.key)
             .key(card.key.heartbeat())
@@ -168,7 +168,7 @@ pub fn accept(
 static LEAVE: Script = lua!("worker_leave");
 
 /// Closes the worker log, and is idle again.
-pub fn leave(
+pub(crate) fn leave(
     store: &mut Store,
     card: &Card,
     taskset: &TasksetKey,
@@ -190,7 +190,7 @@ static BENCH: Script = lua!("worker_bench");
 
 /// Asks the dispatcher to give this worker nothing, and tells people why; with no reason, to give
 /// it work again.
-pub fn bench(store: &mut Store, card: &Card, why: Option<&str>) -> anyhow::Result<()> {
+pub(crate) fn bench(store: &mut Store, card: &Card, why: Option<&str>) -> anyhow::Result<()> {
     store.call(|c, _| {
         BENCH
             .key(&card.key)
@@ -205,7 +205,7 @@ pub fn bench(store: &mut Store, card: &Card, why: Option<&str>) -> anyhow::Resul
 static EVICT: Script = lua!("worker_evict");
 
 /// Takes a worker without a heartbeat off the books.
-pub fn evict(store: &mut Store, worker: &WorkerKey) -> anyhow::Result<bool> {
+pub(crate) fn evict(store: &mut Store, worker: &WorkerKey) -> anyhow::Result<bool> {
     store.call(|c, _| {
         EVICT
             .key(key::workers())
@@ -218,7 +218,7 @@ pub fn evict(store: &mut Store, worker: &WorkerKey) -> anyhow::Result<bool> {
 
 /// Keeps the hashes of those of these living workers that are of another implementation, which does not
 /// renew them: one that was evicted has come back.
-pub fn keep(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<()> {
+pub(crate) fn keep(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<()> {
     for chunk in workers.chunks(1000) {
         let instances: Vec<Result<(Option<Text>,), Refused>> = store.call(|c, _| {
             let mut pipe = redis::pipe();
@@ -241,7 +241,7 @@ pub fn keep(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<()> {
 }
 
 /// The workers on the books, each with whether it has a heartbeat.
-pub fn all(store: &mut Store) -> anyhow::Result<Vec<(WorkerKey, bool)>> {
+pub(crate) fn all(store: &mut Store) -> anyhow::Result<Vec<(WorkerKey, bool)>> {
     let keys: Vec<WorkerKey> = read::set(store, &key::workers())?;
     if keys.is_empty() {
         // Redis refuses an empty pipeline.
@@ -259,7 +259,7 @@ pub fn all(store: &mut Store) -> anyhow::Result<Vec<(WorkerKey, bool)>> {
 
 /// A living worker as the dispatcher sees it.
 #[derive(Clone, Debug)]
-pub struct Post {
+pub(crate) struct Post {
     pub key: WorkerKey,
     pub worker_type: Option<String>,
     /// The key of the taskset it works for.
@@ -271,7 +271,7 @@ pub struct Post {
 
 /// Looks at what `workers` have to do: one round trip for each 1000. One whose keys are of the wrong type
 /// can be given nothing, and is left out (L8).
-pub fn posts(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<Vec<Post>> {
+pub(crate) fn posts(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<Vec<Post>> {
     type Facts = (Vec<Text>, [Option<Text>; 3]);
     let mut posts = Vec::with_capacity(workers.len());
     for chunk in workers.chunks(1000) {
@@ -304,7 +304,7 @@ pub fn posts(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<Vec<Pos
 
 /// A worker as it looks from outside.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub key: WorkerKey,
     pub alive: bool,
     /// Milliseconds since its last heartbeat, if it has one.
@@ -321,7 +321,7 @@ pub struct Seen {
 }
 
 /// Looks at all workers on the books, by name: one round trip for each 500.
-pub fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
+pub(crate) fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
     type Facts = (i64, [Option<Text>; 6], u64);
     let mut keys: Vec<WorkerKey> = all(store)?.into_iter().map(|(key, _)| key).collect();
     keys.sort();

@@ -8,12 +8,12 @@ use crate::store::script::Script;
 use crate::{lua, store};
 
 /// Most bytes a log keeps in Redis (K6).
-pub const LOG_LIMIT: usize = 4 << 20;
+pub(crate) const LOG_LIMIT: usize = 4 << 20;
 
 static TIME: Script = lua!("worker_log_time");
 
 /// Notes that the step `field` (`rsync_finished_at`, `setup_finished_at`) is done now.
-pub fn note(store: &mut Store, log: &str, field: &str) -> anyhow::Result<()> {
+pub(crate) fn note(store: &mut Store, log: &str, field: &str) -> anyhow::Result<()> {
     store.call(|c, _| TIME.key(log).arg(field).arg(time::now()).invoke::<i64>(c))?;
     Ok(())
 }
@@ -21,7 +21,7 @@ pub fn note(store: &mut Store, log: &str, field: &str) -> anyhow::Result<()> {
 static APPEND: Script = lua!("log_append");
 
 /// Adds `text` to the log at `key` (a worker's or a slave's) while it has room.
-pub fn append(
+pub(crate) fn append(
     store: &mut Store,
     taskset: &TasksetKey,
     key: &str,
@@ -56,7 +56,7 @@ fn try_to_append(
 
 /// A worker that has joined a taskset and is not done yet with what comes before its slaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Preparing {
+pub(crate) struct Preparing {
     /// The key of the worker.
     pub worker: String,
     /// What it does: `rsync` or `setup`.
@@ -64,7 +64,7 @@ pub struct Preparing {
 }
 
 /// The workers that prepare themselves for the taskset.
-pub fn preparing(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<Preparing>> {
+pub(crate) fn preparing(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<Preparing>> {
     const FIELDS: [&str; 4] = [
         "worker",
         "rsync_finished_at",

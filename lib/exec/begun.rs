@@ -12,27 +12,27 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 /// The environment variable that names the file.
-pub const VARIABLE: &str = "RRR_BEGUN";
+pub(crate) const VARIABLE: &str = "RRR_BEGUN";
 /// Longest note: a key, behind its length in four bytes.
 const LONGEST: usize = 16 << 10;
 
 /// The worker's side.
-pub struct Reader(NamedTempFile);
+pub(crate) struct Reader(NamedTempFile);
 
 impl Reader {
     /// A note in the empty `file`, which no slave has opened yet.
-    pub fn new(file: NamedTempFile) -> Self {
+    pub(crate) fn new(file: NamedTempFile) -> Self {
         Self(file)
     }
 
     /// Where the slave finds it.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// The trial that the slave has begun last, '' before its first; `None` if the slave does not write
     /// notes.
-    pub fn last(&self) -> Option<String> {
+    pub(crate) fn last(&self) -> Option<String> {
         let mut bytes = [0; LONGEST];
         let read = self.0.as_file().read_at(&mut bytes, 0).ok()?;
         let (length, text) = bytes[..read].split_first_chunk()?;
@@ -42,11 +42,11 @@ impl Reader {
 }
 
 /// The slave's side.
-pub struct Writer(File);
+pub(crate) struct Writer(File);
 
 impl Writer {
     /// Opens the note that the worker made, if there is one.
-    pub fn open() -> Option<Self> {
+    pub(crate) fn open() -> Option<Self> {
         let path = std::env::var_os(VARIABLE)?;
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let mut options = OpenOptions::new();
@@ -62,7 +62,7 @@ impl Writer {
     }
 
     /// Notes that `trial` begins.
-    pub fn begin(&self, trial: &TrialKey) {
+    pub(crate) fn begin(&self, trial: &TrialKey) {
         self.write(trial.as_str());
     }
 

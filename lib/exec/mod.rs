@@ -1,7 +1,7 @@
 //! Running one test: the child process, the adapter for its tool, the report it leaves. Knows nothing
 //! of Redis.
 
-pub mod adapter;
-pub mod begun;
+pub(crate) mod adapter;
+pub(crate) mod begun;
 pub mod child;
-pub mod report;
+pub(crate) mod report;

@@ -1,4 +1,4 @@
 //! Looking at an installation from outside, changing nothing.
 
-pub mod fsck;
-pub mod stat;
+pub(crate) mod fsck;
+pub(crate) mod stat;

@@ -4,7 +4,7 @@
 
 /// Ends this process with SIGKILL at the selected point.
 #[cfg(debug_assertions)]
-pub fn point() {
+pub(crate) fn point() {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
     static PASSED: AtomicU64 = AtomicU64::new(0);
@@ -20,4 +20,4 @@ pub fn point() {
 
 /// Does nothing in a release build.
 #[cfg(not(debug_assertions))]
-pub fn point() {}
+pub(crate) fn point() {}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// A disk without enough free space.
 #[derive(Debug)]
-pub struct Full(String);
+pub(crate) struct Full(String);
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,7 +16,7 @@ impl fmt::Display for Full {
 impl std::error::Error for Full {}
 
 /// Whether the error was caused by a full disk.
-pub fn is_full(error: &anyhow::Error) -> bool {
+pub(crate) fn is_full(error: &anyhow::Error) -> bool {
     error.is::<Full>()
         || error.chain().any(|cause| {
             let io = cause.downcast_ref::<std::io::Error>();
@@ -26,20 +26,20 @@ pub fn is_full(error: &anyhow::Error) -> bool {
 
 /// Disks, and the free space to keep on each.
 #[derive(Clone, Debug)]
-pub struct Room {
+pub(crate) struct Room {
     places: Vec<PathBuf>,
     keep_free: u64,
 }
 
 impl Room {
     /// The disks of the folders `places`, each of which keeps `keep_free` bytes free.
-    pub fn new(places: Vec<PathBuf>, keep_free: u64) -> Self {
+    pub(crate) fn new(places: Vec<PathBuf>, keep_free: u64) -> Self {
         Self { places, keep_free }
     }
 
     /// Fails if a disk has too little free space; the error names it. Data written a moment ago
     /// already counts.
-    pub fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         for place in &self.places {
             // A folder that does not exist yet, or a file system without sizes, cannot be checked.
             let Ok(disk) = rustix::fs::statvfs(place) else {

@@ -23,7 +23,7 @@ pub const INTERNAL: u8 = 70;
 /// The time limit of a wait has passed.
 pub const TIMED_OUT: u8 = 124;
 /// The reader of stdout is gone (128 + SIGPIPE).
-pub const PIPE_CLOSED: u8 = 141;
+pub(crate) const PIPE_CLOSED: u8 = 141;
 
 /// A failure for people: the problem, the remedy, and the exit code.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// A failure with this code and message.
-pub fn failure(code: u8, message: impl Into<String>) -> Failure {
+pub(crate) fn failure(code: u8, message: impl Into<String>) -> Failure {
     Failure {
         code,
         message: message.into(),
@@ -52,14 +52,14 @@ pub fn failure(code: u8, message: impl Into<String>) -> Failure {
 
 impl Failure {
     /// Adds the remedy.
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 }
 
 /// Prints `error` as `tool: …` and `hint: …` on stderr, and returns its exit code.
-pub fn report(tool: &str, error: &anyhow::Error) -> u8 {
+pub(crate) fn report(tool: &str, error: &anyhow::Error) -> u8 {
     say!("{tool}: {error:#}");
     match error.downcast_ref::<Failure>() {
         Some(failure) => {
@@ -73,6 +73,6 @@ pub fn report(tool: &str, error: &anyhow::Error) -> u8 {
 }
 
 /// A refusal of bad input.
-pub fn usage(message: impl Into<String>) -> Failure {
+pub(crate) fn usage(message: impl Into<String>) -> Failure {
     failure(exit::USAGE, message)
 }

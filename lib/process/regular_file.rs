@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// Whether a symbolic link at the path's end is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Links {
+pub(crate) enum Links {
     /// The user named the file: a link there is the user's own, as Kubernetes mounts secrets.
     Follow,
     /// Others can write to the folder.
@@ -19,19 +19,19 @@ pub enum Links {
 /// Opens the file at `path` for reading.
 ///
 /// Errors: there is none, or it is not a regular file.
-pub fn open(path: &Path, links: Links) -> io::Result<File> {
+pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
     opened(OpenOptions::new().read(true), path, links)
 }
 
 /// Opens the file at `path` for a lock, and makes it if need be. Its content is left alone.
-pub fn open_or_create(path: &Path) -> io::Result<File> {
+pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     opened(&mut options, path, Links::Refuse)
 }
 
 /// Reads the file at `path`, which has at most `most` bytes.
-pub fn read(path: &Path, links: Links, most: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, links: Links, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path, links)?.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
@@ -41,7 +41,7 @@ pub fn read(path: &Path, links: Links, most: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Reads a text, as [`read`] reads bytes.
-pub fn read_text(path: &Path, links: Links, most: u64) -> io::Result<String> {
+pub(crate) fn read_text(path: &Path, links: Links, most: u64) -> io::Result<String> {
     String::from_utf8(read(path, links, most)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }

@@ -15,7 +15,7 @@ const ENDLESS: Duration = Duration::from_secs(60);
 /// Removes what is at `path`, and all below it; a link is removed, not followed.
 ///
 /// Errors: the first thing that could not be removed.
-pub fn all(path: &Path) -> io::Result<()> {
+pub(crate) fn all(path: &Path) -> io::Result<()> {
     let (folder, name) = split(path)?;
     let parent = match openat(
         rustix::fs::CWD,
@@ -38,7 +38,7 @@ pub fn all(path: &Path) -> io::Result<()> {
 /// called then, and why.
 ///
 /// Errors: it is still there.
-pub fn or_set_aside(path: &Path) -> io::Result<Option<(PathBuf, io::Error)>> {
+pub(crate) fn or_set_aside(path: &Path) -> io::Result<Option<(PathBuf, io::Error)>> {
     match all(path) {
         Ok(()) => Ok(None),
         Err(why) => set_aside(path).map(|aside| Some((aside, why))),
@@ -46,7 +46,7 @@ pub fn or_set_aside(path: &Path) -> io::Result<Option<(PathBuf, io::Error)>> {
 }
 
 /// Renames what is at `path`, in its folder; returns the new path.
-pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let mut name = path.as_os_str().to_owned();
     let id = uuid::Uuid::new_v4().simple().to_string();
     name.push(format!(".left-{}", &id[..8]));
@@ -147,7 +147,7 @@ fn names(folder: &impl AsFd) -> io::Result<Vec<CString>> {
 }
 
 /// The line that names what could not be removed.
-pub fn complaint(tool: &str, path: &Path, aside: &Path, why: &io::Error) -> String {
+pub(crate) fn complaint(tool: &str, path: &Path, aside: &Path, why: &io::Error) -> String {
     let mut line = OsString::from(format!("{tool}: cannot remove '"));
     line.push(path);
     line.push(format!("' ({why}): it is left as '{}'", aside.display()));

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 
 /// The password of a Redis.
 #[derive(Clone)]
-pub struct Secret(String);
+pub(crate) struct Secret(String);
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -28,10 +28,10 @@ const LONGEST: usize = 4096;
 
 impl Secret {
     /// Set for a process whose first line of stdin is the password.
-    pub const VARIABLE: &str = "RRR_REDIS_PASSWORD_STDIN";
+    pub(crate) const VARIABLE: &str = "RRR_REDIS_PASSWORD_STDIN";
 
     /// A new one that cannot be guessed. From now on no process of this user can read our memory.
-    pub fn random() -> Self {
+    pub(crate) fn random() -> Self {
         hide();
         let id = || uuid::Uuid::new_v4().simple().to_string();
         Self(id() + &id())
@@ -40,7 +40,7 @@ impl Secret {
     /// One that stands in a URL.
     ///
     /// Errors: it cannot be passed on as a line.
-    pub fn new(text: String) -> io::Result<Self> {
+    pub(crate) fn new(text: String) -> io::Result<Self> {
         if text.contains('\n') || text.len() >= LONGEST {
             return Err(io::Error::other(
                 "the password of Redis is too long or has more than one line",
@@ -52,7 +52,7 @@ impl Secret {
     /// The one that this process was given on stdin, if any was.
     ///
     /// Errors: it should be there, and is not.
-    pub fn given() -> io::Result<Option<Self>> {
+    pub(crate) fn given() -> io::Result<Option<Self>> {
         if std::env::var_os(Self::VARIABLE).is_none() {
             return Ok(None);
         }
@@ -65,7 +65,7 @@ impl Secret {
     }
 
     /// Gives it to the process that `command` starts next; returns the other end of its stdin.
-    pub fn pass_on(&self, command: &mut Command) -> io::Result<UnixStream> {
+    pub(crate) fn pass_on(&self, command: &mut Command) -> io::Result<UnixStream> {
         let (mut ours, theirs) = UnixStream::pair()?;
         ours.write_all(format!("{}\n", self.0).as_bytes())?;
         command
@@ -75,7 +75,7 @@ impl Secret {
     }
 
     /// Its text.
-    pub fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         self.0
     }
 }

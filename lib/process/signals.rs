@@ -37,7 +37,7 @@ fn is_ignored(signal: i32) -> bool {
 }
 
 /// Starts listening for SIGTERM, and for SIGINT and SIGHUP unless they are ignored.
-pub fn listen() -> std::io::Result<()> {
+pub(crate) fn listen() -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     pipe();
     let heard = |signal: &i32| *signal == SIGTERM || !is_ignored(*signal);
@@ -66,23 +66,23 @@ pub fn listen() -> std::io::Result<()> {
 }
 
 /// Requests that this process stop, as a signal would.
-pub fn request() {
+pub(crate) fn request() {
     COUNT.fetch_add(1, Ordering::SeqCst);
     let _ = (&pipe().1).write(&[1]);
 }
 
 /// Whether this process was asked to stop.
-pub fn requested() -> bool {
+pub(crate) fn requested() -> bool {
     count() > 0 || SIGNAL.load(Ordering::SeqCst) > 0
 }
 
 /// The number of requests: the second Ctrl-C means more than the first.
-pub fn count() -> usize {
+pub(crate) fn count() -> usize {
     COUNT.load(Ordering::SeqCst)
 }
 
 /// The exit code of a process ended by a signal: 128 + its number.
-pub fn signal_code() -> u8 {
+pub(crate) fn signal_code() -> u8 {
     match SIGNAL.load(Ordering::SeqCst) {
         0 => crate::process::exit::PIPE_CLOSED,
         signal => 128 + signal as u8,
@@ -90,12 +90,12 @@ pub fn signal_code() -> u8 {
 }
 
 /// The file descriptor that becomes readable after [`request`]; for poll loops.
-pub fn fd() -> BorrowedFd<'static> {
+pub(crate) fn fd() -> BorrowedFd<'static> {
     pipe().0.as_fd()
 }
 
 /// Sleeps, but returns early on a request to stop.
-pub fn sleep(duration: Duration) {
+pub(crate) fn sleep(duration: Duration) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     if requested() {
         return;
@@ -110,7 +110,7 @@ pub fn sleep(duration: Duration) {
 
 /// Sleeps like [`sleep`], but a [`nudge`] does not end the sleep and stays pending for the next
 /// poll.
-pub fn sleep_through(duration: Duration) {
+pub(crate) fn sleep_through(duration: Duration) {
     let until = Instant::now() + duration;
     while !requested() {
         let left = until.saturating_duration_since(Instant::now());
@@ -122,18 +122,18 @@ pub fn sleep_through(duration: Duration) {
 }
 
 /// Drains the bytes that made [`fd`] readable; the request itself stays.
-pub fn drain() {
+pub(crate) fn drain() {
     let mut buffer = [0; 64];
     while matches!((&pipe().0).read(&mut buffer), Ok(n) if n > 0) {}
 }
 
 /// Makes [`fd`] readable without a request to stop: something else happened.
-pub fn nudge() {
+pub(crate) fn nudge() {
     let _ = (&pipe().1).write(&[0]);
 }
 
 /// Makes [`fd`] readable whenever a child exits.
-pub fn nudge_on_child_exit() -> std::io::Result<()> {
+pub(crate) fn nudge_on_child_exit() -> std::io::Result<()> {
     let sender = pipe().1.try_clone()?;
     signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, sender)?;
     Ok(())

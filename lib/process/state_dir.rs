@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// The state folder: `$XDG_STATE_HOME/rrr`, or `~/.local/state/rrr`.
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())

@@ -20,12 +20,12 @@ pub(crate) use say;
 
 /// Writes a message with its harmful characters made visible. Further lines are indented, so that a
 /// name with a line feed cannot look like a separate message.
-pub fn line(text: &str) {
+pub(crate) fn line(text: &str) {
     styled(&harmless(text).replace('\n', "\n  "));
 }
 
 /// Writes one line that may contain colours; untrusted text in it must already be harmless.
-pub fn styled(text: &str) {
+pub(crate) fn styled(text: &str) {
     let mut above = ABOVE.lock().unwrap_or_else(|broken| broken.into_inner());
     match above.as_mut() {
         Some(above) => above(text),
@@ -36,6 +36,6 @@ pub fn styled(text: &str) {
 }
 
 /// Redirects all lines to `above`, which must not write any itself; `None` restores stderr.
-pub fn divert(above: Option<Above>) {
+pub(crate) fn divert(above: Option<Above>) {
     *ABOVE.lock().unwrap_or_else(|broken| broken.into_inner()) = above;
 }

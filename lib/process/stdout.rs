@@ -32,25 +32,25 @@ fn is_void() -> bool {
 }
 
 /// Writes one line in a single call, so that the lines of several processes do not mix.
-pub fn line(text: &str) {
+pub(crate) fn line(text: &str) {
     bytes(format!("{text}\n").as_bytes());
 }
 
 /// Writes a value as JSON on one line, safe for a terminal or a CI log.
-pub fn json_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
+pub(crate) fn json_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
     line(&text::harmless_json(serde_json::to_string(value)?));
     Ok(())
 }
 
 /// Writes a line that is expensive to build: it is not built when stdout is discarded.
-pub fn line_of(make: impl FnOnce() -> String) {
+pub(crate) fn line_of(make: impl FnOnce() -> String) {
     if !is_void() {
         line(&make());
     }
 }
 
 /// Writes these bytes in a single call.
-pub fn bytes(bytes: &[u8]) {
+pub(crate) fn bytes(bytes: &[u8]) {
     if CLOSED.load(Ordering::Relaxed) {
         return;
     }
@@ -68,12 +68,12 @@ pub fn bytes(bytes: &[u8]) {
 }
 
 /// Declares stdout a log: from now on, work continues even when its reader is gone.
-pub fn is_only_a_log() {
+pub(crate) fn is_only_a_log() {
     LOG.store(true, Ordering::Relaxed);
 }
 
 /// Returns stdout for writing in pieces; writing fails once the reader is gone.
-pub fn stream() -> impl Write {
+pub(crate) fn stream() -> impl Write {
     BufWriter::with_capacity(64 << 10, Stream)
 }
 
@@ -94,13 +94,13 @@ impl Write for Stream {
 }
 
 /// Writes a file with this text, as [`file_of`] does.
-pub fn file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
     file_of(path, |file| Ok(file.write_all(text)?))
 }
 
 /// Writes the file under a temporary name first, so that a reader never sees half of it. A link is
 /// followed, and anything that is not a regular file (a device, a pipe) is written to directly.
-pub fn file_of(
+pub(crate) fn file_of(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -149,11 +149,11 @@ fn open_sink(path: &Path) -> std::io::Result<std::fs::File> {
 }
 
 /// Why writing to stdout failed, unless its reader simply closed it: the tool did not do its job.
-pub fn trouble() -> Option<&'static str> {
+pub(crate) fn trouble() -> Option<&'static str> {
     TROUBLE.get().map(String::as_str)
 }
 
 /// Whether the reader of stdout is gone.
-pub fn is_closed() -> bool {
+pub(crate) fn is_closed() -> bool {
     CLOSED.load(Ordering::Relaxed)
 }

@@ -21,17 +21,17 @@ struct Told {
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Records that Redis has answered this process.
-pub fn answered() {
+pub(crate) fn answered() {
     ANSWERED.store(true, Ordering::Relaxed);
 }
 
 /// Reports that the role is ready for work: connected and registered.
-pub fn ready(status: &str) {
+pub(crate) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 /// Reports one turn of the work loop; `status` is a short text for `systemctl status`.
-pub fn turn(status: impl FnOnce() -> String) {
+pub(crate) fn turn(status: impl FnOnce() -> String) {
     let mut told = TOLD.lock().unwrap_or_else(|broken| broken.into_inner());
     if told.as_ref().is_some_and(|told| told.at.elapsed() < EVERY) {
         return;
@@ -53,7 +53,7 @@ pub fn turn(status: impl FnOnce() -> String) {
 }
 
 /// Reports that the role is stopping as requested.
-pub fn stopping() {
+pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 

@@ -8,7 +8,7 @@ use std::io::IsTerminal;
 
 /// One row of a list: a JSON object for programs, a line of a table for people.
 #[derive(Default)]
-pub struct Row {
+pub(crate) struct Row {
     fields: Map<String, Value>,
     /// Columns with different content for people.
     table: Map<String, Value>,
@@ -16,18 +16,18 @@ pub struct Row {
 
 impl Row {
     /// An empty row.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Adds a field.
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(name.to_owned(), value.into());
         self
     }
 
     /// Adds a column that appears only in the table; programs find the data in another field.
-    pub fn only_in_table(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn only_in_table(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.table.insert(name.to_owned(), value.into());
         self
     }
@@ -51,7 +51,7 @@ impl Row {
 }
 
 /// Prints rows: as a table of these columns on a terminal, otherwise as JSON lines.
-pub fn rows(columns: &[&str], rows: Vec<Row>) {
+pub(crate) fn rows(columns: &[&str], rows: Vec<Row>) {
     if std::io::stdout().is_terminal() {
         table(columns, &rows);
     } else {
@@ -60,7 +60,7 @@ pub fn rows(columns: &[&str], rows: Vec<Row>) {
 }
 
 /// Prints every field of the rows as JSON lines.
-pub fn json(rows: &[Row]) {
+pub(crate) fn json(rows: &[Row]) {
     rows.iter().for_each(|row| {
         line(&text::harmless_json(
             Value::Object(row.fields.clone()).to_string(),
@@ -69,7 +69,7 @@ pub fn json(rows: &[Row]) {
 }
 
 /// Prints rows as a table of these columns. The last column has no maximum width.
-pub fn table(columns: &[&str], rows: &[Row]) {
+pub(crate) fn table(columns: &[&str], rows: &[Row]) {
     let titles: Vec<String> = columns
         .iter()
         .map(|name| name.to_uppercase().replace('_', " "))

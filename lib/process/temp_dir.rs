@@ -17,10 +17,10 @@ const OWNERS: [&str; 4] = ["local", "slave", "submit", "worker"];
 /// The file that identifies such a folder.
 const LOCK: &str = "lock";
 /// The variable with the folder in which a role creates its folders, if not the tests' own.
-pub const BASE: &str = "RRR_TMPDIR";
+pub(crate) const BASE: &str = "RRR_TMPDIR";
 
 /// A temporary folder, removed when dropped.
-pub struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     owner: &'static str,
     /// The folder itself is locked: a test could replace a file in it.
@@ -31,7 +31,7 @@ pub struct Folder {
 
 impl Folder {
     /// Creates a folder for rrr-`owner`.
-    pub fn new(owner: &'static str) -> io::Result<Self> {
+    pub(crate) fn new(owner: &'static str) -> io::Result<Self> {
         debug_assert!(OWNERS.contains(&owner));
         loop {
             let folder = Builder::new().prefix(&prefix(owner)).tempdir_in(base())?;
@@ -55,18 +55,18 @@ impl Folder {
     }
 
     /// The path of the folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Recreates the folder if a test has removed or replaced it.
-    pub fn restore(&self) -> io::Result<()> {
+    pub(crate) fn restore(&self) -> io::Result<()> {
         make_private(&self.path)
     }
 }
 
 /// Ensures that `path` is a folder that only this user can access.
-pub fn make_private(path: &Path) -> io::Result<()> {
+pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     let make = || DirBuilder::new().mode(0o700).create(path);
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() => {
@@ -121,7 +121,7 @@ fn prefix(owner: &str) -> String {
 }
 
 /// Removes the folders of this user's tools that were killed.
-pub fn clean_up() {
+pub(crate) fn clean_up() {
     let me = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(base()).into_iter().flatten().flatten() {
         let name = entry.file_name();

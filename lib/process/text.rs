@@ -5,7 +5,7 @@ use console::{measure_text_width, truncate_str};
 /// Whether the character is unsafe on a terminal or in a CI log: controls (ASCII and Latin-1) move
 /// the cursor or end a line; format characters change the direction of writing, so that a reader
 /// sees another text than the real one.
-pub fn is_harmful(c: char) -> bool {
+pub(crate) fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
@@ -20,7 +20,7 @@ pub fn is_harmful(c: char) -> bool {
 
 /// The text with its control characters made visible, so that the output of a test cannot move the
 /// cursor, set a title or answer for the user (FAULTS S9). Line feeds and tabs stay.
-pub fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -44,7 +44,7 @@ fn push_visible(safe: &mut String, c: char) {
 
 /// JSON text that also escapes the characters its writer leaves as they are: DEL, Latin-1 controls
 /// and format characters, which can only occur inside strings.
-pub fn harmless_json(json: String) -> String {
+pub(crate) fn harmless_json(json: String) -> String {
     if !json.chars().any(|c| c != '\n' && is_harmful(c)) {
         return json;
     }
@@ -62,7 +62,7 @@ pub fn harmless_json(json: String) -> String {
 /// `: LINE` for a message: the last line that a program printed before it failed, ignoring hints of
 /// rrr and, if another line exists, indented ones (the rest of a backtrace); empty if it printed
 /// nothing.
-pub fn last_words(output: &[u8]) -> String {
+pub(crate) fn last_words(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     let said = || {
         let lines = text.lines().rev();
@@ -79,17 +79,17 @@ pub fn last_words(output: &[u8]) -> String {
 }
 
 /// The harmless text on one line.
-pub fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     harmless(text).replace(['\n', '\t'], " ")
 }
 
 /// The text, cut to `width` columns; escapes in it stay intact.
-pub fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     truncate_str(text, width, "…").into_owned()
 }
 
 /// A file's name, shortened at its front, where names differ least.
-pub fn cut_front(name: &str, width: usize) -> String {
+pub(crate) fn cut_front(name: &str, width: usize) -> String {
     if measure_text_width(name) <= width {
         return name.to_owned();
     }
@@ -105,7 +105,7 @@ pub fn cut_front(name: &str, width: usize) -> String {
 }
 
 /// A duration: `850ms`, `4.2s`, `4m30s`, `2h05m`.
-pub fn duration(ms: u64) -> String {
+pub(crate) fn duration(ms: u64) -> String {
     match ms {
         0..1000 => format!("{ms}ms"),
         1000..60_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
@@ -115,7 +115,7 @@ pub fn duration(ms: u64) -> String {
 }
 
 /// A duration in whole seconds, for running clocks.
-pub fn clock(ms: u64) -> String {
+pub(crate) fn clock(ms: u64) -> String {
     match ms {
         0..60_000 => format!("{}s", ms / 1000),
         _ => duration(ms),
@@ -124,7 +124,7 @@ pub fn clock(ms: u64) -> String {
 
 /// A word of a command line, to be copied into a shell. A word with harmful characters is written
 /// with `$'…'`, byte by byte, so that the shell receives the word and the terminal does not.
-pub fn shell_word(word: &str) -> String {
+pub(crate) fn shell_word(word: &str) -> String {
     if !word.chars().any(is_harmful) {
         return shlex::try_quote(word)
             .map_or_else(|_| harmless(word), |quoted| quoted.into_owned());

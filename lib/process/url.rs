@@ -1,7 +1,7 @@
 //! URLs in messages.
 
 /// The URL without its secrets: user, password, and a query that contains a password.
-pub fn shown(url: &str) -> String {
+pub(crate) fn shown(url: &str) -> String {
     let open = match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) if at > scheme => {
             format!("{}://{}", &url[..scheme], &url[at + 1..])
@@ -15,7 +15,7 @@ pub fn shown(url: &str) -> String {
 }
 
 /// The URL of a Redis without its password. Its user stays.
-pub fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     let (place, query) = match url.split_once('?') {
         Some((place, query)) => (place, Some(query)),
         None => (url, None),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Where a program is, by its path or on PATH.
-pub fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(|path| path.exists());
     }

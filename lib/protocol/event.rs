@@ -12,7 +12,7 @@ use serde_json::Value;
 /// The names and fields of the events; scripts outside the project rely on them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
+pub(crate) enum Event {
     TasksetSubmitted {
         tasks: u64,
     },
@@ -79,18 +79,18 @@ pub enum Event {
 
 impl Event {
     /// The form in the stream: a JSON object whose first field is `event`.
-    pub fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         serde_json::to_string(self).expect("serializing strings and numbers cannot fail")
     }
 }
 
 /// One line: `time`, `event` and `taskset` first, then the event's own fields.
-pub fn line(unix_ms: i64, taskset: &str, event: &Event) -> String {
+pub(crate) fn line(unix_ms: i64, taskset: &str, event: &Event) -> String {
     stamped(unix_ms, taskset, &event.json())
 }
 
 /// The line of an event that was serialized by [`Event::json`].
-pub fn stamped(unix_ms: i64, taskset: &str, json: &str) -> String {
+pub(crate) fn stamped(unix_ms: i64, taskset: &str, json: &str) -> String {
     let name = json.strip_prefix(r#"{"event":""#).unwrap_or_default();
     let (name, fields) = name.split_once('"').unwrap_or_default();
     let time = time::rfc3339(unix_ms);

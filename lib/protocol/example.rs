@@ -17,7 +17,7 @@ pub enum Status {
 
 impl Status {
     /// The name in JSON and in the database.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "passed",
             Self::Pending => "pending",
@@ -27,7 +27,7 @@ impl Status {
     }
 
     /// Parses a name returned by [`Status::as_str`].
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         [Self::Passed, Self::Pending, Self::Failed, Self::Error]
             .into_iter()
             .find(|status| status.as_str() == text)
@@ -58,7 +58,7 @@ pub struct Example {
 
 impl Example {
     /// An example of which nothing else is known.
-    pub fn new(name: impl Into<String>, status: Status) -> Self {
+    pub(crate) fn new(name: impl Into<String>, status: Status) -> Self {
         let name = name.into();
         Self {
             id: name.clone(),
@@ -73,7 +73,7 @@ impl Example {
     }
 
     /// Shortens its texts to the maximum lengths, and its message to `message` bytes.
-    pub fn shorten(&mut self, message: usize) {
+    pub(crate) fn shorten(&mut self, message: usize) {
         self.shorten_to(Texts {
             message,
             other: TEXT,
@@ -97,7 +97,7 @@ impl Example {
 /// Maximum bytes of the JSON array of one trial, not counting failed examples.
 const TOTAL: usize = 1 << 20;
 /// Maximum bytes of a message.
-pub const MESSAGE: usize = 4 << 10;
+pub(crate) const MESSAGE: usize = 4 << 10;
 /// Maximum bytes of any other text.
 const TEXT: usize = 1 << 10;
 /// Maximum bytes of failed examples: all of them are kept, with shorter texts when there are many.
@@ -134,7 +134,7 @@ struct Texts {
 /// The JSON array of `examples`, and the number of examples left out. Long texts are shortened and
 /// marked; when the array is too long, passed examples are left out first, then pending ones.
 /// Failed examples are always kept.
-pub fn bounded_json(examples: &[Example]) -> (String, u64) {
+pub(crate) fn bounded_json(examples: &[Example]) -> (String, u64) {
     let bad = |example: &Example| matches!(example.status, Status::Failed | Status::Error);
     let mut kept: Vec<Option<String>> = vec![None; examples.len()];
     let mut size = 0;
@@ -175,7 +175,7 @@ fn bounded(example: &Example, texts: Texts) -> String {
 const NOTE: usize = 40;
 
 /// Shortens a text to about `limit` bytes and notes this at its end.
-pub fn shorten(text: &mut String, limit: usize) {
+pub(crate) fn shorten(text: &mut String, limit: usize) {
     if text.len() > limit + NOTE {
         let end = (0..=limit)
             .rev()

@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The prefix of every key.
-pub const PREFIX: &str = "rrrspec:";
+pub(crate) const PREFIX: &str = "rrrspec:";
 
 /// Text that is not a key of the requested kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,12 +109,12 @@ fn is_id(text: &str) -> bool {
 
 impl TasksetKey {
     /// A new, unique key.
-    pub fn fresh() -> Self {
+    pub(crate) fn fresh() -> Self {
         Self(format!("{PREFIX}taskset:{}", uuid::Uuid::new_v4()))
     }
 
     /// The `$TASKSET_ID`.
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.0[PREFIX.len() + "taskset:".len()..]
     }
 
@@ -124,52 +124,52 @@ impl TasksetKey {
     }
 
     /// `string`: the log of the taskset.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         format!("{}:log", self.0)
     }
 
     /// `list` of [`SlaveKey`]: every slave that ever joined.
-    pub fn slaves(&self) -> String {
+    pub(crate) fn slaves(&self) -> String {
         format!("{}:slave", self.0)
     }
 
     /// `list` of worker log keys: one for each time a worker joined.
-    pub fn worker_logs(&self) -> String {
+    pub(crate) fn worker_logs(&self) -> String {
         format!("{}:worker_log", self.0)
     }
 
     /// `hash`: the log of `worker` for this taskset, from when it first joined.
-    pub fn worker_log(&self, worker: &WorkerKey) -> String {
+    pub(crate) fn worker_log(&self, worker: &WorkerKey) -> String {
         format!("{}:worker_log:{worker}", self.0)
     }
 
     /// `list` of [`TaskKey`]: waiting to be reserved by a slave.
-    pub fn task_queue(&self) -> String {
+    pub(crate) fn task_queue(&self) -> String {
         format!("{}:task_queue", self.0)
     }
 
     /// `list` of [`TaskKey`]: all of them.
-    pub fn tasks(&self) -> String {
+    pub(crate) fn tasks(&self) -> String {
         format!("{}:tasks", self.0)
     }
 
     /// `list` of [`TaskKey`]: those without a final status.
-    pub fn tasks_left(&self) -> String {
+    pub(crate) fn tasks_left(&self) -> String {
         format!("{}:tasks_left", self.0)
     }
 
     /// `stream` of JSON events (rrr only).
-    pub fn events(&self) -> String {
+    pub(crate) fn events(&self) -> String {
         format!("{}:events", self.0)
     }
 
     /// `stream` of short words that wake slaves up (rrr only).
-    pub fn wake(&self) -> String {
+    pub(crate) fn wake(&self) -> String {
         format!("{}:wake", self.0)
     }
 
     /// `hash` of the outcomes of suite ends, by slave (rrr only).
-    pub fn ends(&self) -> String {
+    pub(crate) fn ends(&self) -> String {
         format!("{}:ends", self.0)
     }
 
@@ -204,13 +204,13 @@ fn split_task(text: &str) -> Option<(usize, &str)> {
 
 impl TaskKey {
     /// The taskset of this task.
-    pub fn taskset(&self) -> TasksetKey {
+    pub(crate) fn taskset(&self) -> TasksetKey {
         let (length, _) = split_task(&self.0).expect("a task key was checked when it was made");
         TasksetKey(self.0[..length].to_owned())
     }
 
     /// The `$TASK_ID`, which is the spec file.
-    pub fn spec_file(&self) -> &str {
+    pub(crate) fn spec_file(&self) -> &str {
         let (_, id) = split_task(&self.0).expect("a task key was checked when it was made");
         id
     }
@@ -236,7 +236,7 @@ impl FromStr for TaskKey {
 
 impl TrialKey {
     /// The task of this trial.
-    pub fn task(&self) -> TaskKey {
+    pub(crate) fn task(&self) -> TaskKey {
         let at = self.0.rfind(":trial:").expect("a trial key has a trial");
         TaskKey(self.0[..at].to_owned())
     }
@@ -257,19 +257,19 @@ impl FromStr for TrialKey {
 
 impl WorkerKey {
     /// The key of the worker called `id`.
-    pub fn new(id: &str) -> Result<Self, BadKey> {
+    pub(crate) fn new(id: &str) -> Result<Self, BadKey> {
         format!("{PREFIX}worker:{id}")
             .parse()
             .map_err(|_| bad(id, "a worker id: no colon, space or control character"))
     }
 
     /// The `$WORKER_ID`.
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.0[PREFIX.len() + "worker:".len()..]
     }
 
     /// The key of this worker's slave called `name` (the protocol's `$PID`).
-    pub fn slave(&self, name: &str) -> SlaveKey {
+    pub(crate) fn slave(&self, name: &str) -> SlaveKey {
         SlaveKey(format!("{}:slave:{name}", self.0))
     }
 
@@ -300,13 +300,13 @@ impl FromStr for WorkerKey {
 
 impl SlaveKey {
     /// The worker that started this slave.
-    pub fn worker(&self) -> WorkerKey {
+    pub(crate) fn worker(&self) -> WorkerKey {
         let at = self.0.rfind(":slave:").expect("a slave key has a slave");
         WorkerKey(self.0[..at].to_owned())
     }
 
     /// Whether it is a slave of another implementation: they are named by a process id alone.
-    pub fn is_foreign(&self) -> bool {
+    pub(crate) fn is_foreign(&self) -> bool {
         let at = self.0.rfind(":slave:").expect("a slave key has a slave");
         !self.0[at..].contains('-')
     }
@@ -317,7 +317,7 @@ impl SlaveKey {
     }
 
     /// `string`: the slave's stderr.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         format!("{}:log", self.0)
     }
 
@@ -341,81 +341,81 @@ impl FromStr for SlaveKey {
 }
 
 /// `hash`: the cluster's rsync defaults.
-pub fn rsync_info() -> String {
+pub(crate) fn rsync_info() -> String {
     format!("{PREFIX}rsync_info")
 }
 
 /// `list` of messages to the arbiter.
-pub fn arbiter_queue() -> String {
+pub(crate) fn arbiter_queue() -> String {
     format!("{PREFIX}arbiter_queue")
 }
 
 /// `list` whose entries only mean "look again".
-pub fn dispatcher_queue() -> String {
+pub(crate) fn dispatcher_queue() -> String {
     format!("{PREFIX}dispatcher_queue")
 }
 
 /// `list` of [`TasksetKey`]: finished, but not persisted yet.
-pub fn persister_queue() -> String {
+pub(crate) fn persister_queue() -> String {
     format!("{PREFIX}persister_queue")
 }
 
 /// `list` of [`TasksetKey`]: submitted and not finished, oldest first.
-pub fn active_taskset() -> String {
+pub(crate) fn active_taskset() -> String {
     format!("{PREFIX}active_taskset")
 }
 
 /// `set` of [`WorkerKey`].
-pub fn workers() -> String {
+pub(crate) fn workers() -> String {
     format!("{PREFIX}worker")
 }
 
 /// `hash` of whole seconds by spec file.
-pub fn estimate_sec(class: &str) -> String {
+pub(crate) fn estimate_sec(class: &str) -> String {
     format!("{PREFIX}estimate_sec:{class}")
 }
 
 /// `hash` of milliseconds by spec file (rrr only).
-pub fn estimate_ms(class: &str) -> String {
+pub(crate) fn estimate_ms(class: &str) -> String {
     format!("{PREFIX}estimate_ms:{class}")
 }
 
 /// `string` with an expiry: the taskset that is syncing into the remote folder `name` (rrr only).
-pub fn rsync_lock(name: &str) -> String {
+pub(crate) fn rsync_lock(name: &str) -> String {
     format!("{PREFIX}rsync_lock:{name}")
 }
 
 /// `string` with an expiry: exists while a daemon of this role is running (rrr only).
-pub fn role(name: &str) -> String {
+pub(crate) fn role(name: &str) -> String {
     format!("{PREFIX}role:{name}")
 }
 
 /// `hash`: the counters that rrr-persist keeps over all finished tasksets (rrr only).
-pub fn totals() -> String {
+pub(crate) fn totals() -> String {
     format!("{PREFIX}totals")
 }
 
 /// `list` of the messages of `queue` that could not be handled (rrr only).
-pub fn dead(queue: &str) -> String {
+pub(crate) fn dead(queue: &str) -> String {
     format!("{queue}:dead")
 }
 
 /// The taskset in the key `name`, whatever suffix follows.
-pub fn taskset_of(name: &str) -> Option<TasksetKey> {
+pub(crate) fn taskset_of(name: &str) -> Option<TasksetKey> {
     let rest = name.strip_prefix(PREFIX)?.strip_prefix("taskset:")?;
     let id = rest.split(':').next()?;
     format!("{PREFIX}taskset:{id}").parse().ok()
 }
 
 /// The slave in the key `name`, whatever suffix follows.
-pub fn slave_of(name: &str) -> Option<SlaveKey> {
+pub(crate) fn slave_of(name: &str) -> Option<SlaveKey> {
     let (worker, rest) = name.split_once(":slave:")?;
     let pid = rest.split(':').next()?;
     format!("{worker}:slave:{pid}").parse().ok()
 }
 
 /// Whether the key `name` is permanent: the list of all keys that have no expiry by design.
-pub fn lasts(name: &str) -> bool {
+pub(crate) fn lasts(name: &str) -> bool {
     let Some(rest) = name.strip_prefix(PREFIX) else {
         return false;
     };

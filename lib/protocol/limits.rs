@@ -1,13 +1,13 @@
 //! Limits and defaults that Rust and the Lua scripts share.
 
 /// Most tasks that a slave takes in one call.
-pub const MAX_BATCH: u32 = 16;
+pub(crate) const MAX_BATCH: u32 = 16;
 
 /// Trials stopped from outside that a task may have besides its `max_trials` (shared/judge.lua).
-pub const STOPPED_ALLOWANCE: usize = 8;
+pub(crate) const STOPPED_ALLOWANCE: usize = 8;
 
 /// Most workers at once, where nobody says.
-pub const DEFAULT_MAX_WORKERS: u32 = 10;
+pub(crate) const DEFAULT_MAX_WORKERS: u32 = 10;
 
 /// Most trials of a task, where nobody says.
-pub const DEFAULT_MAX_TRIALS: u32 = 3;
+pub(crate) const DEFAULT_MAX_TRIALS: u32 = 3;

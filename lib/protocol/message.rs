@@ -4,7 +4,7 @@ use crate::protocol::key::{self, TasksetKey, TrialKey};
 
 /// A message in the arbiter's queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
+pub(crate) enum Message {
     Cancel(TasksetKey),
     CancelAll,
     Check(TasksetKey),
@@ -14,7 +14,7 @@ pub enum Message {
 
 impl Message {
     /// Reads one message, or says what is wrong with it.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not valid UTF-8".to_owned())?;
         let (verb, key) = text.split_once('\t').unwrap_or((text, ""));
         let taskset = || key.parse::<TasksetKey>().map_err(|error| error.to_string());

@@ -7,7 +7,7 @@
 use std::path::{Component, Path};
 
 /// Maximum length of a spec file name in bytes (FAULTS S6).
-pub const SPEC_FILE_MAX: usize = 1024;
+pub(crate) const SPEC_FILE_MAX: usize = 1024;
 
 /// The reason why `spec_file` cannot be the name of a task, if any (FAULTS S6).
 ///

@@ -58,12 +58,12 @@ impl TrialResult {
     }
 
     /// Adds a line of ours to what the test wrote on stderr.
-    pub fn note(&mut self, note: impl std::fmt::Display) {
+    pub(crate) fn note(&mut self, note: impl std::fmt::Display) {
         self.append(format!("rrr: {note}\n").as_bytes());
     }
 
     /// Tells of processes that the test left behind, and that were killed.
-    pub fn leave_behind(&mut self, names: &[String]) {
+    pub(crate) fn leave_behind(&mut self, names: &[String]) {
         self.leaked = names.len() as u64;
         if !names.is_empty() {
             let (number, shown) = (names.len(), names[..names.len().min(10)].join(", "));
@@ -74,7 +74,7 @@ impl TrialResult {
     }
 
     /// Adds whole lines to what the test wrote on stderr.
-    pub fn append(&mut self, lines: &[u8]) {
+    pub(crate) fn append(&mut self, lines: &[u8]) {
         if !lines.is_empty() && self.stderr.last().is_some_and(|last| *last != b'\n') {
             self.stderr.push(b'\n');
         }

@@ -12,7 +12,7 @@ pub enum TrialStatus {
 
 impl TrialStatus {
     /// As the protocol writes it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "passed",
             Self::Pending => "pending",
@@ -23,7 +23,7 @@ impl TrialStatus {
     }
 
     /// Reads the field; absent, empty and unknown are `None`.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         [
             Self::Passed,
             Self::Pending,
@@ -38,7 +38,7 @@ impl TrialStatus {
 
 /// The final status of a task; without one, the task has not finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskStatus {
+pub(crate) enum TaskStatus {
     Passed,
     Pending,
     Failed,
@@ -46,7 +46,7 @@ pub enum TaskStatus {
 
 impl TaskStatus {
     /// The value of the task's field.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "passed",
             Self::Pending => "pending",
@@ -55,7 +55,7 @@ impl TaskStatus {
     }
 
     /// Parses the field; absent, empty and unknown values are `None`.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "passed" => Some(Self::Passed),
             "pending" => Some(Self::Pending),
@@ -75,7 +75,7 @@ pub enum SlaveStatus {
 
 impl SlaveStatus {
     /// As the protocol writes it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::NormalExit => "normal_exit",
             Self::TimeoutExit => "timeout_exit",
@@ -95,7 +95,7 @@ pub enum TasksetStatus {
 
 impl TasksetStatus {
     /// Reads the field; absent, empty and unknown are `None`.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "running" => Some(Self::Running),
             "succeeded" => Some(Self::Succeeded),
@@ -106,7 +106,7 @@ impl TasksetStatus {
     }
 
     /// As the protocol writes it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Succeeded => "succeeded",
@@ -116,12 +116,12 @@ impl TasksetStatus {
     }
 
     /// Whether it never changes any more.
-    pub fn is_final(self) -> bool {
+    pub(crate) fn is_final(self) -> bool {
         self != Self::Running
     }
 
     /// The exit code of whoever waited for it.
-    pub fn exit_code(self) -> u8 {
+    pub(crate) fn exit_code(self) -> u8 {
         match self {
             Self::Succeeded => crate::process::exit::OK,
             Self::Cancelled => crate::process::exit::CANCELLED,

@@ -1,9 +1,9 @@
 //! Tasks: one spec file of a taskset.
 
 /// Seconds for a task without an estimate, unless the taskset sets its own value.
-pub const DEFAULT_UNKNOWN_SEC: u64 = 300;
+pub(crate) const DEFAULT_UNKNOWN_SEC: u64 = 300;
 /// Minimum seconds for any task, unless the taskset sets its own value.
-pub const DEFAULT_LEAST_SEC: u64 = 30;
+pub(crate) const DEFAULT_LEAST_SEC: u64 = 30;
 
 /// Maximum time of a trial in seconds, one year: clocks overflow, and the field may contain any
 /// number.
@@ -11,7 +11,7 @@ const LONGEST_SEC: u64 = 365 * 24 * 3600;
 
 /// The timeouts of a trial in seconds, by the protocol's rules. At the first it is asked to stop,
 /// at the second it is killed.
-pub fn timeouts(estimate_sec: Option<u64>, unknown_sec: u64, least_sec: u64) -> (u64, u64) {
+pub(crate) fn timeouts(estimate_sec: Option<u64>, unknown_sec: u64, least_sec: u64) -> (u64, u64) {
     let (soft, hard) = match estimate_sec {
         Some(estimate) => (
             estimate.saturating_mul(2).max(least_sec),

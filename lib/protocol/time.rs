@@ -33,7 +33,7 @@ pub fn parse(text: &str) -> Option<DateTime<FixedOffset>> {
 }
 
 /// Milliseconds since 1970 as RFC 3339 in UTC, the form of every event's `time`.
-pub fn rfc3339(unix_ms: i64) -> String {
+pub(crate) fn rfc3339(unix_ms: i64) -> String {
     DateTime::<Utc>::from_timestamp_millis(unix_ms)
         .unwrap_or_default()
         .to_rfc3339_opts(SecondsFormat::Millis, true)
@@ -59,7 +59,7 @@ fn clock() -> DateTime<Utc> {
 }
 
 /// Parses a duration, `90m`, `12h`, `30d` or `8w`, to milliseconds.
-pub fn span(text: &str) -> Result<i64, String> {
+pub(crate) fn span(text: &str) -> Result<i64, String> {
     let problem = || format!("invalid duration '{text}': expected 90m, 12h, 30d or 8w");
     let at = text.len() - text.chars().next_back().map_or(0, char::len_utf8);
     let minutes = match &text[at..] {

@@ -39,7 +39,7 @@ fn list() -> Vec<String> {
 
 /// The command line, for its help, its man page and its completions; clap does not parse it, since
 /// everything after the tool's name belongs to the tool.
-pub fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     clap::Command::new("rrr")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Runs the tools of rrr: 'rrr submit' is rrr-submit")

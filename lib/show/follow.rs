@@ -12,7 +12,7 @@ use crate::store::Store;
 use std::time::{Duration, Instant};
 
 /// Who looks at the events.
-pub trait Sink {
+pub(crate) trait Sink {
     /// One event, and when it was written (milliseconds since 1970, by Redis' clock).
     fn event(&mut self, store: &mut Store, unix_ms: i64, event: &Event) -> anyhow::Result<()>;
 
@@ -36,7 +36,7 @@ pub trait Sink {
 
 /// What Ctrl-C (and SIGTERM) means to the taskset; the second one always ends the following.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnInterrupt {
+pub(crate) enum OnInterrupt {
     /// It is ours: cancel it.
     Cancel,
     /// We only watch: leave it alone.
@@ -44,7 +44,7 @@ pub enum OnInterrupt {
 }
 
 /// What is followed.
-pub struct Follow<'a> {
+pub(crate) struct Follow<'a> {
     pub taskset: &'a TasksetKey,
     /// Give up after this time (exit code 124).
     pub limit: Option<Duration>,
@@ -52,14 +52,18 @@ pub struct Follow<'a> {
 }
 
 /// Longest time without a call of the sink.
-pub const TICK: Duration = Duration::from_millis(200);
+pub(crate) const TICK: Duration = Duration::from_millis(200);
 /// Least time between two reads: events come in runs, and a read takes all that have come.
 const GATHER: Duration = Duration::from_millis(10);
 /// How long nothing may happen before it is asked what is waited for, and asked again.
-pub const QUIET: Duration = Duration::from_secs(3);
+pub(crate) const QUIET: Duration = Duration::from_secs(3);
 
 /// Shows each event to `sink` until the taskset ends; returns the exit code of its verdict.
-pub fn to_the_end(store: &mut Store, follow: &Follow, sink: &mut dyn Sink) -> anyhow::Result<u8> {
+pub(crate) fn to_the_end(
+    store: &mut Store,
+    follow: &Follow,
+    sink: &mut dyn Sink,
+) -> anyhow::Result<u8> {
     let began = Instant::now();
     let mut after = START.to_owned();
     let mut cancelled = false;
@@ -139,7 +143,7 @@ pub fn to_the_end(store: &mut Store, follow: &Follow, sink: &mut dyn Sink) -> an
 }
 
 /// The taskset's hash; without one there is nothing to follow.
-pub fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Record> {
+pub(crate) fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Record> {
     Record::load(store, taskset)?.ok_or_else(|| gone(taskset, false).into())
 }
 

@@ -1,6 +1,6 @@
 //! Showing a taskset: following it while it runs, and exporting its record.
 
-pub mod export;
-pub mod follow;
-pub mod view;
-pub mod waiting;
+pub(crate) mod export;
+pub(crate) mod follow;
+pub(crate) mod view;
+pub(crate) mod waiting;

@@ -157,22 +157,22 @@ impl Address {
     }
 
     /// The password that it logs in with.
-    pub fn password(&self) -> Option<&str> {
+    pub(crate) fn password(&self) -> Option<&str> {
         self.login.password()
     }
 
     /// Whether the master is found through Sentinels.
-    pub fn has_sentinels(&self) -> bool {
+    pub(crate) fn has_sentinels(&self) -> bool {
         matches!(self.route, Route::Sentinels { .. })
     }
 
     /// The URL without its password, for messages.
-    pub fn shown(&self) -> &str {
+    pub(crate) fn shown(&self) -> &str {
         &self.shown
     }
 
     /// Opens a connection, logged in; an answer on it takes `answer` at most.
-    pub fn open(&self, answer: Duration) -> RedisResult<Connection> {
+    pub(crate) fn open(&self, answer: Duration) -> RedisResult<Connection> {
         match &self.route {
             Route::Server(addr) => self.dial(addr.clone(), &self.login, answer),
             Route::Sentinels { nodes, master } => {
@@ -317,7 +317,7 @@ fn sentinels(scheme: &str, rest: &str) -> Result<(Route, RedisConnectionInfo), S
 }
 
 /// How to mend a connection that failed so.
-pub fn hint(error: &RedisError) -> &'static str {
+pub(crate) fn hint(error: &RedisError) -> &'static str {
     let text = error.to_string();
     if super::error::is_forbidden(error) {
         "check the password: redis://USER:PASSWORD@HOST, or --redis-password-file"
@@ -333,7 +333,7 @@ pub fn hint(error: &RedisError) -> &'static str {
 }
 
 /// The absolute path, for a process that starts elsewhere.
-pub fn absolute(path: &Path) -> PathBuf {
+pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 

@@ -102,7 +102,7 @@ impl Refused {
 
 /// The process was asked to stop while it waited for Redis.
 #[derive(Debug)]
-pub struct Stopped;
+pub(crate) struct Stopped;
 
 impl std::fmt::Display for Stopped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

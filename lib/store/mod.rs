@@ -1,9 +1,9 @@
 //! The connection to Redis: opened once, reopened when it breaks, each outage reported once.
 
 pub mod address;
-pub mod error;
-pub mod read;
-pub mod script;
+pub(crate) mod error;
+pub(crate) mod read;
+pub(crate) mod script;
 mod server_check;
 
 use crate::process::exit::{self, failure};
@@ -24,7 +24,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What was read of `of`, or `None` where Redis refuses that, which is reported once: a key of the wrong
 /// type is passed over. Any other error is passed on.
-pub fn unless_refused<T>(
+pub(crate) fn unless_refused<T>(
     of: impl std::fmt::Display,
     read: Result<T, impl Into<anyhow::Error>>,
 ) -> anyhow::Result<Option<T>> {
@@ -54,7 +54,7 @@ pub struct Store {
 }
 
 /// Learns how the connection fares. The role installs one; the store itself prints nothing.
-pub trait Observer: Sync {
+pub(crate) trait Observer: Sync {
     /// Redis answered a call.
     fn answered(&self) {}
     /// Redis went away, for the reason `why`; the store waits for it.
@@ -107,7 +107,7 @@ impl Store {
 
     /// Bounds [`Store::call`] as a tool does that somebody waits for: 10 s; through Sentinels 60 s,
     /// since by their defaults it takes them 30 s to see that a master is down.
-    pub fn wait_briefly(&mut self) {
+    pub(crate) fn wait_briefly(&mut self) {
         let seconds = if self.address.has_sentinels() { 60 } else { 10 };
         self.set_patience(Duration::from_secs(seconds));
     }
@@ -118,13 +118,13 @@ impl Store {
     }
 
     /// Has `observer` learn how this connection, and each [`Store::sibling`] made from now on, fares.
-    pub fn observe(&mut self, observer: &'static dyn Observer) {
+    pub(crate) fn observe(&mut self, observer: &'static dyn Observer) {
         self.observer = observer;
     }
 
     /// A second connection to the same Redis, made when first used, and given up when an answer
     /// takes longer than `answer`.
-    pub fn sibling(&self, answer: Duration) -> Self {
+    pub(crate) fn sibling(&self, answer: Duration) -> Self {
         Self {
             address: self.address.clone(),
             connection: None,
@@ -138,7 +138,7 @@ impl Store {
     /// does it again, so `work` must be safe to repeat; it is told which attempt this is (0 first).
     ///
     /// Errors: [`Refused`]; [`Stopped`]; exit code 69 when patience ends, or without the rights.
-    pub fn call<T>(
+    pub(crate) fn call<T>(
         &mut self,
         mut work: impl FnMut(&mut Connection, usize) -> redis::RedisResult<T>,
     ) -> anyhow::Result<T> {
@@ -148,7 +148,7 @@ impl Store {
                 Ok(done) => {
                     self.observer.answered();
                     if outage.reported {
-                        self.observer.back(&self.address.shown());
+                        self.observer.back(self.address.shown());
                     }
                     return Ok(done);
                 }
@@ -191,7 +191,7 @@ impl Store {
         // a signal has broken is not a loss at all.
         if !first && !outage.reported && !is_interrupted(error) {
             outage.reported = true;
-            self.observer.lost(&self.address.shown(), &why(error));
+            self.observer.lost(self.address.shown(), &why(error));
         }
         if self
             .patience

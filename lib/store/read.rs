@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 /// A text; U+FFFD stands for what is no UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Text(String);
+pub(crate) struct Text(String);
 
 impl Deref for Text {
     type Target = str;
@@ -41,7 +41,10 @@ fn lossy(bytes: Vec<u8>) -> String {
 }
 
 /// Reads the answers of a pipeline as rows of `width` answers each.
-pub fn rows<T: FromRedisValue>(answers: Vec<Value>, width: usize) -> redis::RedisResult<Vec<T>> {
+pub(crate) fn rows<T: FromRedisValue>(
+    answers: Vec<Value>,
+    width: usize,
+) -> redis::RedisResult<Vec<T>> {
     let mut answers = answers.into_iter();
     let mut rows = Vec::with_capacity(answers.len() / width);
     while answers.len() >= width {
@@ -53,7 +56,7 @@ pub fn rows<T: FromRedisValue>(answers: Vec<Value>, width: usize) -> redis::Redi
 
 /// Reads the answers of a pipeline that ignores errors as rows of `width` answers each. A row that names
 /// a key of the wrong type is refused alone (L8); any other error is the whole pipeline's.
-pub fn rows_each<T: FromRedisValue>(
+pub(crate) fn rows_each<T: FromRedisValue>(
     answers: Vec<Value>,
     width: usize,
 ) -> redis::RedisResult<Vec<Result<T, Refused>>> {
@@ -80,18 +83,18 @@ pub fn rows_each<T: FromRedisValue>(
 }
 
 /// Those of `entries` that are a `K`.
-pub fn parsed<K: FromStr>(entries: &[Vec<u8>]) -> Vec<K> {
+pub(crate) fn parsed<K: FromStr>(entries: &[Vec<u8>]) -> Vec<K> {
     let parse = |bytes: &Vec<u8>| std::str::from_utf8(bytes).ok()?.parse().ok();
     entries.iter().filter_map(parse).collect()
 }
 
 /// The entries of a list, as they are.
-pub fn entries(store: &mut Store, list: &str) -> anyhow::Result<Vec<Vec<u8>>> {
+pub(crate) fn entries(store: &mut Store, list: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     store.call(|c, _| redis::cmd("LRANGE").arg(list).arg(0).arg(-1).query(c))
 }
 
 /// At most `count` entries of a list, from place `from` on.
-pub fn stretch(
+pub(crate) fn stretch(
     store: &mut Store,
     list: &str,
     from: usize,
@@ -102,30 +105,33 @@ pub fn stretch(
 }
 
 /// Those entries of a list that are a `K`, in order.
-pub fn list<K: FromStr>(store: &mut Store, list: &str) -> anyhow::Result<Vec<K>> {
+pub(crate) fn list<K: FromStr>(store: &mut Store, list: &str) -> anyhow::Result<Vec<K>> {
     Ok(parsed(&entries(store, list)?))
 }
 
 /// The entries of a list as text.
-pub fn texts(store: &mut Store, list: &str) -> anyhow::Result<Vec<String>> {
+pub(crate) fn texts(store: &mut Store, list: &str) -> anyhow::Result<Vec<String>> {
     Ok(entries(store, list)?.into_iter().map(lossy).collect())
 }
 
 /// Those members of a set that are a `K`.
-pub fn set<K: FromStr>(store: &mut Store, set: &str) -> anyhow::Result<Vec<K>> {
+pub(crate) fn set<K: FromStr>(store: &mut Store, set: &str) -> anyhow::Result<Vec<K>> {
     let members: Vec<Vec<u8>> = store.call(|c, _| redis::cmd("SMEMBERS").arg(set).query(c))?;
     Ok(parsed(&members))
 }
 
 /// The fields of a hash; none when it is not there.
-pub fn hash(store: &mut Store, key: &str) -> anyhow::Result<HashMap<String, String>> {
+pub(crate) fn hash(store: &mut Store, key: &str) -> anyhow::Result<HashMap<String, String>> {
     let fields: HashMap<Text, Text> = store.call(|c, _| redis::cmd("HGETALL").arg(key).query(c))?;
     let plain = |(name, value): (Text, Text)| (name.into(), value.into());
     Ok(fields.into_iter().map(plain).collect())
 }
 
 /// Those fields of a hash that are a number.
-pub fn numbers<N: FromStr>(store: &mut Store, key: &str) -> anyhow::Result<HashMap<String, N>> {
+pub(crate) fn numbers<N: FromStr>(
+    store: &mut Store,
+    key: &str,
+) -> anyhow::Result<HashMap<String, N>> {
     let number = |(name, value): (String, String)| Some((name, value.parse().ok()?));
     Ok(hash(store, key)?.into_iter().filter_map(number).collect())
 }

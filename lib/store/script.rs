@@ -7,10 +7,10 @@ use redis::{FromRedisValue, Value};
 use std::sync::LazyLock;
 
 /// A script that is sent by its digest, and whole only when Redis does not know it.
-pub type Script = LazyLock<redis::Script>;
+pub(crate) type Script = LazyLock<redis::Script>;
 
 /// Joins the parts of a script below the constants that they and we must agree on.
-pub fn compose(parts: &[&str]) -> redis::Script {
+pub(crate) fn compose(parts: &[&str]) -> redis::Script {
     // The TTL is a string: Redis would make one of a number at each call.
     let mut code = format!(
         "local KEY_TTL, STOPPED_ALLOWANCE, MAX_BATCH = '{}', {}, {}\n",
@@ -38,7 +38,7 @@ macro_rules! lua {
 }
 
 /// What a script returned: a list whose places the script's header names.
-pub struct Answer(Vec<Value>);
+pub(crate) struct Answer(Vec<Value>);
 
 impl FromRedisValue for Answer {
     fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
@@ -48,7 +48,7 @@ impl FromRedisValue for Answer {
 
 impl Answer {
     /// The text at `place`, lossily decoded; empty when there is none.
-    pub fn text(&self, place: usize) -> String {
+    pub(crate) fn text(&self, place: usize) -> String {
         match self.0.get(place) {
             Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
             Some(Value::SimpleString(text)) => text.clone(),
@@ -58,7 +58,7 @@ impl Answer {
     }
 
     /// The bytes at `place`.
-    pub fn bytes(&self, place: usize) -> Option<&[u8]> {
+    pub(crate) fn bytes(&self, place: usize) -> Option<&[u8]> {
         match self.0.get(place) {
             Some(Value::BulkString(bytes)) => Some(bytes),
             _ => None,
@@ -66,22 +66,17 @@ impl Answer {
     }
 
     /// The number at `place`; 0 when there is none.
-    pub fn number(&self, place: usize) -> i64 {
+    pub(crate) fn number(&self, place: usize) -> i64 {
         self.text(place).parse().unwrap_or(0)
     }
 
     /// How many places there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is nothing.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Prints the events that stand from `place` on, as taskset, JSON, taskset, JSON…
-    pub fn print_events(&self, place: usize) {
+    pub(crate) fn print_events(&self, place: usize) {
         let mut at = place;
         while at + 1 < self.len() {
             crate::store::script::print_event(&self.text(at), &self.text(at + 1));
@@ -91,7 +86,7 @@ impl Answer {
 }
 
 /// Prints an event that a transition has just emitted; other text is ignored.
-pub fn print_event(taskset: &str, json: &str) {
+pub(crate) fn print_event(taskset: &str, json: &str) {
     if let Ok(event) = serde_json::from_str(json) {
         stdout::line(&line(time::unix_ms(), taskset, &event));
     }

@@ -9,7 +9,7 @@ const OLDEST: (u32, u32) = (6, 2);
 impl Store {
     /// Refuses a Redis that is too old, or that would drop keys when memory is short: a test runner
     /// that loses keys lies (F1).
-    pub fn check_server(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn check_server(&mut self) -> anyhow::Result<()> {
         let info: String = self.call(|c, _| {
             redis::pipe()
                 .cmd("INFO")

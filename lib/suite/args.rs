@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// What to run, and how: the flags that rrr-submit and rrr-local share.
 #[derive(Clone, clap::Args)]
-pub struct Suite {
+pub(crate) struct Suite {
     /// Spec files, relative to the packaging folder
     #[arg(value_name = "FILE")]
     pub files: Vec<String>,
@@ -88,11 +88,11 @@ struct JsonTask {
     estimate_sec: Option<u64>,
 }
 
-pub use split::Task;
+pub(crate) use split::Task;
 
 impl Suite {
     /// The command that starts a slave.
-    pub fn slave_command(&self) -> anyhow::Result<String> {
+    pub(crate) fn slave_command(&self) -> anyhow::Result<String> {
         let words = shlex::try_join(self.command.iter().map(String::as_str))
             .map_err(|_| exit::usage("the command has a NUL byte"))?;
         match (&self.slave, self.from) {
@@ -111,7 +111,7 @@ impl Suite {
 
     /// Reads and checks the list of tasks of the suite in `folder`. Files named as arguments must exist
     /// there, if `here`.
-    pub fn tasks(&self, folder: &Path, here: bool) -> anyhow::Result<Vec<Task>> {
+    pub(crate) fn tasks(&self, folder: &Path, here: bool) -> anyhow::Result<Vec<Task>> {
         let mut tasks: Vec<Task> = Vec::new();
         for file in &self.files {
             let path = file.split("::").next().unwrap_or(file);
@@ -199,7 +199,7 @@ impl Suite {
     }
 
     /// Splits what is slow of `tasks`, if that is wished; says what cannot be, in the name of `tool`.
-    pub fn split(
+    pub(crate) fn split(
         &self,
         store: &mut Store,
         mut tasks: Vec<Task>,
@@ -221,7 +221,7 @@ impl Suite {
     }
 
     /// What it asks for, under this rsync name.
-    pub fn request(&self, rsync_name: &str) -> anyhow::Result<Request> {
+    pub(crate) fn request(&self, rsync_name: &str) -> anyhow::Result<Request> {
         Ok(Request {
             rsync_name: rsync_name.to_owned(),
             setup_command: self.setup.clone(),

@@ -1,7 +1,7 @@
 //! A submission before it is in Redis: which tasks, in which order, with which tree, signed by whom.
 
-pub mod args;
+pub(crate) mod args;
 pub mod order;
 pub mod rsync;
 pub mod signing;
-pub mod tree_stamp;
+pub(crate) mod tree_stamp;

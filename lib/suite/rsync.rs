@@ -10,20 +10,20 @@ use std::path::Path;
 
 /// The location of the trees, and the rsync options.
 #[derive(Clone, Debug)]
-pub struct Remote {
+pub(crate) struct Remote {
     pub path: String,
     pub options: Vec<String>,
 }
 
 /// The action when the folder for trees does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
+pub(crate) enum Missing {
     Refuse,
     Make,
 }
 
 /// Options to use where none are given.
-pub const DEFAULT_OPTIONS: &str = "--archive --delete";
+pub(crate) const DEFAULT_OPTIONS: &str = "--archive --delete";
 
 /// Options that `rsync_info` in Redis and a project file may contain: data about the files to copy.
 /// An option is excluded if it runs a program, reads or writes a file elsewhere, or sends files
@@ -129,7 +129,7 @@ pub fn check_options(options: &str, place: &str) -> anyhow::Result<()> {
 
 /// The remote from the flags, completed from the cluster's `rsync_info`; `None` when neither sets a
 /// path.
-pub fn remote(
+pub(crate) fn remote(
     store: &mut Store,
     path: Option<&str>,
     options: Option<&str>,
@@ -166,7 +166,7 @@ impl Remote {
     }
 
     /// The rsync arguments that download the tree called `name` into `folder`.
-    pub fn down(&self, name: &str, folder: &Path) -> Vec<OsString> {
+    pub(crate) fn down(&self, name: &str, folder: &Path) -> Vec<OsString> {
         let mut target = folder.as_os_str().to_owned();
         target.push("/");
         self.arguments([self.folder(name).into()], target)
@@ -174,7 +174,7 @@ impl Remote {
 
     /// The rsync arguments that upload `folders`, merged, as the tree called `name`: where two have
     /// the same file, the first one wins.
-    pub fn up(&self, folders: &[&Path], name: &str, missing: Missing) -> Vec<OsString> {
+    pub(crate) fn up(&self, folders: &[&Path], name: &str, missing: Missing) -> Vec<OsString> {
         let sources = folders.iter().map(|folder| {
             let mut source = folder.as_os_str().to_owned();
             // With --relative, the path after the dot is kept.
@@ -189,7 +189,7 @@ impl Remote {
     }
 
     /// Whether a tree can have a stamp: a list of files to send cannot include one.
-    pub fn takes_stamp(&self) -> bool {
+    pub(crate) fn takes_stamp(&self) -> bool {
         !self
             .options
             .iter()
@@ -198,7 +198,7 @@ impl Remote {
 
     /// Creates the folder of the tree called `name` when it is on this machine. Its parent must
     /// exist: with a mistyped path, the tree would go where no worker looks.
-    pub fn make_folder(&self, name: &str, missing: Missing) -> anyhow::Result<()> {
+    pub(crate) fn make_folder(&self, name: &str, missing: Missing) -> anyhow::Result<()> {
         if self.path.contains(':') {
             return Ok(());
         }
@@ -230,7 +230,7 @@ impl Remote {
 }
 
 /// The failure for an rsync that could not be started.
-pub fn not_started(error: &std::io::Error) -> exit::Failure {
+pub(crate) fn not_started(error: &std::io::Error) -> exit::Failure {
     let found = failure(exit::USAGE, format!("cannot run rsync: {error}"));
     match error.kind() {
         std::io::ErrorKind::NotFound => found.hint("install it: apt-get install rsync"),

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The file's name, at the top of the tree.
-pub const NAME: &str = ".rrr-stamp";
+pub(crate) const NAME: &str = ".rrr-stamp";
 
 /// How the field begins where no tree was sent.
 const NOT_SENT: &str = "not sent: ";
@@ -21,7 +21,7 @@ const LONGEST: u64 = 4096;
 
 /// A stamp that was made, in a folder of its own: what is sent is that folder and the tree as one, and
 /// nothing is written into the submitter's tree.
-pub struct Stamp {
+pub(crate) struct Stamp {
     _folder: Folder,
     path: PathBuf,
     digest: String,
@@ -29,7 +29,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// Makes one for the tree in `folder`.
-    pub fn new(taskset: &TasksetKey, folder: &Path) -> std::io::Result<Self> {
+    pub(crate) fn new(taskset: &TasksetKey, folder: &Path) -> std::io::Result<Self> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         // Of no two lengths alike, or almost: rsync --size-only takes files of one length for the same.
         let length = usize::from_str_radix(&id[..3], 16).unwrap_or(0) % 2048;
@@ -55,12 +55,12 @@ impl Stamp {
     }
 
     /// The folder that holds it alone.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.path
     }
 
     /// What the taskset says.
-    pub fn field(&self) -> String {
+    pub(crate) fn field(&self) -> String {
         self.digest.clone()
     }
 }
@@ -73,19 +73,19 @@ impl Drop for Stamp {
 }
 
 /// What a taskset says whose tree in `folder` was not sent.
-pub fn not_sent(folder: &Path) -> String {
+pub(crate) fn not_sent(folder: &Path) -> String {
     format!("{NOT_SENT}{}", shown(folder))
 }
 
 /// Whether the taskset's `field` says that no tree was sent: then from where it was submitted.
-pub fn place_of_unsent(field: &str) -> Option<&str> {
+pub(crate) fn place_of_unsent(field: &str) -> Option<&str> {
     field.strip_prefix(NOT_SENT)
 }
 
 /// Compares the taskset's `field` with the stamp of the tree in `folder`.
 ///
 /// Errors: they differ, and how.
-pub fn check(field: &str, folder: &Path) -> Result<(), String> {
+pub(crate) fn check(field: &str, folder: &Path) -> Result<(), String> {
     let found = regular_file::read(&folder.join(NAME), Links::Refuse, LONGEST);
     let (found, line) = match &found {
         Ok(bytes) => {

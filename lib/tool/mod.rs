@@ -1,12 +1,12 @@
 //! Sources of tasks: tools that can list tests. rrr-submit asks one for its list, and the adapter
 //! with the same name runs the listed tasks.
 
-pub mod cargo;
+pub(crate) mod cargo;
 mod nextest;
-pub mod outline;
-pub mod pytest;
-pub mod rspec;
-pub mod split;
+pub(crate) mod outline;
+pub(crate) mod pytest;
+pub(crate) mod rspec;
+pub(crate) mod split;
 
 use crate::process::exit;
 use crate::protocol::name;
@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 
 /// The supported sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Source {
+pub(crate) enum Source {
     /// The test binaries that cargo test builds
     CargoTest,
     /// The tests that cargo nextest lists
@@ -24,7 +24,7 @@ pub enum Source {
 
 impl Source {
     /// The name on the command line, here and in rrr-slave --adapter.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::CargoTest => "cargo-test",
             Self::Nextest => "nextest",
@@ -34,7 +34,7 @@ impl Source {
 
 /// The unit that becomes a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Per {
+pub(crate) enum Per {
     /// A test binary
     Binary,
     /// A single test
@@ -42,7 +42,7 @@ pub enum Per {
 }
 
 /// A test binary and those of its tests that would be run.
-pub struct Listed {
+pub(crate) struct Listed {
     pub binary: String,
     pub tests: Vec<String>,
     /// Whether a filter excludes some of its tests.
@@ -53,7 +53,7 @@ pub struct Listed {
 
 impl Listed {
     /// A binary that can only be run as a whole.
-    pub fn whole(binary: String) -> Self {
+    pub(crate) fn whole(binary: String) -> Self {
         Self {
             binary,
             tests: Vec::new(),
@@ -64,10 +64,10 @@ impl Listed {
 }
 
 /// Runs a tool until it exits, and returns its stdout.
-pub type Ask<'a> = dyn FnMut(&mut Command) -> anyhow::Result<Vec<u8>> + 'a;
+pub(crate) type Ask<'a> = dyn FnMut(&mut Command) -> anyhow::Result<Vec<u8>> + 'a;
 
 /// A request to a source.
-pub struct Question<'a> {
+pub(crate) struct Question<'a> {
     pub source: Source,
     pub per: Per,
     /// Options of the source.
@@ -81,7 +81,7 @@ pub struct Question<'a> {
 impl Question<'_> {
     /// The tasks, in the order of the source, without empty ones; and notes for people on tests
     /// that are not included.
-    pub fn tasks(&self) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    pub(crate) fn tasks(&self) -> anyhow::Result<(Vec<String>, Vec<String>)> {
         let (listed, notes) = match self.source {
             Source::CargoTest => cargo::list(self)?,
             Source::Nextest => (nextest::list(self)?, Vec::new()),
@@ -131,12 +131,12 @@ impl Question<'_> {
 
 /// The name of the task for one test of a binary; the name of the binary alone is the task for all
 /// of its tests. The format is that of nextest, since the name of a binary cannot contain a space.
-pub fn task(binary: &str, test: &str) -> String {
+pub(crate) fn task(binary: &str, test: &str) -> String {
     format!("{binary} {test}")
 }
 
 /// Splits a name built by [`task`].
-pub fn binary_and_test(task: &str) -> (&str, Option<&str>) {
+pub(crate) fn binary_and_test(task: &str) -> (&str, Option<&str>) {
     match task.split_once(' ') {
         Some((binary, test)) => (binary, Some(test)),
         None => (task, None),
@@ -169,7 +169,7 @@ fn ask(command: &mut Command) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Splits options at `--`: those for cargo, and those for the test binaries.
-pub fn halves(words: &[String]) -> (&[String], &[String]) {
+pub(crate) fn halves(words: &[String]) -> (&[String], &[String]) {
     match words.iter().position(|word| word == "--") {
         Some(at) => (&words[..at], &words[at + 1..]),
         None => (words, &[]),

@@ -34,7 +34,7 @@ enum Match {
 }
 
 /// The list of nextest, created here or elsewhere.
-pub fn list(question: &Question) -> anyhow::Result<Vec<Listed>> {
+pub(crate) fn list(question: &Question) -> anyhow::Result<Vec<Listed>> {
     let mut command = Command::new("cargo");
     command
         .args(["nextest", "list", "--message-format", "json"])

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Has the project's own RSpec or pytest list the examples of `file`, with the options from
 /// `slave`, a slave command.
-pub fn of(folder: &Path, slave: &str, file: &str) -> Result<Outline, String> {
+pub(crate) fn of(folder: &Path, slave: &str, file: &str) -> Result<Outline, String> {
     if file.contains("::") || file.ends_with(']') {
         return Err("it is part of a file".into());
     }

@@ -10,7 +10,7 @@ macro_rules! part {
 }
 
 /// The runner's files; the first is the script.
-pub const RUNNER: &[(&str, &str)] = &[
+pub(crate) const RUNNER: &[(&str, &str)] = &[
     ("rrr_pytest.py", part!("start.py")),
     ("rrr_pytest_runner/__init__.py", ""),
     ("rrr_pytest_runner/directories.py", part!("directories.py")),
@@ -30,7 +30,7 @@ pub const RUNNER: &[(&str, &str)] = &[
 
 /// The Python of the project in `folder`: that of a virtual environment, else the one for
 /// which the pytest on PATH was installed.
-pub fn interpreter(folder: &Path) -> Vec<String> {
+pub(crate) fn interpreter(folder: &Path) -> Vec<String> {
     let active = std::env::var("VIRTUAL_ENV").ok();
     let folders = active.iter().map(String::as_str).chain([".venv", "venv"]);
     for environment in folders {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The runner, made of its parts.
-pub const RUNNER: &str = concat!(
+pub(crate) const RUNNER: &str = concat!(
     include_str!("../../scripts/runners/rspec_kept.rb"),
     include_str!("../../scripts/runners/rspec_methods.rb"),
     include_str!("../../scripts/runners/rspec_traces.rb"),
@@ -11,7 +11,7 @@ pub const RUNNER: &str = concat!(
 );
 
 /// The Ruby of the project in `folder`.
-pub fn interpreter(folder: &Path) -> Vec<String> {
+pub(crate) fn interpreter(folder: &Path) -> Vec<String> {
     let gemfile = std::env::var_os("BUNDLE_GEMFILE").is_some_and(|path| !path.is_empty())
         || ["Gemfile", "gems.rb"]
             .iter()

@@ -6,11 +6,11 @@ use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 
 /// A task to submit: its spec file, and its estimate in seconds if one is known.
-pub type Task = (String, Option<u64>);
+pub(crate) type Task = (String, Option<u64>);
 
 /// The estimate above which a file is split.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Above {
+pub(crate) enum Above {
     Seconds(f64),
     /// A share of the sum of all estimates.
     Share(f64),
@@ -53,7 +53,7 @@ impl Above {
 ///
 /// A group without an estimate gets that of its file: it does not take longer, so its timeout is
 /// not too short, and it starts among the first.
-pub fn split(
+pub(crate) fn split(
     tasks: Vec<Task>,
     above: Above,
     known: &HashMap<String, u64>,
@@ -100,7 +100,7 @@ pub fn split(
 
 /// The examples of a file, in order, each by the groups that contain it.
 #[derive(Debug, PartialEq)]
-pub enum Outline {
+pub(crate) enum Outline {
     /// By numbers, as in `[1:2:1]`; and the groups of which a filter excludes some examples:
     /// selected by their ids, these would run too.
     Rspec(Vec<Vec<String>>, HashSet<Vec<String>>),

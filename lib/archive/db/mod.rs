@@ -5,7 +5,7 @@
 mod postgres;
 mod sqlite;
 mod tls;
-pub mod value;
+pub(crate) mod value;
 
 use crate::archive::db::value::Value;
 use crate::process::exit::{self, failure};
@@ -19,7 +19,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A row of a result.
-pub type Row = Vec<Value>;
+pub(crate) type Row = Vec<Value>;
 
 /// Statements, in one of the two dialects.
 trait Sql {
@@ -62,7 +62,7 @@ pub struct Place {
 
 impl Place {
     /// The given URL, or the default below the state folder.
-    pub fn url(&self) -> anyhow::Result<Url> {
+    pub(crate) fn url(&self) -> anyhow::Result<Url> {
         let given = self.db.clone().filter(|url| !url.is_empty());
         let url = given.unwrap_or_else(|| {
             format!(
@@ -93,12 +93,12 @@ impl Url {
     }
 
     /// The URL without its password, for messages.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         crate::process::url::shown(&self.0)
     }
 
     /// The folder in which the database grows, if it is on this machine.
-    pub fn folder(&self) -> Option<PathBuf> {
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
         let path = Path::new(self.0.strip_prefix("sqlite:")?);
         let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
         Some(folder.unwrap_or(Path::new(".")).to_owned())
@@ -120,7 +120,7 @@ impl Url {
     }
 
     /// Opens the database for reading; `None` when nothing was ever persisted there.
-    pub fn open_existing(&self) -> anyhow::Result<Option<Database>> {
+    pub(crate) fn open_existing(&self) -> anyhow::Result<Option<Database>> {
         match self.0.strip_prefix("sqlite:") {
             Some(path) if !Path::new(path).exists() => Ok(None),
             _ => self.open().map(Some),
@@ -142,14 +142,14 @@ impl Url {
 }
 
 /// Whether the error is a full disk of the database.
-pub fn is_full(error: &anyhow::Error) -> bool {
+pub(crate) fn is_full(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(|cause| sqlite::is_full(cause) || postgres::is_full(cause))
 }
 
 /// Whether the error is a lock timeout.
-pub fn is_busy(error: &anyhow::Error) -> bool {
+pub(crate) fn is_busy(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(|cause| sqlite::is_busy(cause) || postgres::is_busy(cause))
@@ -202,7 +202,7 @@ impl Database {
     }
 
     /// Runs `work` in one transaction: all of it is applied, or nothing.
-    pub fn transaction<T>(
+    pub(crate) fn transaction<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
@@ -222,7 +222,7 @@ impl Database {
 
     /// Waits until no other transaction holds the lock `name`, and holds it until the end of this
     /// one.
-    pub fn lock(&mut self, name: &str) -> anyhow::Result<()> {
+    pub(crate) fn lock(&mut self, name: &str) -> anyhow::Result<()> {
         self.0.lock(name)
     }
 
@@ -232,7 +232,7 @@ impl Database {
     }
 
     /// Passes each row to `visit`, without keeping the rows in memory.
-    pub fn query(
+    pub(crate) fn query(
         &mut self,
         sql: &str,
         values: &[Value],
@@ -252,7 +252,12 @@ impl Database {
     }
 
     /// Inserts many rows at once.
-    pub fn insert(&mut self, table: &str, columns: &[&str], rows: &[Row]) -> anyhow::Result<()> {
+    pub(crate) fn insert(
+        &mut self,
+        table: &str,
+        columns: &[&str],
+        rows: &[Row],
+    ) -> anyhow::Result<()> {
         if rows.is_empty() {
             return Ok(());
         }

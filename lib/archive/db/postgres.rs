@@ -14,10 +14,10 @@ use std::io::Write;
 use std::time::Duration;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-pub struct Postgres(Client);
+pub(crate) struct Postgres(Client);
 
 /// Connects; fails at once when the server does not answer.
-pub fn open(url: &str) -> anyhow::Result<Postgres> {
+pub(crate) fn open(url: &str) -> anyhow::Result<Postgres> {
     let wanted = Wanted::read(url)?;
     let mut config: Config = wanted.url.parse().map_err(|error| {
         // Not the URL itself: its password may be in a place where no redaction looks for it.
@@ -44,13 +44,13 @@ pub fn open(url: &str) -> anyhow::Result<Postgres> {
 }
 
 /// Whether the server ran out of disk space.
-pub fn is_full(error: &(dyn Error + 'static)) -> bool {
+pub(crate) fn is_full(error: &(dyn Error + 'static)) -> bool {
     let error = error.downcast_ref::<postgres::Error>();
     error.and_then(postgres::Error::code) == Some(&SqlState::DISK_FULL)
 }
 
 /// Whether another transaction held the lock for too long.
-pub fn is_busy(error: &(dyn Error + 'static)) -> bool {
+pub(crate) fn is_busy(error: &(dyn Error + 'static)) -> bool {
     let error = error.downcast_ref::<postgres::Error>();
     error.and_then(postgres::Error::code) == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }

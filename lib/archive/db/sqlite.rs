@@ -8,10 +8,10 @@ use rusqlite::{Connection, params_from_iter};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub struct Sqlite(Connection);
+pub(crate) struct Sqlite(Connection);
 
 /// Opens the file, creating it and its folder when absent.
-pub fn open(path: &Path) -> anyhow::Result<Sqlite> {
+pub(crate) fn open(path: &Path) -> anyhow::Result<Sqlite> {
     if let Some(folder) = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -44,13 +44,13 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Whether SQLite ran out of disk space.
-pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(crate) fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<rusqlite::Error>();
     error.and_then(rusqlite::Error::sqlite_error_code) == Some(rusqlite::ErrorCode::DiskFull)
 }
 
 /// Whether another writer held the lock for too long.
-pub fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(crate) fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<rusqlite::Error>();
     error.and_then(rusqlite::Error::sqlite_error_code) == Some(rusqlite::ErrorCode::DatabaseBusy)
 }

@@ -14,7 +14,7 @@ const MODES: &str = "use sslmode=verify-full (require means the same here), or s
 
 /// The TLS parameters of a URL, and the URL without them.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     pub url: String,
     /// The files by parameter; `None` for an unencrypted connection.
     files: Option<BTreeMap<String, String>>,
@@ -22,7 +22,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// Extracts the TLS parameters from a URL.
-    pub fn read(url: &str) -> Result<Self, Failure> {
+    pub(crate) fn read(url: &str) -> Result<Self, Failure> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         let mut rest = Vec::new();
         let mut mode = None;
@@ -64,7 +64,7 @@ impl Wanted {
 
     /// Reads the files: again for each connection, so that a renewed certificate does not need a
     /// restart.
-    pub fn config(&self) -> Result<Option<ClientConfig>, Failure> {
+    pub(crate) fn config(&self) -> Result<Option<ClientConfig>, Failure> {
         let Some(files) = &self.files else {
             return Ok(None);
         };

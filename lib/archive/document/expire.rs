@@ -15,7 +15,7 @@ const EXPIRY: u64 = 60;
 const TASKS: usize = 200;
 
 /// Whether the record is marked as durable.
-pub fn is_marked(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool> {
+pub(crate) fn is_marked(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool> {
     let ttl: i64 = store.call(|c, _| redis::cmd("TTL").arg(taskset).query(c))?;
     Ok(ttl >= 0)
 }
@@ -23,13 +23,13 @@ pub fn is_marked(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool
 static COUNT_ATTEMPT: Script = lua!("persist_count_attempt");
 
 /// Counts a failed attempt at this record and returns the number of attempts so far.
-pub fn count_attempt(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<u32> {
+pub(crate) fn count_attempt(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<u32> {
     store.call(|c, _| COUNT_ATTEMPT.key(taskset.persist_attempts()).invoke(c))
 }
 
 /// Forgets the failed attempts. The Redis user of the persister has no permission to delete keys,
 /// so that it cannot delete data of others: the key expires at once.
-pub fn forget_attempts(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+pub(crate) fn forget_attempts(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
     let key = taskset.persist_attempts();
     store.call(|c, _| redis::cmd("EXPIRE").arg(&key).arg(0).query::<()>(c))
 }
@@ -38,7 +38,7 @@ static MARK: Script = lua!("taskset_mark_persisted");
 
 /// Marks the record as durable: from now on, nothing is added to the taskset. `adds` is added to
 /// the totals in the same step.
-pub fn mark(store: &mut Store, taskset: &TasksetKey, adds: &Counts) -> anyhow::Result<()> {
+pub(crate) fn mark(store: &mut Store, taskset: &TasksetKey, adds: &Counts) -> anyhow::Result<()> {
     store.call(|c, _| {
         let mut call = MARK.key(taskset);
         call.key(key::totals()).arg(MARKED);
@@ -52,7 +52,7 @@ pub fn mark(store: &mut Store, taskset: &TasksetKey, adds: &Counts) -> anyhow::R
 static EXPIRE_TASKS: Script = lua!("taskset_expire_tasks");
 
 /// Lets every key of a marked taskset expire, except its hash.
-pub fn expire(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+pub(crate) fn expire(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
     for chunk in read::entries(store, &taskset.tasks())?.chunks(TASKS) {
         store.call(|c, _| {
             let mut call = EXPIRE_TASKS.arg(EXPIRY);
@@ -104,7 +104,11 @@ pub fn expire(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
 static PERSISTED: Script = lua!("taskset_persisted");
 
 /// Lets the hash expire too, and pops `message`.
-pub fn release(store: &mut Store, taskset: &TasksetKey, message: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn release(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    message: &[u8],
+) -> anyhow::Result<()> {
     store.call(|c, _| {
         PERSISTED
             .key(taskset)

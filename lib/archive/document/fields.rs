@@ -11,7 +11,7 @@ pub struct Bytes(pub Vec<u8>);
 
 impl Bytes {
     /// The bytes as text, for people.
-    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+    pub(crate) fn text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
     }
 }
@@ -24,14 +24,14 @@ pub type Other = BTreeMap<String, Bytes>;
 pub(super) struct Hash(pub Other);
 
 impl Hash {
-    pub fn new(pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
+    pub(crate) fn new(pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
         let name = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         // '' is the protocol's nil.
         let set = pairs.into_iter().filter(|(_, value)| !value.is_empty());
         Self(set.map(|(k, v)| (name(k), Bytes(v))).collect())
     }
 
-    pub fn bytes(&mut self, name: &str) -> Bytes {
+    pub(crate) fn bytes(&mut self, name: &str) -> Bytes {
         self.0.remove(name).unwrap_or_default()
     }
 }
@@ -84,7 +84,7 @@ impl Field for i64 {
 
 impl Hash {
     /// Takes a field. A value of the wrong type stays among the others, as `NAME_raw`.
-    pub fn field<T: Field>(&mut self, name: &str) -> Option<T> {
+    pub(crate) fn field<T: Field>(&mut self, name: &str) -> Option<T> {
         let bytes = self.0.remove(name)?;
         let read = T::read(&bytes.0);
         if read.is_none() {
@@ -95,7 +95,7 @@ impl Hash {
 
     /// Makes room for a member that the record defines: a field of that name becomes `NAME_raw`
     /// too.
-    pub fn aside(&mut self, name: &str) {
+    pub(crate) fn aside(&mut self, name: &str) {
         if let Some(bytes) = self.0.remove(name) {
             self.0.insert(format!("{name}_raw"), bytes);
         }
@@ -119,7 +119,7 @@ macro_rules! entity {
 
         impl $name {
             /// The names of the columns of [`Self::values`].
-            pub const COLUMNS: &'static [&'static str] = &[$(stringify!($field)),*];
+            pub(crate) const COLUMNS: &'static [&'static str] = &[$(stringify!($field)),*];
 
             fn read(mut hash: $crate::archive::document::fields::Hash, $($own: $own_type),*) -> Self {
                 $(hash.aside(stringify!($own));)*
@@ -128,13 +128,13 @@ macro_rules! entity {
             }
 
             /// The protocol's fields as column values.
-            pub fn values(&self) -> Vec<$crate::archive::db::value::Value> {
+            pub(crate) fn values(&self) -> Vec<$crate::archive::db::value::Value> {
                 use $crate::archive::document::fields::Field;
                 vec![$(self.$field.as_ref().map_or($crate::archive::db::value::Value::Null, Field::to_value)),*]
             }
 
             /// Rebuilds the entity from the values that [`Self::values`] returned.
-            pub fn from_values(
+            pub(crate) fn from_values(
                 values: &mut dyn Iterator<Item = $crate::archive::db::value::Value>,
                 other: $crate::archive::document::fields::Other,
                 $($own: $own_type),*
@@ -152,11 +152,11 @@ mod base64_text {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
-    pub fn encode(bytes: &[u8]) -> String {
+    pub(crate) fn encode(bytes: &[u8]) -> String {
         STANDARD.encode(bytes)
     }
 
-    pub fn decode(text: &str) -> Result<Vec<u8>, String> {
+    pub(crate) fn decode(text: &str) -> Result<Vec<u8>, String> {
         STANDARD.decode(text).map_err(|error| error.to_string())
     }
 }
@@ -164,14 +164,19 @@ mod base64_text {
 const EXACT: &str = "_base64";
 
 /// The JSON form of [`Other`]: each field beside the typed ones.
-pub mod other {
+pub(crate) mod other {
     use super::*;
 
-    pub fn serialize<S: Serializer>(fields: &Other, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        fields: &Other,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.collect_map(fields.iter().flat_map(|(name, bytes)| shown(name, bytes)))
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Other, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Other, D::Error> {
         let mut texts: BTreeMap<String, serde_json::Value> = BTreeMap::deserialize(deserializer)?;
         let exact: Vec<String> = texts
             .keys()
@@ -213,7 +218,7 @@ fn shown(name: &str, bytes: &Bytes) -> impl Iterator<Item = (String, String)> + 
 /// Declares the JSON form of a [`Bytes`] field, for `#[serde(flatten, with = …)]`.
 macro_rules! bytes_member {
     ($name:ident, $exact:ident) => {
-        pub mod $name {
+        pub(crate) mod $name {
             use super::*;
 
             #[derive(Serialize, Deserialize)]
@@ -224,7 +229,7 @@ macro_rules! bytes_member {
                 $exact: Option<String>,
             }
 
-            pub fn serialize<S: Serializer>(bytes: &Bytes, s: S) -> Result<S::Ok, S::Error> {
+            pub(crate) fn serialize<S: Serializer>(bytes: &Bytes, s: S) -> Result<S::Ok, S::Error> {
                 let text = bytes.text();
                 let $exact = matches!(text, std::borrow::Cow::Owned(_))
                     .then(|| base64_text::encode(&bytes.0));
@@ -232,7 +237,7 @@ macro_rules! bytes_member {
                 Members { $name, $exact }.serialize(s)
             }
 
-            pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Bytes, D::Error> {
+            pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Bytes, D::Error> {
                 let Members { $name, $exact } = Members::deserialize(d)?;
                 Ok(Bytes(match $exact {
                     Some(text) => base64_text::decode(&text).map_err(serde::de::Error::custom)?,

@@ -69,13 +69,16 @@ pub fn parts(
 }
 
 /// The hash of a taskset and its log, if Redis has it.
-pub fn head(store: &mut Store, key: &TasksetKey) -> anyhow::Result<Option<(Taskset, Bytes)>> {
+pub(crate) fn head(
+    store: &mut Store,
+    key: &TasksetKey,
+) -> anyhow::Result<Option<(Taskset, Bytes)>> {
     let (hash, log) = with_log(store, key.as_str(), &key.log())?;
     Ok((!hash.0.is_empty()).then(|| (Taskset::read(hash), log)))
 }
 
 /// Passes the tasks of a taskset to `visit` with their trials, in groups of bounded size.
-pub fn tasks(
+pub(crate) fn tasks(
     store: &mut Store,
     key: &TasksetKey,
     mut visit: impl FnMut(Vec<Task>) -> anyhow::Result<()>,
@@ -94,7 +97,7 @@ pub fn tasks(
 }
 
 /// Passes the slaves of a taskset to `visit`.
-pub fn slaves(
+pub(crate) fn slaves(
     store: &mut Store,
     key: &TasksetKey,
     mut visit: impl FnMut(Slave) -> anyhow::Result<()>,
@@ -107,7 +110,7 @@ pub fn slaves(
 }
 
 /// Passes the logs of a taskset's workers to `visit`.
-pub fn logs(
+pub(crate) fn logs(
     store: &mut Store,
     key: &TasksetKey,
     mut visit: impl FnMut(WorkerLog) -> anyhow::Result<()>,

@@ -10,11 +10,10 @@ pub(crate) mod fields;
 mod gather;
 mod source;
 
-pub use crate::archive::db::value::Value;
 pub use crate::archive::document::fields::{Bytes, Field, Other};
-pub use expire::{count_attempt, expire, forget_attempts, is_marked, mark, release};
+pub(crate) use expire::{count_attempt, expire, forget_attempts, is_marked, mark, release};
 pub use gather::{Part, gather, open_worker_logs, parts};
-pub use source::{Head, Rest, Source};
+pub(crate) use source::{Head, Rest, Source};
 
 use crate::archive::document::fields::entity;
 use crate::protocol::example::Example;
@@ -138,12 +137,12 @@ entity! {
 
 impl Taskset {
     /// The status of the taskset.
-    pub fn status(&self) -> Option<TasksetStatus> {
+    pub(crate) fn status(&self) -> Option<TasksetStatus> {
         self.status.as_deref().and_then(TasksetStatus::parse)
     }
 
     /// The class whose estimates the taskset reads and updates.
-    pub fn class(&self) -> &str {
+    pub(crate) fn class(&self) -> &str {
         self.taskset_class.as_deref().unwrap_or("default")
     }
 }
@@ -156,19 +155,19 @@ impl Task {
     }
 
     /// The final status; none until the task has finished.
-    pub fn status(&self) -> Option<TaskStatus> {
+    pub(crate) fn status(&self) -> Option<TaskStatus> {
         self.status.as_deref().and_then(TaskStatus::parse)
     }
 }
 
 impl Trial {
     /// The outcome of the trial; none until it has finished.
-    pub fn status(&self) -> Option<TrialStatus> {
+    pub(crate) fn status(&self) -> Option<TrialStatus> {
         self.status.as_deref().and_then(TrialStatus::parse)
     }
 
     /// Whether the trial counts as a pass.
-    pub fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         matches!(
             self.status(),
             Some(TrialStatus::Passed | TrialStatus::Pending)
@@ -176,7 +175,7 @@ impl Trial {
     }
 
     /// The number of examples that are missing from the record.
-    pub fn examples_cut(&self) -> u64 {
+    pub(crate) fn examples_cut(&self) -> u64 {
         let field = self.other.get(CUT).map(Bytes::text);
         field.and_then(|text| text.parse().ok()).unwrap_or(0)
     }

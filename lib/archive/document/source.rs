@@ -6,20 +6,20 @@ use crate::protocol::key::TasksetKey;
 use crate::store::Store;
 
 /// A record that can be read in several passes.
-pub struct Source<'a> {
+pub(crate) struct Source<'a> {
     pub head: Head,
     pub rest: Rest<'a>,
 }
 
 /// The taskset itself.
-pub struct Head {
+pub(crate) struct Head {
     pub key: TasksetKey,
     pub taskset: Taskset,
     pub log: Bytes,
 }
 
 /// Everything that belongs to the taskset.
-pub enum Rest<'a> {
+pub(crate) enum Rest<'a> {
     Redis(&'a mut Store, TasksetKey),
     Whole {
         tasks: Vec<Task>,
@@ -30,7 +30,7 @@ pub enum Rest<'a> {
 
 impl<'a> Source<'a> {
     /// The record of `key` in Redis; `None` when Redis has no such taskset.
-    pub fn open(store: &'a mut Store, key: &TasksetKey) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn open(store: &'a mut Store, key: &TasksetKey) -> anyhow::Result<Option<Self>> {
         let found = gather::head(store, key)?;
         Ok(found.map(|(taskset, log)| Self {
             head: Head {
@@ -62,7 +62,7 @@ impl From<Document> for Source<'static> {
 
 impl Rest<'_> {
     /// Passes each task to `visit`, in order of submission.
-    pub fn tasks(
+    pub(crate) fn tasks(
         &mut self,
         mut visit: impl FnMut(&Task) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
@@ -75,7 +75,7 @@ impl Rest<'_> {
     }
 
     /// Passes each slave to `visit`.
-    pub fn slaves(
+    pub(crate) fn slaves(
         &mut self,
         mut visit: impl FnMut(&Slave) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
@@ -86,7 +86,7 @@ impl Rest<'_> {
     }
 
     /// Passes each worker's log to `visit`.
-    pub fn worker_logs(
+    pub(crate) fn worker_logs(
         &mut self,
         mut visit: impl FnMut(&WorkerLog) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
@@ -99,7 +99,7 @@ impl Rest<'_> {
 
 impl Source<'_> {
     /// The record without outputs, logs and examples, as a timeline needs it.
-    pub fn outline(&mut self) -> anyhow::Result<Document> {
+    pub(crate) fn outline(&mut self) -> anyhow::Result<Document> {
         let (mut tasks, mut slaves, mut worker_logs) = (Vec::new(), Vec::new(), Vec::new());
         self.rest.tasks(|task| {
             let trials = task.trials.iter().map(|trial| trial.outline());

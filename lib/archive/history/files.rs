@@ -8,7 +8,7 @@ const RECENT: usize = 20;
 
 /// The history of one spec file.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct File {
+pub(crate) struct File {
     pub spec_file: String,
     /// The number of runs with a verdict.
     pub runs: u64,
@@ -51,12 +51,12 @@ impl File {
     }
 
     /// The mean run time; none when the file never passed.
-    pub fn mean_ms(&self) -> Option<i64> {
+    pub(crate) fn mean_ms(&self) -> Option<i64> {
         (self.timed > 0).then(|| self.total_ms / self.timed)
     }
 
     /// The fraction of runs that were flaky, 0 to 1.
-    pub fn flaky_rate(&self) -> f64 {
+    pub(crate) fn flaky_rate(&self) -> f64 {
         self.flaky as f64 / self.runs.max(1) as f64
     }
 }
@@ -70,18 +70,18 @@ fn keep<T>(list: &mut Vec<T>, last: T) {
 
 /// Sums up runs, which are added oldest first.
 #[derive(Default)]
-pub struct Files(BTreeMap<String, File>);
+pub(crate) struct Files(BTreeMap<String, File>);
 
 impl Files {
     /// Adds a run.
-    pub fn add(&mut self, run: &Run) {
+    pub(crate) fn add(&mut self, run: &Run) {
         let file = self.0.entry(run.spec_file.clone()).or_default();
         file.spec_file.clone_from(&run.spec_file);
         file.add(run);
     }
 
     /// The files with a mean run time, slowest first.
-    pub fn slowest(self) -> Vec<File> {
+    pub(crate) fn slowest(self) -> Vec<File> {
         let timed = self.0.into_values().filter(|file| file.timed > 0);
         let mut files: Vec<File> = timed.collect();
         files.sort_by_key(|file| std::cmp::Reverse(file.mean_ms()));
@@ -89,7 +89,7 @@ impl Files {
     }
 
     /// The flaky files, most often flaky first.
-    pub fn flaky(self) -> Vec<File> {
+    pub(crate) fn flaky(self) -> Vec<File> {
         let mut files: Vec<File> = self.0.into_values().filter(|f| f.flaky > 0).collect();
         files.sort_by(|a, b| b.flaky_rate().total_cmp(&a.flaky_rate()));
         files
@@ -97,7 +97,7 @@ impl Files {
 }
 
 /// Draws these numbers as a line of bars.
-pub fn sparkline(numbers: &[i64]) -> String {
+pub(crate) fn sparkline(numbers: &[i64]) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let most = numbers.iter().copied().max().unwrap_or(0).max(1);
     let bar = |number: &i64| BARS[((number.max(&0) * 7 + most / 2) / most) as usize];
@@ -106,7 +106,7 @@ pub fn sparkline(numbers: &[i64]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Try;
+    use super::super::runs::Try;
     use super::*;
 
     fn run(file: &str, at: i64, status: &str, tries: &[(&str, i64, &str)]) -> Run {

@@ -9,8 +9,8 @@ mod prune;
 mod runs;
 mod save;
 
-pub use files::{File, Files, sparkline};
+pub(crate) use files::{File, Files, sparkline};
 pub use load::{find, load, log_file};
-pub use prune::{Candidate, candidates, remove, sweep};
-pub use runs::{Filter, Run, Try, failed_examples, runs, tasksets};
-pub use save::{Saved, clear_loose, save, set_aside};
+pub(crate) use prune::{Candidate, candidates, remove, sweep};
+pub(crate) use runs::{Filter, Run, failed_examples, runs, tasksets};
+pub(crate) use save::{Saved, clear_loose, save, set_aside};

@@ -7,7 +7,7 @@ use crate::archive::log_dir::Folder;
 
 /// A taskset that is old enough to be removed.
 #[derive(Clone, Debug)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     id: i64,
     pub taskset: String,
     pub finished_ms: i64,
@@ -17,7 +17,7 @@ pub struct Candidate {
 }
 
 /// The tasksets that finished before this time, oldest first.
-pub fn candidates(db: &mut Database, before_ms: i64) -> anyhow::Result<Vec<Candidate>> {
+pub(crate) fn candidates(db: &mut Database, before_ms: i64) -> anyhow::Result<Vec<Candidate>> {
     let sql = "SELECT id, key, finished_ms, log_file, log_size FROM tasksets
                WHERE finished_ms < $1 ORDER BY finished_ms, id";
     let rows = db.rows(sql, &[before_ms.into()])?;
@@ -35,7 +35,7 @@ pub fn candidates(db: &mut Database, before_ms: i64) -> anyhow::Result<Vec<Candi
 
 /// Removes a taskset: first its rows, in one transaction that leaves a note of the file, and then
 /// the file. If the process is killed in between, the next prune finds the note.
-pub fn remove(db: &mut Database, folder: &Folder, old: &Candidate) -> anyhow::Result<()> {
+pub(crate) fn remove(db: &mut Database, folder: &Folder, old: &Candidate) -> anyhow::Result<()> {
     db.transaction(|db| {
         if let Some(file) = &old.log_file {
             db.execute(
@@ -54,7 +54,7 @@ pub fn remove(db: &mut Database, folder: &Folder, old: &Candidate) -> anyhow::Re
 }
 
 /// Removes files that have not belonged to a taskset since before this time.
-pub fn sweep(db: &mut Database, folder: &Folder, before_ms: i64) -> anyhow::Result<()> {
+pub(crate) fn sweep(db: &mut Database, folder: &Folder, before_ms: i64) -> anyhow::Result<()> {
     let sql = "SELECT id FROM loose_files WHERE since_ms <= $1";
     for row in db.rows(sql, &[before_ms.into()])? {
         if let Value::Text(file) = &row[0] {

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 /// Which tasksets to include.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub(crate) struct Filter {
     pub class: Option<String>,
     /// Milliseconds since 1970.
     pub since_ms: i64,
@@ -15,7 +15,7 @@ pub struct Filter {
 
 /// One trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Try {
+pub(crate) struct Try {
     pub status: String,
     pub duration_ms: Option<i64>,
     /// The worker's id, which is the host unless configured otherwise.
@@ -32,7 +32,7 @@ impl Try {
 
 /// The run of one spec file in one taskset.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
+pub(crate) struct Run {
     pub taskset_id: i64,
     pub taskset: String,
     pub finished_ms: i64,
@@ -44,18 +44,18 @@ pub struct Run {
 
 impl Run {
     /// Whether the file passed, but not in its first trial.
-    pub fn is_flaky(&self) -> bool {
+    pub(crate) fn is_flaky(&self) -> bool {
         let bad = |trial: &Try| !trial.is_good() && !trial.stopped && !trial.status.is_empty();
         self.status.as_deref().is_some_and(|s| s != "failed") && self.tries.iter().any(bad)
     }
 
     /// The duration of the trial that passed.
-    pub fn duration_ms(&self) -> Option<i64> {
+    pub(crate) fn duration_ms(&self) -> Option<i64> {
         self.tries.iter().find(|t| t.is_good())?.duration_ms
     }
 
     /// The hosts of the trials that did not pass.
-    pub fn bad_hosts(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn bad_hosts(&self) -> impl Iterator<Item = &str> {
         let bad = self.tries.iter().filter(|t| !t.is_good() && !t.stopped);
         bad.map(|t| t.host.as_str())
     }
@@ -84,7 +84,11 @@ fn conditions(filter: &Filter) -> (String, Vec<Value>) {
 }
 
 /// Passes every run to `visit`, oldest first.
-pub fn runs(db: &mut Database, filter: &Filter, mut visit: impl FnMut(Run)) -> anyhow::Result<()> {
+pub(crate) fn runs(
+    db: &mut Database,
+    filter: &Filter,
+    mut visit: impl FnMut(Run),
+) -> anyhow::Result<()> {
     let (conditions, values) = conditions(filter);
     let sql = format!(
         "SELECT s.id, s.key, s.finished_ms, t.position, t.spec_file, t.status,
@@ -132,7 +136,11 @@ pub fn runs(db: &mut Database, filter: &Filter, mut visit: impl FnMut(Run)) -> a
 }
 
 /// The tasksets, newest first, as JSON objects.
-pub fn tasksets(db: &mut Database, filter: &Filter, limit: i64) -> anyhow::Result<Vec<Json>> {
+pub(crate) fn tasksets(
+    db: &mut Database,
+    filter: &Filter,
+    limit: i64,
+) -> anyhow::Result<Vec<Json>> {
     let (conditions, mut values) = conditions(filter);
     values.push(limit.into());
     let sql = format!(
@@ -170,7 +178,11 @@ pub fn tasksets(db: &mut Database, filter: &Filter, limit: i64) -> anyhow::Resul
 }
 
 /// The examples of a task that did not pass, as `name: message`, at most ten.
-pub fn failed_examples(db: &mut Database, taskset: i64, task: i64) -> anyhow::Result<Vec<Json>> {
+pub(crate) fn failed_examples(
+    db: &mut Database,
+    taskset: i64,
+    task: i64,
+) -> anyhow::Result<Vec<Json>> {
     let sql = "SELECT name, message FROM examples
                WHERE taskset_id = $1 AND task = $2 AND status IN ('failed', 'error')
                ORDER BY trial DESC, position LIMIT 10";

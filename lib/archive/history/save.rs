@@ -17,7 +17,7 @@ use std::io::Write;
 
 /// The outcome of saving a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Saved {
+pub(crate) enum Saved {
     /// The record is durable now.
     Now,
     /// The record was durable already.
@@ -25,12 +25,16 @@ pub enum Saved {
 }
 
 /// Called between the pieces: an error aborts the save, and nothing is kept.
-pub type Between<'a> = dyn FnMut() -> anyhow::Result<()> + 'a;
+pub(crate) type Between<'a> = dyn FnMut() -> anyhow::Result<()> + 'a;
 
 /// Renames the record of an earlier run with this key to `KEY~ID`: keys are chosen by people and
 /// can be reused once the run has expired in Redis. A different creation time identifies another
 /// run; a record that is persisted again, after a persister was killed, has the same one.
-pub fn set_aside(db: &mut Database, key: &TasksetKey, created_at: &str) -> anyhow::Result<()> {
+pub(crate) fn set_aside(
+    db: &mut Database,
+    key: &TasksetKey,
+    created_at: &str,
+) -> anyhow::Result<()> {
     let sql = "UPDATE tasksets SET key = key || '~' || CAST(id AS TEXT)
          WHERE key = $1 AND created_at <> $2";
     if !created_at.is_empty() {
@@ -40,7 +44,7 @@ pub fn set_aside(db: &mut Database, key: &TasksetKey, created_at: &str) -> anyho
 }
 
 /// Makes the record of `key` durable.
-pub fn save(
+pub(crate) fn save(
     store: &mut Store,
     db: &mut Database,
     folder: &Folder,
@@ -73,7 +77,11 @@ pub fn save(
 
 /// Removes the files of attempts at `key` that ended before their transaction committed. A
 /// concurrent attempt fails and is repeated.
-pub fn clear_loose(db: &mut Database, folder: &Folder, key: &TasksetKey) -> anyhow::Result<()> {
+pub(crate) fn clear_loose(
+    db: &mut Database,
+    folder: &Folder,
+    key: &TasksetKey,
+) -> anyhow::Result<()> {
     let sql = "SELECT id FROM loose_files WHERE taskset = $1";
     for row in db.rows(sql, &[key.as_str().into()])? {
         if let Value::Text(file) = &row[0] {

@@ -11,7 +11,7 @@ static SPAWN: Script = lua!("slave_spawn");
 
 /// Lists a slave that was started just now, unless it has joined by a name that ends with `nonce`.
 /// `before`: another name by which it was listed, and is not to be any more.
-pub fn list(
+pub(crate) fn list(
     store: &mut Store,
     taskset: &TasksetKey,
     slave: &SlaveKey,
@@ -29,14 +29,14 @@ pub fn list(
 }
 
 /// Whether there is anything of the slave but its name: a heartbeat, or a trial.
-pub fn has_signs(store: &mut Store, slave: &SlaveKey) -> anyhow::Result<bool> {
+pub(crate) fn has_signs(store: &mut Store, slave: &SlaveKey) -> anyhow::Result<bool> {
     let keys = [slave.heartbeat(), slave.trials()];
     let count: u64 = store.call(|c, _| redis::cmd("EXISTS").arg(&keys).query(c))?;
     Ok(count > 0)
 }
 
 /// Asks the arbiter to look whether the taskset has come to its end.
-pub fn ask_for_check(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+pub(crate) fn ask_for_check(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
     let message = format!("check\t{taskset}");
     store.call(|c, _| {
         let last: Option<Text> = redis::cmd("LINDEX")

@@ -27,17 +27,17 @@ use std::collections::{HashMap, HashSet};
 
 /// A taskset's hash as it stands in Redis.
 #[derive(Clone, Debug, Default)]
-pub struct Record(pub HashMap<String, String>);
+pub(crate) struct Record(pub HashMap<String, String>);
 
 impl Record {
     /// Loads the hash; `None` when it does not exist.
-    pub fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Option<Self>> {
         let fields = read::hash(store, taskset.as_str())?;
         Ok((!fields.is_empty()).then_some(Self(fields)))
     }
 
     /// A field; '' and absent are the protocol's nil.
-    pub fn get(&self, field: &str) -> Option<&str> {
+    pub(crate) fn get(&self, field: &str) -> Option<&str> {
         self.0
             .get(field)
             .map(String::as_str)
@@ -45,89 +45,63 @@ impl Record {
     }
 
     /// A field that should be a number.
-    pub fn number(&self, field: &str) -> Option<u64> {
+    pub(crate) fn number(&self, field: &str) -> Option<u64> {
         self.get(field)?.parse().ok()
     }
 
     /// Where it stands.
-    pub fn status(&self) -> Option<TasksetStatus> {
+    pub(crate) fn status(&self) -> Option<TasksetStatus> {
         self.get("status").and_then(TasksetStatus::parse)
     }
 }
 
 /// The tasksets that are submitted and not finished, oldest first; what is no key is left out.
-pub fn active(store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
+pub(crate) fn active(store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
     read::list(store, &key::active_taskset())
 }
 
 /// The tasksets that are finished and wait to be persisted, oldest first.
-pub fn unpersisted(store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
+pub(crate) fn unpersisted(store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
     read::list(store, &key::persister_queue())
 }
 
-/// Seconds until the hash expires: -1 never (it is not persisted), -2 it does not exist.
-pub fn expiry(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<i64> {
-    store.call(|c, _| redis::cmd("TTL").arg(taskset).query(c))
-}
-
 /// The slaves that ever joined, in order; what is no key is left out.
-pub fn slaves(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<SlaveKey>> {
+pub(crate) fn slaves(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<SlaveKey>> {
     read::list(store, &taskset.slaves())
 }
 
 /// All tasks, in the order of submission; what is no key is left out.
-pub fn tasks(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<TaskKey>> {
+pub(crate) fn tasks(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<TaskKey>> {
     read::list(store, &taskset.tasks())
 }
 
-/// The tasks without a final status; what is no key is left out.
-pub fn tasks_left(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<TaskKey>> {
-    read::list(store, &taskset.tasks_left())
-}
-
-/// What tells, without a look at any task, whether one can be lost.
+/// How far a taskset is, without a look at any task.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// Tasks that wait in the queue.
     pub queued: usize,
     /// Tasks without a final status.
     pub left: usize,
-    /// Messages that wait for the arbiter, of whatever taskset.
-    pub unjudged: usize,
-    pub least_timeout_sec: f64,
 }
 
 impl Progress {
-    /// Loads it: one round trip.
-    pub fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Self> {
-        type Facts = (usize, usize, usize, Option<Text>);
-        let (queued, left, unjudged, least): Facts = store.call(|c, _| {
+    /// Loads both lengths: one round trip.
+    pub(crate) fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Self> {
+        let (queued, left) = store.call(|c, _| {
             redis::pipe()
                 .cmd("LLEN")
                 .arg(taskset.task_queue())
                 .cmd("LLEN")
                 .arg(taskset.tasks_left())
-                .cmd("LLEN")
-                .arg(key::arbiter_queue())
-                .cmd("HGET")
-                .arg(taskset)
-                .arg("least_timeout_sec")
                 .query(c)
         })?;
-        Ok(Self {
-            queued,
-            left,
-            unjudged,
-            least_timeout_sec: least
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(DEFAULT_LEAST_SEC as f64),
-        })
+        Ok(Self { queued, left })
     }
 }
 
 /// What a look at a taskset finds first.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Whether it is open and has no worker yet.
     pub waits: bool,
     /// Whether its status is `running`.
@@ -142,14 +116,14 @@ pub struct Facts {
 
 impl Facts {
     /// Whether it has ended, has gone, has no tasks, or has none left.
-    pub fn may_be_over(&self) -> bool {
+    pub(crate) fn may_be_over(&self) -> bool {
         self.tasks == 0 || !(self.waits || self.runs) || (self.runs && self.left == 0)
     }
 }
 
 /// How many messages wait for the arbiter, and the facts of `tasksets`: one round trip. A taskset with a
 /// key of the wrong type is refused alone.
-pub fn facts(
+pub(crate) fn facts(
     store: &mut Store,
     tasksets: &[TasksetKey],
 ) -> anyhow::Result<(usize, Vec<Result<Facts, Refused>>)> {
@@ -202,7 +176,7 @@ pub fn facts(
 }
 
 /// The active tasksets, and those of `asked` that have no status: one round trip.
-pub fn active_and_waiting(
+pub(crate) fn active_and_waiting(
     store: &mut Store,
     asked: &[TasksetKey],
 ) -> anyhow::Result<(Vec<TasksetKey>, HashSet<TasksetKey>)> {
@@ -226,7 +200,7 @@ pub fn active_and_waiting(
 }
 
 /// The tasks without a final status of each of `tasksets`: one round trip, none for no taskset.
-pub fn tasks_left_each(
+pub(crate) fn tasks_left_each(
     store: &mut Store,
     tasksets: &[&TasksetKey],
 ) -> anyhow::Result<Vec<Result<Vec<TaskKey>, Refused>>> {

@@ -15,7 +15,7 @@ pub struct Broken {
 impl Broken {
     /// Passes over a taskset about which Redis has refused something, and says so, once for as long as it
     /// does. Any other error is passed on.
-    pub fn pass_over(
+    pub(crate) fn pass_over(
         &mut self,
         taskset: &TasksetKey,
         done: anyhow::Result<()>,
@@ -35,7 +35,7 @@ impl Broken {
     }
 
     /// Forgets all but these: what is not active any more is not looked at, and its name may come again.
-    pub fn keep(&mut self, active: &[TasksetKey]) {
+    pub(crate) fn keep(&mut self, active: &[TasksetKey]) {
         self.told.retain(|taskset| active.contains(taskset));
     }
 }

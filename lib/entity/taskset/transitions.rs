@@ -20,7 +20,7 @@ pub struct Want {
 
 impl Want {
     /// Counts workers that it was given to since.
-    pub fn count_given(&mut self, workers: usize) {
+    pub(crate) fn count_given(&mut self, workers: usize) {
         let before: usize = self.given.parse().unwrap_or(0);
         if workers > 0 {
             self.given = (before + workers).to_string();

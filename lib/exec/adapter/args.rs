@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// How tasks are run.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Choice {
+pub(crate) struct Choice {
     /// How tasks are run
     #[arg(long, value_enum, default_value_t = Name::Exec)]
     adapter: Name,
@@ -83,7 +83,7 @@ impl Choice {
     /// The adapter that they ask for, at `place`; the variables `secrets` are kept from all tests.
     ///
     /// Errors: they do not go together, or there is no such command.
-    pub fn adapter(
+    pub(crate) fn adapter(
         &self,
         place: Place,
         secrets: Vec<OsString>,

@@ -12,20 +12,20 @@ use std::collections::HashMap;
 use std::process::Command;
 
 /// Runs test binaries.
-pub struct CargoTest {
+pub(crate) struct CargoTest {
     words: Vec<String>,
     binaries: HashMap<String, cargo::Binary>,
 }
 
 impl CargoTest {
     /// What the binaries print.
-    pub const REPORT: Source = Source {
+    pub(crate) const REPORT: Source = Source {
         format: Format::Libtest,
         path: None,
     };
 
     /// `words`: options of cargo, and behind `--` of the binaries.
-    pub fn new(words: Vec<String>) -> Self {
+    pub(crate) fn new(words: Vec<String>) -> Self {
         Self {
             words,
             binaries: HashMap::new(),

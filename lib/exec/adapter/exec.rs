@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// What says which command runs a task.
-pub trait Program {
+pub(crate) trait Program {
     /// Makes it ready, before the first task.
     fn prepare(&mut self, _inquiry: &mut Inquiry, _place: &Place) -> anyhow::Result<()> {
         Ok(())
@@ -39,7 +39,7 @@ pub trait Program {
 }
 
 /// Runs what a program wants to know first.
-pub struct Inquiry<'a> {
+pub(crate) struct Inquiry<'a> {
     supervisor: &'a mut Supervisor,
     watch: &'a mut dyn Watch,
     limit: Duration,
@@ -51,7 +51,7 @@ const ANSWER: usize = 256 << 20;
 
 impl Inquiry<'_> {
     /// Runs `command` to its end, and returns what it printed.
-    pub fn ask(&mut self, command: &mut Command) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn ask(&mut self, command: &mut Command) -> anyhow::Result<Vec<u8>> {
         let limits = Limits {
             soft: self.limit,
             hard: self.limit + GRACE,
@@ -91,7 +91,7 @@ impl Inquiry<'_> {
 }
 
 /// The command that the user gave, with places to fill in.
-pub struct Template {
+pub(crate) struct Template {
     words: Vec<String>,
 }
 
@@ -100,7 +100,7 @@ impl Template {
     /// of its report.
     ///
     /// Errors: there is no such command, said here at once and not once a task.
-    pub fn new(words: Vec<String>) -> anyhow::Result<Self> {
+    pub(crate) fn new(words: Vec<String>) -> anyhow::Result<Self> {
         let Some(program) = words.first() else {
             return Err(exit::usage("nothing says how to run a spec file")
                 .hint("end with '-- CMD', for example: -- sh {}")
@@ -129,7 +129,7 @@ impl Program for Template {
 }
 
 /// What holds for every command.
-pub struct Settings {
+pub(crate) struct Settings {
     /// Exit code that means pending.
     pub pending_code: i32,
     pub report: Option<Source>,
@@ -142,7 +142,7 @@ pub struct Settings {
 }
 
 /// Runs a command for each task.
-pub struct Exec {
+pub(crate) struct Exec {
     supervisor: Supervisor,
     place: Place,
     program: Box<dyn Program>,
@@ -152,7 +152,7 @@ pub struct Exec {
 
 impl Exec {
     /// Runs what `program` says.
-    pub fn new(
+    pub(crate) fn new(
         mut place: Place,
         program: impl Program + 'static,
         settings: Settings,

@@ -12,13 +12,12 @@ mod runner_protocol;
 mod serve;
 mod workspace;
 
-pub use crate::exec::adapter::args::Choice;
-pub use crate::exec::adapter::workspace::Place;
-pub use cargo_test::CargoTest;
-pub use exec::Exec;
-pub use nextest::Nextest;
-pub use outputs::Outputs;
-pub use serve::Serve;
+pub(crate) use crate::exec::adapter::args::Choice;
+pub(crate) use crate::exec::adapter::workspace::Place;
+pub(crate) use cargo_test::CargoTest;
+pub(crate) use nextest::Nextest;
+pub(crate) use outputs::Outputs;
+pub(crate) use serve::Serve;
 
 use crate::exec::child::Watch;
 use crate::protocol::job::Job;
@@ -27,7 +26,7 @@ use crate::protocol::result::TrialResult;
 use std::time::Duration;
 
 /// A trial to be made, and the time it has.
-pub struct Order<'a> {
+pub(crate) struct Order<'a> {
     pub job: &'a Job,
     /// Time until the test is asked to end.
     pub soft: Duration,
@@ -36,14 +35,14 @@ pub struct Order<'a> {
 }
 
 /// A trial that was made.
-pub struct Made {
+pub(crate) struct Made {
     pub result: TrialResult,
     /// It outlived its hard deadline, and the slave should end with it.
     pub hard_timeout: bool,
 }
 
 /// Makes trials, one at a time.
-pub trait Adapter {
+pub(crate) trait Adapter {
     /// Makes it ready for a trial.
     ///
     /// Errors: it cannot be, on this machine and now.
@@ -77,6 +76,6 @@ pub trait Adapter {
 }
 
 /// Bytes kept of each of a trial's outputs.
-pub const CAPTURE: usize = 4 << 20;
+pub(crate) const CAPTURE: usize = 4 << 20;
 /// Time a test has to end after it was asked to.
-pub const GRACE: Duration = Duration::from_secs(2);
+pub(crate) const GRACE: Duration = Duration::from_secs(2);

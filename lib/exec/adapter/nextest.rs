@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::process::Command;
 
 /// Runs cargo nextest.
-pub struct Nextest {
+pub(crate) struct Nextest {
     words: Vec<String>,
     /// Options that make it use what was built.
     built: Vec<String>,
@@ -22,13 +22,13 @@ pub struct Nextest {
 
 impl Nextest {
     /// What it prints.
-    pub const REPORT: Source = Source {
+    pub(crate) const REPORT: Source = Source {
         format: Format::LibtestJson,
         path: None,
     };
 
     /// `words`: options of cargo nextest list, and behind `--` of cargo nextest run.
-    pub fn new(words: Vec<String>) -> Self {
+    pub(crate) fn new(words: Vec<String>) -> Self {
         Self {
             words,
             built: Vec::new(),

@@ -10,11 +10,11 @@ use std::process::Command;
 use uuid::Uuid;
 
 /// Bazel's name for the folder, which tests know.
-pub const VARIABLE: &str = "TEST_UNDECLARED_OUTPUTS_DIR";
+pub(crate) const VARIABLE: &str = "TEST_UNDECLARED_OUTPUTS_DIR";
 
 /// Where they are kept.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct Outputs {
+pub(crate) struct Outputs {
     /// Where to keep what tests leave on purpose
     ///
     /// Each trial finds a folder of its own below DIR in TEST_UNDECLARED_OUTPUTS_DIR. What is in it
@@ -28,7 +28,7 @@ impl Outputs {
     /// it starts, is.
     ///
     /// Errors: nothing can be kept there.
-    pub fn settle(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn settle(&mut self) -> anyhow::Result<()> {
         let Some(folder) = &mut self.folder else {
             return Ok(());
         };
@@ -50,7 +50,7 @@ impl Outputs {
     }
 
     /// Has a process that `command` starts keep them in the same place.
-    pub fn pass_on(&self, command: &mut Command) {
+    pub(crate) fn pass_on(&self, command: &mut Command) {
         const FLAG: &str = "RRR_OUTPUTS";
         match &self.folder {
             Some(folder) => command.env(FLAG, folder),
@@ -59,7 +59,7 @@ impl Outputs {
     }
 
     /// Where the trials of a taskset leave theirs, if they are kept.
-    pub fn of(&self, taskset: &TasksetKey) -> Option<Shelf> {
+    pub(crate) fn of(&self, taskset: &TasksetKey) -> Option<Shelf> {
         let folder = self.folder.as_ref()?;
         let name = name(taskset.id(), taskset.as_str());
         Some(Shelf(folder.join(name.to_string())))
@@ -73,13 +73,13 @@ fn name(id: &str, key: &str) -> Uuid {
 }
 
 /// The folder of a taskset, made when it is needed; dropped, it goes if nothing was left in it.
-pub struct Shelf(PathBuf);
+pub(crate) struct Shelf(PathBuf);
 
 impl Shelf {
     /// Makes the folder of a trial.
     ///
     /// Errors: it cannot be made; says which and why.
-    pub fn begin(&self, trial: &TrialKey) -> Result<String, String> {
+    pub(crate) fn begin(&self, trial: &TrialKey) -> Result<String, String> {
         let path = self.of(trial);
         let make = || std::fs::create_dir(&path);
         let made = make().or_else(|_| {
@@ -99,7 +99,7 @@ impl Shelf {
 
     /// Removes the folder of a trial if it is empty, else tells where it is. What a test has put in its
     /// place might lead anywhere, and is removed.
-    pub fn end(&self, trial: &TrialKey) -> Option<String> {
+    pub(crate) fn end(&self, trial: &TrialKey) -> Option<String> {
         let path = self.of(trial);
         if std::fs::remove_dir(&path).is_ok() {
             return None;

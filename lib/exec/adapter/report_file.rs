@@ -14,7 +14,7 @@ use std::path::PathBuf;
 const LARGEST: u64 = 32 << 20;
 
 /// Where the report of one trial is written, if it is a file.
-pub struct Place {
+pub(crate) struct Place {
     pub path: PathBuf,
     /// Whether the path is one that the user has given, and not that of the slave's own folder.
     is_given: bool,
@@ -25,7 +25,7 @@ pub struct Place {
 impl Place {
     /// By the path that was asked for, with `{}` for the spec file, or in the slave's own folder, which
     /// the command `names` or not.
-    pub fn new(
+    pub(crate) fn new(
         source: Option<&Source>,
         place: &super::Place,
         spec_file: &str,
@@ -50,7 +50,7 @@ impl Place {
 
     /// Removes what an earlier trial wrote at a path that the user has given: it must not stand for
     /// this one. A folder there may be the user's own: it is renamed.
-    pub fn clear(&self) -> Result<(), String> {
+    pub(crate) fn clear(&self) -> Result<(), String> {
         if !self.is_given {
             return Ok(());
         }
@@ -81,7 +81,7 @@ impl Place {
     /// Reads the report into the result. `whole`: nothing of stdout is missing.
     ///
     /// A report can make a result worse and give it counts; only the exit code can make it good.
-    pub fn fill(&self, source: &Source, whole: bool, result: &mut TrialResult) {
+    pub(crate) fn fill(&self, source: &Source, whole: bool, result: &mut TrialResult) {
         let mut report = match self.read(source, whole, &result.stdout) {
             Ok(bytes) => report::parse(source.format, &bytes),
             Err(why) => Report::broken(why),

@@ -12,7 +12,7 @@ use std::time::Instant;
 const PAST: usize = 64;
 
 /// A runner, ready for trials.
-pub struct Runner {
+pub(crate) struct Runner {
     pub process: Resident,
     can_stop: bool,
     /// Trials that it has answered, the newest last.
@@ -22,7 +22,7 @@ pub struct Runner {
 }
 
 /// What came of waiting for the answer of a trial.
-pub enum Said {
+pub(crate) enum Said {
     /// The answer, whole.
     Answer(Box<Outcome>),
     /// A line that is not the answer; says which.
@@ -36,7 +36,7 @@ pub enum Said {
 
 impl Runner {
     /// The runner that `process` is, which said `hello`.
-    pub fn new(process: Resident, hello: &runner_protocol::Hello) -> Self {
+    pub(crate) fn new(process: Resident, hello: &runner_protocol::Hello) -> Self {
         Self {
             process,
             can_stop: hello.capabilities.iter().any(|name| name == "stop"),
@@ -46,22 +46,22 @@ impl Runner {
     }
 
     /// Whether it has made a trial before.
-    pub fn is_used(&self) -> bool {
+    pub(crate) fn is_used(&self) -> bool {
         !self.past.is_empty()
     }
 
     /// Why it should make no other trial, if it should not.
-    pub fn replace(&self) -> Option<&str> {
+    pub(crate) fn replace(&self) -> Option<&str> {
         self.replace.as_deref()
     }
 
     /// Notes that it should make no other trial. The first reason counts.
-    pub fn distrust(&mut self, why: impl Into<String>) {
+    pub(crate) fn distrust(&mut self, why: impl Into<String>) {
         self.replace.get_or_insert(why.into());
     }
 
     /// Asks it to end `trial`.
-    pub fn ask_to_stop(&mut self, trial: &str) {
+    pub(crate) fn ask_to_stop(&mut self, trial: &str) {
         let order = runner_protocol::Order::Stop { trial };
         let line = serde_json::to_string(&order).unwrap_or_default();
         if !self.can_stop || self.process.say(&line).is_err() {
@@ -70,7 +70,7 @@ impl Runner {
     }
 
     /// Waits for the answer about `trial` until `until`. Late ones about earlier trials are dropped.
-    pub fn listen(&mut self, trial: &str, until: Instant, watch: &mut dyn Watch) -> Said {
+    pub(crate) fn listen(&mut self, trial: &str, until: Instant, watch: &mut dyn Watch) -> Said {
         loop {
             let line = match self.process.hear(until, watch) {
                 Ok(Heard::Line(line)) => line,
@@ -97,7 +97,7 @@ impl Runner {
     /// Ends `trial`, which has its answer.
     ///
     /// Errors: there is more behind the answer.
-    pub fn answered(&mut self, trial: &str) -> Result<(), String> {
+    pub(crate) fn answered(&mut self, trial: &str) -> Result<(), String> {
         let more = self.process.take_unheard();
         let lines = more.split(|byte| *byte == b'\n');
         for line in lines.filter(|line| !line.is_empty()) {
@@ -116,14 +116,14 @@ impl Runner {
     }
 
     /// Whether it has ended or spoken between two trials: then the next one gets another runner.
-    pub fn is_spoilt(&mut self) -> io::Result<bool> {
+    pub(crate) fn is_spoilt(&mut self) -> io::Result<bool> {
         let gone = self.process.glance()?;
         Ok(gone || !self.process.take_unheard().is_empty())
     }
 }
 
 /// The start of a line, for a message.
-pub fn quote(line: &[u8]) -> String {
+pub(crate) fn quote(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let shown: String = text.chars().take(200).collect();
     format!("'{}'", shown.escape_debug())

@@ -18,16 +18,16 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// Where it reads lines.
-pub const IN: i32 = 3;
+pub(crate) const IN: i32 = 3;
 /// Where it writes lines.
-pub const OUT: i32 = 4;
+pub(crate) const OUT: i32 = 4;
 /// Longest line it may write, in bytes.
 const LINE: usize = 8 << 20;
 const CHUNK: usize = 64 << 10;
 
 /// What came of listening to it.
 #[derive(Debug)]
-pub enum Heard {
+pub(crate) enum Heard {
     Line(Vec<u8>),
     /// It has ended.
     Gone,
@@ -39,7 +39,7 @@ pub enum Heard {
     Endless,
 }
 
-pub struct Resident {
+pub(crate) struct Resident {
     child: Child,
     group: Pid,
     /// Readable when it has ended: a descendant may hold the pipes open for longer.
@@ -54,7 +54,7 @@ pub struct Resident {
 
 impl Resident {
     /// Starts `command` in a session of its own, and in `cgroup` if there is one.
-    pub fn start(command: &mut Command, cgroup: Option<&Cgroup>) -> io::Result<Self> {
+    pub(crate) fn start(command: &mut Command, cgroup: Option<&Cgroup>) -> io::Result<Self> {
         let (its_in, to) = io::pipe()?;
         let (from, its_out) = io::pipe()?;
         let mapping = |parent_fd: OwnedFd, child_fd| FdMapping {
@@ -94,7 +94,7 @@ impl Resident {
     }
 
     /// Limits the private memory of it and of what it starts from now on.
-    pub fn limit_memory(&self, bytes: u64) -> io::Result<()> {
+    pub(crate) fn limit_memory(&self, bytes: u64) -> io::Result<()> {
         let limit = Rlimit {
             current: Some(bytes),
             maximum: Some(bytes),
@@ -104,7 +104,7 @@ impl Resident {
     }
 
     /// Writes a line to it. It reads each before it is sent the next, so one always has room.
-    pub fn say(&mut self, line: &str) -> io::Result<()> {
+    pub(crate) fn say(&mut self, line: &str) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(line.len() + 1);
         bytes.extend_from_slice(line.as_bytes());
         bytes.push(b'\n');
@@ -112,7 +112,7 @@ impl Resident {
     }
 
     /// Waits for a line until `until`, and takes what it prints meanwhile.
-    pub fn hear(&mut self, until: Instant, watch: &mut dyn Watch) -> io::Result<Heard> {
+    pub(crate) fn hear(&mut self, until: Instant, watch: &mut dyn Watch) -> io::Result<Heard> {
         let mut scanned = 0;
         let mut gone = false;
         loop {
@@ -194,23 +194,23 @@ impl Resident {
     }
 
     /// Takes what it has said beyond what was listened to.
-    pub fn take_unheard(&mut self) -> Vec<u8> {
+    pub(crate) fn take_unheard(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.inbox)
     }
 
     /// Whether it has not read the last line that was written to it.
-    pub fn has_unread(&self) -> bool {
+    pub(crate) fn has_unread(&self) -> bool {
         rustix::io::ioctl_fionread(&self.to).is_ok_and(|bytes| bytes > 0)
     }
 
     /// Looks what it has said, and whether it has ended, without waiting.
-    pub fn glance(&mut self) -> io::Result<bool> {
+    pub(crate) fn glance(&mut self) -> io::Result<bool> {
         self.wait(Duration::ZERO, &())
     }
 
     /// Takes what it printed since the last time. After its answer: whatever it printed before is in
     /// the pipes by then.
-    pub fn take_output(&mut self, there_may_be_more: bool) -> [Captured; 2] {
+    pub(crate) fn take_output(&mut self, there_may_be_more: bool) -> [Captured; 2] {
         let buffer = &mut self.buffer;
         self.outputs.each_mut().map(|output| {
             if there_may_be_more || output.touched {
@@ -221,24 +221,24 @@ impl Resident {
     }
 
     /// Takes all children that this process has now for part of the runner's household.
-    pub fn keep_household(&mut self) {
+    pub(crate) fn keep_household(&mut self) {
         self.strays.learn();
     }
 
     /// Kills what has become an orphan since; returns the names of the processes.
-    pub fn sweep(&mut self) -> Vec<String> {
+    pub(crate) fn sweep(&mut self) -> Vec<String> {
         self.strays.sweep()
     }
 
     /// Asks it, and all of its group, to end.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let _ = kill_process_group(self.group, Signal::TERM);
         // One that is stopped must wake up to hear it.
         let _ = kill_process_group(self.group, Signal::CONT);
     }
 
     /// Kills it and all below it; returns how it ended.
-    pub fn kill(&mut self) -> Exit {
+    pub(crate) fn kill(&mut self) -> Exit {
         let ended = self.child.try_wait();
         let _ = kill_process_group(self.group, Signal::KILL);
         let status = match ended {
@@ -255,7 +255,7 @@ impl Resident {
 
     /// Ends what it reads, so that it leaves by itself within `patience`; then kills it. Where `watch`
     /// wishes to stop, it has little time from then on.
-    pub fn dismiss(mut self, patience: Duration, watch: &mut dyn Watch) -> Left {
+    pub(crate) fn dismiss(mut self, patience: Duration, watch: &mut dyn Watch) -> Left {
         if let Ok(nothing) = File::open("/dev/null") {
             self.to = nothing;
         }
@@ -294,7 +294,7 @@ impl Resident {
 }
 
 /// How a process left that was asked to.
-pub struct Left {
+pub(crate) struct Left {
     pub exit: Exit,
     /// By itself, before its time was over.
     pub in_time: bool,

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The versions that this slave speaks.
-pub const VERSIONS: &[u32] = &[1];
+pub(crate) const VERSIONS: &[u32] = &[1];
 
 /// What a slave says.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Order<'a> {
+pub(crate) enum Order<'a> {
     Hello {
         versions: &'static [u32],
     },
@@ -36,14 +36,14 @@ pub enum Order<'a> {
 /// What a runner says.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Answer {
+pub(crate) enum Answer {
     Hello(Hello),
     Result(Box<Outcome>),
 }
 
 /// A runner's first line.
 #[derive(Debug, Deserialize)]
-pub struct Hello {
+pub(crate) struct Hello {
     pub version: u32,
     #[serde(default)]
     pub capabilities: Vec<String>,
@@ -51,7 +51,7 @@ pub struct Hello {
 
 /// What came of a trial.
 #[derive(Debug, Deserialize)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub trial: String,
     status: String,
     passed: Option<u64>,
@@ -74,7 +74,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// Takes out why this process should make no other trial, if it should not.
-    pub fn replace(&mut self) -> Option<String> {
+    pub(crate) fn replace(&mut self) -> Option<String> {
         let unnamed = self.last.then(|| "it made its last trial".into());
         self.replace.take().or(unnamed)
     }
@@ -82,7 +82,7 @@ impl Outcome {
     /// Fills in the result of the trial.
     ///
     /// Errors: it contradicts itself, and nothing was filled in.
-    pub fn fill(self, result: &mut TrialResult) -> Result<(), String> {
+    pub(crate) fn fill(self, result: &mut TrialResult) -> Result<(), String> {
         let Some(status) = TrialStatus::parse(&self.status) else {
             return Err(format!("no such status '{}'", self.status.escape_debug()));
         };

@@ -19,7 +19,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Runs spec files by a runner.
-pub struct Serve {
+pub(crate) struct Serve {
     place: Place,
     /// How the runner is started.
     command: Box<dyn Fn() -> Command>,
@@ -32,7 +32,7 @@ pub struct Serve {
 
 /// How long a runner may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub(crate) struct Patience {
     /// Until it says hello.
     pub boot: Duration,
     /// From the end of its input until it has left.
@@ -48,7 +48,7 @@ const ENDED: &str = "it spoke or ended between two trials";
 impl Serve {
     /// A runner that `command` gives each time that one is started. It and each process below it may
     /// have `memory` bytes of their own.
-    pub fn new(
+    pub(crate) fn new(
         place: Place,
         patience: Patience,
         memory: Option<u64>,

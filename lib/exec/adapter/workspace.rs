@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// A slave's temporary folder, gone with the slave.
-pub struct Place {
+pub(crate) struct Place {
     folder: Folder,
     /// TEST_TMPDIR, kept open because it is looked into after each trial.
     tmp: OwnedFd,
@@ -34,7 +34,7 @@ pub struct Place {
 impl Place {
     /// Makes one for a slave of the run `run_id`, whose trials run in `cgroup` and leave what is to
     /// be kept in `shelf`, if there are such.
-    pub fn new(
+    pub(crate) fn new(
         run_id: &str,
         cgroup: Option<Cgroup>,
         shelf: Option<Shelf>,
@@ -61,27 +61,27 @@ impl Place {
     }
 
     /// Where its trials run.
-    pub fn cgroup(&self) -> Option<&Cgroup> {
+    pub(crate) fn cgroup(&self) -> Option<&Cgroup> {
         self.cgroup.as_ref()
     }
 
     /// The same, for whoever runs one process for each trial.
-    pub fn take_cgroup(&mut self) -> Option<Cgroup> {
+    pub(crate) fn take_cgroup(&mut self) -> Option<Cgroup> {
         self.cgroup.take()
     }
 
     /// Where a file of the slave may be kept.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Where a report is looked for when no path was given.
-    pub fn report(&self) -> PathBuf {
+    pub(crate) fn report(&self) -> PathBuf {
         self.folder.path().join("report.xml")
     }
 
     /// The variables that are the same for all trials of the slave.
-    pub fn variables(&self) -> Vec<(&'static str, OsString)> {
+    pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
         vec![
             ("RRR_RUN_ID", self.run_id.clone().into()),
             ("RRR_SLOT", self.slot.clone()),
@@ -93,7 +93,7 @@ impl Place {
     /// Gets ready for a trial; the variables that are its own.
     ///
     /// Errors: what an earlier one left is in the way, or what it leaves could not be kept, and why.
-    pub fn begin(&mut self, order: &Order) -> Result<Vec<(&'static str, String)>, String> {
+    pub(crate) fn begin(&mut self, order: &Order) -> Result<Vec<(&'static str, String)>, String> {
         self.renew().map_err(|error| {
             let path = self.folder.path().display();
             format!("cannot make the temporary folder '{path}' again: {error}")
@@ -131,7 +131,7 @@ impl Place {
     }
 
     /// Tidies up after a trial, and says in its `result` what is kept of it.
-    pub fn end(&mut self, order: &Order, result: &mut TrialResult) {
+    pub(crate) fn end(&mut self, order: &Order, result: &mut TrialResult) {
         if let Some(shelf) = &self.shelf {
             result.outputs = shelf.end(&order.job.trial);
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// Collects a stream, keeping its head and its tail.
-pub struct Capture {
+pub(crate) struct Capture {
     limit: usize,
     head: Vec<u8>,
     tail: VecDeque<u8>,
@@ -12,7 +12,7 @@ pub struct Capture {
 
 /// What was kept of a stream.
 #[derive(Clone, Debug, Default)]
-pub struct Captured {
+pub(crate) struct Captured {
     /// Head, a line that tells what is missing, and tail; or all of it.
     pub bytes: Vec<u8>,
     /// How many bytes are missing.
@@ -21,7 +21,7 @@ pub struct Captured {
 
 impl Capture {
     /// Keeps at most `limit` bytes, half of them from the end.
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
             head: Vec::new(),
@@ -31,7 +31,7 @@ impl Capture {
     }
 
     /// Takes the next bytes of the stream.
-    pub fn push(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         let head_room = (self.limit / 2).saturating_sub(self.head.len());
         let (head, rest) = bytes.split_at(head_room.min(bytes.len()));
         self.head.extend_from_slice(head);
@@ -50,7 +50,7 @@ impl Capture {
     }
 
     /// Ends the stream.
-    pub fn finish(self) -> Captured {
+    pub(crate) fn finish(self) -> Captured {
         let mut bytes = self.head;
         if self.dropped > 0 {
             bytes.extend_from_slice(

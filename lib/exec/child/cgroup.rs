@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// The variable that tells a slave below which cgroup it makes its own; empty, it makes none, nor
 /// does a worker without bounds.
-pub const BASE: &str = "RRR_CGROUP";
+pub(crate) const BASE: &str = "RRR_CGROUP";
 const PREFIX: &str = "rrr-slave-";
 /// Where the worker itself goes, since a cgroup that bounds others may hold no process.
 const OURS: &str = "rrr-worker";
@@ -26,7 +26,7 @@ const EMPTY: Duration = Duration::from_secs(2);
 
 /// What a trial may use, with all its processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// Most MiB of a trial as a whole, by its cgroup
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 40), hide_short_help = true)]
     pub trial_memory: Option<u64>,
@@ -37,12 +37,12 @@ pub struct Bounds {
 
 impl Bounds {
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
     /// Tells a worker or a slave that `command` starts to keep them.
-    pub fn pass_on(&self, command: &mut Command) {
+    pub(crate) fn pass_on(&self, command: &mut Command) {
         for (name, value) in [
             ("RRR_TRIAL_MEMORY", self.trial_memory),
             ("RRR_TRIAL_PIDS", self.trial_pids),
@@ -55,7 +55,7 @@ impl Bounds {
     }
 
     /// Has a slave keep them, below `base`; without a base there is nothing that could.
-    pub fn pass_on_below(&self, base: Option<&Path>, command: &mut Command) {
+    pub(crate) fn pass_on_below(&self, base: Option<&Path>, command: &mut Command) {
         let kept = match base {
             Some(_) => self,
             None => &Self::default(),
@@ -65,7 +65,7 @@ impl Bounds {
     }
 
     /// Says, as `tool`, why they are not kept; nothing if there are none.
-    pub fn cannot_be_kept(&self, tool: &str, error: &io::Error) {
+    pub(crate) fn cannot_be_kept(&self, tool: &str, error: &io::Error) {
         if !self.is_empty() {
             say!("{tool}: --trial-memory and --trial-pids cannot be kept here: {error}");
             say!("hint: they need a delegated cgroup v2, as a systemd unit with Delegate=yes has");
@@ -92,7 +92,7 @@ impl Bounds {
 }
 
 /// Whether whoever started this process wants no cgroups.
-pub fn is_unwanted() -> bool {
+pub(crate) fn is_unwanted() -> bool {
     std::env::var_os(BASE).is_some_and(|base| base.is_empty())
 }
 
@@ -122,7 +122,7 @@ fn folder(groups: &str, mounts: &str) -> Option<PathBuf> {
 /// Makes this process's cgroup a base for those of its slaves, which are to keep `bounds`.
 ///
 /// Errors: none can be made there, or they could not keep the bounds.
-pub fn base(bounds: &Bounds) -> io::Result<PathBuf> {
+pub(crate) fn base(bounds: &Bounds) -> io::Result<PathBuf> {
     let base = own()?;
     enable(&base, &bounds.controllers())?;
     clean_up(&base);
@@ -172,7 +172,7 @@ fn make_room(base: &Path) -> io::Result<()> {
 }
 
 /// Kills and removes what slaves that are dead have left below `base`.
-pub fn clean_up(base: &Path) {
+pub(crate) fn clean_up(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
         let Ok(folder) = File::open(entry.path()) else {
@@ -197,7 +197,7 @@ fn remove(path: &Path) {
 }
 
 /// The cgroup of a slave's trials, one after the other; removed when dropped.
-pub struct Cgroup {
+pub(crate) struct Cgroup {
     path: PathBuf,
     /// Kept open, because they are used for each trial.
     procs: File,
@@ -211,7 +211,7 @@ pub struct Cgroup {
 
 impl Cgroup {
     /// Makes one below `base` that keeps `bounds`.
-    pub fn make(base: &Path, bounds: &Bounds) -> io::Result<Self> {
+    pub(crate) fn make(base: &Path, bounds: &Bounds) -> io::Result<Self> {
         loop {
             let path = base.join(format!("{PREFIX}{}", uuid::Uuid::new_v4().simple()));
             fs::create_dir(&path)?;
@@ -240,7 +240,7 @@ impl Cgroup {
     }
 
     /// Has `command` start in it. One that cannot runs unbounded, if no bound was asked for.
-    pub fn enter(&self, command: &mut Command) -> io::Result<()> {
+    pub(crate) fn enter(&self, command: &mut Command) -> io::Result<()> {
         let (mut procs, bounded) = (self.procs.try_clone()?, self.bounded);
         // SAFETY: write is async-signal-safe, and nothing is allocated between fork and exec.
         unsafe {
@@ -253,7 +253,7 @@ impl Cgroup {
     }
 
     /// Kills what is in it; returns the names of the processes by their ids.
-    pub fn kill(&mut self) -> Killed {
+    pub(crate) fn kill(&mut self) -> Killed {
         let mut found = Killed::new();
         if self.is_empty() {
             return found;
@@ -275,7 +275,7 @@ impl Cgroup {
     }
 
     /// Whether the kernel killed a process of it for its memory since this was asked last.
-    pub fn ran_out_of_memory(&mut self) -> bool {
+    pub(crate) fn ran_out_of_memory(&mut self) -> bool {
         if !self.bounded {
             return false;
         }

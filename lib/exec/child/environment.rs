@@ -17,7 +17,7 @@ fn is_ours(name: &str) -> bool {
 }
 
 /// Names of variables of this process that a test must not see; `redis` is the URL of our Redis.
-pub fn secrets(redis: &str) -> Vec<OsString> {
+pub(crate) fn secrets(redis: &str) -> Vec<OsString> {
     std::env::vars_os()
         .filter(|(name, value)| is_ours(&name.to_string_lossy()) || value == redis)
         .map(|(name, _)| name)
@@ -26,7 +26,7 @@ pub fn secrets(redis: &str) -> Vec<OsString> {
 
 /// Takes from `command` every variable that is neither in `allowed` nor a setting of ours: these are
 /// for our own processes, which keep them from the tests. PATH stays, since nothing runs without.
-pub fn narrow(command: &mut Command, allowed: &[String]) {
+pub(crate) fn narrow(command: &mut Command, allowed: &[String]) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let stays = text == "PATH" || is_ours(&text) || allowed.iter().any(|a| *a == text);

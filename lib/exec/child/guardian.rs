@@ -27,7 +27,7 @@ const NAME: &[u8] = b"test-guardian";
 
 /// What happens to the processes that the command leaves behind when it ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
+pub(crate) enum Rest {
     /// They are killed before its end is reported.
     Kill,
     /// They live on below the guardian until this process ends or kills the guardian.
@@ -36,7 +36,7 @@ pub enum Rest {
 
 /// Puts a guardian between this process and what `command` starts. The child that this process gets
 /// is the guardian, or with [`Rest::Keep`] a process that ends as the command does.
-pub fn stand_between(command: &mut Command, rest: Rest) -> io::Result<()> {
+pub(crate) fn stand_between(command: &mut Command, rest: Rest) -> io::Result<()> {
     let us = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
     // SAFETY: the closure only makes system calls before its process becomes the command. A guardian
     // goes on without exec: libc's fork has made its allocator usable, and it takes no other lock.
@@ -71,7 +71,7 @@ pub fn stand_between(command: &mut Command, rest: Rest) -> io::Result<()> {
 
 /// Has the command write its own process id, as four bytes, into the pipe that is returned: the child
 /// that [`stand_between`] gives, which must have been called before, is its guardian.
-pub fn tell_pid(command: &mut Command) -> io::Result<io::PipeReader> {
+pub(crate) fn tell_pid(command: &mut Command) -> io::Result<io::PipeReader> {
     let (told, tell) = io::pipe()?;
     // SAFETY: the closure only makes system calls.
     unsafe {

@@ -2,25 +2,25 @@
 //! own cgroup, watches it against a soft and a hard deadline and a wish to stop, keeps head and tail
 //! of its output, and leaves nothing of it alive.
 
-pub mod capture;
+pub(crate) mod capture;
 pub mod cgroup;
-pub mod environment;
-pub mod guardian;
-pub mod reap;
+pub(crate) mod environment;
+pub(crate) mod guardian;
+pub(crate) mod reap;
 mod start;
-pub mod supervise;
+pub(crate) mod supervise;
 
 use rustix::process::Signal;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-pub use capture::Captured;
-pub use cgroup::Cgroup;
-pub use start::prepare;
-pub use supervise::{End, Exit, LAST, Leftovers, Limits, Outcome, Supervisor, Watch};
+pub(crate) use capture::Captured;
+pub(crate) use cgroup::Cgroup;
+pub(crate) use start::prepare;
+pub(crate) use supervise::{End, Exit, LAST, Leftovers, Limits, Outcome, Supervisor, Watch};
 
 /// Has what `command` starts get `signal` when this process is gone, even if it was killed.
-pub fn end_with_us(command: &mut Command, signal: Signal) {
+pub(crate) fn end_with_us(command: &mut Command, signal: Signal) {
     let us = rustix::process::getpid();
     // SAFETY: these are system calls, and nothing else happens between fork and exec.
     unsafe {
@@ -37,7 +37,7 @@ pub fn end_with_us(command: &mut Command, signal: Signal) {
 
 /// Sees to it that no descriptor this process was started with reaches its children, but for stdin,
 /// stdout and stderr. To be called before any child is.
-pub fn keep_descriptors_to_ourselves() {
+pub(crate) fn keep_descriptors_to_ourselves() {
     let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
     let numbers = open
         .flatten()

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Names of processes that were killed, by their ids.
-pub type Killed = BTreeMap<i32, String>;
+pub(crate) type Killed = BTreeMap<i32, String>;
 
 /// How long the same processes may be there, killed, until they are given up: the kernel does not let
 /// them go, or they are another user's.
@@ -18,7 +18,7 @@ const STUCK: Duration = Duration::from_secs(2);
 const ENDLESS: Duration = Duration::from_secs(60);
 
 /// Makes orphans of our descendants our own children.
-pub fn become_subreaper() -> std::io::Result<()> {
+pub(crate) fn become_subreaper() -> std::io::Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     Ok(())
 }
@@ -45,7 +45,7 @@ fn children_of(pid: Pid) -> Vec<Pid> {
 }
 
 /// The name of a process; one that has ended has it until it is reaped.
-pub fn name_of(pid: i32) -> Option<String> {
+pub(crate) fn name_of(pid: i32) -> Option<String> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     // The name may hold anything, a bracket too.
@@ -54,13 +54,13 @@ pub fn name_of(pid: i32) -> Option<String> {
 }
 
 /// Reaps the children that have ended; whether there is none left.
-pub fn all_have_ended() -> bool {
+pub(crate) fn all_have_ended() -> bool {
     while let Ok(Some(_)) = waitpid(None, WaitOptions::NOHANG) {}
     !has_children()
 }
 
 /// The children of this process now.
-pub fn children() -> Vec<u32> {
+pub(crate) fn children() -> Vec<u32> {
     children_of(rustix::process::getpid())
         .into_iter()
         .map(|pid| pid.as_raw_nonzero().get() as u32)
@@ -90,7 +90,7 @@ fn strays(keep: &[u32]) -> Vec<Pid> {
 ///
 /// Only the pauses are counted, not what they take: on a machine that lets us wait for our turn,
 /// those others wait for theirs too.
-pub fn wait_for_the_last(keep: &[u32], patience: Duration) {
+pub(crate) fn wait_for_the_last(keep: &[u32], patience: Duration) {
     let mut waited = Duration::ZERO;
     let mut pause = Duration::from_micros(200);
     while !strays(keep).is_empty() && waited < patience {
@@ -103,7 +103,7 @@ pub fn wait_for_the_last(keep: &[u32], patience: Duration) {
 /// Kills and reaps every child but those in `keep`, and all below them; returns the names of those
 /// that were still alive, by their ids. It goes on until there is none: a chain of processes, each of
 /// which starts the next and ends, may get away many times.
-pub fn sweep(keep: &[u32]) -> Killed {
+pub(crate) fn sweep(keep: &[u32]) -> Killed {
     let began = Instant::now();
     let mut newest = began;
     let mut known: BTreeMap<i32, Option<String>> = BTreeMap::new();

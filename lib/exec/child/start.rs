@@ -22,7 +22,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 /// A process that was started. Who has it must wait for it.
-pub struct Started {
+pub(crate) struct Started {
     pub pid: Pid,
     /// Readable when it has ended.
     pub exit: OwnedFd,
@@ -32,7 +32,7 @@ pub struct Started {
 
 /// What is between the fork and the exec besides the session.
 #[derive(Clone, Copy, Default)]
-pub struct Bounds<'a> {
+pub(crate) struct Bounds<'a> {
     pub cgroup: Option<&'a Cgroup>,
     /// Most bytes of memory of its own.
     pub memory: Option<u64>,
@@ -42,7 +42,7 @@ pub struct Bounds<'a> {
 
 /// Has `command` start as the leader of a session, in `cgroup` if there is one, without stdin and
 /// with its outputs in pipes.
-pub fn prepare(command: &mut Command, cgroup: Option<&Cgroup>) -> io::Result<()> {
+pub(crate) fn prepare(command: &mut Command, cgroup: Option<&Cgroup>) -> io::Result<()> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -58,7 +58,7 @@ pub fn prepare(command: &mut Command, cgroup: Option<&Cgroup>) -> io::Result<()>
 }
 
 /// Starts commands.
-pub struct Starter {
+pub(crate) struct Starter {
     /// The stdin of all.
     null: OwnedFd,
     /// Our own environment, which does not change, as names and `NAME=VALUE`.
@@ -69,7 +69,7 @@ pub struct Starter {
 }
 
 impl Starter {
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let ours = std::env::vars_os().map(|(name, value)| {
             let variable = variable(&name, &value)?;
@@ -97,7 +97,7 @@ impl Starter {
     /// count; an environment that it clears as a whole would not be seen.
     ///
     /// Errors: it could not be started.
-    pub fn start(&mut self, command: &mut Command, bounds: Bounds) -> io::Result<Started> {
+    pub(crate) fn start(&mut self, command: &mut Command, bounds: Bounds) -> io::Result<Started> {
         let plain = bounds.cgroup.is_none() && bounds.memory.is_none() && !bounds.guarded;
         if plain && command.get_current_dir().is_none() {
             self.spawn(command)

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// The limits of one run.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Time until the child is asked to end (TERM).
     pub soft: Duration,
     /// Time until it is killed.
@@ -29,7 +29,7 @@ pub struct Limits {
 
 /// What becomes of processes that a child leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leftovers {
+pub(crate) enum Leftovers {
     /// They are killed before the run counts as done.
     Kill,
     /// They live on below a guardian, for the caller to end.
@@ -37,7 +37,7 @@ pub enum Leftovers {
 }
 
 /// What a supervisor hears from elsewhere while the child runs.
-pub trait Watch {
+pub(crate) trait Watch {
     /// Readable when something may have happened.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
     /// Why the child should end now, if it should.
@@ -56,7 +56,7 @@ impl Watch for () {
 
 /// How the process itself ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     Code(i32),
     Signal(i32),
 }
@@ -72,7 +72,7 @@ impl std::fmt::Display for Exit {
 
 /// Who ended it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// It ended by itself.
     Exited,
     /// It was asked to at its soft timeout.
@@ -85,7 +85,7 @@ pub enum End {
 
 /// What came of one run.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub exit: Exit,
     pub end: End,
     pub stdout: Captured,
@@ -99,11 +99,11 @@ pub struct Outcome {
 }
 
 /// Time that what a child leaves behind has to end by itself.
-pub const LAST: Duration = Duration::from_millis(100);
+pub(crate) const LAST: Duration = Duration::from_millis(100);
 
 /// Runs commands, one at a time. A process has one: it makes itself the subreaper, and kills every
 /// child that a run leaves.
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     starter: Starter,
     cgroup: Option<Cgroup>,
     buffer: Vec<u8>,
@@ -113,7 +113,7 @@ const CHUNK: usize = 64 << 10;
 
 impl Supervisor {
     /// Prepares this process to have children, which run in `cgroup` if there is one.
-    pub fn new(cgroup: Option<Cgroup>) -> io::Result<Self> {
+    pub(crate) fn new(cgroup: Option<Cgroup>) -> io::Result<Self> {
         reap::become_subreaper()?;
         Ok(Self {
             starter: Starter::new()?,
@@ -125,7 +125,7 @@ impl Supervisor {
     /// Runs `command` to its end within `limits`.
     ///
     /// Errors: it could not be started.
-    pub fn run(
+    pub(crate) fn run(
         &mut self,
         command: &mut Command,
         limits: &Limits,

@@ -15,7 +15,7 @@ const OUTSIDE: usize = 50;
 
 /// The content of a report.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Report {
+pub(crate) struct Report {
     pub examples: Vec<Example>,
     /// Errors outside of examples: a file that does not load, a hook that fails.
     pub outside: Vec<String>,
@@ -31,7 +31,7 @@ pub struct Report {
 
 /// The place of an example and its outcome: enough to take it back.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Place {
+pub(crate) struct Place {
     index: u32,
     pub status: Status,
 }
@@ -55,7 +55,7 @@ impl Default for Report {
 
 impl Report {
     /// A report of which nothing is usable.
-    pub fn broken(why: impl Into<String>) -> Self {
+    pub(crate) fn broken(why: impl Into<String>) -> Self {
         Self {
             broken: Some(why.into()),
             ..Self::default()
@@ -63,7 +63,7 @@ impl Report {
     }
 
     /// Adds an example.
-    pub fn push(&mut self, mut example: Example) -> Place {
+    pub(crate) fn push(&mut self, mut example: Example) -> Place {
         let status = example.status;
         self.counts[status as usize] += 1;
         let size = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -89,20 +89,20 @@ impl Report {
     }
 
     /// Counts examples of which nothing else is known.
-    pub fn count_more(&mut self, status: Status, number: u64) {
+    pub(crate) fn count_more(&mut self, status: Status, number: u64) {
         self.counts[status as usize] += number;
         self.cut += number;
     }
 
     /// Adds the example of a later attempt, which replaces that of the previous attempt.
-    pub fn push_again(&mut self, earlier: Place, example: Example) -> Place {
+    pub(crate) fn push_again(&mut self, earlier: Place, example: Example) -> Place {
         let later = self.push(example);
         self.replace(earlier, later);
         later
     }
 
     /// Replaces the example of an earlier attempt with that of a later one.
-    pub fn replace(&mut self, earlier: Place, later: Place) {
+    pub(crate) fn replace(&mut self, earlier: Place, later: Place) {
         let why = self.take_back(earlier);
         if later.status == Status::Passed
             && let Some(example) = self.examples.get_mut(later.index as usize)
@@ -113,7 +113,7 @@ impl Report {
     }
 
     /// Uncounts an example and returns its message.
-    pub fn take_back(&mut self, place: Place) -> Option<String> {
+    pub(crate) fn take_back(&mut self, place: Place) -> Option<String> {
         let count = &mut self.counts[place.status as usize];
         *count = count.saturating_sub(1);
         match self.examples.get_mut(place.index as usize) {
@@ -129,12 +129,12 @@ impl Report {
     }
 
     /// The example at a place, if it is kept.
-    pub fn get(&mut self, place: Place) -> Option<&mut Example> {
+    pub(crate) fn get(&mut self, place: Place) -> Option<&mut Example> {
         self.examples.get_mut(place.index as usize)
     }
 
     /// Appends to the message of a kept example, up to the maximum length.
-    pub fn say(&mut self, place: Place, text: &str) {
+    pub(crate) fn say(&mut self, place: Place, text: &str) {
         let room = &mut self.room[1];
         let Some(example) = self.examples.get_mut(place.index as usize) else {
             return;
@@ -147,7 +147,7 @@ impl Report {
     }
 
     /// Adds an error outside of examples.
-    pub fn push_outside(&mut self, why: impl Into<String>) {
+    pub(crate) fn push_outside(&mut self, why: impl Into<String>) {
         let mut why = why.into();
         example::shorten(&mut why, example::MESSAGE);
         match self.outside.len() {
@@ -158,7 +158,7 @@ impl Report {
     }
 
     /// Removes the examples that were taken back, once no more are added.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.taken_back.sort_unstable();
         let (mut index, mut taken) = (0, self.taken_back.iter().peekable());
         self.examples.retain(|_| {
@@ -172,7 +172,7 @@ impl Report {
 
     /// Counts flaky examples as failed when their command failed and nothing else in the report
     /// did. Returns whether there are any.
-    pub fn fail_flaky(&mut self) -> bool {
+    pub(crate) fn fail_flaky(&mut self) -> bool {
         let mut any = false;
         for example in self.examples.iter_mut().filter(|example| example.flaky) {
             self.counts[example.status as usize] -= 1;
@@ -184,22 +184,22 @@ impl Report {
     }
 
     /// The number of examples with this status.
-    pub fn count(&self, status: Status) -> u64 {
+    pub(crate) fn count(&self, status: Status) -> u64 {
         self.counts[status as usize]
     }
 
     /// The number of examples.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 
     /// The number of examples that failed or had an error.
-    pub fn bad(&self) -> u64 {
+    pub(crate) fn bad(&self) -> u64 {
         self.count(Status::Failed) + self.count(Status::Error)
     }
 
     /// The verdict of the report; none when it has no example.
-    pub fn verdict(&self) -> Option<TrialStatus> {
+    pub(crate) fn verdict(&self) -> Option<TrialStatus> {
         if self.broken.is_some() || !self.outside.is_empty() {
             Some(TrialStatus::Error)
         } else if self.bad() > 0 {
@@ -215,7 +215,7 @@ impl Report {
 }
 
 /// The start of a text, at most `most` bytes long.
-pub fn clip(text: &str, most: usize) -> &str {
+pub(crate) fn clip(text: &str, most: usize) -> &str {
     let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -228,16 +228,16 @@ const NAMES: usize = 400_000;
 
 /// The examples by name, to recognise later attempts of the same test.
 #[derive(Default)]
-pub struct Names(HashMap<u64, Place>);
+pub(crate) struct Names(HashMap<u64, Place>);
 
 impl Names {
     /// The place of the example with this name.
-    pub fn get(&self, name: impl Hash) -> Option<Place> {
+    pub(crate) fn get(&self, name: impl Hash) -> Option<Place> {
         self.0.get(&hash(name)).copied()
     }
 
     /// Records the place of a name; fails when there are too many names.
-    pub fn set(&mut self, name: impl Hash, place: Place) -> Result<(), String> {
+    pub(crate) fn set(&mut self, name: impl Hash, place: Place) -> Result<(), String> {
         if self.0.len() >= NAMES {
             return Err(format!("more than {NAMES} tests"));
         }

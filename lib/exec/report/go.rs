@@ -26,7 +26,7 @@ const OUTPUTS: usize = 8 << 20;
 /// Maximum number of unfinished tests, or packages: more than any run has at once.
 const OPEN: usize = 50_000;
 
-pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
+pub(crate) fn read(text: &str, report: &mut Report) -> Result<(), String> {
     let mut run = Run {
         report,
         packages: BTreeMap::new(),

@@ -52,7 +52,7 @@ impl Element {
     }
 }
 
-pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
+pub(crate) fn read(text: &str, report: &mut Report) -> Result<(), String> {
     let mut xml = Reader::from_str(text);
     xml.config_mut().expand_empty_elements = true;
     let mut document = Document {

@@ -14,11 +14,11 @@ fn begun(line: &str) -> Option<u64> {
 }
 
 /// Whether the line is the first of a test binary's output.
-pub fn is_start(line: &str) -> bool {
+pub(crate) fn is_start(line: &str) -> bool {
     begun(line).is_some()
 }
 
-pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
+pub(crate) fn read(text: &str, report: &mut Report) -> Result<(), String> {
     let mut reader = Reader {
         report,
         open: Vec::new(),

@@ -26,7 +26,7 @@ struct Line {
 /// Maximum number of unfinished tests: more than any tool runs at once.
 const RUNNING: usize = 50_000;
 
-pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
+pub(crate) fn read(text: &str, report: &mut Report) -> Result<(), String> {
     let mut run = Run {
         report,
         running: BTreeSet::new(),

@@ -11,7 +11,7 @@ mod libtest_json;
 mod rspec;
 mod tap;
 
-pub use content::Report;
+pub(crate) use content::Report;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use std::borrow::Cow;
@@ -19,7 +19,7 @@ use std::str::FromStr;
 
 /// The supported formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// JUnit XML, from a file
     Junit,
     /// Test Anything Protocol, versions 12 to 14
@@ -39,7 +39,7 @@ pub enum Format {
 
 /// The location of a report and its format: `FORMAT[:PATH]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub(crate) struct Source {
     pub format: Format,
     pub path: Option<String>,
 }
@@ -65,7 +65,7 @@ impl FromStr for Source {
 }
 
 /// Reads a report. One that cannot be trusted is marked as broken and keeps its readable part.
-pub fn parse(format: Format, bytes: &[u8]) -> Report {
+pub(crate) fn parse(format: Format, bytes: &[u8]) -> Report {
     let mut report = Report::default();
     let read = decode(bytes).and_then(|text| read(format, &text, &mut report));
     report.broken = read.err();

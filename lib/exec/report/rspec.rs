@@ -106,13 +106,13 @@ impl<'de> Visitor<'de> for Anything {
 }
 
 /// Whether a report starts in the line.
-pub fn is_start(line: &str) -> bool {
+pub(crate) fn is_start(line: &str) -> bool {
     line.split_once('{')
         .is_some_and(|(_, rest)| rest.contains("\"examples\":"))
 }
 
 /// Reads all reports in the text; for an example that is in several, the last one counts.
-pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
+pub(crate) fn read(text: &str, report: &mut Report) -> Result<(), String> {
     let mut names = Names::default();
     let (mut place, mut found) = (0, 0);
     while let Some(start) = text[place..].find('{') {

@@ -6,7 +6,7 @@ use super::milliseconds;
 use crate::protocol::example::{Example, Status};
 
 /// Whether a TAP report can start with this line.
-pub fn is_start(line: &str) -> bool {
+pub(crate) fn is_start(line: &str) -> bool {
     line.starts_with("TAP version ") || plan(line).is_some()
 }
 
@@ -22,7 +22,7 @@ fn plan(line: &str) -> Option<(u64, Option<&str>)> {
     (behind.is_empty() || comment.is_some()).then_some((number, comment))
 }
 
-pub fn read(text: &str, report: &mut Report) -> Result<(), String> {
+pub(crate) fn read(text: &str, report: &mut Report) -> Result<(), String> {
     let mut reader = Reader::new(report);
     for line in text.lines() {
         reader.line(line);

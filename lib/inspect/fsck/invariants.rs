@@ -45,7 +45,7 @@ impl Judge<'_> {
 }
 
 /// All rules about one taskset that is there.
-pub fn taskset(seen: &Taskset, around: &Around) -> Findings {
+pub(crate) fn taskset(seen: &Taskset, around: &Around) -> Findings {
     let mut judge = Judge {
         seen,
         findings: Vec::new(),
@@ -315,7 +315,7 @@ impl Judge<'_> {
 }
 
 /// A taskset of which nothing is left but its name.
-pub fn gone(taskset: &TasksetKey, around: &Around) -> Findings {
+pub(crate) fn gone(taskset: &TasksetKey, around: &Around) -> Findings {
     if !around.active.iter().any(|key| key == taskset.as_str()) {
         return Vec::new();
     }
@@ -330,7 +330,7 @@ pub fn gone(taskset: &TasksetKey, around: &Around) -> Findings {
 
 /// Queues that nobody reads (I12): the same message at the head at both looks. A check is no sign:
 /// slaves ask for the same one again and again.
-pub fn queues(around: &Around) -> Findings {
+pub(crate) fn queues(around: &Around) -> Findings {
     let head = around.arbiter_head.iter();
     let telling = head.filter(|message| !message.starts_with("check"));
     telling

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What a pass over the keys found.
 #[derive(Default)]
-pub struct Scan {
+pub(crate) struct Scan {
     /// How many keys were seen.
     pub keys: usize,
     /// Tasksets whose hash, or any key below it, is there.
@@ -17,7 +17,7 @@ pub struct Scan {
 }
 
 /// Reads the names and expiries of all keys of the protocol, or of those below `only`.
-pub fn scan(store: &mut Store, only: &[TasksetKey]) -> anyhow::Result<Scan> {
+pub(crate) fn scan(store: &mut Store, only: &[TasksetKey]) -> anyhow::Result<Scan> {
     let patterns = match only {
         [] => vec![format!("{}*", key::PREFIX)],
         some => some.iter().map(below).collect(),
@@ -97,13 +97,13 @@ impl Scan {
 /// What is not persisted yet: its keys may stand without an expiry, since another implementation
 /// gives them none before.
 #[derive(Default)]
-pub struct Lasting {
+pub(crate) struct Lasting {
     pub tasksets: BTreeSet<TasksetKey>,
     pub slaves: BTreeSet<SlaveKey>,
 }
 
 /// Keys without an expiry that belong to nothing in `lasting`.
-pub fn leaks(scan: &Scan, lasting: &Lasting) -> Vec<Finding> {
+pub(crate) fn leaks(scan: &Scan, lasting: &Lasting) -> Vec<Finding> {
     let forgotten = scan.immortal.iter().filter(|(name, taskset)| {
         let lasts = match taskset {
             Some(taskset) => lasting.tasksets.contains(taskset),

@@ -11,12 +11,12 @@ use redis::Value;
 use std::collections::{HashMap, HashSet};
 
 /// Tasksets whose hashes are read in one round trip.
-pub const MANY: usize = 200;
+pub(crate) const MANY: usize = 200;
 /// Events in one page.
 const EVENTS: usize = 1000;
 
 /// Reads `keys`, at most [`MANY`]; `None` for one that is not there, or goes while it is read.
-pub fn tasksets(
+pub(crate) fn tasksets(
     store: &mut Store,
     keys: &[TasksetKey],
     around: &Around,

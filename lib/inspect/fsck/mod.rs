@@ -25,7 +25,7 @@ use std::time::Duration;
 
 /// Something that is not as promised.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// `I1` to `I15`.
     pub invariant: &'static str,
     /// The taskset it is about, if it is about one.
@@ -42,7 +42,7 @@ pub struct Finding {
 
 /// What was looked at.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Report {
+pub(crate) struct Report {
     /// Tasksets that were there.
     pub tasksets: usize,
     /// Keys whose time to live was read.
@@ -56,7 +56,7 @@ const MORE_LOOKS: u32 = 4;
 /// `pause`, and if it stays some more times in as long again.
 ///
 /// Errors: Redis refuses, or goes away for longer than the store's patience.
-pub fn check(
+pub(crate) fn check(
     store: &mut Store,
     tasksets: &[TasksetKey],
     pause: Duration,

@@ -12,7 +12,7 @@ pub(super) const BATCH: usize = 500;
 
 /// What is not of one taskset: queues and workers.
 #[derive(Debug, Default)]
-pub struct Around {
+pub(crate) struct Around {
     /// Entries of active_taskset, in order.
     pub active: Vec<String>,
     /// Entries of persister_queue.
@@ -28,7 +28,7 @@ pub struct Around {
 
 /// A worker on the books that has a heartbeat.
 #[derive(Debug, Default)]
-pub struct Worker {
+pub(crate) struct Worker {
     pub key: String,
     pub worker_type: String,
     /// The taskset on hand, or in its queue.
@@ -42,7 +42,7 @@ pub(super) fn set(text: Option<Text>) -> Option<String> {
 
 impl Around {
     /// Reads it.
-    pub fn load(store: &mut Store) -> anyhow::Result<Self> {
+    pub(crate) fn load(store: &mut Store) -> anyhow::Result<Self> {
         let messages = read::texts(store, &key::arbiter_queue())?;
         let mut around = Self {
             active: read::texts(store, &key::active_taskset())?,
@@ -96,7 +96,7 @@ fn workers_of(store: &mut Store, keys: &[WorkerKey]) -> anyhow::Result<Vec<Worke
 
 /// A trial as far as the rules need it.
 #[derive(Clone, Debug, Default)]
-pub struct Trial {
+pub(crate) struct Trial {
     pub key: String,
     pub status: Option<TrialStatus>,
     /// It was stopped from outside, and does not count as a try.
@@ -109,7 +109,7 @@ pub struct Trial {
 
 /// A task with its trials.
 #[derive(Clone, Debug, Default)]
-pub struct Task {
+pub(crate) struct Task {
     pub key: String,
     pub status: Option<TaskStatus>,
     pub trials: Vec<Trial>,
@@ -117,7 +117,7 @@ pub struct Task {
 
 /// A taskset, whole.
 #[derive(Debug)]
-pub struct Taskset {
+pub(crate) struct Taskset {
     pub key: TasksetKey,
     pub record: taskset::Record,
     /// Seconds until its hash expires; -1: never, so it is not persisted.
@@ -142,12 +142,12 @@ pub struct Taskset {
 
 impl Taskset {
     /// Whether its record is durable, so that its keys may go.
-    pub fn is_persisted(&self) -> bool {
+    pub(crate) fn is_persisted(&self) -> bool {
         self.expiry >= 0
     }
 
     /// The spec file of a task of this taskset.
-    pub fn spec_file(task: &Task) -> String {
+    pub(crate) fn spec_file(task: &Task) -> String {
         let key: Option<TaskKey> = task.key.parse().ok();
         key.map_or_else(|| task.key.clone(), |key| key.spec_file().to_owned())
     }

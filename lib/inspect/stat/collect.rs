@@ -36,7 +36,7 @@ struct Active {
 
 impl Stat {
     /// Takes a snapshot.
-    pub fn load(store: &mut Store) -> anyhow::Result<Self> {
+    pub(crate) fn load(store: &mut Store) -> anyhow::Result<Self> {
         let now = store.call(|c, _| event_stream::clock_ms(c))?;
         let (workers, silent_workers) = workers(store)?;
         let (active, unseen) = active(store, now)?;

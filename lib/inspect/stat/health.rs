@@ -7,7 +7,7 @@ use serde::Serialize;
 /// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub enum Check {
+pub(crate) enum Check {
     /// Messages were refused
     Dead,
     /// A message is not being handled
@@ -22,7 +22,7 @@ pub enum Check {
 
 /// The limits beyond which a state is a problem.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     pub dead: u64,
     pub queue_sec: u64,
     pub waiting_sec: u64,
@@ -31,13 +31,13 @@ pub struct Limits {
 
 /// A problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Trouble {
+pub(crate) struct Trouble {
     pub check: Check,
     pub reason: String,
 }
 
 /// All problems, most severe first.
-pub fn troubles(stat: &Stat, limits: &Limits) -> Vec<Trouble> {
+pub(crate) fn troubles(stat: &Stat, limits: &Limits) -> Vec<Trouble> {
     let mut found = Vec::new();
     let mut report = |check, reason| found.push(Trouble { check, reason });
     for role in ["arbiter", "dispatch"] {

@@ -6,8 +6,8 @@
 //! problems.
 
 mod collect;
-pub mod health;
-pub mod prometheus;
+pub(crate) mod health;
+pub(crate) mod prometheus;
 
 use crate::archive::totals::Totals;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 /// A snapshot of everything.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Stat {
+pub(crate) struct Stat {
     /// The time of the snapshot, by the clock of Redis (RFC 3339).
     pub time: String,
     /// By the queue's name: arbiter, dispatcher, persister, worker (all workers together).
@@ -38,7 +38,7 @@ pub struct Stat {
 
 /// A queue of messages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Queue {
+pub(crate) struct Queue {
     pub messages: u64,
     /// Messages that were refused and moved to the dead list.
     pub dead: u64,
@@ -48,7 +48,7 @@ pub struct Queue {
 
 /// The active tasksets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Tasksets {
+pub(crate) struct Tasksets {
     /// Without a worker so far.
     pub waiting: u64,
     pub running: u64,
@@ -66,7 +66,7 @@ pub struct Tasksets {
 
 /// A taskset that no worker can run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Stranded {
+pub(crate) struct Stranded {
     pub taskset: String,
     pub worker_type: String,
     pub waiting_sec: u64,
@@ -74,7 +74,7 @@ pub struct Stranded {
 
 /// The tasks of the active tasksets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Tasks {
+pub(crate) struct Tasks {
     pub succeeded: u64,
     pub failed: u64,
     /// Without a verdict.
@@ -85,14 +85,14 @@ pub struct Tasks {
 
 /// The trials of the active tasksets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Trials {
+pub(crate) struct Trials {
     /// Running on a slave with a heartbeat.
     pub running: u64,
 }
 
 /// The live workers of one type.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Workers {
+pub(crate) struct Workers {
     pub idle: u64,
     pub busy: u64,
     /// Workers that take no work for a while, because tasksets could not be prepared there.
@@ -101,16 +101,11 @@ pub struct Workers {
     pub slaves: u64,
 }
 
-impl Workers {
-    /// The number of live workers.
-    pub fn alive(&self) -> u64 {
-        self.idle + self.busy + self.benched
-    }
-}
+impl Workers {}
 
 /// The memory of Redis, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Memory {
+pub(crate) struct Memory {
     pub used: u64,
     /// 0: as much as the machine has.
     pub max: u64,

@@ -77,7 +77,7 @@ fn seconds(ms: u64) -> String {
 }
 
 /// The whole page.
-pub fn page(stat: &Stat) -> String {
+pub(crate) fn page(stat: &Stat) -> String {
     let mut page = Page::default();
     queues(&mut page, stat);
     tasksets(&mut page, stat);

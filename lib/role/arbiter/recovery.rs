@@ -34,7 +34,7 @@ const GAP: Duration = Duration::from_secs(5);
 const WAITING: Duration = Duration::from_secs(10);
 
 /// What is remembered of all active tasksets, and what must be done about them.
-pub struct Watch {
+pub(crate) struct Watch {
     speculate_after: f64,
     tasksets: HashMap<TasksetKey, Memory>,
     last: Option<Instant>,
@@ -84,7 +84,7 @@ struct Found {
 
 impl Watch {
     /// Speculates on tasks that run longer than `speculate_after` times their estimate.
-    pub fn new(speculate_after: f64) -> Self {
+    pub(crate) fn new(speculate_after: f64) -> Self {
         Self {
             speculate_after,
             tasksets: HashMap::new(),
@@ -98,17 +98,17 @@ impl Watch {
     }
 
     /// Whether the last look has left nothing to do, and nothing that the next must confirm.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.steps.is_empty() && !self.unsettled
     }
 
     /// Whether steps are left of the last look.
-    pub fn has_steps(&self) -> bool {
+    pub(crate) fn has_steps(&self) -> bool {
         !self.steps.is_empty()
     }
 
     /// One look at every active taskset; changes nothing in Redis.
-    pub fn look(&mut self, store: &mut Store) -> anyhow::Result<()> {
+    pub(crate) fn look(&mut self, store: &mut Store) -> anyhow::Result<()> {
         let active = self.active(store)?;
         self.unsettled = false;
         let (unjudged, facts) = taskset::facts(store, &active)?;
@@ -133,7 +133,7 @@ impl Watch {
     }
 
     /// Does steps of the last look, for a short time.
-    pub fn work(&mut self, store: &mut Store) -> anyhow::Result<()> {
+    pub(crate) fn work(&mut self, store: &mut Store) -> anyhow::Result<()> {
         let began = Instant::now();
         while let Some((taskset, step)) = self.steps.pop_front() {
             if !self.failed.contains(&taskset) {

@@ -62,7 +62,7 @@ fn leash(redis: Option<&RedisArgs>, command: &mut Command) -> std::io::Result<Op
 }
 
 /// Redis first, then the roles.
-pub struct House {
+pub(crate) struct House {
     roles: Vec<Role>,
     restarts: u32,
     /// When the roles were woken last.
@@ -85,7 +85,7 @@ fn read_lines(pipe: PipeReader, lines: &Sender<String>) {
 
 impl House {
     /// A house without anybody in it.
-    pub fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let (reader, stderr) = std::io::pipe()?;
         let (sender, said) = channel();
         std::thread::Builder::new()
@@ -101,12 +101,12 @@ impl House {
     }
 
     /// What the processes have said on stderr since the last call.
-    pub fn said(&self) -> Vec<String> {
+    pub(crate) fn said(&self) -> Vec<String> {
         self.said.try_iter().collect()
     }
 
     /// Starts a role that dies with this process, and uses `redis`.
-    pub fn start(&mut self, command: Command, redis: &RedisArgs) -> anyhow::Result<()> {
+    pub(crate) fn start(&mut self, command: Command, redis: &RedisArgs) -> anyhow::Result<()> {
         self.enter(command, Some(redis.clone()))
     }
 
@@ -139,7 +139,7 @@ impl House {
     /// Starts again those roles that have died, and returns their names.
     ///
     /// Errors: Redis has died, and with it the run; a role dies again and again.
-    pub fn mend(&mut self) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn mend(&mut self) -> anyhow::Result<Vec<String>> {
         let mut mended = Vec::new();
         let wakes = self.woken.elapsed() >= WAKE;
         if wakes {
@@ -174,7 +174,7 @@ impl House {
 
     /// Starts a Redis of the run's own, whose socket and files are in `folder`, and which knows no
     /// user without a password.
-    pub fn start_redis(&mut self, folder: &Path) -> anyhow::Result<RedisArgs> {
+    pub(crate) fn start_redis(&mut self, folder: &Path) -> anyhow::Result<RedisArgs> {
         let socket = folder.join("redis.sock");
         if socket.as_os_str().len() > LONGEST_SOCKET {
             let message = format!(

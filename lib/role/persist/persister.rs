@@ -24,15 +24,15 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A growing pause between attempts.
-pub struct Backoff(Duration);
+pub(crate) struct Backoff(Duration);
 
 impl Backoff {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(SHORTEST_PAUSE)
     }
 
     /// Reports the error, and pauses unless a stop was requested.
-    pub fn pause(&mut self, error: &anyhow::Error) {
+    pub(crate) fn pause(&mut self, error: &anyhow::Error) {
         stderr::line(&format!(
             "rrr-persist: {error:#}; trying again in {:?}",
             self.0
@@ -43,7 +43,7 @@ impl Backoff {
 }
 
 /// The outcome of one attempt at a message.
-pub enum Attempt {
+pub(crate) enum Attempt {
     /// The taskset is durable, or does not exist.
     Done,
     /// Nothing failed; the message is handled again after a pause.
@@ -61,7 +61,7 @@ enum Done {
 }
 
 /// The connections and folders with which tasksets are made durable.
-pub struct Persister {
+pub(crate) struct Persister {
     pub store: Store,
     pub url: db::Url,
     /// None after a failure: the next use reconnects.
@@ -73,7 +73,7 @@ pub struct Persister {
 impl Persister {
     /// Opens the database. If it does not answer, opening is retried until `patience` ends or a
     /// stop is requested; other errors are returned at once.
-    pub fn wait_for_database(&mut self, patience: Option<Duration>) -> anyhow::Result<()> {
+    pub(crate) fn wait_for_database(&mut self, patience: Option<Duration>) -> anyhow::Result<()> {
         let began = Instant::now();
         let mut backoff = Backoff::new();
         while self.db.is_none() {
@@ -100,7 +100,7 @@ impl Persister {
     }
 
     /// The taskset at the head of the queue; a message that is not a taskset key is refused.
-    pub fn next(&mut self, wait: f64) -> anyhow::Result<Option<(Vec<u8>, TasksetKey)>> {
+    pub(crate) fn next(&mut self, wait: f64) -> anyhow::Result<Option<(Vec<u8>, TasksetKey)>> {
         let queue = key::persister_queue();
         while let Some(message) = queue::peek(&mut self.store, &queue, 1, wait)?.pop() {
             match String::from_utf8_lossy(&message).parse() {
@@ -116,7 +116,7 @@ impl Persister {
     /// Handles a message from the head of the queue. If it must be handled again, it goes to the
     /// tail of the queue; if it has failed `bound` times while the database answered, to the dead
     /// list.
-    pub fn attempt(
+    pub(crate) fn attempt(
         &mut self,
         taskset: &TasksetKey,
         message: &[u8],

@@ -30,7 +30,7 @@ const LONGEST: Duration = Duration::from_millis(30);
 const UNTOLD: usize = 256 << 10;
 
 /// The tasks that a slave has, and the connection by which it takes and ends them.
-pub struct Hand(Arc<Shared>);
+pub(crate) struct Hand(Arc<Shared>);
 
 struct Shared {
     table: Mutex<Table>,
@@ -70,7 +70,7 @@ enum Keeper {
 
 impl Hand {
     /// An empty hand of the slave `key`.
-    pub fn new(store: Store, taskset: TasksetKey, key: SlaveKey) -> Self {
+    pub(crate) fn new(store: Store, taskset: TasksetKey, key: SlaveKey) -> Self {
         let table = Table {
             store,
             taskset,
@@ -92,7 +92,7 @@ impl Hand {
 
     /// Takes the next task, with an empty hand. `patient` and `announce` are those of
     /// [`reservation::reserve`].
-    pub fn reserve(&mut self, patient: bool, announce: bool) -> anyhow::Result<Next<Job>> {
+    pub(crate) fn reserve(&mut self, patient: bool, announce: bool) -> anyhow::Result<Next<Job>> {
         let mut table = self.0.lock();
         let next = table.reserve(patient, announce)?;
         self.0.watch(&mut table)?;
@@ -100,7 +100,7 @@ impl Hand {
     }
 
     /// Ends the trial of the task that was taken last with `result`, and takes the next if `more`.
-    pub fn finish(&mut self, result: TrialResult, more: bool) -> anyhow::Result<Next<Job>> {
+    pub(crate) fn finish(&mut self, result: TrialResult, more: bool) -> anyhow::Result<Next<Job>> {
         let mut table = self.0.lock();
         let next = table.finish(result, more)?;
         self.0.watch(&mut table)?;
@@ -108,31 +108,31 @@ impl Hand {
     }
 
     /// Says that the slave has started its `number`th runner.
-    pub fn open_suite(&mut self, number: u32) -> anyhow::Result<()> {
+    pub(crate) fn open_suite(&mut self, number: u32) -> anyhow::Result<()> {
         let table = &mut *self.0.lock();
         suite_end::open(&mut table.store, &table.taskset, &table.key, number)
     }
 
     /// Says how the end of the slave's `number`th runner went, its hand empty.
-    pub fn end_suite(&mut self, number: u32, end: &SuiteEnd) -> anyhow::Result<()> {
+    pub(crate) fn end_suite(&mut self, number: u32, end: &SuiteEnd) -> anyhow::Result<()> {
         let table = &mut *self.0.lock();
         suite_end::tell(&mut table.store, &table.taskset, &table.key, number, end)
     }
 
     /// Asks the arbiter to look whether the taskset has come to its end.
-    pub fn ask_for_check(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn ask_for_check(&mut self) -> anyhow::Result<()> {
         let table = &mut *self.0.lock();
         slave::ask_for_check(&mut table.store, &table.taskset)
     }
 
     /// Whether a task waits to be tried.
-    pub fn is_queued(&mut self) -> anyhow::Result<bool> {
+    pub(crate) fn is_queued(&mut self) -> anyhow::Result<bool> {
         let table = &mut *self.0.lock();
         slave::is_queued(&mut table.store, &table.taskset)
     }
 
     /// Says how the slave ended, its hand empty.
-    pub fn leave(self, status: SlaveStatus) -> anyhow::Result<()> {
+    pub(crate) fn leave(self, status: SlaveStatus) -> anyhow::Result<()> {
         let table = &mut *self.0.lock();
         slave::exit(&mut table.store, &table.taskset, &table.key, status)
     }

@@ -34,13 +34,13 @@ struct News {
 }
 
 /// What the thread knows, shared with the one that runs the tests.
-pub struct Pulse {
+pub(crate) struct Pulse {
     news: Mutex<News>,
     seen_work: Mutex<u64>,
 }
 
 impl Pulse {
-    pub fn start(
+    pub(crate) fn start(
         store: Store,
         taskset: &TasksetKey,
         key: &SlaveKey,
@@ -140,13 +140,13 @@ impl Pulse {
     }
 
     /// Whether the slave should not take another task.
-    pub fn must_end(&self) -> bool {
+    pub(crate) fn must_end(&self) -> bool {
         let news = self.news.lock().expect("no panic while noting news");
         signals::requested() || news.over.is_some() || news.fenced || news.orphaned
     }
 
     /// Whether no task is left, as far as it was told.
-    pub fn none_left(&self) -> bool {
+    pub(crate) fn none_left(&self) -> bool {
         self.news
             .lock()
             .expect("no panic while noting news")
@@ -154,7 +154,7 @@ impl Pulse {
     }
 
     /// Takes note that tasks are left, though it was told that none is.
-    pub fn expect_work(&self) {
+    pub(crate) fn expect_work(&self) {
         self.news
             .lock()
             .expect("no panic while noting news")
@@ -162,7 +162,7 @@ impl Pulse {
     }
 
     /// How long the end of the suite may take, if its taskset is over: it decides nothing then.
-    pub fn haste(&self) -> Option<Duration> {
+    pub(crate) fn haste(&self) -> Option<Duration> {
         let news = self.news.lock().expect("no panic while noting news");
         let status = news.over.as_deref()?;
         let whole = matches!(status, "succeeded" | "failed");
@@ -172,7 +172,7 @@ impl Pulse {
 
     /// Waits until something was queued. `has_end`: or until none is left, since the slave has something
     /// to do then.
-    pub fn wait_for_work(&self, has_end: bool) -> Waited {
+    pub(crate) fn wait_for_work(&self, has_end: bool) -> Waited {
         // Another implementation queues without a word: look again now and then.
         let deadline = Instant::now() + Duration::from_secs(2);
         let mut seen = self.seen_work.lock().expect("only this thread waits");
@@ -195,7 +195,7 @@ impl Pulse {
 
 /// Why a wait for work has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
+pub(crate) enum Waited {
     /// Something may be queued.
     Work,
     /// No task is left; the taskset waits for the ends of its suites.
@@ -205,7 +205,7 @@ pub enum Waited {
 }
 
 /// Starts a thread that needs little room.
-pub fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+pub(crate) fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     std::thread::Builder::new()
         .name(name.into())
         .stack_size(256 << 10)
@@ -214,7 +214,7 @@ pub fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Resu
 }
 
 /// What a slave is busy with.
-pub enum Busy {
+pub(crate) enum Busy {
     /// It starts a runner.
     Start,
     /// It tries this task.
@@ -224,7 +224,7 @@ pub enum Busy {
 }
 
 /// Listens for reasons to break off what the slave is busy with.
-pub struct Listener {
+pub(crate) struct Listener {
     pub pulse: Arc<Pulse>,
     pub busy: Busy,
 }

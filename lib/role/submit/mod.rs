@@ -3,7 +3,7 @@
 mod rerun;
 mod upload;
 
-pub use crate::suite::args::{Suite, Task};
+pub(crate) use crate::suite::args::{Suite, Task};
 
 use crate::archive::db;
 use crate::cli::redis_args::RedisArgs;
@@ -221,13 +221,13 @@ fn announce(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
 }
 
 /// Who signs, and for how many seconds.
-pub struct Signing {
+pub(crate) struct Signing {
     signer: signing::Signer,
     seconds: u64,
 }
 
 /// Completes the estimates, orders the tasks, writes the taskset and hands it over.
-pub fn submit(
+pub(crate) fn submit(
     store: &mut Store,
     submission: &Submission,
     request: &Request,

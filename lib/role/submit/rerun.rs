@@ -18,7 +18,7 @@ use std::collections::HashMap;
 /// What `earlier` asked for, and those of its tasks that did not pass. A taskset that has gone from
 /// Redis is looked up in the database at `place`. With a `signer` it must have been signed with the same
 /// key: else whoever can write to Redis could have anything signed.
-pub fn of(
+pub(crate) fn of(
     store: &mut Store,
     place: &db::Place,
     earlier: &TasksetKey,

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// What the pulse has heard.
 #[derive(Clone, Default)]
-pub struct State {
+pub(crate) struct State {
     taskset: Option<TasksetKey>,
     /// The taskset on hand is over.
     pub over: bool,
@@ -25,7 +25,7 @@ pub struct State {
 
 /// The worker's second thread, and what it knows.
 #[derive(Default)]
-pub struct Pulse {
+pub(crate) struct Pulse {
     state: Mutex<State>,
     /// Whether the worker has left. Locked while a heartbeat is on its way.
     left: Mutex<bool>,
@@ -33,7 +33,7 @@ pub struct Pulse {
 
 impl Pulse {
     /// Starts it.
-    pub fn start(mut store: Store, card: &Card) -> std::io::Result<Arc<Self>> {
+    pub(crate) fn start(mut store: Store, card: &Card) -> std::io::Result<Arc<Self>> {
         let pulse = Arc::new(Self::default());
         let (shared, card) = (pulse.clone(), card.clone());
         std::thread::Builder::new()
@@ -52,12 +52,12 @@ impl Pulse {
     }
 
     /// What it knows now.
-    pub fn news(&self) -> State {
+    pub(crate) fn news(&self) -> State {
         self.state().clone()
     }
 
     /// Listens for news of another taskset, or of none.
-    pub fn turn_to(&self, taskset: Option<TasksetKey>) {
+    pub(crate) fn turn_to(&self, taskset: Option<TasksetKey>) {
         let mut state = self.state();
         state.taskset = taskset;
         state.over = false;
@@ -65,7 +65,7 @@ impl Pulse {
 
     /// Sends no heartbeat from now on: one that came after the id was given back would take it
     /// again (K5). Waits for one that is on its way.
-    pub fn leave(&self) {
+    pub(crate) fn leave(&self) {
         *self.left() = true;
     }
 
@@ -118,7 +118,7 @@ impl Pulse {
 }
 
 /// Ends a step of the preparation when there is nothing more to prepare for.
-pub struct Leaving(pub Arc<Pulse>);
+pub(crate) struct Leaving(pub Arc<Pulse>);
 
 impl Watch for Leaving {
     fn fd(&self) -> Option<BorrowedFd<'_>> {

@@ -27,7 +27,7 @@ const SHORT_LIFE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A place for one slave.
-pub struct Slot {
+pub(crate) struct Slot {
     number: usize,
     child: Option<Child>,
     /// The other end of its stdin, which ends when this process does.
@@ -54,7 +54,7 @@ pub struct Slot {
 
 impl Slot {
     /// An empty place, the `number`th of its worker.
-    pub fn new(number: usize) -> Self {
+    pub(crate) fn new(number: usize) -> Self {
         Self {
             number,
             child: None,
@@ -76,28 +76,28 @@ impl Slot {
     }
 
     /// Its number, from 0.
-    pub fn number(&self) -> usize {
+    pub(crate) fn number(&self) -> usize {
         self.number
     }
 
     /// The process in it.
-    pub fn pid(&self) -> Option<u32> {
+    pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
     /// Whether a slave should be started in it now.
-    pub fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         self.child.is_none() && Instant::now() >= self.start_at
     }
 
     /// Its slave's stderr, while that is open.
-    pub fn stderr(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn stderr(&self) -> Option<BorrowedFd<'_>> {
         Some(self.child.as_ref()?.stderr.as_ref()?.as_fd())
     }
 
     /// Starts a slave that will put `nonce` into its key, and the trials that it begins into `note`.
     /// `leash`: the other end of its stdin, if that is not a pipe to be made.
-    pub fn start(
+    pub(crate) fn start(
         &mut self,
         command: &mut Command,
         nonce: String,
@@ -135,7 +135,7 @@ impl Slot {
     }
 
     /// How its slave ended, once it has.
-    pub fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+    pub(crate) fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
         match &mut self.child {
             Some(child) => child.try_wait(),
             None => Ok(None),
@@ -143,7 +143,7 @@ impl Slot {
     }
 
     /// Lists its slave, as one that may be of another implementation.
-    pub fn list(
+    pub(crate) fn list(
         &mut self,
         store: &mut Store,
         taskset: &TasksetKey,
@@ -162,7 +162,7 @@ impl Slot {
     }
 
     /// Asks its slave to leave: one of ours by the end of its stdin, any other by a signal.
-    pub fn let_go(&mut self) {
+    pub(crate) fn let_go(&mut self) {
         self.leash = None;
         if std::mem::replace(&mut self.was_asked, true) || !self.is_foreign() {
             return;
@@ -179,7 +179,7 @@ impl Slot {
 
     /// Notes whether its slave was silent at a look. One that is silent again is to be killed; one of
     /// another implementation is asked to leave first.
-    pub fn note_silence(&mut self, is_silent: bool) -> bool {
+    pub(crate) fn note_silence(&mut self, is_silent: bool) -> bool {
         self.silences = if is_silent { self.silences + 1 } else { 0 };
         if self.silences == 2 && self.is_foreign() {
             self.let_go();
@@ -188,7 +188,7 @@ impl Slot {
     }
 
     /// Kills its slave.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(child) = &mut self.child {
             let _ = child.kill();
         }
@@ -196,7 +196,7 @@ impl Slot {
 
     /// Looks after what a slave that has ended leaves: its trial, if it died in one. Its process is
     /// known to be gone, so nobody has to wait for its heartbeat to stop.
-    pub fn bury(
+    pub(crate) fn bury(
         &mut self,
         store: &mut Store,
         taskset: &TasksetKey,
@@ -259,12 +259,16 @@ impl Slot {
 
     /// How the last slave ended, when so many in a row ended without a trial that more of them
     /// would too.
-    pub fn hopeless(&self) -> Option<&str> {
+    pub(crate) fn hopeless(&self) -> Option<&str> {
         (self.false_starts >= FALSE_STARTS).then_some(self.epitaph.as_str())
     }
 
     /// Takes what its slave has said on stderr into the slave's log.
-    pub fn read_stderr(&mut self, store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+    pub(crate) fn read_stderr(
+        &mut self,
+        store: &mut Store,
+        taskset: &TasksetKey,
+    ) -> anyhow::Result<()> {
         let mut buffer = [0; 16 << 10];
         let mut got = false;
         while let Some(stderr) = self.child.as_mut().and_then(|child| child.stderr.as_mut()) {
@@ -318,7 +322,7 @@ impl Slot {
     }
 
     /// The key that the slave made of its pid and our nonce, or that another implementation's has.
-    pub fn find_key(
+    pub(crate) fn find_key(
         &mut self,
         store: &mut Store,
         taskset: &TasksetKey,

@@ -54,7 +54,7 @@ impl Some10 {
 }
 
 /// Writes annotations to `out`, and the summary where the job wants it.
-pub fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
     let summary = step_summary()?;
     let room = summary.as_ref().map_or(0, |summary| summary.room);
     let mut page = Page::new(room);

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::io::Write;
 
 /// Writes the document.
-pub fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
     let rest = RefCell::new(rest);
     let trouble = RefCell::new(None);
     let part = |read: Read| Part {

@@ -25,7 +25,7 @@ const FIRST: usize = 200;
 const NO_ROOM: &str = "(left out: the report would be too large; rrr-show prints it)";
 
 /// Writes the report.
-pub fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut totals = Totals::default();
     let mut failed = 0;
     let mut room = ALL;

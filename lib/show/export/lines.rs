@@ -8,7 +8,7 @@ use serde_json::json;
 use std::io::Write;
 
 /// Writes them, in the order of submission.
-pub fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
     rest.tasks(|task| {
         let case = Case::of(task);
         let trial = case.trial;

@@ -14,14 +14,14 @@ const OUTPUT: usize = 2 << 10;
 const NOTE: usize = 100;
 
 /// Writes the whole page.
-pub fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut page = Page::new(usize::MAX);
     rest.tasks(|task| page.add(head, &Case::of(task)))?;
     page.finish(head, out).map(drop)
 }
 
 /// A page that is being written: what comes first on it is known last.
-pub struct Page {
+pub(crate) struct Page {
     tally: Tally,
     failures: Spool,
     /// The bytes of each of them.
@@ -32,7 +32,7 @@ pub struct Page {
 
 impl Page {
     /// An empty one; failures are left out, and counted, where it would be longer than `most` bytes.
-    pub fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self {
             tally: Tally::default(),
             failures: Spool::default(),
@@ -43,7 +43,7 @@ impl Page {
     }
 
     /// Adds a task.
-    pub fn add(&mut self, head: &Head, case: &Case) -> anyhow::Result<()> {
+    pub(crate) fn add(&mut self, head: &Head, case: &Case) -> anyhow::Result<()> {
         self.tally.add(case);
         if case.is_failed() && self.spooled < self.most {
             let slave_command = head.taskset.slave_command.as_deref().unwrap_or_default();
@@ -56,7 +56,7 @@ impl Page {
     }
 
     /// Writes the page, and returns its summary.
-    pub fn finish(self, head: &Head, out: &mut dyn Write) -> anyhow::Result<Summary> {
+    pub(crate) fn finish(self, head: &Head, out: &mut dyn Write) -> anyhow::Result<Summary> {
         let summary = self.tally.summary(head);
         let (start, end) = (start(head, &summary), end(&summary));
         let mut room = self.most.saturating_sub(start.len() + end.len() + NOTE);

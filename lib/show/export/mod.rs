@@ -9,7 +9,7 @@ mod junit;
 mod lines;
 mod markdown;
 mod otlp;
-pub mod run;
+pub(crate) mod run;
 mod spool;
 mod tap;
 mod text;
@@ -22,7 +22,7 @@ use std::io::Write;
 
 /// A form of the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     Text,
     Json,
     Jsonl,
@@ -36,7 +36,11 @@ pub enum Format {
 
 /// Writes the record in this form, while it is read: only what a timeline is made of is in memory as
 /// a whole, for those forms that are one.
-pub fn write(format: Format, source: &mut Source, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn write(
+    format: Format,
+    source: &mut Source,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let (head, rest) = (&source.head, &mut source.rest);
     match format {
         Format::Text => text::write(head, rest, out),

@@ -22,7 +22,7 @@ const OK: u8 = 1;
 const ERROR: u8 = 2;
 
 /// Writes the lines: first the taskset and its tasks, then what each worker did.
-pub fn write(document: &Document, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn write(document: &Document, out: &mut dyn Write) -> anyhow::Result<()> {
     let timeline = Timeline::of(document);
     let export = Export {
         document,

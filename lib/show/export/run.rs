@@ -11,7 +11,7 @@ use crate::show::view::summary::{Failure, NO_TASK_FAILED, SLOWEST, Summary, coun
 use std::fmt;
 
 /// A task with what became of it.
-pub struct Case<'a> {
+pub(crate) struct Case<'a> {
     pub spec_file: &'a str,
     /// None when the taskset ended before it.
     pub verdict: Option<TaskStatus>,
@@ -28,7 +28,7 @@ fn is_wrong(trial: &Trial) -> bool {
 
 impl<'a> Case<'a> {
     /// Reads a task.
-    pub fn of(task: &'a Task) -> Self {
+    pub(crate) fn of(task: &'a Task) -> Self {
         let good = task.trials.iter().find(|trial| trial.is_good());
         let finished = task
             .trials
@@ -58,22 +58,22 @@ impl<'a> Case<'a> {
     }
 
     /// Passed, but not at once.
-    pub fn is_flaky(&self) -> bool {
+    pub(crate) fn is_flaky(&self) -> bool {
         self.verdict != Some(TaskStatus::Failed) && self.verdict.is_some() && !self.wrong.is_empty()
     }
 
     /// Failed for good.
-    pub fn is_failed(&self) -> bool {
+    pub(crate) fn is_failed(&self) -> bool {
         self.verdict == Some(TaskStatus::Failed)
     }
 
     /// What the deciding trial took.
-    pub fn duration_ms(&self) -> Option<u64> {
+    pub(crate) fn duration_ms(&self) -> Option<u64> {
         u64::try_from(self.trial?.duration_ms?).ok()
     }
 
     /// Its verdict in a word: how the last trial ended where that says more.
-    pub fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         let how = self.trial.and_then(Trial::status);
         match (self.verdict, how) {
             (Some(TaskStatus::Passed), _) => "passed",
@@ -86,20 +86,20 @@ impl<'a> Case<'a> {
     }
 
     /// The single tests of the deciding trial.
-    pub fn examples(&self) -> &'a [Example] {
+    pub(crate) fn examples(&self) -> &'a [Example] {
         self.trial
             .and_then(|trial| trial.examples.as_deref())
             .unwrap_or_default()
     }
 
     /// Those of them that failed.
-    pub fn failed_examples(&self) -> impl Iterator<Item = &'a Example> {
+    pub(crate) fn failed_examples(&self) -> impl Iterator<Item = &'a Example> {
         let bad = |e: &&Example| matches!(e.status, ExampleStatus::Failed | ExampleStatus::Error);
         self.examples().iter().filter(bad)
     }
 
     /// The examples of the deciding trial that its record lacks, if it lacks any.
-    pub fn left_out(&self) -> Option<LeftOut> {
+    pub(crate) fn left_out(&self) -> Option<LeftOut> {
         let trial = self.trial?;
         let all = trial.examples_cut();
         if all == 0 {
@@ -128,7 +128,7 @@ impl<'a> Case<'a> {
     }
 
     /// How it ended, with the facts: `failed (exit 1, 3 trials)`.
-    pub fn story(&self) -> String {
+    pub(crate) fn story(&self) -> String {
         let mut facts = Vec::new();
         if let Some(trial) = self.trial {
             facts.extend(trial.signal.map(|signal| format!("signal {signal}")));
@@ -144,7 +144,7 @@ impl<'a> Case<'a> {
 }
 
 /// The last `most` bytes of what a trial printed, from the start of a line; harmless.
-pub fn tail(bytes: &crate::archive::document::Bytes, most: usize) -> String {
+pub(crate) fn tail(bytes: &crate::archive::document::Bytes, most: usize) -> String {
     let bytes = &bytes.0;
     let cut = bytes.len().saturating_sub(most);
     let from = match bytes[cut..].iter().position(|byte| *byte == b'\n') {
@@ -160,7 +160,7 @@ pub fn tail(bytes: &crate::archive::document::Bytes, most: usize) -> String {
 
 /// Examples of which no more than their number is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeftOut {
+pub(crate) struct LeftOut {
     pub all: u64,
     pub passed: u64,
     pub pending: u64,
@@ -183,7 +183,7 @@ impl fmt::Display for LeftOut {
 }
 
 /// The status of a taskset in a word, as whoever wrote it spelled it.
-pub fn status(taskset: &Taskset) -> &str {
+pub(crate) fn status(taskset: &Taskset) -> &str {
     match (&taskset.status, &taskset.created_at) {
         (Some(status), _) => status,
         (None, Some(_)) => "waiting",
@@ -193,14 +193,14 @@ pub fn status(taskset: &Taskset) -> &str {
 
 /// Why a taskset is red, where its tasks do not tell: a word for it, and a sentence.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub(crate) struct Trouble {
     pub word: String,
     pub message: String,
 }
 
 /// The trouble of a taskset of which so many tasks failed. A report is green only for a taskset that
 /// succeeded: CI servers judge by it.
-pub fn trouble(taskset: &Taskset, failed: u64) -> Option<Trouble> {
+pub(crate) fn trouble(taskset: &Taskset, failed: u64) -> Option<Trouble> {
     let reason = taskset.fail_reason.as_deref();
     let message = match (taskset.status(), reason) {
         (Some(TasksetStatus::Succeeded), _) => return None,
@@ -221,7 +221,7 @@ pub fn trouble(taskset: &Taskset, failed: u64) -> Option<Trouble> {
 }
 
 /// From its submission to its end, as far as whole seconds tell.
-pub fn elapsed_ms(taskset: &Taskset) -> Option<u64> {
+pub(crate) fn elapsed_ms(taskset: &Taskset) -> Option<u64> {
     let at = |text: &Option<String>| time::parse(text.as_deref()?);
     let (from, to) = (at(&taskset.created_at)?, at(&taskset.finished_at)?);
     u64::try_from((to - from).num_milliseconds()).ok()
@@ -229,7 +229,7 @@ pub fn elapsed_ms(taskset: &Taskset) -> Option<u64> {
 
 /// What the tasks seen so far add up to.
 #[derive(Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     tasks: u64,
     passed: u64,
     pending: u64,
@@ -242,7 +242,7 @@ pub struct Tally {
 
 impl Tally {
     /// Adds a task.
-    pub fn add(&mut self, case: &Case) {
+    pub(crate) fn add(&mut self, case: &Case) {
         let file = || case.spec_file.to_owned();
         self.tasks += 1;
         match case.verdict {
@@ -272,7 +272,7 @@ impl Tally {
     }
 
     /// The summary that the tools that follow a taskset print at its end.
-    pub fn summary(self, head: &Head) -> Summary {
+    pub(crate) fn summary(self, head: &Head) -> Summary {
         Summary {
             taskset: Some(head.key.clone()),
             slave_command: head.taskset.slave_command.clone().unwrap_or_default(),

@@ -8,7 +8,7 @@ use tempfile::SpooledTempFile;
 const SHORT: usize = 1 << 20;
 
 /// Text for later.
-pub struct Spool(BufWriter<SpooledTempFile>);
+pub(crate) struct Spool(BufWriter<SpooledTempFile>);
 
 impl Default for Spool {
     fn default() -> Self {
@@ -28,12 +28,12 @@ impl Write for Spool {
 
 impl Spool {
     /// Writes all of it to `out`.
-    pub fn copy_to(self, out: &mut dyn Write) -> std::io::Result<()> {
+    pub(crate) fn copy_to(self, out: &mut dyn Write) -> std::io::Result<()> {
         std::io::copy(&mut self.into_reader()?, out).map(drop)
     }
 
     /// What reads it from its start.
-    pub fn into_reader(self) -> std::io::Result<impl Read> {
+    pub(crate) fn into_reader(self) -> std::io::Result<impl Read> {
         let mut file = self.0.into_inner().map_err(|error| error.into_error())?;
         file.rewind()?;
         Ok(file)

@@ -10,7 +10,7 @@ use std::io::Write;
 
 /// Writes the whole document. What is wrong with the taskset itself is a test point of its own, and
 /// ends the document as a bail-out.
-pub fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
     let (mut number, mut failed) = (0, 0);
     // The plan comes first, and is known last.
     let mut points = Spool::default();

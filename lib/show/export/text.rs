@@ -9,7 +9,7 @@ use std::io::Write;
 const OUTPUT: usize = 4 << 10;
 
 /// Writes the whole text.
-pub fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "{} {}", head.key, one_line(status(&head.taskset)))?;
     let mut tally = Tally::default();
     rest.tasks(|task| {

@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 
 /// From when to when, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub(crate) struct Span {
     pub start: i64,
     pub end: i64,
 }
 
 /// A trial that has ended.
-pub struct Bar<'a> {
+pub(crate) struct Bar<'a> {
     /// Its task's place in the record.
     pub task: usize,
     /// Its own place among the task's trials.
@@ -27,7 +27,7 @@ pub struct Bar<'a> {
 }
 
 /// What a worker did before its slaves began, and how long it stayed.
-pub struct Stay<'a> {
+pub(crate) struct Stay<'a> {
     pub log: &'a WorkerLog,
     pub whole: Span,
     pub rsync: Option<Span>,
@@ -35,7 +35,7 @@ pub struct Stay<'a> {
 }
 
 /// A run in time.
-pub struct Timeline<'a> {
+pub(crate) struct Timeline<'a> {
     pub whole: Span,
     /// By slave, in order of time.
     pub slaves: BTreeMap<&'a str, Vec<Bar<'a>>>,
@@ -48,7 +48,7 @@ fn at(text: &Option<String>) -> Option<i64> {
 
 impl Span {
     /// From the start of the first to the end of the last.
-    pub fn around(spans: impl Iterator<Item = Span>) -> Option<Span> {
+    pub(crate) fn around(spans: impl Iterator<Item = Span>) -> Option<Span> {
         spans.reduce(|a, b| Span {
             start: a.start.min(b.start),
             end: a.end.max(b.end),
@@ -58,7 +58,7 @@ impl Span {
 
 impl<'a> Timeline<'a> {
     /// Of a record. What has not ended is left out.
-    pub fn of(document: &'a Document) -> Self {
+    pub(crate) fn of(document: &'a Document) -> Self {
         let mut slaves: BTreeMap<&str, Vec<Bar>> = BTreeMap::new();
         for (task, one) in document.tasks.iter().enumerate() {
             for (number, trial) in one.trials.iter().enumerate() {
@@ -133,13 +133,13 @@ impl<'a> Stay<'a> {
     }
 
     /// The worker's id.
-    pub fn worker(&self) -> &'a str {
+    pub(crate) fn worker(&self) -> &'a str {
         worker_id(self.log.worker.as_deref().unwrap_or(&self.log.key))
     }
 }
 
 /// The id of the worker whose key, or whose slave's key, this is; all of it if it is neither.
-pub fn worker_id(key: &str) -> &str {
+pub(crate) fn worker_id(key: &str) -> &str {
     let worker = match key.parse::<SlaveKey>() {
         Ok(slave) => slave.worker(),
         Err(_) => match key.parse::<WorkerKey>() {

@@ -20,7 +20,7 @@ const PREPARATION: usize = 0;
 type Row = (usize, usize);
 
 /// Writes one JSON object, an event a line.
-pub fn write(document: &Document, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn write(document: &Document, out: &mut dyn Write) -> anyhow::Result<()> {
     let timeline = Timeline::of(document);
     let about = json!({
         "taskset": document.key,

@@ -10,7 +10,7 @@ use std::io::Write;
 
 /// The text without its colours, and with what XML has no place for (or a terminal does not bear)
 /// made visible. Tabs and line feeds stay.
-pub fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let text = harmless(&console::strip_ansi_codes(text));
     match text.contains(['\u{fffe}', '\u{ffff}']) {
         true => text
@@ -36,7 +36,7 @@ fn value(text: &str) -> String {
 }
 
 /// Bytes that clean text takes in a document, at most.
-pub fn size(text: &str) -> usize {
+pub(crate) fn size(text: &str) -> usize {
     let longer = text.bytes().filter(|byte| b"<>&\"\t\n".contains(byte));
     text.len() + 5 * longer.count()
 }
@@ -56,23 +56,27 @@ fn start<'a>(name: &'a str, attributes: &[(&'a str, Option<&str>)]) -> BytesStar
 }
 
 /// A document that is being written.
-pub struct Xml<W: Write>(Writer<W>);
+pub(crate) struct Xml<W: Write>(Writer<W>);
 
 impl<W: Write> Xml<W> {
-    pub fn new(out: W) -> Self {
+    pub(crate) fn new(out: W) -> Self {
         Self(Writer::new_with_indent(out, b' ', 2))
     }
 
-    pub fn open(&mut self, name: &str, attributes: &[(&str, Option<&str>)]) -> std::io::Result<()> {
+    pub(crate) fn open(
+        &mut self,
+        name: &str,
+        attributes: &[(&str, Option<&str>)],
+    ) -> std::io::Result<()> {
         self.0.write_event(Event::Start(start(name, attributes)))
     }
 
-    pub fn close(&mut self, name: &str) -> std::io::Result<()> {
+    pub(crate) fn close(&mut self, name: &str) -> std::io::Result<()> {
         self.0.write_event(Event::End(BytesEnd::new(name)))
     }
 
     /// An element with this text in it, or with nothing.
-    pub fn element(
+    pub(crate) fn element(
         &mut self,
         name: &str,
         attributes: &[(&str, Option<&str>)],
@@ -87,14 +91,14 @@ impl<W: Write> Xml<W> {
         self.close(name)
     }
 
-    pub fn into_inner(self) -> W {
+    pub(crate) fn into_inner(self) -> W {
         self.0.into_inner()
     }
 }
 
 impl Xml<Vec<u8>> {
     /// Takes what was written in another document over.
-    pub fn append(&mut self, other: Xml<Vec<u8>>) {
+    pub(crate) fn append(&mut self, other: Xml<Vec<u8>>) {
         let inner = self.0.get_mut();
         inner.push(b'\n');
         inner.extend(other.into_inner());

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What is drawn at the foot of the terminal on stderr. While it lives, what this process has to
 /// say goes above it.
-pub struct Canvas(Arc<Mutex<Foot>>);
+pub(crate) struct Canvas(Arc<Mutex<Foot>>);
 
 struct Foot {
     term: Term,
@@ -16,7 +16,7 @@ struct Foot {
 
 impl Canvas {
     /// An empty one.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let foot = Arc::new(Mutex::new(Foot {
             term: Term::buffered_stderr(),
             drawn: Vec::new(),
@@ -30,13 +30,13 @@ impl Canvas {
     }
 
     /// Rows and columns of the terminal.
-    pub fn size(&self) -> (usize, usize) {
+    pub(crate) fn size(&self) -> (usize, usize) {
         lock(&self.0).size()
     }
 
     /// Shows `lines` instead of what was drawn before. A terminal that cannot be written to is no
     /// reason to end what is watched.
-    pub fn draw(&mut self, lines: Vec<String>) {
+    pub(crate) fn draw(&mut self, lines: Vec<String>) {
         let mut foot = lock(&self.0);
         let width = foot.size().1;
         if lines != foot.drawn || width != foot.width {
@@ -45,12 +45,12 @@ impl Canvas {
     }
 
     /// Writes `lines` above what is drawn, to stay.
-    pub fn print(&mut self, lines: &[String]) {
+    pub(crate) fn print(&mut self, lines: &[String]) {
         lock(&self.0).print(lines);
     }
 
     /// Takes away what is drawn.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         lock(&self.0).replace(&[], Vec::new());
     }
 }

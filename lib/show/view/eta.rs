@@ -6,14 +6,14 @@
 
 /// The time left in milliseconds: as likely too short as too long, and enough nine times of ten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
+pub(crate) struct Left {
     pub p50_ms: u64,
     pub p90_ms: u64,
 }
 
 /// How much longer (or shorter) than estimated the finished tasks have taken.
 #[derive(Clone, Debug, Default)]
-pub struct Ratios(Vec<f64>);
+pub(crate) struct Ratios(Vec<f64>);
 
 /// What is believed of estimates before any task has finished, as if three had.
 const PRIOR: [f64; 3] = [0.7, 1.0, 1.3];
@@ -26,7 +26,7 @@ const Z90: f64 = 1.28;
 
 impl Ratios {
     /// Learns from one finished task.
-    pub fn add(&mut self, took_ms: u64, estimate_ms: u64) {
+    pub(crate) fn add(&mut self, took_ms: u64, estimate_ms: u64) {
         if self.0.len() == KEPT {
             self.0.remove(0);
         }
@@ -49,13 +49,13 @@ fn quantile(sorted: &[f64], part: f64) -> f64 {
 }
 
 /// The mean, if there is any value.
-pub fn mean(values: impl Iterator<Item = u64>) -> Option<u64> {
+pub(crate) fn mean(values: impl Iterator<Item = u64>) -> Option<u64> {
     let (sum, count) = values.fold((0u64, 0u64), |(sum, count), value| (sum + value, count + 1));
     sum.checked_div(count)
 }
 
 /// The time left for `work`, a list of (estimate, age so far), on so many seats.
-pub fn left(work: &[(u64, u64)], seats: usize, ratios: &Ratios) -> Left {
+pub(crate) fn left(work: &[(u64, u64)], seats: usize, ratios: &Ratios) -> Left {
     let ratios = ratios.all();
     let count = ratios.len() as f64;
     let mean = ratios.iter().sum::<f64>() / count;

@@ -6,14 +6,14 @@ use crate::protocol::key::TasksetKey;
 use crate::show::follow::Sink;
 use crate::store::Store;
 
-pub struct Json {
+pub(crate) struct Json {
     taskset: TasksetKey,
     /// Lines of events that were read together, to be written together.
     lines: String,
 }
 
 impl Json {
-    pub fn new(taskset: &TasksetKey) -> Self {
+    pub(crate) fn new(taskset: &TasksetKey) -> Self {
         Self {
             taskset: taskset.clone(),
             lines: String::new(),
@@ -21,7 +21,7 @@ impl Json {
     }
 
     /// Prints one at once.
-    pub fn print(&self, unix_ms: i64, event: &Event) {
+    pub(crate) fn print(&self, unix_ms: i64, event: &Event) {
         stdout::line(&event::line(unix_ms, self.taskset.as_str(), event));
     }
 }

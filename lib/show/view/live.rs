@@ -19,7 +19,7 @@ const MOST_SLAVES: usize = 24;
 /// Least time between two pictures.
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub struct Live {
+pub(crate) struct Live {
     progress: Progress,
     json: Option<Json>,
     canvas: Canvas,
@@ -30,7 +30,7 @@ pub struct Live {
 }
 
 impl Live {
-    pub fn new(progress: Progress, json: Option<Json>) -> Self {
+    pub(crate) fn new(progress: Progress, json: Option<Json>) -> Self {
         Self {
             progress,
             json,

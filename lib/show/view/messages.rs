@@ -24,7 +24,11 @@ fn yellow() -> Style {
 }
 
 /// The lines that tell of `note`, which `progress` has just given.
-pub fn note(store: &mut Store, progress: &Progress, note: &Note) -> anyhow::Result<Vec<String>> {
+pub(crate) fn note(
+    store: &mut Store,
+    progress: &Progress,
+    note: &Note,
+) -> anyhow::Result<Vec<String>> {
     Ok(match note {
         Note::WorkerJoined(worker) => {
             let id = worker.parse::<WorkerKey>();

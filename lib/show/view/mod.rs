@@ -5,13 +5,13 @@
 //! tells the end; [`json`], [`plain`] and [`live`] show it.
 
 mod canvas;
-pub mod eta;
+pub(crate) mod eta;
 mod json;
 mod live;
 mod messages;
 mod plain;
-pub mod progress;
-pub mod summary;
+pub(crate) mod progress;
+pub(crate) mod summary;
 
 use crate::protocol::key::TasksetKey;
 use crate::show::follow::{self, Sink};
@@ -21,7 +21,7 @@ use std::io::IsTerminal;
 
 /// Flags of the tools that follow a taskset.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Choice {
+pub(crate) struct Choice {
     /// What to show; auto is live on a terminal, else json
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Auto, hide_short_help = true)]
     output: Form,
@@ -81,7 +81,7 @@ fn plan(form: Form, screen: &Screen) -> Plan {
 }
 
 /// The view that fits where our output goes. `lasting`: the taskset can be asked about afterwards.
-pub fn open(
+pub(crate) fn open(
     store: &mut Store,
     taskset: &TasksetKey,
     choice: &Choice,

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Most time: a log that says nothing looks like a hang.
 const LONGEST: Duration = Duration::from_secs(10);
 
-pub struct Plain {
+pub(crate) struct Plain {
     progress: Progress,
     json: Option<Json>,
     pace: Pace,
@@ -42,7 +42,7 @@ impl Pace {
 }
 
 impl Plain {
-    pub fn new(progress: Progress, json: Option<Json>) -> Self {
+    pub(crate) fn new(progress: Progress, json: Option<Json>) -> Self {
         Self {
             progress,
             json,

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A trial that is being made.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Running {
+pub(crate) struct Running {
     pub spec_file: String,
     /// The worker and the number of its slave: `host/1`.
     pub place: String,
@@ -24,7 +24,7 @@ pub struct Running {
 
 /// A task that failed for good.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Failed {
+pub(crate) struct Failed {
     pub spec_file: String,
     /// The key of its last trial, if one was seen.
     pub trial: Option<String>,
@@ -34,7 +34,7 @@ pub struct Failed {
 
 /// The end of the run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ended {
+pub(crate) struct Ended {
     pub status: String,
     pub tasks: u64,
     pub fail_reason: Option<String>,
@@ -43,7 +43,7 @@ pub struct Ended {
 
 /// What an event is worth telling a person who watches.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {
+pub(crate) enum Note {
     WorkerJoined(String),
     Retry { spec_file: String, reason: String },
     Copy { spec_file: String },
@@ -54,7 +54,7 @@ pub enum Note {
 
 /// What the last trial of a task left on its machine.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Remains {
+pub(crate) struct Remains {
     /// Processes, which were killed.
     pub leaked: u64,
     /// A folder of files, which are kept.
@@ -63,7 +63,7 @@ pub struct Remains {
 
 impl Remains {
     /// None where nothing was left.
-    pub fn of(leaked: u64, outputs: Option<&str>) -> Option<Self> {
+    pub(crate) fn of(leaked: u64, outputs: Option<&str>) -> Option<Self> {
         (leaked > 0 || outputs.is_some()).then(|| Self {
             leaked,
             outputs: outputs.map(str::to_owned),
@@ -77,7 +77,7 @@ struct LastTrial {
 }
 
 /// The state of a run as its events tell it.
-pub struct Progress {
+pub(crate) struct Progress {
     pub taskset: TasksetKey,
     pub slave_command: String,
     /// Whether the taskset can be asked about when the run is over.
@@ -111,7 +111,7 @@ pub struct Progress {
 
 impl Progress {
     /// A run of which no event was read yet.
-    pub fn new(
+    pub(crate) fn new(
         taskset: &TasksetKey,
         slave_command: &str,
         files: impl IntoIterator<Item = String>,
@@ -145,7 +145,11 @@ impl Progress {
     }
 
     /// The same, with the tasks and estimates of a taskset in Redis.
-    pub fn load(store: &mut Store, taskset: &TasksetKey, record: &Record) -> anyhow::Result<Self> {
+    pub(crate) fn load(
+        store: &mut Store,
+        taskset: &TasksetKey,
+        record: &Record,
+    ) -> anyhow::Result<Self> {
         let tasks = taskset::tasks(store, taskset)?;
         let class = record.get("taskset_class").unwrap_or("default");
         let known = estimates::estimates(store, class)?;
@@ -161,12 +165,12 @@ impl Progress {
     }
 
     /// How many tasks have their verdict.
-    pub fn done(&self) -> u64 {
+    pub(crate) fn done(&self) -> u64 {
         self.passed + self.pending + self.failed.len() as u64
     }
 
     /// Takes in one event; returns what is worth telling.
-    pub fn apply(&mut self, unix_ms: i64, event: &Event) -> Option<Note> {
+    pub(crate) fn apply(&mut self, unix_ms: i64, event: &Event) -> Option<Note> {
         self.began_ms.get_or_insert(unix_ms);
         match event {
             Event::TasksetSubmitted { tasks } => {
@@ -305,12 +309,12 @@ impl Progress {
     }
 
     /// What the file is expected to take, if anything is known of it (milliseconds).
-    pub fn expected_ms(&self, spec_file: &str) -> Option<u64> {
+    pub(crate) fn expected_ms(&self, spec_file: &str) -> Option<u64> {
         self.estimates.get(spec_file).copied()
     }
 
     /// The time left at this moment: an even guess, and one that is right nine times out of ten.
-    pub fn left(&self, now_ms: i64) -> Option<eta::Left> {
+    pub(crate) fn left(&self, now_ms: i64) -> Option<eta::Left> {
         let mean = eta::mean(self.took_ms.values().copied());
         let expected = |file: &str| self.expected_ms(file).or(mean);
         let age = |file: &str| {
@@ -337,7 +341,7 @@ impl Progress {
     }
 
     /// The `count` files that took longest, the longest first.
-    pub fn slowest(&self, count: usize) -> Vec<(&str, u64)> {
+    pub(crate) fn slowest(&self, count: usize) -> Vec<(&str, u64)> {
         let mut all: Vec<(&str, u64)> = self
             .took_ms
             .iter()

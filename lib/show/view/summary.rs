@@ -10,14 +10,14 @@ use crate::store::Store;
 use console::Style;
 
 /// How many of the slowest files are named.
-pub const SLOWEST: usize = 5;
+pub(crate) const SLOWEST: usize = 5;
 
 /// The reason of a taskset that failed and has none.
-pub const NO_TASK_FAILED: &str = "the taskset failed, though none of its tasks did";
+pub(crate) const NO_TASK_FAILED: &str = "the taskset failed, though none of its tasks did";
 
 /// A task that failed.
 #[derive(Clone, Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     pub spec_file: String,
     /// Where in which file, if the runner told.
     pub places: Vec<String>,
@@ -27,7 +27,7 @@ pub struct Failure {
 
 /// What a summary is made of.
 #[derive(Clone, Debug)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// None for a run of which nothing is left.
     pub taskset: Option<TasksetKey>,
     pub slave_command: String,
@@ -51,7 +51,7 @@ const MOST_PLACES: usize = 100;
 
 impl Summary {
     /// The summary of a run that has ended; asks Redis for the lines of what failed.
-    pub fn of(store: &mut Store, progress: &Progress) -> anyhow::Result<Self> {
+    pub(crate) fn of(store: &mut Store, progress: &Progress) -> anyhow::Result<Self> {
         let mut failures = Vec::new();
         for failed in &progress.failed {
             let key = failed
@@ -94,7 +94,7 @@ impl Summary {
     }
 
     /// The lines of it.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let bold = Style::new().for_stderr().bold();
         let mut lines = Vec::new();
         if !self.failures.is_empty() {
@@ -171,7 +171,7 @@ impl Summary {
     }
 
     /// Why the taskset failed, where its tasks do not tell.
-    pub fn reason(&self) -> Option<&str> {
+    pub(crate) fn reason(&self) -> Option<&str> {
         let silent = self.status == "failed" && self.failures.is_empty();
         self.fail_reason
             .as_deref()
@@ -179,7 +179,7 @@ impl Summary {
     }
 
     /// `failed: 6 tasks = 4 passed + 1 failed + 1 pending; 1 flaky; in 2.4s`
-    pub fn receipt(&self) -> String {
+    pub(crate) fn receipt(&self) -> String {
         let style = Style::new().for_stderr().bold();
         let style = match self.status.as_str() {
             "succeeded" => style.green(),
@@ -211,12 +211,12 @@ impl Summary {
 }
 
 /// `1 task`, `2 tasks`.
-pub fn counted(number: u64, noun: &str) -> String {
+pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// `file:line name` of the examples that failed.
-pub fn places(examples: &[crate::protocol::example::Example]) -> Vec<String> {
+pub(crate) fn places(examples: &[crate::protocol::example::Example]) -> Vec<String> {
     let bad = examples
         .iter()
         .filter(|example| matches!(example.status, Status::Failed | Status::Error));
@@ -230,7 +230,7 @@ pub fn places(examples: &[crate::protocol::example::Example]) -> Vec<String> {
 
 /// A command that runs just `spec_file` again, here: what the slave would do with it, where that
 /// can be told from the command that starts a slave.
-pub fn rerun(slave_command: &str, spec_file: &str) -> String {
+pub(crate) fn rerun(slave_command: &str, spec_file: &str) -> String {
     let words = shlex::split(slave_command).unwrap_or_default();
     let is_ours = words
         .first()

@@ -21,7 +21,7 @@ const BEGUN: &str = "begun";
 const ENDED: &str = "ended";
 
 /// The worker's file.
-pub struct Ended {
+pub(crate) struct Ended {
     path: PathBuf,
 }
 
@@ -31,7 +31,7 @@ impl Ended {
     /// killed, and not have seen it.
     ///
     /// Errors: the file cannot be kept, or is damaged; then no run may begin.
-    pub fn open(
+    pub(crate) fn open(
         folder: &Path,
         id: &str,
         now: i64,
@@ -59,12 +59,12 @@ impl Ended {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Notes that `run` begins; false if it has ended already.
-    pub fn begin(&mut self, run: &Run) -> io::Result<bool> {
+    pub(crate) fn begin(&mut self, run: &Run) -> io::Result<bool> {
         let mut file = self.file()?;
         match self.runs()?.get(run) {
             Some(has_ended) => Ok(!has_ended),
@@ -77,7 +77,7 @@ impl Ended {
     }
 
     /// Notes that `run` has ended.
-    pub fn end(&mut self, run: &Run) -> io::Result<()> {
+    pub(crate) fn end(&mut self, run: &Run) -> io::Result<()> {
         let mut file = self.file()?;
         file.write_all(line(run, ENDED).as_bytes())?;
         file.sync_data()

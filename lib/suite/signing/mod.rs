@@ -8,7 +8,7 @@
 
 mod ended;
 
-pub use ended::Ended;
+pub(crate) use ended::Ended;
 
 use crate::process::exit::{Failure, usage};
 use crate::process::regular_file::{self, Links};
@@ -148,7 +148,7 @@ impl Signer {
     }
 
     /// Checks that this key has signed a taskset, however long ago.
-    pub fn has_signed<'a>(
+    pub(crate) fn has_signed<'a>(
         &self,
         taskset: &TasksetKey,
         fields: &Fields,
@@ -286,7 +286,7 @@ fn read_guarded(path: &Path) -> std::io::Result<Result<String, String>> {
 /// What a slave keeps to of a signed taskset, whatever stands in Redis by then: the worker that has
 /// checked the signature hands it on in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Signed {
+pub(crate) struct Signed {
     /// Seconds for a task without an estimate.
     pub unknown_sec: u64,
     /// Seconds for any task at least.
@@ -297,10 +297,10 @@ pub struct Signed {
 
 impl Signed {
     /// The variable that names the file.
-    pub const VARIABLE: &str = "RRR_SIGNED";
+    pub(crate) const VARIABLE: &str = "RRR_SIGNED";
 
     /// Of a taskset that was [checked](Trust::check).
-    pub fn of<'a>(fields: &Fields, spec_files: impl Iterator<Item = &'a str>) -> Self {
+    pub(crate) fn of<'a>(fields: &Fields, spec_files: impl Iterator<Item = &'a str>) -> Self {
         let number = |name: &str| fields.get(name).and_then(|text| text.parse().ok());
         Self {
             unknown_sec: number("unknown_spec_timeout_sec").unwrap_or(DEFAULT_UNKNOWN_SEC),
@@ -310,14 +310,14 @@ impl Signed {
     }
 
     /// Writes it: the limits, then a spec file a line, since no name of one has a line's end.
-    pub fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+    pub(crate) fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "{} {}", self.unknown_sec, self.least_sec)?;
         let mut files = self.spec_files.iter();
         files.try_for_each(|file| writeln!(out, "{file}"))
     }
 
     /// Reads the file that the worker names; `None` when it trusts everybody.
-    pub fn load() -> anyhow::Result<Option<Self>> {
+    pub(crate) fn load() -> anyhow::Result<Option<Self>> {
         let Some(path) = std::env::var_os(Self::VARIABLE) else {
             return Ok(None);
         };

@@ -32,7 +32,7 @@ struct Profile {
 
 /// A manifest: the package data in a test's environment, and which targets do not use libtest.
 #[derive(Clone, Deserialize)]
-pub struct Manifest {
+pub(crate) struct Manifest {
     pub package: Package,
     #[serde(default)]
     lib: Harness,
@@ -47,7 +47,7 @@ pub struct Manifest {
 }
 
 #[derive(Clone, Deserialize)]
-pub struct Package {
+pub(crate) struct Package {
     pub name: String,
     /// A string, unless it is inherited from the workspace.
     pub version: Option<toml::Value>,
@@ -86,14 +86,14 @@ impl Manifest {
 }
 
 /// The results of a build, from cargo's messages.
-pub struct Built {
+pub(crate) struct Built {
     pub binaries: Vec<Binary>,
     /// Whether a library of the tree may have doctests.
     pub may_have_doctests: bool,
 }
 
 /// Reads the output of a build with JSON messages.
-pub fn read(messages: &[u8]) -> anyhow::Result<Built> {
+pub(crate) fn read(messages: &[u8]) -> anyhow::Result<Built> {
     let mut manifests: HashMap<PathBuf, Manifest> = HashMap::new();
     let mut binaries: Vec<Binary> = Vec::new();
     let (mut understood, mut may_have_doctests) = (false, false);

@@ -13,14 +13,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-pub use words::{Value, is, without};
+pub(crate) use words::{Value, is};
 
 /// The task for all doctests. It cannot clash with a binary, whose name contains `/` only after
 /// `::`.
-pub const DOCTESTS: &str = "doc/tests";
+pub(crate) const DOCTESTS: &str = "doc/tests";
 
 /// A test binary.
-pub struct Binary {
+pub(crate) struct Binary {
     /// The name that nextest uses: `package`, `package::test`, `package::bin/name`, …
     pub id: String,
     /// Whether libtest lists and runs its tests. Otherwise its `main` may behave in any way.
@@ -72,7 +72,7 @@ impl Start {
 
 impl Binary {
     /// The command with which cargo test would run the binary, for all of its tests or one.
-    pub fn command(&self, test: Option<&str>) -> Command {
+    pub(crate) fn command(&self, test: Option<&str>) -> Command {
         let args = match test {
             None if !self.has_harness => self.start.args.clone(),
             None => words::of_binary(&self.start.args),
@@ -137,7 +137,7 @@ impl Binary {
 
 /// Has cargo build the test binaries and determines how it would start them; `place` is a folder
 /// for temporary files.
-pub fn build(words: &[String], place: &Path, ask: &mut Ask) -> anyhow::Result<Vec<Binary>> {
+pub(crate) fn build(words: &[String], place: &Path, ask: &mut Ask) -> anyhow::Result<Vec<Binary>> {
     Ok(build_all(words, place, ask)?.binaries)
 }
 
@@ -162,7 +162,7 @@ fn build_all(words: &[String], place: &Path, ask: &mut Ask) -> anyhow::Result<me
 }
 
 /// The command that runs the doctests.
-pub fn doctests(words: &[String]) -> Command {
+pub(crate) fn doctests(words: &[String]) -> Command {
     let (for_cargo, for_tests) = halves(words);
     let mut command = Command::new("cargo");
     command
@@ -196,7 +196,7 @@ fn has_doctests(question: &Question) -> anyhow::Result<bool> {
 }
 
 /// The binaries that cargo builds, with the tests that each lists.
-pub fn list(question: &Question) -> anyhow::Result<(Vec<Listed>, Vec<String>)> {
+pub(crate) fn list(question: &Question) -> anyhow::Result<(Vec<Listed>, Vec<String>)> {
     let (for_cargo, for_binaries) = halves(question.words);
     let mut notes = Vec::new();
     let built = match &question.said {

@@ -31,7 +31,7 @@ struct Seen {
 /// Completes the `binaries` with how cargo test with these `words` would start them.
 ///
 /// Errors: cargo fails, or would run something else too.
-pub fn complete(
+pub(crate) fn complete(
     binaries: &mut [Binary],
     words: &[String],
     place: &Path,

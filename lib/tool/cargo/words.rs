@@ -29,13 +29,13 @@ const WITH_VALUE: [&str; 7] = [
 ];
 
 /// Whether `word` is the option `name`, alone or as `NAME=VALUE`.
-pub fn is(word: &str, name: &str) -> bool {
+pub(crate) fn is(word: &str, name: &str) -> bool {
     word.strip_prefix(name)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
 }
 
 /// The words without the options that `drop` selects (and their values, if they have one).
-pub fn without(words: &[String], drop: impl Fn(&str) -> Option<Value>) -> Vec<String> {
+pub(crate) fn without(words: &[String], drop: impl Fn(&str) -> Option<Value>) -> Vec<String> {
     let mut kept = Vec::new();
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -50,7 +50,7 @@ pub fn without(words: &[String], drop: impl Fn(&str) -> Option<Value>) -> Vec<St
 
 /// The position of an option's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value {
+pub(crate) enum Value {
     /// No value, or in the same word.
     Inside,
     /// In the next word, unless it follows a `=`.
@@ -58,7 +58,7 @@ pub enum Value {
 }
 
 /// Options of cargo test, without those that each invocation sets itself.
-pub fn of_cargo(words: &[String]) -> Vec<String> {
+pub(crate) fn of_cargo(words: &[String]) -> Vec<String> {
     let kept = without(words, |word| {
         if OURS_WITH_VALUE.iter().any(|name| is(word, name)) {
             Some(Value::Next)
@@ -78,18 +78,18 @@ pub fn of_cargo(words: &[String]) -> Vec<String> {
 }
 
 /// Whether the options select only doctests.
-pub fn are_for_doctests(words: &[String]) -> bool {
+pub(crate) fn are_for_doctests(words: &[String]) -> bool {
     words.iter().any(|word| word == "--doc")
 }
 
 /// Whether the options select targets.
-pub fn choose_targets(words: &[String]) -> bool {
+pub(crate) fn choose_targets(words: &[String]) -> bool {
     let chooses = |word: &String| TARGETS.iter().any(|name| is(word, name));
     words.iter().any(chooses)
 }
 
 /// Options of a test binary, without those that change the format of its output.
-pub fn of_binary(words: &[String]) -> Vec<String> {
+pub(crate) fn of_binary(words: &[String]) -> Vec<String> {
     without(words, |word| match word {
         "-q" | "--quiet" => Some(Value::Inside),
         _ if is(word, "--format") => Some(Value::Next),
@@ -99,7 +99,7 @@ pub fn of_binary(words: &[String]) -> Vec<String> {
 
 /// Options of a test binary without those that select tests by name: for a single test, which is
 /// named explicitly.
-pub fn of_single_test(words: &[String]) -> Vec<String> {
+pub(crate) fn of_single_test(words: &[String]) -> Vec<String> {
     let mut kept = Vec::new();
     let mut has_value = false;
     for word in words {

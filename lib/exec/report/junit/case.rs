@@ -7,7 +7,7 @@ use crate::protocol::example::{Example, Status};
 use quick_xml::events::BytesStart;
 
 /// A testcase whose end has not been read.
-pub struct Case {
+pub(crate) struct Case {
     pub example: Example,
     message: String,
     /// The failures of earlier attempts.
@@ -25,7 +25,7 @@ pub struct Case {
 const MESSAGE: usize = 8 << 10;
 
 impl Case {
-    pub fn new(tag: &BytesStart) -> Result<Self, String> {
+    pub(crate) fn new(tag: &BytesStart) -> Result<Self, String> {
         let name = attribute(tag, "name")?.unwrap_or_default();
         let class = attribute(tag, "classname")?.filter(|class| !class.is_empty());
         let mut example = Example::new(name, Status::Passed);
@@ -53,7 +53,7 @@ impl Case {
     }
 
     /// Adds a child element.
-    pub fn add(&mut self, element: Element, tag: &BytesStart) -> Result<(), String> {
+    pub(crate) fn add(&mut self, element: Element, tag: &BytesStart) -> Result<(), String> {
         let status = match element {
             Element::Failure | Element::Rerun => Status::Failed,
             Element::Error => Status::Error,
@@ -82,7 +82,7 @@ impl Case {
     }
 
     /// Adds to the explanation of the outcome.
-    pub fn explain(&mut self, element: Element, text: &str) {
+    pub(crate) fn explain(&mut self, element: Element, text: &str) {
         let message = match element {
             Element::Flaky | Element::Rerun => &mut self.earlier,
             _ => &mut self.message,
@@ -93,11 +93,11 @@ impl Case {
     }
 
     /// Whether only the attributes report a failure.
-    pub fn only_named_bad(&self) -> bool {
+    pub(crate) fn only_named_bad(&self) -> bool {
         self.example.status < Status::Failed && self.named >= Some(Status::Failed)
     }
 
-    pub fn example(mut self) -> Example {
+    pub(crate) fn example(mut self) -> Example {
         if self.is_todo {
             self.example.status = Status::Pending;
         } else if let Some(named) = self.named {

@@ -11,7 +11,7 @@ const REPEATS: usize = 100_000;
 
 /// The totals of the listed cases.
 #[derive(Default)]
-pub struct Sums {
+pub(crate) struct Sums {
     /// Cases; a tool may list one per attempt.
     cases: u64,
     tests: u64,
@@ -21,7 +21,7 @@ pub struct Sums {
 }
 
 /// A suite whose end has not been read.
-pub struct Suite {
+pub(crate) struct Suite {
     name: String,
     tests: Option<u64>,
     bad: Option<u64>,
@@ -71,7 +71,7 @@ impl Dialect {
 }
 
 impl Suite {
-    pub fn new(tag: &BytesStart, parent: Option<&Suite>) -> Result<Self, String> {
+    pub(crate) fn new(tag: &BytesStart, parent: Option<&Suite>) -> Result<Self, String> {
         let name = attribute(tag, "name")?.unwrap_or_default();
         let number = |name| -> Result<Option<u64>, String> {
             let text = attribute(tag, name)?;
@@ -95,7 +95,7 @@ impl Suite {
     }
 
     /// Counts an element directly below the suite or below one of its cases.
-    pub fn add_outcome(&mut self, element: Element) {
+    pub(crate) fn add_outcome(&mut self, element: Element) {
         match element {
             Element::Failure | Element::Error => self.sums.bad += 1,
             Element::Skipped => self.sums.skipped += 1,
@@ -103,7 +103,7 @@ impl Suite {
         }
     }
 
-    pub fn add_sums(&mut self, sums: &Sums) {
+    pub(crate) fn add_sums(&mut self, sums: &Sums) {
         self.sums.cases += sums.cases;
         self.sums.tests += sums.tests;
         self.sums.bad += sums.bad;
@@ -112,7 +112,7 @@ impl Suite {
 
     /// Adds a case. If an earlier case with the same name failed, this is a later attempt of the
     /// same test.
-    pub fn add_case(&mut self, case: Case, report: &mut Report) -> Result<(), String> {
+    pub(crate) fn add_case(&mut self, case: Case, report: &mut Report) -> Result<(), String> {
         self.sums.cases += 1;
         self.sums.tests += 1;
         self.sums.bad += u64::from(case.only_named_bad());
@@ -146,7 +146,7 @@ impl Suite {
     /// Compares the claimed totals with those of the listed cases.
     ///
     /// Errors: the difference.
-    pub fn end(mut self, report: &mut Report) -> Result<Sums, (Sums, String)> {
+    pub(crate) fn end(mut self, report: &mut Report) -> Result<Sums, (Sums, String)> {
         if self.tests.is_some_and(|tests| tests < self.sums.tests) {
             // pytest-rerunfailures lists each attempt and counts each test.
             for (earlier, later) in self.repeats.drain(..) {
