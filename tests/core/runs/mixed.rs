@@ -235,12 +235,12 @@ fn a_foreign_slave_without_a_heartbeat_yet_is_not_dead() {
 #[test]
 fn a_key_of_the_wrong_type_is_named_once_and_passed_over() {
     let (server, suite) = (Server::new(), Suite::new());
-    let bad = hand::taskset(&server, "bad", &["a"]).running();
+    let bad = raw::taskset(&server, "bad", &["a"]).running();
     server.run::<i64>(&["DEL", &bad.list_key("tasks_left")]);
     server.run::<()>(&["SET", &bad.list_key("tasks_left"), "no list"]);
     server.run::<()>(&["SET", "rrrspec:estimate_sec:default", "no hash"]);
     server.run::<()>(&["SET", "rrrspec:estimate_ms:default", "no hash"]);
-    let good = hand::taskset(&server, "good", &["a"]).submitted();
+    let good = raw::taskset(&server, "good", &["a"]).submitted();
     let listed = Tool::new(&server, "rrr-list")
         .arg("tasksets")
         .run()
