@@ -4,8 +4,8 @@ use super::look::{Around, BATCH, Task, Taskset, Trial, set};
 use crate::event::Event;
 use crate::key::{SlaveKey, TasksetKey};
 use crate::store::{
-    Store,
-    read::{Text, rows},
+    self, Refused, Store,
+    read::{Text, rows, rows_each},
 };
 use crate::{task, taskset, trial};
 use redis::Value;
@@ -23,18 +23,20 @@ pub fn tasksets(
     around: &Around,
 ) -> anyhow::Result<Vec<Option<Taskset>>> {
     type Facts = (HashMap<Text, Text>, i64, usize);
-    let facts: Vec<Facts> = store.call(|c, _| {
+    let facts: Vec<Result<Facts, Refused>> = store.call(|c, _| {
         let mut pipe = redis::pipe();
         for key in keys {
             pipe.cmd("HGETALL").arg(key);
             pipe.cmd("TTL").arg(key);
             pipe.cmd("LLEN").arg(key.tasks());
         }
-        rows(pipe.query(c)?, 3)
+        rows_each(pipe.ignore_errors().query(c)?, 3)
     })?;
     let mut found: Vec<Option<Taskset>> = Vec::with_capacity(keys.len());
     let mut sizes = Vec::with_capacity(keys.len());
-    for (key, (fields, expiry, tasks)) in keys.iter().zip(facts) {
+    for (key, facts) in keys.iter().zip(facts) {
+        let facts = store::unless_refused(key, facts)?;
+        let (fields, expiry, tasks) = facts.unwrap_or_default();
         let plain = |(name, value): (Text, Text)| (name.into(), value.into());
         let record = taskset::Record(fields.into_iter().map(plain).collect());
         let there = !record.0.is_empty();
@@ -56,12 +58,29 @@ pub fn tasksets(
         };
         let together = open.iter().take_while(fits).count().max(1);
         let mut group: Vec<&mut Taskset> = open.drain(..together).map(|(seen, _)| seen).collect();
-        fill(store, &mut group, around)?;
+        fill_each(store, &mut group, around)?;
     }
     Ok(found
         .into_iter()
         .map(|seen| seen.filter(|seen| seen.expiry != -2))
         .collect())
+}
+
+/// Reads all that belongs to these tasksets; one with a key of the wrong type is passed over (L8).
+fn fill_each(store: &mut Store, group: &mut [&mut Taskset], around: &Around) -> anyhow::Result<()> {
+    match fill(store, group, around) {
+        Err(error) if error.is::<Refused>() => {}
+        filled => return filled,
+    }
+    for seen in group {
+        let (key, record) = (seen.key.clone(), std::mem::take(&mut seen.record));
+        **seen = Taskset::new(key.clone(), record, seen.expiry);
+        let filled = fill(store, &mut [&mut **seen], around);
+        if store::unless_refused(key, filled)?.is_none() {
+            seen.expiry = -2;
+        }
+    }
+    Ok(())
 }
 
 /// Reads all that belongs to these tasksets.

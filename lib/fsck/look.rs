@@ -2,8 +2,8 @@
 
 use crate::key::{self, SlaveKey, TaskKey, TasksetKey, WorkerKey};
 use crate::store::{
-    Store,
-    read::{self, Text, rows},
+    self, Refused, Store,
+    read::{self, Text, rows_each},
 };
 use crate::{task, taskset, trial};
 use std::collections::{HashMap, HashSet};
@@ -44,12 +44,14 @@ pub(super) fn set(text: Option<Text>) -> Option<String> {
 impl Around {
     /// Reads it.
     pub fn load(store: &mut Store) -> anyhow::Result<Self> {
-        let messages = read::texts(store, &key::arbiter_queue())?;
+        let mut texts = |list: String| {
+            let texts = read::texts(store, &list);
+            anyhow::Ok(store::unless_refused(list, texts)?.unwrap_or_default())
+        };
+        let messages = texts(key::arbiter_queue())?;
         let mut around = Self {
-            active: read::texts(store, &key::active_taskset())?,
-            to_persist: read::texts(store, &key::persister_queue())?
-                .into_iter()
-                .collect(),
+            active: texts(key::active_taskset())?,
+            to_persist: texts(key::persister_queue())?.into_iter().collect(),
             arbiter_head: messages.first().cloned(),
             ..Self::default()
         };
@@ -76,7 +78,7 @@ impl Around {
 
 fn workers_of(store: &mut Store, keys: &[WorkerKey]) -> anyhow::Result<Vec<Worker>> {
     type Facts = ((Option<Text>, Option<Text>, Option<Text>), Option<Text>);
-    let facts: Vec<Facts> = store.call(|c, _| {
+    let facts: Vec<Result<Facts, Refused>> = store.call(|c, _| {
         let mut pipe = redis::pipe();
         for worker in keys {
             pipe.cmd("HMGET")
@@ -84,7 +86,7 @@ fn workers_of(store: &mut Store, keys: &[WorkerKey]) -> anyhow::Result<Vec<Worke
                 .arg(&["worker_type", "taskset", "benched"]);
             pipe.cmd("LINDEX").arg(worker.queue()).arg(0);
         }
-        rows(pipe.query(c)?, 2)
+        rows_each(pipe.ignore_errors().query(c)?, 2)
     })?;
     let worker = |(key, ((worker_type, on_hand, benched), queued)): (&WorkerKey, Facts)| Worker {
         key: key.to_string(),
@@ -92,7 +94,12 @@ fn workers_of(store: &mut Store, keys: &[WorkerKey]) -> anyhow::Result<Vec<Worke
         taskset: set(on_hand).or_else(|| set(queued)),
         benched: set(benched).is_some(),
     };
-    Ok(keys.iter().zip(facts).map(worker).collect())
+    let mut workers = Vec::with_capacity(keys.len());
+    for (key, facts) in keys.iter().zip(facts) {
+        let facts = store::unless_refused(key, facts)?;
+        workers.extend(facts.map(|facts| worker((key, facts))));
+    }
+    Ok(workers)
 }
 
 /// A trial as far as the rules need it.

@@ -219,7 +219,8 @@ impl Judge<'_> {
             .filter(|active| **active == key)
             .count();
         let is_final = seen.record.status().is_some_and(Status::is_final);
-        if is_final && seen.has_ends {
+        // An arbiter of another implementation, which writes no events, leaves them.
+        if is_final && seen.has_ends && !seen.endings.is_empty() {
             let finding = "the taskset has ended, and ends of its suites are kept";
             self.report("I8", seen.key.ends(), finding);
         }

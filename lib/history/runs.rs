@@ -2,6 +2,7 @@
 
 use crate::db::{Database, number, text};
 use crate::record::Value;
+use crate::time;
 use serde_json::{Value as Json, json};
 
 /// Which tasksets to include.
@@ -69,6 +70,13 @@ fn host(slave: &Value) -> String {
     }
 }
 
+/// Milliseconds between two times: the duration of a trial of another implementation.
+fn between(started: &Value, finished: &Value) -> Option<i64> {
+    let at = |value: &Value| time::parse(&text(value)?);
+    let took = (at(finished)? - at(started)?).num_milliseconds();
+    (took >= 0).then_some(took)
+}
+
 fn conditions(filter: &Filter) -> (String, Vec<Value>) {
     let mut values = vec![filter.since_ms.into()];
     let mut sql = "s.finished_ms >= $1".to_owned();
@@ -88,7 +96,7 @@ pub fn runs(db: &mut Database, filter: &Filter, mut visit: impl FnMut(Run)) -> a
     let (conditions, values) = conditions(filter);
     let sql = format!(
         "SELECT s.id, s.key, s.finished_ms, t.position, t.spec_file, t.status,
-                r.status, r.duration_ms, r.slave, r.stopped, r.key
+                r.status, r.duration_ms, r.slave, r.stopped, r.key, r.started_at, r.finished_at
          FROM tasksets s JOIN tasks t ON t.taskset_id = s.id
          LEFT JOIN trials r ON r.taskset_id = t.taskset_id AND r.task = t.position
          WHERE {conditions}
@@ -117,7 +125,7 @@ pub fn runs(db: &mut Database, filter: &Filter, mut visit: impl FnMut(Run)) -> a
                 status: text(&row[6]).unwrap_or_default(),
                 duration_ms: match row[7] {
                     Value::Number(ms) => Some(ms),
-                    _ => None,
+                    _ => between(&row[11], &row[12]),
                 },
                 host: host(&row[8]),
                 stopped: row[9] != Value::Null,

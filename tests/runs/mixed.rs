@@ -231,3 +231,41 @@ fn a_foreign_slave_without_a_heartbeat_yet_is_not_dead() {
         Some("failure_exit")
     );
 }
+
+#[test]
+fn a_key_of_the_wrong_type_is_named_once_and_passed_over() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let bad = hand::taskset(&server, "bad", &["a"]).running();
+    server.run::<i64>(&["DEL", &bad.list_key("tasks_left")]);
+    server.run::<()>(&["SET", &bad.list_key("tasks_left"), "no list"]);
+    server.run::<()>(&["SET", "rrrspec:estimate_sec:default", "no hash"]);
+    server.run::<()>(&["SET", "rrrspec:estimate_ms:default", "no hash"]);
+    let good = hand::taskset(&server, "good", &["a"]).submitted();
+    let listed = Tool::new(&server, "rrr-list")
+        .arg("tasksets")
+        .run()
+        .expect_code(0);
+    assert!(listed.stdout.contains(&good.key), "{listed:#?}");
+    assert_eq!(
+        listed.stderr.matches("passing over").count(),
+        1,
+        "{listed:#?}"
+    );
+    for tool in ["rrr-fsck", "rrr-stat"] {
+        let ended = Tool::new(&server, tool).run();
+        assert!(
+            ended.stderr.matches("passing over").count() <= 1,
+            "{ended:#?}"
+        );
+        assert!(
+            !ended.stderr.contains(&format!("{tool}: Redis")),
+            "{ended:#?}"
+        );
+    }
+    suite.file("a.sh", "true");
+    Tool::new(&server, "rrr-submit")
+        .args(["--no-rsync", "a.sh", "--", "true"])
+        .dir(suite.path())
+        .run()
+        .expect_code(0);
+}
