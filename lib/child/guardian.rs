@@ -47,6 +47,8 @@ pub fn stand_between(command: &mut Command, rest: Rest) -> io::Result<()> {
                     // A session of its own would do as well, but the kernel shares out processors by
                     // session: the slaves would wait for the roles, and these for them.
                     rustix::process::setpgid(None, None)?;
+                    // Before the fork: the command may leave orphans before the guardian runs again.
+                    let _ = reap::become_subreaper();
                     if let Some(child) = fork()? {
                         watch(child, us.as_raw_fd(), None);
                     }
@@ -58,6 +60,7 @@ pub fn stand_between(command: &mut Command, rest: Rest) -> io::Result<()> {
                     if fork()?.is_some() {
                         pass_on(told.into());
                     }
+                    let _ = reap::become_subreaper();
                     if let Some(child) = fork()? {
                         watch(child, us.as_raw_fd(), Some(tell.as_raw_fd()));
                     }
@@ -108,7 +111,6 @@ fn pass_on(told: OwnedFd) -> ! {
 /// The guardian's whole life. `tell`: where the end of `child` is told, with [`Rest::Keep`].
 fn watch(child: Pid, worker: RawFd, tell: Option<RawFd>) -> ! {
     keep_out_of_reach();
-    let _ = reap::become_subreaper();
     settle(worker, tell);
     // SAFETY: `settle` has put the worker's pidfd there.
     let worker = unsafe { BorrowedFd::borrow_raw(0) };
