@@ -4,9 +4,11 @@ use crate::process::exit::{self, failure};
 use crate::process::regular_file::{self, Links};
 use crate::process::secret::Secret;
 use crate::process::url::without_password;
-use crate::process::{stderr, systemd};
+use crate::process::{stderr, stdout, systemd};
+use crate::protocol::{event, time};
+use crate::store::Store;
 use crate::store::address::{self, Address, Tls};
-use crate::store::{Observer, Store};
+use crate::store::observer::{self, Observer};
 use anyhow::Context;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -192,13 +194,12 @@ impl RedisArgs {
 
     /// Connects without a look at the server: for processes that are started often.
     pub(crate) fn connect_quickly(&self) -> anyhow::Result<Store> {
-        let mut store = Store::connect(self.address()?)?;
-        store.observe(&Reporter);
-        Ok(store)
+        observer::install(&Reporter);
+        Store::connect(self.address()?)
     }
 }
 
-/// Reports outages on stderr, and each answer to systemd's watchdog.
+/// Prints outages and notes on stderr and events on stdout, and feeds each answer to systemd's watchdog.
 struct Reporter;
 
 impl Observer for Reporter {
@@ -214,5 +215,16 @@ impl Observer for Reporter {
 
     fn back(&self, address: &str) {
         stderr::line(&format!("Redis at '{address}' is back"));
+    }
+
+    fn emitted(&self, taskset: &str, json: &str) {
+        // What is not an event, such as one of a later version, is not printed.
+        if let Ok(event) = serde_json::from_str(json) {
+            stdout::line(&event::line(time::unix_ms(), taskset, &event));
+        }
+    }
+
+    fn note(&self, message: &str) {
+        stderr::line(message);
     }
 }

@@ -5,8 +5,9 @@
 //! that merely BLPOPs can share the queue.
 
 use crate::lua;
-use crate::process::{signals, stderr};
-use crate::protocol::key::{self};
+use crate::process::signals;
+use crate::protocol::key;
+use crate::store::observer::observer;
 use crate::store::script::Script;
 use crate::store::{Store, read};
 
@@ -82,7 +83,7 @@ pub fn bury(store: &mut Store, queue: &str, message: &[u8], reason: &str) -> any
             .invoke(c)
     })?;
     if moved == 1 {
-        stderr::line(&format!(
+        observer().note(&format!(
             "refused a message in {queue}: '{}': {reason}",
             kept.escape_debug()
         ));

@@ -156,7 +156,7 @@ pub fn accept(
             .arg(key::active_taskset())
             .invoke(c)
     })?;
-    answer.print_events(2);
+    answer.report_events(2);
     Ok(match answer.text(0).as_str() {
         "accepted" => Accepted::Yes(answer.text(1)),
         "over" => Accepted::Over(answer.text(1)),

@@ -2,14 +2,16 @@
 
 pub mod address;
 pub(crate) mod error;
+pub(crate) mod observer;
 pub(crate) mod read;
 pub(crate) mod script;
 mod server_check;
 
 use crate::process::exit::{self, failure};
-use crate::process::{signals, stderr};
+use crate::process::signals;
 use crate::store::error::{Refused, Stopped, Trouble, classify, is_interrupted, why};
 use address::Address;
+use observer::observer;
 use redis::{Connection, RedisError};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -38,7 +40,7 @@ pub(crate) fn unless_refused<T>(
     }
     let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
     if reported.insert(of.to_string()) {
-        stderr::line(&format!("passing over {of}: {error}"));
+        observer().note(&format!("passing over {of}: {error}"));
     }
     Ok(None)
 }
@@ -50,23 +52,7 @@ pub struct Store {
     patience: Option<Duration>,
     /// How long an answer may take before the connection counts as dead.
     answer: Duration,
-    observer: &'static dyn Observer,
 }
-
-/// Learns how the connection fares. The role installs one; the store itself prints nothing.
-pub(crate) trait Observer: Sync {
-    /// Redis answered a call.
-    fn answered(&self) {}
-    /// Redis went away, for the reason `why`; the store waits for it.
-    fn lost(&self, _address: &str, _why: &str) {}
-    /// A Redis that was reported lost answers again.
-    fn back(&self, _address: &str) {}
-}
-
-/// Reports nothing.
-struct Unobserved;
-
-impl Observer for Unobserved {}
 
 /// One call's wait for a Redis that went away.
 #[derive(Default)]
@@ -84,7 +70,6 @@ impl Store {
             connection: None,
             patience: None,
             answer: ANSWER_TIMEOUT,
-            observer: &Unobserved,
         };
         match store.address.open(ANSWER_TIMEOUT) {
             Ok(connection) => store.connection = Some(connection),
@@ -117,11 +102,6 @@ impl Store {
         self.patience = Some(patience);
     }
 
-    /// Has `observer` learn how this connection, and each [`Store::sibling`] made from now on, fares.
-    pub(crate) fn observe(&mut self, observer: &'static dyn Observer) {
-        self.observer = observer;
-    }
-
     /// A second connection to the same Redis, made when first used, and given up when an answer
     /// takes longer than `answer`.
     pub(crate) fn sibling(&self, answer: Duration) -> Self {
@@ -130,7 +110,6 @@ impl Store {
             connection: None,
             patience: self.patience,
             answer,
-            observer: self.observer,
         }
     }
 
@@ -146,9 +125,9 @@ impl Store {
         loop {
             match self.attempt(&mut work, outage.attempts) {
                 Ok(done) => {
-                    self.observer.answered();
+                    observer().answered();
                     if outage.reported {
-                        self.observer.back(self.address.shown());
+                        observer().back(self.address.shown());
                     }
                     return Ok(done);
                 }
@@ -191,7 +170,7 @@ impl Store {
         // a signal has broken is not a loss at all.
         if !first && !outage.reported && !is_interrupted(error) {
             outage.reported = true;
-            self.observer.lost(self.address.shown(), &why(error));
+            observer().lost(self.address.shown(), &why(error));
         }
         if self
             .patience

@@ -1,8 +1,6 @@
 //! Lua scripts: one atomic transition each, made of the shared parts they name and their own file.
 
-use crate::process::stdout;
-use crate::protocol::event::line;
-use crate::protocol::time;
+use super::observer::observer;
 use redis::{FromRedisValue, Value};
 use std::sync::LazyLock;
 
@@ -75,19 +73,12 @@ impl Answer {
         self.0.len()
     }
 
-    /// Prints the events that stand from `place` on, as taskset, JSON, taskset, JSON…
-    pub(crate) fn print_events(&self, place: usize) {
+    /// Reports the events from `place` on, which are taskset, JSON, taskset, JSON…
+    pub(crate) fn report_events(&self, place: usize) {
         let mut at = place;
         while at + 1 < self.len() {
-            crate::store::script::print_event(&self.text(at), &self.text(at + 1));
+            observer().emitted(&self.text(at), &self.text(at + 1));
             at += 2;
         }
-    }
-}
-
-/// Prints an event that a transition has just emitted; other text is ignored.
-pub(crate) fn print_event(taskset: &str, json: &str) {
-    if let Ok(event) = serde_json::from_str(json) {
-        stdout::line(&line(time::unix_ms(), taskset, &event));
     }
 }

@@ -210,6 +210,21 @@ fn redis_is_named_only_where_keys_are_read_and_written() {
     );
 }
 
+#[test]
+fn store_and_entities_print_nothing() {
+    let printing = ["lib/store", "lib/entity"]
+        .into_iter()
+        .flat_map(|folder| sources(folder, ".rs"))
+        .filter(|source| {
+            let code = source.code();
+            ["stdout", "stderr"]
+                .iter()
+                .any(|stream| code.contains(&format!("{stream}::line")))
+        });
+    let paths = printing.map(|source| source.path);
+    only(&[], paths, "store and entities speak to the observer alone");
+}
+
 /// A module and its parent may know each other: the parent's file holds what its children share.
 fn is_parent(one: &[String], other: &[String]) -> bool {
     one.len() == other.len() + 1 && one.starts_with(other)

@@ -64,6 +64,6 @@ fn end(
             .arg(&words)
             .invoke(c)
     })?;
-    answer.print_events(1);
+    answer.report_events(1);
     Ok(answer.number(0) == 1)
 }

@@ -1,8 +1,8 @@
 //! Tasksets that a daemon must pass over, so that one of them stops none of the others (L8).
 
-use crate::process::stderr;
 use crate::protocol::key::TasksetKey;
 use crate::store::error::Refused;
+use crate::store::observer::observer;
 use std::collections::HashSet;
 
 /// Tasksets about which Redis refuses what it is asked, since somebody has made something else of a
@@ -23,7 +23,7 @@ impl Broken {
         match done {
             Err(error) if error.is::<Refused>() => {
                 if self.told.insert(taskset.clone()) {
-                    stderr::line(&format!("passing over {taskset}: {error}"));
+                    observer().note(&format!("passing over {taskset}: {error}"));
                 }
             }
             Err(error) => return Err(error),

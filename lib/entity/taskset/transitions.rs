@@ -110,7 +110,7 @@ pub fn assign(
         failed: workers()?,
         is_stale: answer.text(0) == "stale",
     };
-    answer.print_events(place);
+    answer.report_events(place);
     Ok(assigned)
 }
 
@@ -136,7 +136,7 @@ pub fn close(
             .arg(reason)
             .invoke(c)
     })?;
-    answer.print_events(1);
+    answer.report_events(1);
     Ok(())
 }
 
@@ -162,7 +162,7 @@ pub fn judge(store: &mut Store, most: usize) -> anyhow::Result<Judged> {
             .arg(most)
             .invoke(c)
     })?;
-    answer.print_events(2);
+    answer.report_events(2);
     Ok(Judged {
         taken: answer.number(0) as usize,
         other: answer.bytes(1).map(<[u8]>::to_vec),
@@ -192,7 +192,7 @@ pub fn recover(store: &mut Store, taskset: &TasksetKey, lost: &[TaskKey]) -> any
             .arg(lost)
             .invoke(c)
     })?;
-    answer.print_events(1);
+    answer.report_events(1);
     Ok(answer.number(0) > 0 || answer.len() > 1)
 }
 
@@ -205,7 +205,7 @@ pub fn speculate(
     tasks: &[TaskKey],
 ) -> anyhow::Result<bool> {
     let answer: Answer = store.call(|c, _| SPECULATE.key(taskset).arg(tasks).invoke(c))?;
-    answer.print_events(1);
+    answer.report_events(1);
     Ok(answer.number(0) > 0)
 }
 
@@ -256,7 +256,7 @@ pub fn fail_unrunnable(
             .arg(u8::from(fail))
             .invoke(c)
     })?;
-    answer.print_events(1);
+    answer.report_events(1);
     Ok(answer.number(0) == 1)
 }
 

@@ -1,0 +1,40 @@
+//! The observer: what store and entities have to say, they say to it. They print nothing themselves.
+
+use std::sync::OnceLock;
+
+/// Learns how the connection fares, which events the transitions emit, and what is passed over. The role
+/// installs one; without one nothing is reported.
+pub(crate) trait Observer: Sync {
+    /// Redis answered a call.
+    fn answered(&self);
+    /// Redis at `address` went away, for the reason `why`; the store waits for it.
+    fn lost(&self, address: &str, why: &str);
+    /// A Redis that was reported lost answers again.
+    fn back(&self, address: &str);
+    /// A transition emitted an event of the taskset: `json` as it is in the event stream.
+    fn emitted(&self, taskset: &str, json: &str);
+    /// A message for people.
+    fn note(&self, message: &str);
+}
+
+struct Unobserved;
+
+impl Observer for Unobserved {
+    fn answered(&self) {}
+    fn lost(&self, _: &str, _: &str) {}
+    fn back(&self, _: &str) {}
+    fn emitted(&self, _: &str, _: &str) {}
+    fn note(&self, _: &str) {}
+}
+
+static OBSERVER: OnceLock<&'static dyn Observer> = OnceLock::new();
+
+/// Installs the observer of this process; the first one stays.
+pub(crate) fn install(observer: &'static dyn Observer) {
+    let _ = OBSERVER.set(observer);
+}
+
+/// The observer of this process.
+pub(crate) fn observer() -> &'static dyn Observer {
+    OBSERVER.get().copied().unwrap_or(&Unobserved)
+}
