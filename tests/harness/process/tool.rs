@@ -192,7 +192,8 @@ impl Tool {
 fn state_folder(url: &str) -> std::path::PathBuf {
     let socket = url.strip_prefix("unix://").map(Path::new);
     let folder = socket.and_then(Path::parent).filter(|path| path.is_dir());
-    folder.map_or_else(|| "/nonexistent".into(), |path| path.join("state"))
+    // In /proc nobody can make a folder, not even root, whose tests would share one elsewhere.
+    folder.map_or_else(|| "/proc/nonexistent".into(), |path| path.join("state"))
 }
 
 fn configures_us(name: &OsString) -> bool {
