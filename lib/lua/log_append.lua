@@ -1,9 +1,9 @@
--- log_append: adds to a log as long as it has room (K6).
--- Guarantees a bound in bytes, that an expired taskset gets no new keys (K2), and that a call which is
--- repeated, since its answer was lost, adds nothing. A log has one writer.
+-- log_append: appends to a log while it has room (K6).
+-- Guarantees a maximum size in bytes, that an expired taskset gets no new keys (K2), and that a
+-- call repeated because its reply was lost appends nothing. A log has one writer.
 -- KEYS 1 log, 2 taskset
--- ARGV 1 text, 2 most bytes, 3 the length before this call
--- returns 1 if it was added, else 0
+-- ARGV 1 text, 2 maximum bytes, 3 the log's length before this call
+-- returns 1 if the text was appended, else 0
 if redis.call('TTL', KEYS[2]) ~= -1 then
   return 0
 end

@@ -1,5 +1,6 @@
 -- persist_count_attempt: counts a failed attempt to persist a taskset.
--- Guarantees that the count ends with the taskset's other keys, should nobody persist it.
+-- Guarantees that the count expires with the taskset's other keys if the taskset is never
+-- persisted.
 -- KEYS 1 the count
 -- ARGV none
 -- returns the count

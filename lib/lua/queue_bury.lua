@@ -1,8 +1,9 @@
--- queue_bury: moves a message that makes no sense from the head of a queue to its dead list (L8).
--- Guarantees that the daemon meets it once, and that the dead list stays short, and not for ever.
+-- queue_bury: moves an invalid message from the head of a queue to its dead list (L8).
+-- Guarantees that the daemon meets the message once, and that the dead list stays short and
+-- expires.
 -- KEYS 1 queue, 2 the queue's dead list
--- ARGV 1 message, 2 what to keep of it (JSON with the reason)
--- returns 1 if it was moved, else 0
+-- ARGV 1 message, 2 the record to keep (JSON with the message and the reason)
+-- returns 1 if the message was moved, else 0
 if redis.call('LINDEX', KEYS[1], 0) ~= ARGV[1] then
   return 0
 end

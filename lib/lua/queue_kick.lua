@@ -1,8 +1,8 @@
--- queue_kick: puts the messages of a dead list back into their queue.
--- Guarantees that a message is in one of the two at any time.
+-- queue_kick: moves the messages of a dead list back into their queue.
+-- Guarantees that each message is in one of the two at any time.
 -- KEYS 1 queue, 2 the queue's dead list
 -- ARGV none
--- returns how many were put back
+-- returns how many were moved
 local count = 0
 for _ = 1, redis.call('LLEN', KEYS[2]) do
   local record = redis.call('LINDEX', KEYS[2], 0)

@@ -1,9 +1,9 @@
--- queue_pop: takes messages off the head of a queue after their effect.
--- Guarantees that only these messages are taken: what another consumer took already is not made
--- up for by taking something else.
+-- queue_pop: pops messages from the head of a queue after their effect.
+-- Guarantees that exactly these messages are popped: if another consumer has popped some already,
+-- no others are popped for them.
 -- KEYS 1 queue
--- ARGV 1… messages, in the order in which they stand
--- returns how many were taken
+-- ARGV 1… messages, in queue order
+-- returns how many were popped
 local head = redis.call('LRANGE', KEYS[1], 0, #ARGV - 1)
 local taken = 0
 for i = 1, #ARGV do

@@ -1,5 +1,6 @@
--- queue_rotate: moves the message at the head of a queue to its tail, so that others get their turn.
--- Guarantees that the message is always in the queue, once.
+-- queue_rotate: moves the message at the head of a queue to its tail, so that others get their
+-- turn.
+-- Guarantees that the message is in the queue exactly once at any time.
 -- KEYS 1 queue
 -- ARGV 1 message
 -- returns 1 if it was moved, else 0

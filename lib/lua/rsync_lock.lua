@@ -1,9 +1,10 @@
--- rsync_lock: takes or renews the right to sync into the remote folder of an rsync name (F4).
--- Guarantees that a folder is not changed while a taskset that reads it is active.
+-- rsync_lock: acquires or renews the lock on the remote folder of an rsync name (F4).
+-- Guarantees that a folder is not changed while an active taskset reads it.
 -- KEYS 1 lock
--- ARGV 1 who asks: the taskset in the making, a space, its submission; 2 rsync name, 3 milliseconds,
---   4 active_taskset, 5 renewed (1: it must be held already)
--- returns '' when held, else the taskset in the way, or who holds the lock; '-' when it has expired
+-- ARGV 1 the owner (the taskset being submitted, a space, its submission), 2 rsync name, 3
+--   milliseconds, 4 active_taskset, 5 renewal (1: the lock must be held already)
+-- returns '' when locked, else the taskset that uses the folder or the owner of the lock; '-' when
+--   it has expired
 for _, taskset in ipairs(redis.call('LRANGE', ARGV[4], 0, -1)) do
   local f = redis.call('HMGET', taskset, 'rsync_name', 'status')
   if f[1] == ARGV[2] and (not f[2] or f[2] == '' or f[2] == 'running') then
@@ -14,7 +15,7 @@ local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then
   return holder
 end
--- Nobody knows who has written there since.
+-- Another submission may have written to the folder since.
 if not holder and ARGV[5] == '1' then
   return '-'
 end

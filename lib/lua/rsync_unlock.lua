@@ -1,8 +1,8 @@
--- rsync_unlock: gives the right to sync into a remote folder back.
--- Guarantees that only its holder does.
+-- rsync_unlock: releases the lock on a remote folder.
+-- Guarantees that only the owner releases it.
 -- KEYS 1 lock
--- ARGV 1 who held it
--- returns 1 if it was held, else 0
+-- ARGV 1 the owner
+-- returns 1 if the lock was held, else 0
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end

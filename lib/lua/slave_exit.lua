@@ -1,5 +1,5 @@
--- slave_exit: a slave that holds no trial says how it ended.
--- Guarantees that the first word on it stands, and that an expired taskset gets no new keys (K2).
+-- slave_exit: records how a slave without a reserved trial ended.
+-- Guarantees that the first status is kept, and that an expired taskset gets no new keys (K2).
 -- KEYS 1 slave, 2 slave heartbeat, 3 taskset
 -- ARGV 1 status
 -- returns nothing

@@ -1,8 +1,8 @@
--- slave_join: a slave joins a taskset, alive before its first trial (C6). A call that is repeated, since
--- its answer was lost, does not join it twice.
--- KEYS 1 taskset, 2 slave, 3 slave heartbeat, 4 the name by which its worker may have listed it
+-- slave_join: adds a slave to a taskset, with a heartbeat before its first trial (C6).
+-- Guarantees that a call repeated because its reply was lost does not add the slave twice.
+-- KEYS 1 taskset, 2 slave, 3 slave heartbeat, 4 the name under which its worker may have listed it
 -- ARGV 1 heartbeat seconds
--- returns 'joined', or the status of a taskset that is not running ('gone' when it does not exist)
+-- returns 'joined', or the status of a taskset that is not running ('gone' if it does not exist)
 local status = redis.call('HGET', KEYS[1], 'status')
 if status ~= 'running' then
   return status or 'gone'

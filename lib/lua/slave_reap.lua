@@ -1,15 +1,15 @@
--- slave_reap: declares a slave dead, ends the trial it was making with 'error', and gives back what it had on
--- batch besides.
--- Guarantees that a slave with a heartbeat is left alone (unless its worker saw it die), and that
--- a dead slave stays dead.
+-- slave_reap: declares a slave dead, ends its running trial with 'error', and requeues the rest of
+-- its batch.
+-- Guarantees that a slave with a heartbeat is left alone unless its worker saw it die, and that a
+-- dead slave stays dead.
 -- shared: event batch ends reap
 -- KEYS 1 taskset, 2 slave, 3 arbiter_queue
--- ARGV 1 now, 2 why it is dead, 3 certain (1: its worker waited on the process; 0: no heartbeat),
---      4 the trial that it had begun last ('': none, '*': not known), 5 how it ended, as a slave's status
--- returns 1 if it was declared dead now, else 0; then what was emitted (taskset, JSON, …)
+-- ARGV 1 now, 2 the reason, 3 certain (1: its worker waited on the process; 0: no heartbeat), 4 the
+--   trial that it began last ('': none, '*': unknown), 5 how it ended, as a slave's status
+-- returns 1 if it was declared dead now, else 0; then the emitted events (taskset, JSON, …)
 local taskset, slave = KEYS[1], KEYS[2]
 if ARGV[3] == '1' then
-  -- Another implementation's slave gives its keys no expiry.
+  -- A slave of another implementation sets no expiry on its keys.
   redis.call('EXPIRE', slave, KEY_TTL)
   redis.call('EXPIRE', slave .. ':trial', KEY_TTL)
 end

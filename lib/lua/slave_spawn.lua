@@ -1,8 +1,9 @@
--- slave_spawn: a worker lists a slave that it has started, by the name that the protocol gives it.
--- Guarantees that it is listed once, and not beside the name by which a slave of ours has joined by
--- then, and that it is not taken for a process of the same id that has ended.
+-- slave_spawn: lists a slave that a worker has just started, under the protocol's name for it.
+-- Guarantees that it is listed once, not also under the name by which an rrr slave may have joined
+-- already, and that it is not mistaken for an earlier process with the same id.
 -- KEYS 1 taskset, 2 slave
--- ARGV 1 how the name ends by which a slave of ours joins, 2 a name by which it was listed before ('': none)
+-- ARGV 1 the end of the name by which an rrr slave joins, 2 the name by which it was listed before
+--   ('': none)
 -- returns nothing
 local list = KEYS[1] .. ':slave'
 if redis.call('HGET', KEYS[1], 'status') ~= 'running' then

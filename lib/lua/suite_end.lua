@@ -1,10 +1,10 @@
--- suite_end: a slave says how the end of its runner went.
--- Guarantees that an end counts once, that a bad one is kept until no task is left, and that the arbiter
--- is told when nothing else is waited for. One that was broken off counts only when no task is left (else
--- others go on with the suite), and only of a slave that has made a trial.
+-- suite_end: records how the end of a slave's runner went.
+-- Guarantees that an end counts once, that a failed one is kept until no task is left, and that the
+-- arbiter is notified when nothing else is awaited. An interrupted end counts only if no task is
+-- left (otherwise other slaves go on with the suite) and the slave has run a trial.
 -- shared: event ends
 -- KEYS 1 taskset, 2 slave, 3 arbiter_queue
--- ARGV 1 which runner of the slave it was, 2 'good' | 'bad' | 'broken', 3 the reason
+-- ARGV 1 the number of the slave's runner, 2 'good' | 'bad' | 'broken', 3 the reason
 -- returns nothing
 local taskset, slave = KEYS[1], KEYS[2]
 if redis.call('HGET', taskset, 'status') ~= 'running' or is_set(redis.call('HGET', slave, 'status')) then

@@ -1,26 +1,27 @@
--- task_recover: puts back tasks that got lost, and finalises a taskset that has nothing left.
--- Guarantees that a task is put back only if nothing else will bring its verdict: it has no
--- status, is not queued, and no living slave tries it. Called with no task it only finalises.
+-- task_recover: requeues lost tasks, and finalises a taskset that has nothing left.
+-- Guarantees that a task is requeued only if nothing else will bring its verdict: it has no status,
+-- is not queued, and no live slave runs it. A call without tasks only finalises.
 -- shared: event batch close ends reap judge
 -- KEYS 1 taskset, 2 active_taskset, 3 persister_queue, 4 arbiter_queue
 -- ARGV 1 now, 2… tasks that may be lost (at most 200)
--- returns how many were put back, then what was emitted (taskset, JSON, …)
+-- returns how many were requeued, then the emitted events (taskset, JSON, …)
 local taskset = KEYS[1]
 ACTIVE, PERSISTER, NOW = KEYS[2], KEYS[3], ARGV[1]
--- They come from the last to the first, as each is put at the head of the queue.
+-- The tasks arrive last to first, since each is pushed to the head of the queue.
 NEAR = TAIL
 local exists, open, status = is_open(taskset)
 if not exists then
   redis.call('LREM', ACTIVE, 0, taskset)
   return { 0 }
 elseif not open then
-  -- Somebody else's arbiter stopped half-way through finishing it (I8).
+  -- Another implementation's arbiter stopped half-way through finishing it (I8).
   if redis.call('LREM', ACTIVE, 0, taskset) > 0 and redis.call('TTL', taskset) == -1 then
     redis.call('RPUSH', PERSISTER, taskset)
   end
   return { 0 }
 elseif redis.call('EXISTS', taskset .. ':tasks') == 0 then
-  -- It never had tasks (F2), or waited for a worker until they expired: no verdict can come.
+  -- The taskset never had tasks (F2), or waited for a worker until they expired: a verdict is
+  -- impossible.
   finalise(taskset)
   return { 0, unpack(emitted) }
 elseif status ~= 'running' then
@@ -39,7 +40,7 @@ for i = 2, #ARGV do
   local k = redis.call('HMGET', task, 'status', 'spec_file', 'queued')
   local spec_file = spec_file_of(task, k[2])
   if is_set(k[1]) then
-    -- Settled, but left here by a crash of somebody else's arbiter (C2).
+    -- Settled, but left in the list when another implementation's arbiter crashed (C2).
     redis.call('LREM', taskset .. ':tasks_left', NEAR, task)
   elseif spec_file and not (queued and k[3]) then
     if not k[2] then
@@ -48,7 +49,7 @@ for i = 2, #ARGV do
     end
     local waiting = false
     for _, trial in ipairs(redis.call('LRANGE', task .. ':trial', 0, -1)) do
-      -- A name without our prefix is passed over: the ACL refuses it, and with it the script (L8).
+      -- A name without our prefix is skipped: the ACL would refuse it, and with it the script (L8).
       local is_ours = string.sub(trial, 1, #prefix) == prefix
       local f = is_ours and redis.call('HMGET', trial, 'status', 'slave', 'judged', 'task') or {}
       if is_set(f[2]) and string.sub(f[2], 1, #prefix) ~= prefix then
@@ -56,7 +57,8 @@ for i = 2, #ARGV do
       end
       if is_set(f[1]) then
         if not f[3] then
-          -- Finished, its message on the way or lost (Q3): to judge now is the same, and once.
+          -- Finished, and its message is on its way or lost (Q3): judging it now gives the same
+          -- verdict, once.
           judge(taskset, task, trial)
           waiting = true
         end
@@ -64,11 +66,11 @@ for i = 2, #ARGV do
         waiting = true
       elseif is_set(f[2]) and reap(taskset, f[2], "the slave's heartbeat stopped", NOW, KEYS[4], false) == 1 then
         waiting = true
-        -- What it had on batch besides is back there.
+        -- The rest of its batch may be queued again now.
         queued = has_queue()
       elseif f[4] then
-        -- Its slave has said its own end, and did not know of it: the answer was lost by which it
-        -- was taken, or the call came late. So nobody has made it, and it is no try.
+        -- The race: the slave ended without knowing of this trial, because the reply that reserved
+        -- it was lost or the call was delayed. The trial never ran, so it does not count.
         redis.call('HSET', trial, 'status', 'error', 'finished_at', NOW, 'stopped', 'its slave had ended')
         judge(taskset, task, trial)
         waiting = true

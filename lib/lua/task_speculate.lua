@@ -1,10 +1,10 @@
--- task_speculate: queues a second copy of tasks that run long while slaves are idle.
--- Guarantees one extra copy a task, and only while the queue is empty (C8); none where a task may have
--- one trial only.
+-- task_speculate: queues a second copy of long-running tasks while slaves are idle.
+-- Guarantees at most one extra copy per task, only while the queue is empty (C8), and none if
+-- max_trials is 1.
 -- shared: event
 -- KEYS 1 taskset
 -- ARGV 1… tasks
--- returns how many were queued, then what was emitted (taskset, JSON, …)
+-- returns how many were queued, then the emitted events (taskset, JSON, …)
 local taskset = KEYS[1]
 local queue = taskset .. ':task_queue'
 local s = redis.call('HMGET', taskset, 'status', 'max_trials')

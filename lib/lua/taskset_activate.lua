@@ -1,17 +1,18 @@
--- taskset_activate: batches a complete taskset over to the dispatcher and the arbiter.
--- Guarantees that a half-written taskset never becomes active, nor that of another submission, and
--- that the call may be repeated, even when the taskset has ended meanwhile.
--- A staged taskset expires by itself (K4); from here on it stays until it is persisted.
+-- taskset_activate: hands a complete taskset over to the dispatcher and the arbiter.
+-- Guarantees that neither a half-written taskset nor another submission's becomes active, and that
+-- the call may be repeated, even after the taskset has ended. A staged taskset expires (K4); an
+-- active one stays until it is persisted.
 -- shared: event
 -- KEYS 1 taskset, 2 active_taskset, 3 dispatcher_queue, 4 rsync lock
--- ARGV 1 number of tasks, 2 submission, 3 whom the rsync lock must name ('': there need be none)
+-- ARGV 1 number of tasks, 2 submission, 3 the required owner of the rsync lock ('' if no lock is
+--   needed)
 -- returns 'active' | 'incomplete' | 'unlocked' | 'taken'
 local taskset = KEYS[1]
 local f = redis.call('HMGET', taskset, 'submission', 'status')
 if f[1] ~= ARGV[2] then
   return f[1] and 'taken' or 'incomplete'
 end
--- What has ended may have a TTL again; what is staged has no status.
+-- A finished taskset may have a TTL again; a staged one has no status.
 if f[2] or redis.call('TTL', taskset) == -1 then
   return 'active'
 end

@@ -1,13 +1,13 @@
--- taskset_assign: gives an open taskset to some of the idle workers that the dispatcher has found for it.
--- Guarantees that a worker has at most one taskset on batch and in its queue together, that
--- max_workers counts both (C4), and that a cancelled taskset is never set running (C1). The
--- dispatcher has counted those that have it already: where another has called since, which 'given'
--- shows, its count is out of date, and nothing is given.
+-- taskset_assign: gives an open taskset to idle workers that the dispatcher has chosen.
+-- Guarantees that a worker has at most one taskset, counting its queue, that max_workers covers
+-- both (C4), and that a cancelled taskset is never set running (C1). The race: the dispatcher
+-- counts the taskset's workers before this call. If another dispatcher has given it to one since,
+-- the field 'given' differs, the count is stale, and nothing is given.
 -- shared: event close
 -- KEYS 1 taskset
--- ARGV 1 the taskset's 'given' when the dispatcher counted, 2 most workers to give it to, 3… idle workers
--- returns 'done' | 'stale', the workers it was given to, '', those that have failed it before, '', then
---   what was emitted (taskset, JSON, …)
+-- ARGV 1 the taskset's 'given' when the dispatcher counted, 2 maximum workers, 3… idle workers
+-- returns 'done' | 'stale', the workers it was given to, '', those that have failed it before, '',
+--   then the emitted events (taskset, JSON, …)
 local taskset = KEYS[1]
 local f = redis.call('HMGET', taskset, 'worker_type', 'given')
 local _, open, status = is_open(taskset)
@@ -26,7 +26,7 @@ for i = 3, #ARGV do
   local queue = worker .. ':worker_queue'
   local is_idle = not is_set(w[1]) and w[2] == f[1] and not is_set(w[3])
   if is_idle and redis.call('EXISTS', queue) == 0 and redis.call('EXISTS', worker .. ':heartbeat') == 1 then
-    -- A worker whose setup failed here is not asked again (L9).
+    -- A worker whose setup failed for this taskset is not given it again (L9).
     if redis.call('HGET', taskset .. ':worker_log:' .. worker, 'failure') then
       failed[#failed + 1] = worker
     else

@@ -1,16 +1,17 @@
--- taskset_close: cancels or fails an open taskset, and pops the message that asked for it.
+-- taskset_close: cancels or fails an open taskset, and pops the message that requested it.
 -- Guarantees that a final status never changes (I7), and that the request is popped only together
 -- with its effect (Q1).
 -- shared: event close
 -- KEYS 1 taskset, 2 active_taskset, 3 persister_queue, 4 arbiter_queue
--- ARGV 1 message ('' when there is none to pop), 2 status, 3 now, 4 reason ('' for none)
--- returns 1 if it was closed now, else 0; then what was emitted (taskset, JSON, …)
+-- ARGV 1 message ('' if there is none to pop), 2 status, 3 now, 4 reason ('' for none)
+-- returns 1 if the taskset was closed now, else 0; then the emitted events (taskset, JSON, …)
 local taskset = KEYS[1]
 ACTIVE, PERSISTER = KEYS[2], KEYS[3]
 if ARGV[1] ~= '' and redis.call('LINDEX', KEYS[4], 0) ~= ARGV[1] then
   return { 0 }
 end
--- Before the message goes: about what is no taskset it is refused, and must stand there for that (L8).
+-- Before the pop: a message about a key of the wrong type is refused, and must still be in the
+-- queue for that (L8).
 local exists, open = is_open(taskset)
 if ARGV[1] ~= '' then
   redis.call('LPOP', KEYS[4])

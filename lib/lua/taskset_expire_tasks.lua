@@ -1,5 +1,5 @@
--- taskset_expire_tasks: lets tasks and their trials go, without a round trip for each.
--- Guarantees only an expiry: called again, it starts the time anew.
+-- taskset_expire_tasks: sets the expiry of tasks and their trials, without a round trip for each.
+-- Guarantees nothing but the expiry: a second call restarts the time.
 -- KEYS 1… tasks
 -- ARGV 1 seconds
 -- returns nothing

@@ -1,9 +1,9 @@
--- taskset_mark_persisted: notes that a finished taskset's record is durable, by giving its hash an expiry,
--- and adds to the totals of all that ended.
--- Guarantees that nobody writes the record again from keys that are already expiring, and that a
--- taskset is counted once, however often its persister is killed or two of them meet.
+-- taskset_mark_persisted: marks a finished taskset's record as durable by setting an expiry on its
+-- hash, and adds it to the totals.
+-- Guarantees that the record is not written again from keys that are expiring, and that a taskset
+-- is counted once, even if its persister is killed repeatedly or two persisters meet.
 -- KEYS 1 taskset, 2 totals
--- ARGV 1 seconds, 2… fields of the totals, each followed by what is to be added
+-- ARGV 1 seconds, 2… fields of the totals, each followed by its increment
 -- returns nothing
 if redis.call('TTL', KEYS[1]) == -1 then
   redis.call('EXPIRE', KEYS[1], ARGV[1])

@@ -1,5 +1,5 @@
--- taskset_persisted: lets a durable taskset go, and pops the message that asked to persist it.
--- Guarantees that the message goes only when everything else is done (Q1, L6).
+-- taskset_persisted: lets a durable taskset expire, and pops the message that asked to persist it.
+-- Guarantees that the message is popped only after everything else is done (Q1, L6).
 -- KEYS 1 taskset, 2 persister_queue
 -- ARGV 1 message, 2 seconds until the hash expires
 -- returns 1 if the message was popped, else 0

@@ -1,16 +1,17 @@
--- taskset_request_fail: a worker that cannot run a taskset says why, and asks the arbiter to fail it when
--- no other worker is left that might do better.
--- Guarantees that one sick machine does not fail a taskset which others could run (L9).
+-- taskset_request_fail: records why a worker cannot run a taskset, and asks the arbiter to fail the
+-- taskset if no other worker is left that might succeed.
+-- Guarantees that one sick machine does not fail a taskset that others could run (L9).
 -- shared: event close worker
 -- KEYS 1 taskset, 2 worker log, 3 arbiter_queue, 4 dispatcher_queue, 5 worker set
--- ARGV 1 the worker, 2 reason, 3 after how many distinct workers a taskset is failed
+-- ARGV 1 the worker, 2 reason, 3 the number of distinct failed workers that fails a taskset
 -- returns 'asked' | 'passed on' | 'over'
 local taskset = KEYS[1]
 local _, open = is_open(taskset)
 if not open or redis.call('TTL', taskset) ~= -1 then
   return 'over'
 end
--- A dispatcher that gives it to the same worker again knows of no failures, and would not stop.
+-- A dispatcher that gives the taskset to the same worker again does not know of failures, and would
+-- never stop.
 local first = taskset .. ':worker_log:' .. ARGV[1]
 local again = redis.call('HGET', first, 'failure') and not redis.call('HGET', KEYS[2], 'failure')
 redis.call('HSET', KEYS[2], 'failure', ARGV[2])

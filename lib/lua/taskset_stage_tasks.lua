@@ -1,9 +1,11 @@
--- taskset_stage_tasks: adds some tasks to a staged taskset.
--- Guarantees that they are added once, however often the call comes and however late, by the
--- submission alone that has the taskset, and that their keys expire by themselves (K4).
+-- taskset_stage_tasks: adds tasks to a staged taskset.
+-- Guarantees that they are added once, however late or often the call arrives, only by the
+-- submission that owns the taskset, and that their keys expire (K4).
 -- KEYS 1 taskset, 2 tasks, 3 tasks_left, 4 task_queue
--- ARGV 1 submission, 2 how many tasks stand before these, then for each: key, spec_file, estimate_sec ('' if unknown)
--- returns how many tasks stand now, or -1 when the taskset is not staged any more, or by another
+-- ARGV 1 submission, 2 number of tasks before these, then for each: key, spec_file, estimate_sec
+--   ('' if unknown)
+-- returns the number of tasks now, or -1 if the taskset is no longer staged or belongs to another
+--   submission
 if redis.call('TTL', KEYS[1]) < 0 or redis.call('HGET', KEYS[1], 'submission') ~= ARGV[1] then
   return -1
 end

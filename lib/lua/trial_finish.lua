@@ -1,13 +1,15 @@
--- trial_finish: a slave ends trials, tells the arbiter, and takes its next tasks, all in one step.
--- Guarantees that a result is recorded once and never lost between record and message (Q3), that
--- a result of a trial that was already ended by somebody else changes nothing but late_status, and
--- that a call which comes a second time (its answer, or itself, was held up) changes nothing.
+-- trial_finish: records the results of a slave's trials, notifies the arbiter, and reserves the
+-- slave's next tasks, all in one step.
+-- Guarantees that a result is recorded once and never lost between record and message (Q3), that a
+-- result for a trial that was already ended by another process changes nothing but late_status, and
+-- that a repeated call (because its reply or the call itself was delayed) changes nothing.
 -- shared: event batch reserve
 -- KEYS 1 taskset, 2 slave, 3 arbiter_queue, 4… the trials
--- ARGV 1 next trial id, 2 now, 3 most tasks to take (0: none), 4… of each trial: how many more arguments it
---   has, trial status, duration_ms, its trial_started event as JSON ('' if it was told of), its
---   trial_finished event as JSON, stdout, stderr, passed, pending, failed, more of the trial hash: field, value, …
--- returns for each trial 'recorded' | 'late' | 'gone', then as reserve, or 'none'
+-- ARGV 1 next trial id, 2 now, 3 maximum tasks to reserve (0: none), 4… for each trial: the number
+--   of its further arguments, trial status, duration_ms, its trial_started event as JSON ('' if
+--   already emitted), its trial_finished event as JSON, stdout, stderr, passed, pending, failed,
+--   further fields of the trial hash: field, value, …
+-- returns for each trial 'recorded' | 'late' | 'gone', then the answer of reserve, or 'none'
 local taskset, slave, arbiter_queue = KEYS[1], KEYS[2], KEYS[3]
 local found, fresh = {}, false
 for i = 4, #KEYS do
@@ -15,10 +17,10 @@ for i = 4, #KEYS do
   found[i] = f
   fresh = fresh or (f[2] and not is_set(f[1]))
 end
--- Who declares a slave dead ends its trials in the same step (slave_reap.lua): one that has a trial which
--- has not ended lives, and holds no later one.
+-- Declaring a slave dead ends its trials in the same step (slave_reap.lua). So a slave with an
+-- unended trial is alive, and it has no later batch.
 local state, detail = standing(taskset, not fresh and slave)
--- Expired or persisted: a write would bring a key back without an expiry (K1, K2).
+-- Expired or persisted: a write would recreate a key without an expiry (K1, K2).
 local expired = state ~= 'good' and redis.call('TTL', taskset) ~= -1
 local answer, events, messages = {}, {}, {}
 local at = 4
@@ -41,8 +43,9 @@ for i = 4, #KEYS do
       events[#events + 1] = ARGV[at + 4]
     end
   elseif f[1] ~= status or f[3] ~= duration_ms then
-    -- The status alone does not tell whether this call was here before: who ends the trial of a dead
-    -- slave may have given the same, but knows no duration.
+    -- The race: this call may be a repetition of itself, or another process may have ended the
+    -- trial of a dead slave with the same status. Only the duration distinguishes them, since that
+    -- process does not know it.
     outcome = 'late'
     redis.call('HSET', trial, 'late_status', status)
   end

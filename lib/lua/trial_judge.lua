@@ -1,12 +1,13 @@
--- trial_judge: the arbiter takes the 'trial' messages at the head of its queue, up to the first other one.
--- Guarantees that each is popped in the same step that gives its task a verdict or puts it back
--- (Q1), that a task gets one verdict (C2, C3), and that a key of the wrong type costs the taskset it
--- is of its verdicts, and no other (L8).
+-- trial_judge: judges the 'trial' messages at the head of the arbiter's queue, up to the first
+-- other message.
+-- Guarantees that each message is popped in the same step that settles or requeues its task (Q1),
+-- that a task gets one verdict (C2, C3), and that a key of the wrong type affects the verdicts of
+-- its own taskset only (L8).
 -- shared: event close ends judge
 -- KEYS 1 arbiter_queue, 2 active_taskset, 3 persister_queue, 4 arbiter_queue:dead
--- ARGV 1 now, 2 most messages
--- returns how many were taken, the message of another kind that stands behind them (nil if none was
--- seen), then what was emitted (taskset, JSON, …)
+-- ARGV 1 now, 2 maximum messages
+-- returns how many were judged, the first message of another kind (nil if none was seen), then the
+--   emitted events (taskset, JSON, …)
 local queue = KEYS[1]
 ACTIVE, PERSISTER, NOW = KEYS[2], KEYS[3], ARGV[1]
 local taken, other = 0, false
@@ -17,8 +18,8 @@ local function bury(message, reason)
   redis.call('LTRIM', KEYS[4], -1000, -1)
   redis.call('EXPIRE', KEYS[4], KEY_TTL)
 end
--- The messages are found here, not brought by the arbiter: a batch of them is longer than what
--- Redis reads at once, so that an arbiter among a thousand busy slaves would fall behind.
+-- The script reads the messages instead of getting them from the arbiter: a batch of them exceeds
+-- what Redis reads at once, and an arbiter with a thousand busy slaves would fall behind.
 for _, message in ipairs(redis.call('LRANGE', queue, 0, ARGV[2] - 1)) do
   local task, taskset = string.match(message, pattern)
   if not task then
@@ -36,7 +37,7 @@ if taken > 0 then
   for each in pairs(books) do
     local _, nonsense = try(flush, each)
     if nonsense then
-      try(bury, each, 'what was judged of it could not be written: ' .. nonsense)
+      try(bury, each, 'its verdicts could not be written: ' .. nonsense)
     end
   end
 end

@@ -1,10 +1,11 @@
--- trial_release: a slave whose batch takes longer than it thought tells which of its trials runs, and gives
--- back the tasks of those that it has not begun.
--- Guarantees that a task that leaves the slave is in the queue, and that a call which comes a
--- second time changes nothing: what it names has begun, has ended, or is gone.
+-- trial_release: reports which trial of a slow batch is running, and requeues the tasks of the
+-- trials that have not begun.
+-- Guarantees that a released task is in the queue, and that a repeated call changes nothing: every
+-- trial it names has begun, has ended, or is gone.
 -- shared: event batch
 -- KEYS 1 taskset, 2 slave, 3… the trials that have not begun, in order
--- ARGV 1 now, 2 the trial that runs ('' if none does, or it was told of), 3 its trial_started event as JSON
+-- ARGV 1 now, 2 the running trial ('' if none, or already reported), 3 its trial_started event as
+--   JSON
 -- returns nothing
 local taskset, slave, running = KEYS[1], KEYS[2], ARGV[2]
 if redis.call('TTL', taskset) ~= -1 then

@@ -1,10 +1,10 @@
--- trial_reserve: a slave takes its next tasks, and the trials of them are created, in one step.
--- Guarantees that a task leaves the queue only into a trial, that finished tasks are never tried
--- again, and that a fenced slave gets nothing.
+-- trial_reserve: reserves a slave's next tasks and creates their trials, in one step.
+-- Guarantees that a task leaves the queue only when its trial is created, that finished tasks get
+-- no further trial, and that a fenced slave gets nothing.
 -- shared: event batch reserve
 -- KEYS 1 taskset, 2 slave, 3 arbiter_queue
--- ARGV 1 trial id, 2 now, 3 most tasks, 4 patient (1/0), 5 announce (1/0)
--- returns {'run', then of each trial: trial, spec_file, estimate_sec, attempt, 1 if it has begun}
+-- ARGV 1 trial id, 2 now, 3 maximum tasks, 4 patient (1/0), 5 announce (1/0)
+-- returns {'run', then for each trial: trial, spec_file, estimate_sec, attempt, 1 if it has begun}
 --   | {'empty'} | {'skip'} | {'over', status} | {'fenced'}
 local taskset, slave = KEYS[1], KEYS[2]
 local state, detail = standing(taskset, slave)

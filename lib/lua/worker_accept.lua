@@ -1,18 +1,19 @@
--- worker_accept: a worker takes the taskset at the head of its queue, and opens its worker log.
--- Guarantees that only what was handed over is taken (a worker's own user cannot write the list of that), that
--- a taskset that is over is dropped instead (Q4), that the message is popped only together with the
--- worker's note of it (Q2), that a call whose answer was lost may be repeated, and that a second stay
--- gets a log of its own (C10).
+-- worker_accept: accepts the taskset at the head of a worker's queue, and opens the worker log.
+-- Guarantees that only an active taskset is accepted (the worker's Redis user cannot write that
+-- list), that a finished taskset is dropped instead (Q4), that the message is popped only together
+-- with the worker's note of it (Q2), that a call whose reply was lost may be repeated, and that a
+-- second stay gets its own log (C10).
 -- shared: event close
 -- KEYS 1 taskset, 2 worker, 3 worker_queue, 4 worker log of a first stay
--- ARGV 1 message ('' when the worker was told the taskset by its owner), 2 now, 3 active_taskset (no key: it is
---      only read)
--- returns {'accepted', worker log, emitted…} | {'over', status} | {'moved'} | {'staged'} | {'inactive'}
+-- ARGV 1 message ('' when the worker's owner named the taskset), 2 now, 3 active_taskset (not a
+--   key: only read)
+-- returns {'accepted', worker log, emitted…} | {'over', status} | {'moved'} | {'staged'} |
+--   {'inactive'}
 local taskset, worker = KEYS[1], KEYS[2]
 local exists, open, status = is_open(taskset)
 local active = redis.call('LPOS', ARGV[3], taskset)
 if redis.call('HGET', worker, 'taskset') == taskset then
-  -- A worker that asks has nothing on batch, so an earlier call worked and its answer was lost.
+  -- A worker asks only when idle, so an earlier call succeeded and its reply was lost.
   local logs = redis.call('LRANGE', taskset .. ':worker_log', 0, -1)
   for i = #logs, 1, -1 do
     local f = redis.call('HMGET', logs[i], 'worker', 'finished_at')

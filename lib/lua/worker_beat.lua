@@ -1,8 +1,8 @@
--- worker_beat: a worker says that it lives, and comes back if it had been evicted.
+-- worker_beat: renews a worker's heartbeat, and registers the worker again if it had been evicted.
 -- Guarantees that a worker whose id was taken over does not disturb its successor.
 -- KEYS 1 worker, 2 heartbeat, 3 worker set
 -- ARGV 1 instance, 2 heartbeat seconds, 3 worker_type, 4 slaves, 5 version
--- returns 1, or 0 when the id belongs to another instance now
+-- returns 1, or 0 if the id belongs to another instance now
 local holder = redis.call('HGET', KEYS[1], 'instance')
 if holder and holder ~= ARGV[1] then
   return 0

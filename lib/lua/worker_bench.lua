@@ -1,9 +1,9 @@
--- worker_bench: a worker whose preparation keeps failing takes itself off the dispatcher's list for
--- a while (L9), or comes back to it, which the dispatcher is told.
--- Guarantees that a successor of the worker is not benched by it.
+-- worker_bench: benches a worker whose preparation keeps failing, so that it is given no work for a
+-- while (L9), or makes it available again and notifies the dispatcher.
+-- Guarantees that a successor of the worker is not benched.
 -- KEYS 1 worker, 2 dispatcher_queue
--- ARGV 1 the worker's instance, 2 why and how long ('' to come back)
--- returns 1 if it was noted, else 0
+-- ARGV 1 the worker's instance, 2 the reason and the duration ('' to make it available again)
+-- returns 1 if it was recorded, else 0
 if redis.call('HGET', KEYS[1], 'instance') ~= ARGV[1] then
   return 0
 end

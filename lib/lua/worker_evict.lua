@@ -1,5 +1,6 @@
--- worker_evict: takes a worker without a heartbeat off the books; one that comes back adds itself again. One of
--- another implementation does so without its hash, which is kept for it as long as any key is.
+-- worker_evict: unregisters a worker without a heartbeat. A worker that comes back registers again;
+-- one of another implementation does so without its hash, which is therefore kept for as long as
+-- any key.
 -- KEYS 1 worker set, 2 worker, 3 worker_queue, 4 heartbeat
 -- returns 1 if it was evicted, else 0
 if redis.call('EXISTS', KEYS[4]) == 1 then

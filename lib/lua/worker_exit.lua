@@ -1,4 +1,4 @@
--- worker_exit: a worker gives its id back; what is still in its queue goes to others.
+-- worker_exit: releases a worker's id; the tasksets in its queue go to other workers.
 -- KEYS 1 worker, 2 heartbeat, 3 worker set, 4 worker_queue, 5 dispatcher_queue
 -- ARGV 1 instance
 -- returns nothing

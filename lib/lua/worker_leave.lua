@@ -1,6 +1,7 @@
--- worker_leave: a worker closes its log of a taskset and is idle again, which the dispatcher is told.
--- Guarantees that an expired log is not brought back (K2), and that a successor of the worker
--- keeps what it has on batch.
+-- worker_leave: closes a worker's log of a taskset, marks the worker idle, and notifies the
+-- dispatcher.
+-- Guarantees that an expired log is not recreated (K2), and that a successor of the worker keeps
+-- its current taskset.
 -- KEYS 1 taskset, 2 worker, 3 worker log, 4 dispatcher_queue
 -- ARGV 1 now, 2 the worker's instance
 -- returns nothing
@@ -9,7 +10,7 @@ if f[1] == KEYS[1] and f[2] == ARGV[2] then
   redis.call('HDEL', KEYS[2], 'taskset')
 end
 redis.call('RPUSH', KEYS[4], '0')
--- Last: a log that somebody has made something else of must not keep the worker busy (L8).
+-- Last: a log key of the wrong type must not keep the worker busy (L8).
 if redis.call('EXISTS', KEYS[3]) == 1 then
   redis.call('HSET', KEYS[3], 'finished_at', ARGV[1])
 end

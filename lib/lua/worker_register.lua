@@ -1,10 +1,10 @@
--- worker_register: a worker takes its id.
--- Guarantees that two living workers never share an id (C9). A predecessor whose process the
--- caller knows to be gone is replaced at once, and the worker log that it left open is closed, so
--- that nobody waits for its end.
+-- worker_register: registers a worker under its id.
+-- Guarantees that two live workers never share an id (C9). A predecessor whose process the caller
+-- knows to be gone is replaced at once, and the worker log that it left open is closed, so that
+-- nothing waits for its end.
 -- KEYS 1 worker, 2 heartbeat, 3 worker set, 4 dispatcher_queue
--- ARGV 1 instance, 2 the instance known to be gone ('' for none), 3 heartbeat seconds,
---      4 worker_type, 5 slaves, 6 version, 7 now
+-- ARGV 1 instance, 2 the instance known to be gone ('' for none), 3 heartbeat seconds, 4
+--   worker_type, 5 slaves, 6 version, 7 now
 -- returns '' when registered, else the instance that holds the id
 local holder = redis.call('HGET', KEYS[1], 'instance') or 'unknown'
 if redis.call('EXISTS', KEYS[2]) == 1 and holder ~= ARGV[1] and holder ~= ARGV[2] then

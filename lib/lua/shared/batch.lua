@@ -1,11 +1,11 @@
--- Shared: what a slave has on batch. Needs event.lua.
+-- Shared: the batch of a slave: the trials that it has reserved and not yet ended. Needs event.lua.
 --
--- A slave whose trials take next to no time takes several tasks in one call: a batch. Each of them has
--- its trial at once, so that a task is always queued or tried (Q2); a trial without started_at has
--- not begun, as far as its slave has told. A slave takes no other task before all of its batch have
--- ended or were given back, and ends them in order.
+-- A slave with very short trials reserves several tasks in one call: a batch. All their trials are
+-- created at once, so that every task is either queued or has a trial (Q2). A trial without
+-- started_at has not been reported as begun. A slave reserves nothing more until its whole batch
+-- has ended or was released, and it ends the trials in order.
 
--- Those of the trials that have not ended, each as trial, task and whether it has begun.
+-- The unended ones among the trials, each as trial, task and whether it has begun.
 local function unended(trials)
   local batch = {}
   for _, trial in ipairs(trials) do
@@ -17,11 +17,12 @@ local function unended(trials)
   return batch
 end
 
--- The trials that a slave has not ended, in order.
+-- The slave's unended trials, in order.
 local function open_batch(slave)
   local trials, prefix = {}, string.match(slave, '^[^:]*:')
   for _, trial in ipairs(redis.call('LRANGE', slave .. ':trial', -MAX_BATCH, -1)) do
-    -- What is no key of ours is not even looked at: the ACL refuses it, and with it the script (L8).
+    -- Names without our prefix are skipped: the ACL would refuse them, and with them the script
+    -- (L8).
     if string.sub(trial, 1, #prefix) == prefix then
       trials[#trials + 1] = trial
     end
@@ -29,12 +30,12 @@ local function open_batch(slave)
   return unended(trials)
 end
 
--- Takes the trials that have not begun from their slave, as if they had never been, and puts their tasks
--- back at the head of the queue, marked, so that each is then taken alone.
+-- Deletes the trials of the batch that have not begun and requeues their tasks at the head of the
+-- queue. The mark 'queued' makes the next slave reserve each of them alone.
 local function give_back(taskset, slave, batch)
   local running = redis.call('HGET', taskset, 'status') == 'running'
   local given = 0
-  -- From the last to the first, as each is put at the head.
+  -- Last to first, since each one is pushed to the head.
   for i = #batch, 1, -1 do
     local trial, task, begun = unpack(batch[i])
     if not begun then
@@ -56,7 +57,7 @@ local function give_back(taskset, slave, batch)
 end
 
 -- Whether the slave may go on: 'over' when its taskset has ended, 'fenced' when it was declared
--- dead. Without a slave only the taskset is looked at.
+-- dead. Without a slave, only the taskset is checked.
 local function standing(taskset, slave)
   local status = redis.call('HGET', taskset, 'status')
   if status ~= 'running' then

@@ -3,7 +3,8 @@
 -- Set by each script that closes tasksets, from its KEYS.
 local ACTIVE, PERSISTER
 
--- Gives the taskset its final status, exactly once: the caller has seen that it is open.
+-- Sets the taskset's final status. The caller has checked that the taskset is open, so this happens
+-- exactly once.
 local function close(taskset, status, reason, now)
   redis.call('HSET', taskset, 'status', status, 'finished_at', now)
   if reason then

@@ -1,22 +1,23 @@
 -- Shared: the ends of suites. Needs event.lua.
 --
--- A runner that is started once for many spec files has an end of its own: hooks after the suite, fixtures
--- of the whole session, hooks at exit. It can fail there, and then the suite has failed. Each slave with such
--- a runner has a field in TASKSET:ends, which is its key: 'N open' while the end of its Nth runner is
--- not known, then 'N ended'. The field 'failed SLAVE' is the reason of the first of its ends that went wrong.
+-- A runner that is started once for many spec files also ends once: hooks after the suite, fixtures
+-- of the whole session, hooks at exit. If any of these fails, the suite has failed. TASKSET:ends
+-- has one field per slave with such a runner, named by the slave's key: 'N open' while the end of
+-- its Nth runner is unknown, then 'N ended'. The field 'failed SLAVE' holds the reason of the
+-- slave's first failed end.
 
--- The number in an entry, 0 for none, and whether it is open.
+-- The runner's number in an entry (0 without one), and whether its end is open.
 local function read_end(entry)
   local number, state = string.match(entry or '', '^(%d+) (%a+)$')
   return tonumber(number or '0'), state == 'open'
 end
 
--- Notes that an end of the slave went wrong. The first reason is kept.
+-- Records a failed end of the slave. The first reason is kept.
 local function note_bad_end(taskset, slave, reason)
   redis.call('HSETNX', taskset .. ':ends', 'failed ' .. slave, reason)
 end
 
--- Asks the arbiter to look whether the taskset has come to its end.
+-- Asks the arbiter to check whether the taskset is finished.
 local function ask_for_check(taskset, arbiter_queue)
   local message = 'check\t' .. taskset
   if redis.call('LINDEX', arbiter_queue, -1) ~= message then
@@ -24,10 +25,10 @@ local function ask_for_check(taskset, arbiter_queue)
   end
 end
 
--- Whether an open end can still come. A slave without a heartbeat is waited for until the arbiter has
--- declared it dead, which it does to those in the taskset's list.
+-- Whether the slave may still report an open end. A slave without a heartbeat may, until the
+-- arbiter declares it dead, which it does for every slave in the taskset's list.
 local function may_end(taskset, slave)
-  -- The ACL refuses what is not the key of a slave, and with it the script (L8).
+  -- The ACL refuses a key that is not a slave's, and with it the script (L8).
   local prefix = string.match(taskset, '^[^:]*:')
   if string.sub(slave, 1, #prefix + 7) ~= prefix .. 'worker:' then
     return false
@@ -44,7 +45,7 @@ local function may_end(taskset, slave)
   return false
 end
 
--- Whether an end of a suite is still to come, and why the suite has failed by the ends that are known.
+-- Whether an end is still awaited, and the reason why the suite has failed, if a known end did.
 local function look_at_ends(taskset)
   local entries, nonsense = try(redis.call, 'HGETALL', taskset .. ':ends')
   if not entries then

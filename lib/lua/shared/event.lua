@@ -1,14 +1,15 @@
--- Shared: events of a taskset. Prepended to the scripts that emit some.
+-- Shared: the events of a taskset. Part of every script that emits events.
 
--- What this call emitted, as taskset, JSON, taskset, JSON…: returned so that a role can print it.
+-- The events that this call emitted, as taskset, JSON, taskset, JSON…: returned for the role to
+-- print.
 local emitted = {}
 
--- The names of an entry's fields, which tell nothing: a letter each, for so many events at most.
--- To make text of a number costs as much as a command.
+-- The field names of an entry, one letter per event; they carry no meaning and bound the entry's
+-- size. Converting a number to text would cost as much as a command.
 local NAMES = '123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'
 
--- Appends a list of events, tables or JSON, to the taskset's stream, as few entries.
--- An entry's id is the events' time, by the one clock all agree on (C12: Redis' own).
+-- Appends events (tables or JSON) to the taskset's stream, in as few entries as possible. An
+-- entry's id is the time of its events by Redis' clock, the only one that all machines share (C12).
 local function emit(taskset, events)
   for from = 0, #events - 1, #NAMES do
     local fields = {}
@@ -24,24 +25,26 @@ local function emit(taskset, events)
   end
 end
 
--- Tells the taskset's slaves something by its wake stream: 'work', 'stop' with a task,
--- 'end' when no task is left, or 'over'.
+-- Writes a hint to the taskset's wake stream: 'work', 'stop' with a task, 'end' when no task is
+-- left, or 'over'.
 local function wake(taskset, word, about)
   redis.call('XADD', taskset .. ':wake', 'MAXLEN', '~', 1000, '*', word, about or '')
   redis.call('EXPIRE', taskset .. ':wake', KEY_TTL)
 end
 
--- A field of a hash that is set: the protocol's nil is an absent field, and '' is read as nil too.
+-- Whether a field of a hash is set: the protocol's nil is an absent field, and '' is read as nil
+-- too.
 local function is_set(field)
   return field and field ~= ''
 end
 
--- What Redis says of a key or a field that is not of the kind it should be.
+-- The errors of Redis for a key or a field of the wrong type.
 local NONSENSE = { '^WRONGTYPE ', '^ERR hash value is not an integer', '^ERR increment or decrement would overflow' }
 
--- Calls f, which may meet what somebody else has written there, and must not end the script by it
--- (L8): what was done of other tasksets would stay half done. Returns nil and what Redis said then.
--- Any other error is passed on: want of memory or of rights is no fault of that key's.
+-- Calls f, which may read keys that another program has overwritten. An error from such a key must
+-- not end the script (L8), or the effects on other tasksets would remain half done. In that case
+-- try returns nil and the error's text. Any other error is raised again: missing memory or rights
+-- are not the key's fault.
 local function try(f, ...)
   local ok, result = pcall(f, ...)
   if ok then
@@ -53,11 +56,12 @@ local function try(f, ...)
       return nil, text
     end
   end
-  -- As a table the error keeps its code, by which we know what passes; Redis 6.2 takes only text.
+  -- A table keeps the error's code, which shows the caller whether a retry may help; Redis 6.2
+  -- accepts only text.
   error(redis.REDIS_VERSION_NUM and { err = text } or text, 0)
 end
 
--- The spec file of a task: its own field, or the last part of its key.
+-- The spec file of a task: its field, or the last part of its key.
 local function spec_file_of(task, field)
   return is_set(field) and field or string.match(task, ':task:(.*)$')
 end

@@ -1,14 +1,15 @@
--- Shared: verdicts of tasks. Needs event.lua, taskset_close.lua and ends.lua.
+-- Shared: the verdicts of tasks. Needs event.lua, close.lua and ends.lua.
 --
--- A call may judge trials of several tasksets: what it learns and changes of each is gathered
--- here and written once, by flush(). What fails for a key of the wrong type (L8) has changed
--- nothing of the books, so that the rest of the call stands.
+-- One call may judge trials of several tasksets. The changes to each taskset are collected in its
+-- book and written once, by flush(). A key of the wrong type (L8) fails before its book is changed,
+-- so the rest of the call remains valid.
 
 local NOW
 local books = {}
 
--- The end of tasks_left that is nearer to what is judged: LREM looks at all before it (85 s of
--- Redis' time in a run of 100,000 tasks). Strings, since Redis would make one of a number each time.
+-- The end of tasks_left from which LREM searches. LREM scans every entry before its match, which
+-- took 85 s of Redis' time in a run of 100,000 tasks, so the nearer end matters. Strings, since
+-- Redis would convert a number at every call.
 local HEAD, TAIL = '1', '-1'
 local NEAR = HEAD
 
@@ -35,11 +36,11 @@ local function note(taskset, event)
   events[#events + 1] = event
 end
 
--- Status + count + tasks_left in one script (C2). The caller has seen that the task has no status
--- (promise 1: finalised at most once).
+-- Writes status, count and tasks_left in one script (C2). The caller has checked that the task has
+-- no status, so that a task is finalised at most once (promise 1).
 local function settle(taskset, task, spec_file, status, trials, flaky)
   local book = books[taskset]
-  -- In this order: the list may be none, and then the task must not have its status and no count.
+  -- LREM first: if that key is not a list, the task must get neither a status nor a count.
   redis.call('LREM', taskset .. ':tasks_left', NEAR, task)
   redis.call('HSET', task, 'status', status)
   if status == 'failed' then
@@ -50,12 +51,12 @@ local function settle(taskset, task, spec_file, status, trials, flaky)
       book.flaky = book.flaky + 1
     end
   end
-  -- By batch, as each task has one.
+  -- JSON by string concatenation: every task has this event, and cjson is slower.
   note(taskset, '{"event":"task_finished","spec_file":' .. cjson.encode(spec_file) .. ',"status":"' .. status
     .. '","trials":' .. trials .. ',"flaky":' .. tostring(flaky) .. '}')
 end
 
--- Puts a task back at the head, marked, so that nobody puts it there twice.
+-- Requeues a task at the head, marked so that it is not requeued twice.
 local function requeue(taskset, task, spec_file, reason)
   redis.call('LPUSH', taskset .. ':task_queue', task)
   redis.call('EXPIRE', taskset .. ':task_queue', KEY_TTL)
@@ -64,9 +65,9 @@ local function requeue(taskset, task, spec_file, reason)
   note(taskset, { event = 'task_requeued', spec_file = spec_file, reason = reason })
 end
 
--- The state of a task's trials: how many have finished, how many failures among these count, the
--- status of a recorded pass (good; nil without one), and whether a living slave still makes one.
--- A name without our prefix is passed over: the ACL refuses it, and with it the script (L8).
+-- The state of a task's trials: the number that finished, the number of failures that count, the
+-- status of a recorded pass (good; nil without one), and whether a live slave still runs one. A
+-- name without our prefix is skipped: the ACL would refuse it, and with it the script (L8).
 local function survey(taskset, trials)
   local s = { finished = 0, bad = 0, unfinished = 0, live = false }
   local prefix = string.match(taskset, '^[^:]*:')
@@ -91,7 +92,8 @@ local function survey(taskset, trials)
   return s
 end
 
--- Judges one finished trial of a task; safe to repeat. Returns why it cannot be judged, or nil.
+-- Judges one finished trial of a task; safe to repeat. Returns the reason why it cannot be judged,
+-- or nil.
 local function judge(taskset, task, trial)
   local book = book_of(taskset)
   if not book.exists then
@@ -112,7 +114,8 @@ local function judge(taskset, task, trial)
   local spec_file = spec_file_of(task, k[2])
   local passed = t[1] == 'passed' or t[1] == 'pending'
   if passed and t[3] and not k[4] then
-    -- Made by a slave of ours, and none has made a second: there is nothing to compare it with.
+    -- A duration means that an rrr slave ran the trial, and it is the only one: there is nothing to
+    -- compare it with.
     settle(taskset, task, spec_file, t[1], 1, false)
     return nil
   end
@@ -129,37 +132,38 @@ local function judge(taskset, task, trial)
     settle(taskset, task, spec_file, t[1], #trials, flaky)
     return nil
   end
-  -- Before the mark: a trial that cannot be read must not leave this one as judged.
+  -- Before the mark below: if a trial cannot be read, this one must not remain marked as judged.
   local s = survey(taskset, trials)
-  -- A failing trial may requeue its task once, however often it is announced (C3, C7).
+  -- A failed trial may requeue its task once, however often it is announced (C3, C7).
   if redis.call('HSETNX', trial, 'judged', 1) == 0 then
     return nil
   end
   if s.good then
-    -- A copy has passed, and its message is still on the way: a pass counts whatever the order.
+    -- A copy has passed and its message is still on its way: a pass counts, whatever the order.
     if s.unfinished > 0 then
       wake(taskset, 'stop', task)
     end
     settle(taskset, task, spec_file, s.good, #trials, s.bad > 0)
     return nil
   end
-  -- Trials that were stopped from outside (a worker shut down, say) do not use up max_trials, but
-  -- only so many of them, so that a test that stops its own worker still ends.
+  -- Trials stopped from outside (by a worker's shutdown, for example) do not count towards
+  -- max_trials. Their number is limited, so that a test that stops its own worker still comes to an
+  -- end.
   if s.bad >= book.max_trials or s.finished >= book.max_trials + STOPPED_ALLOWANCE then
     if s.unfinished > 0 then
       wake(taskset, 'stop', task)
     end
     settle(taskset, task, spec_file, 'failed', #trials, false)
   elseif not s.live then
-    -- With a live copy there is nothing to do: its own verdict is still to come.
+    -- A live copy will bring its own verdict.
     requeue(taskset, task, spec_file, t[1])
   end
   return nil
 end
 
--- Counts the tasks of a taskset by their own statuses, and corrects its sums if all have one: an
--- arbiter of another kind may have counted a task that this one counted too (C3).
--- Returns how many have succeeded and failed.
+-- Counts a taskset's tasks by their own statuses, and corrects the sums if every task has one:
+-- another implementation's arbiter may have counted a task that was counted here too (C3). Returns
+-- the numbers of succeeded and failed tasks.
 local function recount(taskset)
   local tasks = redis.call('LRANGE', taskset .. ':tasks', 0, -1)
   local succeeded, failed = 0, 0
@@ -177,8 +181,9 @@ local function recount(taskset)
   return succeeded, failed
 end
 
--- The verdict when no task is left (F1: the books must balance, or it is no success), and no end of a
--- suite is still to come: slaves are told to end theirs, and the arbiter's tick comes back.
+-- The verdict once no task is left. A taskset whose books do not balance has not succeeded (F1).
+-- While the end of a suite is awaited, slaves are asked to end their runners, and the arbiter's
+-- next tick calls this again.
 local function finalise(taskset)
   local f = redis.call('HMGET', taskset, 'succeeded_count', 'failed_count', 'ends')
   local succeeded, failed = tonumber(f[1] or '') or 0, tonumber(f[2] or '') or 0
@@ -187,7 +192,7 @@ local function finalise(taskset)
     succeeded, failed = recount(taskset)
   end
   if tasks == 0 then
-    close(taskset, 'failed', 'it has no tasks: none were written, or they expired', NOW)
+    close(taskset, 'failed', 'no tasks: none were written, or they expired', NOW)
   elseif succeeded + failed ~= tasks then
     local reason = string.format(
       'accounting mismatch: %d succeeded + %d failed of %d tasks', succeeded, failed, tasks)
@@ -205,7 +210,7 @@ local function finalise(taskset)
   end
 end
 
--- Writes what the book of a taskset says, and closes it if it has nothing left.
+-- Writes a taskset's book, and finalises the taskset if it has no task left.
 local function flush(taskset)
   local book = books[taskset]
   if not book.open then

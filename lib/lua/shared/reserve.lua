@@ -1,24 +1,24 @@
--- Shared: taking the next tasks. Needs event.lua and batch.lua.
+-- Shared: reserving the next tasks. Needs event.lua and batch.lua.
 
--- How many tasks that rather go to another slave may be stepped over in one call.
+-- Maximum tasks per call that are skipped in favour of another slave.
 local MOST_SKIPS = 30
--- How many slaves are looked at for one to wait for: the last that joined.
+-- Maximum slaves examined for one worth waiting for: those that joined last.
 local MOST_OTHERS = 1000
 
 local function worker_of(slave)
   return string.match(slave, '^(.*):slave:[^:]*$') or slave
 end
 
--- Whether a slave has a trial that has not ended: then it asks for its next task in bounded time.
+-- Whether a slave has an unended trial: if so, it asks for its next task in bounded time.
 local function is_busy(slave)
   local trial = redis.pcall('LINDEX', slave .. ':trial', -1)
   local status = type(trial) == 'string' and redis.pcall('HGET', trial, 'status')
   return type(trial) == 'string' and not is_set(status)
 end
 
--- The others that may come for a task, as a function from 1, 2, … to each, nil at the end: living
--- slaves, as slave and worker, then workers that still prepare, as false and worker. Only those with
--- a trial when the slave that asks has waited for long. By pcall, as facts_of.
+-- The other slaves that may come for a task, as a function from 1, 2, … to each one, nil after the
+-- last: live slaves as {slave, worker}, then workers that still prepare as {false, worker}. Once
+-- the asking slave has waited long, only busy slaves. Uses pcall for the reason given at facts_of.
 local function others_than(ask)
   local mine = string.match(ask.taskset, '^[^:]*:') .. 'worker:'
   local slaves = redis.pcall('LRANGE', ask.taskset .. ':slave', -MOST_OTHERS, -1)
@@ -54,9 +54,10 @@ local function others_than(ask)
   end
 end
 
--- Whether a task that was put back should go to another slave: to one of another worker, if it has
--- failed on this slave's, or else to one that has not tried it, if this slave has. So a task has all
--- its trials on one slave only if no other lives, and a sick machine does not use up its trials.
+-- Whether a requeued task should go to another slave: to one of another worker if it has failed on
+-- this worker, otherwise to one without a trial of it if this slave has had one. So a task has all
+-- its trials on one slave only if no other slave is alive, and a sick machine does not use up its
+-- trials.
 local function is_for_another(ask, task)
   local tried, failed_on = {}, {}
   for _, trial in ipairs(redis.pcall('LRANGE', task .. ':trial', 0, -1)) do
@@ -85,8 +86,8 @@ local function is_for_another(ask, task)
   return false
 end
 
--- What is to be known of a task; nil of something that is no task of ours (C7, L8). By pcall: an
--- error would come after others were taken from the queue, and they would be lost (Q2).
+-- The fields of a task; nil for anything that is not an rrr task (C7, L8). Uses pcall: an error
+-- here would come after other tasks were popped, and they would be lost (Q2).
 local function facts_of(task)
   local f = redis.pcall('HMGET', task, 'status', 'spec_file', 'estimate_sec', 'queued')
   if not f.err and (f[2] or redis.call('EXISTS', task) == 1) then
@@ -94,14 +95,14 @@ local function facts_of(task)
   end
 end
 
--- Whether a task may share a batch: not one that was put back, since it may have ended its slave, nor
--- one that is known to take more than the least that an estimate can say.
+-- Whether a task may share a batch. A requeued task may not, since it may have killed its slave;
+-- nor may one whose estimate is above one second, the smallest one.
 local function may_share(facts)
   return not facts[4] and (not is_set(facts[3]) or facts[3] == '0' or facts[3] == '1')
 end
 
--- Takes the tasks that stand next in the queue into the batch of the one that was taken: so few that other
--- slaves have as many each, and none that is not to be tried or may not share.
+-- Adds the next tasks of the queue to the batch. It leaves other slaves at least as many each, and
+-- stops at a task that needs no trial or may not share.
 local function take_more(ask, tasks, facts)
   local queue = ask.taskset .. ':task_queue'
   local share = redis.call('LLEN', queue) / (2 * math.max(1, redis.call('LLEN', ask.taskset .. ':slave')))
@@ -112,7 +113,7 @@ local function take_more(ask, tasks, facts)
   local taken = { [tasks[1]] = true }
   for _, task in ipairs(redis.call('LRANGE', queue, 0, more - 1)) do
     local f = facts_of(task)
-    -- The same twice would be the same trial (C7).
+    -- A task that appears twice would get the same trial twice (C7).
     if taken[task] or not f or is_set(f[1]) or not may_share(f) then
       break
     end
@@ -124,8 +125,8 @@ local function take_more(ask, tasks, facts)
   end
 end
 
--- Puts tasks that were stepped over back where they were, for the next slave that comes; to the end
--- if they are so many that this slave would see no others.
+-- Returns skipped tasks to the head of the queue for the next slave; or to its tail, if there are
+-- so many that this slave would never see any others.
 local function put_back(queue, skipped)
   if #skipped == MOST_SKIPS then
     redis.call('RPUSH', queue, unpack(skipped))
@@ -139,18 +140,25 @@ local function put_back(queue, skipped)
   redis.call('EXPIRE', queue, KEY_TTL)
 end
 
--- Takes tasks from the queue and creates their trials, in one step (Q2: never popped and untried).
--- ask: taskset, slave, trial_id, now, most (tasks it wants), patient (leaves what it has tried to any
--- other living slave, else only to one that is busy: see others_than), announce (ask the arbiter for a check when the queue is empty), holds (the
--- slave may have trials already), arbiter_queue. Adds the event of the first to events: who has more
--- tells of the others as it begins them.
--- Returns {'run', then of each trial: trial, spec_file, estimate_sec, attempt, 1 if it has
--- begun}, {'empty'} or {'skip'}.
+-- Pops tasks and creates their trials in one step (Q2: a task is never popped without a trial).
+--
+-- ask: taskset, slave, trial_id, now, arbiter_queue,
+--   most      maximum tasks
+--   patient   leave a task tried here to any other live slave, else only to a busy one
+--             (see others_than)
+--   announce  ask the arbiter for a check when the queue is empty
+--   holds     the slave may have unended trials
+--
+-- Adds the trial_started event of the first trial to events; a slave reports the others of its
+-- batch as it begins them.
+-- Returns {'run', then for each trial: trial, spec_file, estimate_sec, attempt, 1 if it has begun},
+-- {'empty'} or {'skip'}.
 local function reserve(ask, events)
   local queue = ask.taskset .. ':task_queue'
-  -- A slave that asks has nothing on batch. If it has trials that have not ended, it took those by a
-  -- call whose answer was lost, or that was held up and came after its repetition: nobody else
-  -- would make them, and while their slave lives nobody would put their tasks back.
+  -- The race: a slave asks only after its batch has ended. If it has unended trials nevertheless,
+  -- it reserved them by a call whose reply was lost, or that was delayed and arrived after its own
+  -- repetition. No other slave would run them, and while this one lives their tasks are not
+  -- requeued. So they are returned again.
   local batch = ask.holds and open_batch(ask.slave) or {}
   if #batch > 0 then
     local answer = { 'run' }
@@ -171,7 +179,7 @@ local function reserve(ask, events)
       break
     end
     f = facts_of(task)
-    -- A copy of a finished task is dropped (L2, C7).
+    -- Copies of finished tasks are dropped (L2, C7).
     if f and not is_set(f[1]) then
       if not (f[4] and is_for_another(ask, task)) then
         break
@@ -218,7 +226,7 @@ local function reserve(ask, events)
       if attempt == 1 then
         redis.call('EXPIRE', each .. ':trial', KEY_TTL)
       else
-        -- Spares the arbiter a look at the trials of each task that passes at once.
+        -- Without this field, the arbiter need not read the trials of a task that passes at once.
         redis.call('HSET', each, 'trials', attempt)
       end
       trials[#trials + 1] = trial
@@ -227,7 +235,8 @@ local function reserve(ask, events)
       answer[n + 1], answer[n + 2], answer[n + 3] = trial, spec_file_of(each, facts[i][2]), facts[i][3] or ''
       answer[n + 4], answer[n + 5] = attempt, first and 1 or 0
     else
-      -- This very call was here before, and that trial has ended: to list it twice would count it twice.
+      -- This same call was run before, and its trial has ended: listing the trial twice would count
+      -- it twice.
       redis.call('LPUSH', queue, each)
       redis.call('EXPIRE', queue, KEY_TTL)
       redis.call('HSET', each, 'queued', 1)
@@ -239,7 +248,8 @@ local function reserve(ask, events)
   if redis.call('RPUSH', ask.slave .. ':trial', unpack(trials)) == #trials then
     redis.call('EXPIRE', ask.slave .. ':trial', KEY_TTL)
   end
-  -- By batch, as each task has one: a table and its encoding cost as much as two commands.
+  -- JSON by string concatenation, since every task has this event: a table and its encoding cost as
+  -- much as two commands.
   local json = cjson.encode
   events[#events + 1] = '{"event":"trial_started","task":' .. json(task) .. ',"spec_file":' .. json(answer[3])
     .. ',"trial":' .. json(answer[2]) .. ',"slave":' .. json(ask.slave) .. ',"attempt":' .. answer[5] .. '}'

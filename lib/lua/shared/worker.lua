@@ -1,15 +1,16 @@
--- Shared: the workers on the books. Needs event.lua.
+-- Shared: the registered workers. Needs event.lua.
 
--- Those that live, by name, each with what it has on batch (taskset) and what it was given (queue).
+-- The live workers, sorted by name, each with its current taskset and its queue.
 local function living(set)
   local found = {}
   local workers = redis.call('SMEMBERS', set)
   table.sort(workers)
   for _, worker in ipairs(workers) do
-    -- What is no worker's key is not even looked at: the ACL refuses it, and with it the script (L8).
+    -- A name that is not a worker's key is skipped: the ACL would refuse it, and with it the script
+    -- (L8).
     local is_worker = string.sub(worker, 1, #set + 1) == set .. ':'
     if is_worker and redis.call('EXISTS', worker .. ':heartbeat') == 1 then
-      -- One whose keys are of the wrong type can be given nothing; the others can.
+      -- A worker with keys of the wrong type cannot be given work; the others can.
       local f = try(redis.call, 'HMGET', worker, 'taskset', 'worker_type', 'benched')
       local queue = try(redis.call, 'LRANGE', worker .. ':worker_queue', 0, -1)
       if f and queue then
@@ -20,7 +21,7 @@ local function living(set)
   return found
 end
 
--- Whether a worker has the taskset on batch or in its queue.
+-- Whether the worker runs the taskset or has it in its queue.
 local function is_engaged(worker, taskset)
   local engaged = worker.taskset == taskset
   for _, queued in ipairs(worker.queue) do
