@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_slow_outlier_does_not_rule_and_two_are_believed() {
+    fn one_slow_outlier_is_ignored_and_two_are_not() {
         assert_eq!(expected_ms(&[]), None);
         assert_eq!(expected_ms(&[100]), Some(100));
         assert_eq!(expected_ms(&[300, 100]), Some(200));

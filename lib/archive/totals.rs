@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_duration_is_in_the_count_and_in_each_bound_that_it_does_not_exceed() {
+    fn histogram_counts_each_duration_in_every_bound_it_fits() {
         let mut counts = Counts::new();
         for ms in [0, 100, 101, 999_999, 1_000_001] {
             add_duration(&mut counts, TRIAL_TOOK, TRIAL_MS, ms);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_takes_no_fields_of_another() {
+    fn each_kind_reads_only_its_own_counts() {
         let counts = Counts::from([("tasks:passed".into(), 3), ("tasksets:failed".into(), 1)]);
         let totals = Totals::read(&counts);
         assert_eq!(totals.tasks, Counts::from([("passed".into(), 3)]));

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_help_is_shorter_and_both_keep_to_the_width() {
+    fn short_help_is_shorter_and_both_fit_the_width() {
         let command = flags::command::<role::submit::Options>();
         let (short, long) = (text(&command, false, 80), text(&command, true, 80));
         assert!(short.lines().count() < long.lines().count());

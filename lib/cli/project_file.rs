@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_stand_in_the_file_under_their_own_names() {
+    fn project_file_keys_are_the_long_flag_names() {
         let text = "max-trials = 5\nno-rsync = true\ncommand = ['sh', '{}']\njobs = 3\n";
         let settings = settings(text).unwrap();
         let ids: Vec<&str> = settings.iter().map(|(id, _)| id.as_str()).collect();

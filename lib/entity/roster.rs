@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn only_idle_workers_of_the_type_are_candidates_up_to_the_most() {
+    fn only_idle_workers_of_the_type_are_candidates() {
         let t = "rrrspec:taskset:t";
         let mut roster = Roster::new(vec![
             post("c", "a", None, &[]),

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn only_tasks_past_their_estimate_are_speculated_on() {
+    fn only_tasks_past_their_estimate_get_a_second_copy() {
         let all = vec![
             running("early", 4.0, Some(5.0), 1),
             running("late", 6.0, Some(5.0), 1),
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_tried_goes_first_and_then_the_longest_to_go() {
+    fn speculation_prefers_fewest_trials_then_longest_remaining() {
         let all = vec![
             running("tried", 9.0, Some(5.0), 2),
             running("short", 9.0, Some(5.0), 1),

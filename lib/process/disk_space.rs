@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_with_less_than_is_to_stay_free_has_no_room() {
+    fn a_disk_below_the_reserved_free_space_is_full() {
         let folder = tempfile::tempdir().unwrap();
         let places = || vec![folder.path().to_owned(), folder.path().join("not there")];
         assert!(Room::new(places(), 0).check().is_ok());

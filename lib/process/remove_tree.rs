@@ -161,7 +161,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
-    fn folders_that_nobody_may_write_or_read_are_removed() {
+    fn folders_without_permissions_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let (top, elsewhere) = (folder.path().join("top"), folder.path().join("elsewhere"));
         for name in ["a/b/c", "read-only/x/y", "closed/x", ".rrr-1/z"] {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_deeper_than_a_path_may_be_is_removed() {
+    fn a_folder_deeper_than_path_max_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let top = folder.path().join("top");
         fs::create_dir(&top).unwrap();

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_control_character_of_a_test_reaches_the_terminal() {
+    fn control_characters_never_reach_the_terminal() {
         let all: String = (0..=0x2fff).filter_map(char::from_u32).collect();
         let safe = harmless(&all);
         let kept = |c: char| c == '\n' || c == '\t' || !c.is_control();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn no_character_that_turns_or_ends_a_line_stays_as_it_is() {
+    fn bidi_and_line_breaking_characters_are_escaped() {
         let bad =
             "\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{9b}\u{7f}";
         for c in bad.chars() {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_to_copy_is_the_word_for_the_shell_and_harmless() {
+    fn a_quoted_word_is_the_same_word_to_the_shell() {
         for word in [
             "a\nb'c\\d",
             "x\u{1b}[31m9",
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_written_as_they_are_spoken() {
+    fn durations_are_formatted_for_people() {
         let spoken = [
             (850, "850ms"),
             (4250, "4.2s"),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_words_of_a_program_are_its_error_and_not_its_backtrace() {
+    fn the_reported_reason_is_the_error_and_not_the_backtrace() {
         for (output, words) in [
             ("", ""),
             (" \n", ""),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_too_long_loses_its_front() {
+    fn a_name_that_is_too_long_is_cut_at_the_front() {
         assert_eq!(cut_front("spec/models/user_spec.rb", 15), "…s/user_spec.rb");
         assert_eq!(cut_front("a.rb", 15), "a.rb");
     }

@@ -51,7 +51,7 @@ mod tests {
     use super::{shown, without_password};
 
     #[test]
-    fn a_password_is_taken_out_and_its_user_is_not() {
+    fn a_password_is_removed_but_its_user_is_kept() {
         for (url, expected) in [
             (
                 "redis://user:se:cret@host:6379/1",
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn no_password_is_shown_wherever_it_stands() {
+    fn a_password_is_hidden_wherever_it_appears() {
         for (url, expected) in [
             ("redis://user:secret@host:6379/1", "redis://host:6379/1"),
             ("redis://:se@cret@host", "redis://host"),

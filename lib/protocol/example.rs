@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_are_kept_when_the_whole_is_too_long() {
+    fn failures_are_kept_when_the_record_is_too_long() {
         let mut examples: Vec<Example> = (0..30_000)
             .map(|n| Example::new(format!("passes {n}"), Status::Passed))
             .collect();

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_read_as_the_protocol_writes_them() {
+    fn messages_are_parsed_as_the_protocol_defines_them() {
         let taskset: TasksetKey = "rrrspec:taskset:a".parse().unwrap();
         assert_eq!(Message::parse(b"cancel"), Ok(Message::CancelAll));
         assert_eq!(
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_with_a_reason() {
+    fn invalid_messages_are_refused_with_a_reason() {
         for bad in [
             &b"bogus"[..],
             b"",

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn s6_spec_files_that_could_leave_the_tree_or_blur_a_key_are_refused() {
+    fn s6_spec_files_outside_the_tree_or_ambiguous_in_a_key_fail() {
         for bad in [
             "",
             "/a",

@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timeouts_are_multiples_of_the_estimate_and_never_under_the_least() {
+    fn timeouts_scale_with_the_estimate_above_the_minimum() {
         assert_eq!(timeouts(Some(100), 300, 30), (200, 300));
         assert_eq!(timeouts(Some(1), 300, 30), (30, 30));
         assert_eq!(timeouts(Some(12), 300, 30), (30, 36));

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_a_number_and_a_letter() {
+    fn durations_are_a_number_and_a_unit() {
         assert_eq!(span("90m"), Ok(5_400_000));
         assert_eq!(span("30d"), Ok(2_592_000_000));
         for text in ["", "d", "30", "-1d", "1.5h", "30 d", "9999999999w", "3ü"] {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn both_readings_name_the_same_moment() {
+    fn offset_and_utc_name_the_same_moment() {
         let offset = parse("2013-07-11 15:43:36 +0900").unwrap();
         let utc = parse("2013-07-11 06:43:36 UTC").unwrap();
         assert_eq!(offset, utc);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_time_is_none() {
+    fn an_invalid_time_is_none() {
         for text in [
             "",
             "now",

@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_without_a_meaning_are_refused() {
+    fn meaningless_urls_are_refused() {
         for (url, says) in [
             ("bogus", "not a Redis URL"),
             ("http://h", "not a Redis URL"),

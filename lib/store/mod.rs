@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_that_a_signal_has_broken_is_no_loss() {
+    fn a_wait_interrupted_by_a_signal_is_not_a_lost_connection() {
         let error = |kind| RedisError::from(std::io::Error::from(kind));
         assert!(is_interrupted(&error(std::io::ErrorKind::Interrupted)));
         assert!(!is_interrupted(&error(

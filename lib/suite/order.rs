@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn milliseconds_tell_those_of_the_same_seconds_apart_and_never_contradict_them() {
+    fn milliseconds_break_ties_of_equal_seconds_consistently() {
         let mut tasks: Vec<_> = ["a", "b", "c", "old"]
             .map(|f| (f.to_owned(), Some(1)))
             .into();

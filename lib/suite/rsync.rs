@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn s4_links_are_safe_and_paths_stand_behind_the_end_of_the_options() {
+    fn s4_links_are_safe_and_paths_follow_the_end_of_options() {
         let remote = Remote {
             path: "-e/x/".into(),
             options: vec!["-a".into()],

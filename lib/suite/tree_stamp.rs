@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_is_known_by_the_stamp_that_was_sent_with_it() {
+    fn a_tree_is_identified_by_its_stamp() {
         let tree = tempfile::tempdir().unwrap();
         let taskset: TasksetKey = "rrrspec:taskset:a".parse().unwrap();
         let stamps = [(); 2].map(|()| Stamp::new(&taskset, tree.path()).unwrap());
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_no_stamp() {
+    fn only_a_regular_file_is_a_stamp() {
         let tree = tempfile::tempdir().unwrap();
         let path = tree.path().join(NAME);
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filtered_binary_and_a_name_that_makes_no_key_are_refused() {
+    fn a_filtered_binary_or_an_invalid_name_is_refused() {
         let filtered = LIST.replace("\"ignored\"}", "\"expression\"}");
         assert!(nextest(&filtered, Per::Binary).tasks().is_err());
         assert_eq!(nextest(&filtered, Per::Test).tasks().unwrap().0.len(), 2);

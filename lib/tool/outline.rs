@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn node_ids_are_taken_apart_whatever_is_in_brackets() {
+    fn node_ids_are_split_whatever_the_brackets_contain() {
         let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
         let paths = pytest_paths(&ids(&["d[1]/t.py::A::x[a::b-[c]", "d[1]/t.py::y"]));
         assert_eq!(paths.unwrap(), [ids(&["A", "x"]), ids(&["y"])]);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn options_of_the_adapter_hold_for_its_list() {
+    fn adapter_options_apply_to_its_list() {
         let slave = "env A=1 rrr-slave --adapter rspec --isolation none -- --tag 'a b'";
         assert_eq!(options(slave, "rspec"), ["--tag", "a b"]);
         assert!(options(slave, "pytest").is_empty());

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_stay_whole_where_they_are_small_enough() {
+    fn small_groups_stay_whole() {
         let outline = rspec(&["1:1:1", "1:1:2", "1:2:1", "1:2:2"]);
         let pieces = outline.pieces("a.rb", 2).unwrap();
         assert_eq!(pieces, ["a.rb[1:1]", "a.rb[1:2]"]);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_which_a_filter_leaves_something_out_is_named_by_its_examples() {
+    fn a_partly_filtered_group_is_named_by_its_examples() {
         let Outline::Rspec(examples, _) = rspec(&["1:1:1", "1:1:3", "1:2:1", "1:2:2"]) else {
             unreachable!("it was made as one");
         };
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_put_together_and_every_example_is_in_one_part() {
+    fn neighbours_are_merged_and_each_example_is_in_one_part() {
         let ids: Vec<String> = (1..=1000).map(|n| format!("1:{n}")).collect();
         let outline = rspec(&ids.iter().map(String::as_str).collect::<Vec<_>>());
         let pieces = outline.pieces("a.rb", 3).unwrap();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_that_are_listed_in_turns_are_one_part_each() {
+    fn interleaved_groups_become_one_part_each() {
         let path = |names: &str| names.split(' ').map(str::to_owned).collect();
         let paths = ["b", "A x", "a", "A y", "b", "A x", "a", "A x"].map(path);
         let outline = Outline::Pytest(paths.into());
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn only_slow_files_are_split_and_unknown_parts_get_the_time_of_their_file() {
+    fn only_slow_files_are_split_unknown_parts_use_the_files_time() {
         let tasks = || {
             vec![
                 ("slow.rb".to_owned(), Some(90)),

@@ -83,7 +83,7 @@ fn i4_a_wrong_tasks_left_is_found() {
 }
 
 #[test]
-fn i5_a_task_that_nobody_will_bring_back_is_found() {
+fn i5_a_lost_task_is_found() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &["queued", "tried", "told", "lost"]).running();
     taskset.join_slave("rrrspec:worker:w:slave:2", true);
@@ -135,7 +135,7 @@ fn i8_a_wrong_active_list_is_found() {
 }
 
 #[test]
-fn i9_a_key_that_would_stay_for_ever_is_found() {
+fn i9_a_key_without_an_expiry_is_found() {
     is_found("I9", |server, taskset| {
         server.run::<i64>(&["EXPIRE", &taskset.key, "60"]);
         server.run::<String>(&["SET", &taskset.list_key("log"), "late"]);
@@ -147,7 +147,7 @@ fn i9_a_key_that_would_stay_for_ever_is_found() {
 }
 
 #[test]
-fn i12_what_waits_for_nobody_is_found() {
+fn i12_an_unserved_wait_is_found() {
     let server = Server::new();
     let waiting = raw::taskset(&server, "t", &["a"]).submitted();
     assert_eq!(findings(&server, &[]), [""; 0], "no worker is there yet");
@@ -181,14 +181,14 @@ fn i12_a_wait_for_the_end_of_a_dead_slave_is_found() {
 }
 
 #[test]
-fn i14_a_finished_taskset_that_nobody_will_persist_is_found() {
+fn i14_a_finished_taskset_not_queued_for_persisting_is_found() {
     is_found("I14", |server, _| {
         server.run::<i64>(&["DEL", "rrrspec:persister_queue"]);
     });
 }
 
 #[test]
-fn i15_what_fills_redis_is_found() {
+fn i15_oversized_keys_are_found() {
     is_found("I15", |server, taskset| {
         let log = taskset.list_key("log");
         server.run::<i64>(&["SETRANGE", &log, "5000000", "x"]);
@@ -220,7 +220,7 @@ fn a_run_in_progress_and_its_end_are_clean() {
 }
 
 #[test]
-fn a_busy_system_that_keeps_its_promises_is_clean_at_every_look() {
+fn a_busy_consistent_system_is_clean_at_every_check() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let _workers = ["v", "w"].map(|id| fleet.worker(id, 2, suite.path()));
@@ -263,7 +263,7 @@ fn a_check_only_reads() {
 }
 
 #[test]
-fn a_key_names_one_taskset_and_not_those_whose_id_begins_like_it() {
+fn a_taskset_key_does_not_match_ids_that_it_prefixes() {
     let server = Server::new();
     let _longer = raw::taskset(&server, "n10", &["a"]).running();
     let shorter = raw::taskset(&server, "n1", &["a"]).running();
@@ -273,7 +273,7 @@ fn a_key_names_one_taskset_and_not_those_whose_id_begins_like_it() {
 }
 
 #[test]
-fn a_taskset_that_is_not_there_is_bad_usage_and_no_redis_is_69() {
+fn a_missing_taskset_is_a_usage_error_and_no_redis_is_69() {
     let server = Server::new();
     let fsck = || Tool::new(&server, "rrr-fsck");
     let done = fsck().arg("rrrspec:taskset:none").run().expect_code(2);

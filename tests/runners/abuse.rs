@@ -344,12 +344,12 @@ fn a_test_that_crashes_its_fork_costs_its_own_file_only() {
 }
 
 #[test]
-fn a_spec_that_hangs_its_fork_is_timed_out_and_its_daemons_are_killed() {
+fn a_spec_that_hangs_its_fork_times_out_without_leaks() {
     RSPEC.hangs_and_daemons_of_a_fork_end_with_its_trial();
 }
 
 #[test]
-fn a_test_that_hangs_its_fork_is_timed_out_and_its_daemons_are_killed() {
+fn a_test_that_hangs_its_fork_times_out_without_leaks() {
     PYTEST.hangs_and_daemons_of_a_fork_end_with_its_trial();
 }
 
@@ -364,12 +364,12 @@ fn a_test_that_crashes_its_python_costs_its_own_file_only() {
 }
 
 #[test]
-fn a_spec_that_hangs_its_ruby_is_timed_out_and_its_daemons_are_killed() {
+fn a_spec_that_hangs_its_ruby_times_out_without_leaks() {
     RSPEC.hangs_and_daemons_end_with_their_trial();
 }
 
 #[test]
-fn a_test_that_hangs_its_python_is_timed_out_and_its_daemons_are_killed() {
+fn a_test_that_hangs_its_python_times_out_without_leaks() {
     PYTEST.hangs_and_daemons_end_with_their_trial();
 }
 
@@ -386,7 +386,7 @@ fn a_cancelled_run_leaves_no_python_behind() {
 }
 
 #[test]
-fn memory_beyond_the_limit_is_refused_in_the_runner_too() {
+fn the_memory_limit_applies_inside_the_runner() {
     for (kind, code) in [
         (RSPEC, "a = []; loop { a << 'x' * 10_000_000 }"),
         (PYTEST, "x = [b'x' * 10_000_000 for _ in iter(int, 1)]"),

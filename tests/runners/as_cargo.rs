@@ -35,7 +35,7 @@ fn unusual(suite: &Suite) {
 }
 
 #[test]
-fn whatever_cargo_test_runs_is_a_task() {
+fn everything_that_cargo_test_runs_is_a_task() {
     let house = House::with(1, |worker, suite| {
         unusual(suite);
         worker.env("CARGO_TARGET_DIR", suite.path().join("target"))
@@ -120,7 +120,7 @@ fn mirror(suite: &Suite) {
 }
 
 #[test]
-fn a_test_sees_what_it_sees_under_cargo_test() {
+fn a_test_has_the_same_environment_as_under_cargo_test() {
     let (native, ours) = (
         tempfile::NamedTempFile::new(),
         tempfile::NamedTempFile::new(),

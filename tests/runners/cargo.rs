@@ -105,7 +105,7 @@ fn single_tests_are_tasks_under_the_options_of_their_binary() {
 }
 
 #[test]
-fn a_binary_that_dies_or_is_not_there_is_an_error() {
+fn a_missing_or_crashing_binary_is_an_error() {
     let house = house();
     let slave = [
         "--slave",
@@ -128,7 +128,7 @@ fn a_binary_that_dies_or_is_not_there_is_an_error() {
 }
 
 #[test]
-fn what_does_not_build_is_said_and_nothing_is_submitted() {
+fn a_build_failure_is_reported_and_nothing_is_submitted() {
     let (server, suite) = (Server::new(), Suite::new());
     package(&suite);
     suite.file("src/lib.rs", "#[test] fn broken( {}");
@@ -215,7 +215,7 @@ fn nextest_runs_binaries_and_tests_from_a_build_or_an_archive() {
 /// As the README has it: the tree goes up without what was built, and comes down elsewhere.
 #[test]
 #[ignore = "needs cargo-nextest"]
-fn a_nextest_archive_goes_up_with_the_tree_and_runs_where_nothing_is_built() {
+fn a_nextest_archive_is_synced_and_runs_without_a_build() {
     let (server, suite) = (Server::new(), Suite::new());
     let (remote, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let _fleet = Fleet::start(&server);

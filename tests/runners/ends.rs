@@ -106,7 +106,7 @@ fn a_runner_that_ends_badly_fails_the_taskset_with_the_reason() {
 }
 
 #[test]
-fn one_bad_end_of_several_is_enough_even_without_a_task() {
+fn one_failed_suite_end_is_enough_even_without_a_task() {
     let house = house(3);
     let all_have_started = "while len(open('starts').readlines()) < 3: time.sleep(0.01)";
     house.suite.file("one.py", all_have_started);
@@ -122,7 +122,7 @@ fn one_bad_end_of_several_is_enough_even_without_a_task() {
 }
 
 #[test]
-fn the_end_of_a_runner_that_is_replaced_counts_and_stops_no_task() {
+fn the_end_of_a_replaced_runner_counts_but_stops_no_task() {
     let house = house(1);
     house
         .suite
@@ -163,7 +163,7 @@ fn a_cancel_does_not_wait_for_the_end_of_a_suite() {
 }
 
 #[test]
-fn what_rspec_does_after_the_suite_can_fail_it() {
+fn rspec_after_suite_hooks_can_fail_the_suite() {
     let house = House::new(1);
     house
         .suite
@@ -223,7 +223,7 @@ fn what_rspec_does_after_the_suite_can_fail_it() {
 }
 
 #[test]
-fn what_pytest_does_at_the_end_of_the_session_can_fail_it() {
+fn pytest_session_finish_hooks_can_fail_the_suite() {
     let house = House::new(1);
     house
         .suite

@@ -21,7 +21,7 @@ fn count(folder: &Path) -> usize {
 }
 
 #[test]
-fn what_a_test_leaves_is_kept_and_told_and_nothing_else_stays() {
+fn only_files_that_a_test_leaves_are_kept_and_reported() {
     // Most likely on another file system than the suite.
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     let house = house(folder.path());
@@ -61,7 +61,7 @@ fn what_a_test_leaves_is_kept_and_told_and_nothing_else_stays() {
 }
 
 #[test]
-fn tests_of_runners_leave_theirs_too() {
+fn tests_under_runners_leave_outputs_too() {
     let folder = tempfile::tempdir().unwrap();
     let house = house(folder.path());
     let ruby = |code: &str| format!("RSpec.describe('x') {{ it('y') {{ {code} }} }}");
@@ -110,7 +110,7 @@ fn tests_of_runners_leave_theirs_too() {
 }
 
 #[test]
-fn nobody_is_offered_a_folder_that_nobody_keeps() {
+fn no_outputs_folder_is_offered_unless_it_is_kept() {
     let house = House::new(1);
     house
         .suite
@@ -120,7 +120,7 @@ fn nobody_is_offered_a_folder_that_nobody_keeps() {
 }
 
 #[test]
-fn where_nothing_can_be_kept_is_named_at_the_start_and_in_the_trial() {
+fn an_unwritable_outputs_folder_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();

@@ -8,7 +8,7 @@ const FORK: &str = "rrr-slave --adapter pytest";
 const NONE: &str = "rrr-slave --adapter pytest --isolation none";
 
 #[test]
-fn tests_are_counted_as_pytest_counts_them() {
+fn counts_match_those_of_pytest() {
     let house = House::new(1);
     house
         .suite
@@ -124,7 +124,7 @@ fn conftest_and_plugins_are_loaded_once_and_sessions_end() {
 }
 
 #[test]
-fn forks_share_a_root_for_temporary_folders_and_nothing_that_was_printed() {
+fn forks_share_the_temporary_root_but_no_printed_output() {
     let house = House::new(1);
     let text = "def test_x(tmp_path):\n    with open('folders', 'a') as f: f.write(f'{tmp_path.parent}\\n')\n    print('of ' + __file__)\n";
     house
@@ -147,7 +147,7 @@ fn forks_share_a_root_for_temporary_folders_and_nothing_that_was_printed() {
 }
 
 #[test]
-fn a_conftest_that_does_not_load_stops_everything_and_is_told() {
+fn a_broken_conftest_stops_the_run_and_is_reported() {
     let house = House::new(1);
     std::fs::write(
         house.suite.path().join("conftest.py"),

@@ -68,7 +68,7 @@ const LEAKS: &[&str] = &[
 ];
 
 #[test]
-fn what_a_file_leaves_in_the_process_is_gone_before_the_next() {
+fn process_state_left_by_a_file_is_reset_before_the_next() {
     let house = House::new(1);
     let write =
         |name: &str, text: &str| std::fs::write(house.suite.path().join(name), text).unwrap();
@@ -102,7 +102,7 @@ fn what_a_file_leaves_in_the_process_is_gone_before_the_next() {
 }
 
 #[test]
-fn a_runner_whose_stdout_was_closed_or_captured_makes_the_next_file_pass() {
+fn a_file_passes_after_another_closed_or_captured_stdout() {
     let house = House::new(1);
     house
         .suite
@@ -123,7 +123,7 @@ fn a_runner_whose_stdout_was_closed_or_captured_makes_the_next_file_pass() {
 }
 
 #[test]
-fn options_for_a_whole_run_are_switched_off_or_work_file_by_file() {
+fn whole_run_options_are_disabled_or_work_per_file() {
     let house = House::new(2);
     let write =
         |name: &str, text: &str| std::fs::write(house.suite.path().join(name), text).unwrap();
@@ -153,7 +153,7 @@ fn options_for_a_whole_run_are_switched_off_or_work_file_by_file() {
 }
 
 #[test]
-fn a_runner_that_cannot_be_restored_is_replaced_before_the_next_file() {
+fn an_unrestorable_runner_is_replaced_before_the_next_file() {
     let house = House::new(1);
     let write =
         |name: &str, text: &str| std::fs::write(house.suite.path().join(name), text).unwrap();

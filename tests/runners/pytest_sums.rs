@@ -16,7 +16,7 @@ fn write(house: &House, path: &str, text: &str) {
 }
 
 #[test]
-fn a_forked_child_that_runs_on_does_not_answer_for_its_parent() {
+fn a_forked_child_does_not_answer_for_its_parent() {
     let house = House::new(1);
     let forks = "import os, time\ndef test_a(): pass\ndef test_b():\n    pid = os.fork()\n    if pid:\n        os.waitpid(pid, 0)\n        assert False, 'only the parent sees this'\ndef test_c(): pass\n";
     house
@@ -80,7 +80,7 @@ fn a_test_that_pytest_collects_and_nothing_reports_is_an_error() {
 }
 
 #[test]
-fn names_and_ids_are_whole_whatever_is_in_them() {
+fn names_and_ids_survive_any_characters() {
     let house = House::new(1);
     let long = "x".repeat(3000);
     house.suite.file(
@@ -111,7 +111,7 @@ fn names_and_ids_are_whole_whatever_is_in_them() {
 }
 
 #[test]
-fn counts_stay_exact_and_failures_stay_listed_in_a_file_of_thousands() {
+fn a_file_of_thousands_has_exact_counts_and_listed_failures() {
     let house = House::new(1);
     house.suite.file(
         "test_a.py",
@@ -144,7 +144,7 @@ fn has(modules: &str) -> bool {
 }
 
 #[test]
-fn attempts_of_a_rerun_plugin_are_one_example_and_the_last_decides() {
+fn reruns_by_a_plugin_are_one_example_decided_by_the_last() {
     if !has("pytest_rerunfailures") {
         return;
     }
@@ -174,7 +174,7 @@ fn attempts_of_a_rerun_plugin_are_one_example_and_the_last_decides() {
 }
 
 #[test]
-fn every_failed_subtest_is_listed_and_a_skipped_one_skips_nothing() {
+fn failed_subtests_are_listed_and_a_skipped_one_skips_no_other() {
     if !has("_pytest.subtests") {
         return;
     }

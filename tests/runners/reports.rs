@@ -3,7 +3,7 @@
 use crate::House;
 
 #[test]
-fn a_command_that_names_its_report_writes_it_to_a_file_in_any_format() {
+fn a_command_may_write_its_report_to_a_file_in_any_format() {
     let house = House::new(1);
     let suite = &house.suite;
     suite
@@ -47,7 +47,7 @@ fn tap_on_stdout_gives_counts_examples_and_verdicts() {
 }
 
 #[test]
-fn a_missing_broken_stale_or_empty_report_is_said_and_never_a_pass() {
+fn a_missing_broken_stale_or_empty_report_never_passes() {
     let house = House::new(1);
     let good = r#"<testsuite><testcase name="a"/></testsuite>"#;
     house
@@ -81,7 +81,7 @@ fn a_missing_broken_stale_or_empty_report_is_said_and_never_a_pass() {
 }
 
 #[test]
-fn auto_knows_the_format_by_its_look() {
+fn auto_detects_the_report_format() {
     let house = House::new(2);
     house
         .suite

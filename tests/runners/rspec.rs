@@ -8,7 +8,7 @@ const FORK: &str = "rrr-slave --adapter rspec";
 const NONE: &str = "rrr-slave --adapter rspec --isolation none";
 
 #[test]
-fn examples_are_counted_as_rspec_counts_them() {
+fn counts_match_those_of_rspec() {
     let house = House::new(1);
     house
         .suite
@@ -63,7 +63,7 @@ fn examples_are_counted_as_rspec_counts_them() {
 }
 
 #[test]
-fn names_beyond_ascii_stay_what_they_are() {
+fn non_ascii_names_are_unchanged() {
     let house = House::new(1);
     let text = "RSpec.describe('Größe') { it('ist 漢字') { expect('é').to eq 'è' } }";
     house.suite.file("spec/größe_spec.rb", text);
@@ -84,7 +84,7 @@ fn names_beyond_ascii_stay_what_they_are() {
 }
 
 #[test]
-fn helpers_and_suite_hooks_run_once_a_runner_and_the_last_ones_really_run() {
+fn helpers_and_suite_hooks_run_exactly_once_per_runner() {
     let house = House::new(1);
     std::fs::create_dir(house.suite.path().join("spec")).unwrap();
     std::fs::write(
@@ -112,7 +112,7 @@ fn helpers_and_suite_hooks_run_once_a_runner_and_the_last_ones_really_run() {
 }
 
 #[test]
-fn a_failing_hook_before_the_suite_stops_everything_and_is_told() {
+fn a_failing_before_suite_hook_stops_the_run_and_is_reported() {
     let house = House::new(1);
     std::fs::create_dir(house.suite.path().join("spec")).unwrap();
     std::fs::write(
@@ -174,7 +174,7 @@ fn forks_share_nothing_and_variables_reach_them() {
 }
 
 #[test]
-fn without_forks_nothing_of_a_file_is_kept_for_the_next() {
+fn without_forks_no_state_of_a_file_reaches_the_next() {
     let house = House::new(1);
     for n in 10..50 {
         let text = "RSpec.describe('x') { it('y') { } }";
@@ -192,7 +192,7 @@ fn without_forks_nothing_of_a_file_is_kept_for_the_next() {
 }
 
 #[test]
-fn a_fork_loads_nothing_of_rspec_and_what_the_suite_does_without_stays_away() {
+fn a_fork_loads_no_rspec_file_and_unused_parts_stay_unloaded() {
     let house = House::new(1);
     let text = "before = $LOADED_FEATURES.dup\nRSpec.describe('x') { it('y') { expect([double(a: 1).a]).to include(1).and eq [1]; expect($LOADED_FEATURES - before).to eq [] } }";
     house.suite.file("a_spec.rb", text);

@@ -35,7 +35,7 @@ fn house(slaves: usize) -> House {
 }
 
 #[test]
-fn one_runner_runs_many_files_and_leaves_by_itself() {
+fn one_runner_runs_many_files_and_exits_on_its_own() {
     let house = house(1);
     house
         .suite
@@ -77,7 +77,7 @@ fn output_belongs_to_the_trial_that_printed_it() {
 }
 
 #[test]
-fn a_runner_that_dies_lies_or_babbles_is_an_error_and_started_again() {
+fn a_runner_that_dies_or_breaks_the_protocol_is_restarted() {
     let house = house(1);
     let cases = [
         ("1-exits.py", "os._exit(3)", "exit code 3"),
@@ -133,7 +133,7 @@ fn late(line: &str) -> String {
 }
 
 #[test]
-fn a_late_line_of_a_trial_neither_decides_nor_costs_another() {
+fn a_late_line_of_a_trial_does_not_affect_another() {
     let house = house(1);
     let result = |trial: &str| {
         format!("json.dumps({{'type': 'result', 'trial': {trial}, 'status': 'passed'}})")
@@ -165,7 +165,7 @@ fn a_late_line_of_a_trial_neither_decides_nor_costs_another() {
 }
 
 #[test]
-fn a_runner_that_wants_to_be_replaced_ends_in_good_order() {
+fn a_runner_that_asks_to_be_replaced_exits_cleanly() {
     let house = house(1);
     let replace = "answer('passed', replace='it spoilt \\x1b its process')";
     for n in 1..=3 {
@@ -220,7 +220,7 @@ fn i15_a_long_message_is_bounded_and_sums_must_agree() {
 }
 
 #[test]
-fn l3_a_runner_that_hangs_is_a_timeout_and_started_again() {
+fn l3_a_hanging_runner_times_out_and_is_restarted() {
     let house = house(1);
     house
         .suite
@@ -262,7 +262,7 @@ fn l3_a_runner_that_hangs_is_a_timeout_and_started_again() {
 }
 
 #[test]
-fn i10_a_daemon_that_a_test_orphans_is_gone_before_the_next_test() {
+fn i10_an_orphaned_daemon_is_killed_before_the_next_test() {
     let house = house(1);
     let daemon = "import subprocess\nsubprocess.run(['sh', '-c', 'setsid sleep 600 & echo $! > pid; setsid sleep 600 &'])\nanswer('passed')";
     let look = "pid = open('pid').read().strip()\nanswer('failed' if os.path.exists('/proc/' + pid) else 'passed')";
@@ -282,7 +282,7 @@ fn i10_a_daemon_that_a_test_orphans_is_gone_before_the_next_test() {
 }
 
 #[test]
-fn a_cancel_ends_the_runner_and_all_below_it() {
+fn a_cancel_ends_the_runner_and_its_descendants() {
     let house = house(2);
     house
         .suite
@@ -309,7 +309,7 @@ fn a_cancel_ends_the_runner_and_all_below_it() {
 }
 
 #[test]
-fn a_runner_that_cannot_start_fails_the_taskset_and_burns_no_trial() {
+fn a_runner_that_cannot_start_fails_the_taskset_without_trials() {
     for (runner, says) in [
         ("no-such-runner", "no-such-runner"),
         ("false", "exit code 1"),

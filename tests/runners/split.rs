@@ -116,7 +116,7 @@ fn classes_and_functions_of_a_slow_pytest_file_are_tasks() {
 }
 
 #[test]
-fn a_file_that_cannot_be_listed_stays_whole_and_that_is_said() {
+fn a_file_that_cannot_be_listed_stays_whole_with_a_warning() {
     let house = House::new(1);
     house
         .suite
@@ -141,7 +141,7 @@ fn a_file_that_cannot_be_listed_stays_whole_and_that_is_said() {
 }
 
 #[test]
-fn times_of_earlier_runs_decide() {
+fn recorded_run_times_decide_the_split() {
     let house = House::new(1);
     house.suite.file("slow_spec.rb", RUBY);
     let run = |estimates: &[&str]| {
@@ -179,7 +179,7 @@ def test_c(): pass
 ";
 
 #[test]
-fn groups_that_pytest_lists_in_turns_are_one_task_each() {
+fn interleaved_pytest_groups_are_one_task_each() {
     let house = House::new(2);
     house.suite.file("test_slow.py", IN_TURNS);
     let slave = ["--slave", "rrr-slave --adapter pytest"];
@@ -200,7 +200,7 @@ fn groups_that_pytest_lists_in_turns_are_one_task_each() {
 }
 
 #[test]
-fn a_file_that_brings_examples_of_another_stays_whole() {
+fn a_file_that_loads_examples_of_another_stays_whole() {
     let house = House::new(1);
     let loads = format!("require_relative 'more'\n{RUBY}");
     house

@@ -96,7 +96,7 @@ fn a_frozen_proxy_moves_nothing_and_then_everything() {
 }
 
 #[test]
-fn frames_are_cut_alike_however_the_bytes_come() {
+fn frames_are_split_alike_however_the_bytes_arrive() {
     let replies: [&[u8]; 8] = [
         b"+OK\r\n",
         b"$-1\r\n",
@@ -145,7 +145,7 @@ fn the_append_only_file_survives_a_kill_and_can_lose_its_tail() {
 }
 
 #[test]
-fn a_process_that_got_away_is_family_and_dies_with_its_parent() {
+fn an_escaped_process_is_tracked_and_dies_with_its_parent() {
     let server = Server::new();
     let script = "(setsid sleep 601 &) ; exec sleep 602";
     let parent = Tool::program(&server, "sh").args(["-c", script]).spawn();

@@ -231,7 +231,7 @@ fn is_parent(one: &[String], other: &[String]) -> bool {
 }
 
 #[test]
-fn no_import_leads_back_to_its_own_file() {
+fn imports_have_no_cycles() {
     let mut imports = imports();
     for (own, imported) in &mut imports {
         imported.retain(|module| !is_parent(own, module) && !is_parent(module, own));
@@ -255,7 +255,7 @@ fn no_import_leads_back_to_its_own_file() {
 }
 
 #[test]
-fn the_crate_root_lists_at_most_fifteen_modules_each_with_its_line() {
+fn the_crate_root_describes_at_most_fifteen_modules() {
     let root = std::fs::read_to_string(crate::root().join("lib/lib.rs")).unwrap();
     let lines: Vec<&str> = root.lines().collect();
     let modules = lines

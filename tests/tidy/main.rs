@@ -6,6 +6,7 @@ mod harness;
 
 mod harness_selftest;
 mod layers;
+mod names;
 mod pages;
 mod supply;
 
@@ -130,7 +131,7 @@ fn a_role_names_no_redis_command() {
 }
 
 #[test]
-fn a_lost_line_of_output_ends_no_process() {
+fn an_unwritable_line_of_output_ends_no_process() {
     // These panic when they cannot write: lib/say.rs and lib/out.rs do not.
     let panics = |source: &Source| {
         let code = source.code();
@@ -142,7 +143,7 @@ fn a_lost_line_of_output_ends_no_process() {
 }
 
 #[test]
-fn a_module_fits_into_a_head() {
+fn modules_stay_short() {
     let all = [rust(), sources("tests", ".rs")].into_iter().flatten();
     let long = all.filter(|source| source.lines() > MODULE_LINES);
     let rule = format!("a module has at most {MODULE_LINES} lines");
@@ -150,7 +151,7 @@ fn a_module_fits_into_a_head() {
 }
 
 #[test]
-fn a_main_fits_on_a_screen() {
+fn main_functions_fit_on_a_screen() {
     let mains = sources("bins", "main.rs");
     let long = mains
         .into_iter()
@@ -160,7 +161,7 @@ fn a_main_fits_on_a_screen() {
 }
 
 #[test]
-fn tests_wait_for_conditions_and_never_for_a_guessed_time() {
+fn tests_wait_for_conditions_and_never_sleep() {
     let sleeping = sources("tests", ".rs").into_iter().filter(|source| {
         let word = ["thread", "sleep"].join("::");
         source.code().contains(&word)
@@ -176,7 +177,7 @@ fn tests_wait_for_conditions_and_never_for_a_guessed_time() {
 }
 
 #[test]
-fn every_module_says_what_it_is_for() {
+fn every_module_has_a_purpose_line() {
     let silent = [rust(), sources("tests", ".rs")].into_iter().flatten();
     let silent = silent.filter(|source| {
         let is_main = source.path.starts_with("bins/");
@@ -187,7 +188,7 @@ fn every_module_says_what_it_is_for() {
 }
 
 #[test]
-fn no_module_has_a_name_that_says_nothing() {
+fn no_module_has_a_meaningless_name() {
     let empty = [
         "util", "utils", "helper", "helpers", "misc", "imp", "common",
     ];
@@ -335,7 +336,7 @@ fn the_header_of_a_lua_script_is_complete() {
 }
 
 #[test]
-fn every_lua_script_has_one_wrapper_with_the_parts_that_it_names() {
+fn every_lua_script_has_one_wrapper_with_its_shared_parts() {
     let mut wrappers: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
     for source in rust() {
         let code = source.code();

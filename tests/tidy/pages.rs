@@ -150,7 +150,7 @@ fn generated() -> Vec<(PathBuf, String)> {
 }
 
 #[test]
-fn pages_and_completions_are_those_of_the_flags() {
+fn pages_and_completions_match_the_flags() {
     let update = std::env::var_os("RRR_UPDATE").is_some();
     let mut stale = Vec::new();
     for (path, wanted) in generated() {
@@ -263,7 +263,7 @@ fn help_fits_on_a_screen_and_short_help_is_shorter() {
 }
 
 #[test]
-fn every_documented_exit_code_has_a_meaning_of_its_own() {
+fn every_documented_exit_code_has_a_distinct_meaning() {
     let all = [
         exit::OK,
         exit::FAILED,

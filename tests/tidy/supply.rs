@@ -88,7 +88,7 @@ fn deny() -> Deny {
 }
 
 #[test]
-fn every_crate_has_a_licence_that_is_allowed() {
+fn every_crate_has_an_allowed_licence() {
     let allowed: Vec<spdx::Licensee> = deny()
         .licenses
         .allow
@@ -110,7 +110,7 @@ fn every_crate_has_a_licence_that_is_allowed() {
 }
 
 #[test]
-fn a_crate_in_two_versions_is_one_that_deny_toml_excuses_and_no_other_is_excused() {
+fn duplicate_crates_are_exactly_those_allowed_in_deny_toml() {
     let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for package in crates() {
         let known = versions.entry(package.name).or_default();
@@ -153,7 +153,7 @@ fn numbers(version: &str) -> Vec<u32> {
 /// That our own code calls nothing newer is clippy's `incompatible_msrv`, denied in Cargo.toml. Newer
 /// syntax neither of them sees: only a build by that Rust would tell.
 #[test]
-fn no_crate_needs_a_newer_rust_than_we_say_we_need() {
+fn no_crate_needs_a_newer_rust_than_declared() {
     let ours = numbers(env!("CARGO_PKG_RUST_VERSION"));
     let newer = crates().into_iter().filter(|package| {
         let theirs = package.rust_version.as_deref();
@@ -165,7 +165,7 @@ fn no_crate_needs_a_newer_rust_than_we_say_we_need() {
 
 /// What a release says of itself, `scripts/release --sbom`, beside what cargo and SQLite know.
 #[test]
-fn the_list_of_a_release_names_what_is_built_in_and_only_that() {
+fn the_sbom_names_exactly_the_built_in_crates() {
     let list: serde_json::Value =
         serde_json::from_str(&output("scripts/release", &["--sbom"])).expect("its JSON");
     let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();

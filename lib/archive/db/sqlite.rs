@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_writer_that_waits_for_another_in_vain_is_told_apart() {
+    fn a_lock_timeout_is_distinguished_from_other_errors() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db");
         let (mut one, mut two) = (open(&path).unwrap(), open(&path).unwrap());

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parameters_of_tls_are_taken_out_of_the_url() {
+    fn tls_parameters_are_removed_from_the_url() {
         let url = "postgres://u@h/d?a=1&sslmode=require&sslrootcert=%2Fa%20b.crt&c=2";
         let wanted = Wanted::read(url).unwrap();
         assert_eq!(wanted.url, "postgres://u@h/d?a=1&c=2");
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_connection_that_looks_safer_than_it_is() {
+    fn no_connection_looks_safer_than_it_is() {
         for url in [
             "postgres://h/d?sslmode=prefer",
             "postgres://h/d?sslmode=allow",

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn json_gives_every_byte_back() {
+    fn json_round_trips_every_byte() {
         let trial = trial(&[
             ("status", b"passed"),
             ("stdout", b"a\xff\x00\x1b[1m"),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_give_every_field_back() {
+    fn columns_round_trip_every_field() {
         let trial = trial(&[("status", b"weird"), ("exit_code", b"-1"), ("signal", b"x")]);
         let back = Trial::from_values(
             &mut trial.values().into_iter(),

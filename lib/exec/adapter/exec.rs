@@ -313,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_filled_once_and_nothing_else_is_touched() {
+    fn placeholders_are_filled_once_and_other_text_is_unchanged() {
         assert_eq!(fill("{}:{report}", "a{report}", "r{}"), "a{report}:r{}");
         assert_eq!(fill("{x} {", "a", "r"), "{x} {");
     }

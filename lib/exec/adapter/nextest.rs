@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_ends_its_place_in_the_filter() {
+    fn names_are_escaped_in_the_filter() {
         assert_eq!(literal("p::bin/a-b"), "p::bin/a-b");
         assert_eq!(literal("a) or all("), "a\\u{29}\\u{20}or\\u{20}all\\u{28}");
     }

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_left_stays_and_no_id_leads_elsewhere() {
+    fn only_nonempty_outputs_are_kept_and_ids_cannot_escape() {
         let folder = tempfile::tempdir().unwrap();
         let outputs = Outputs {
             folder: Some(folder.path().join("out")),

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_bounded_as_outputs_are() {
+    fn a_message_is_bounded_like_an_output() {
         let line = serde_json::json!({
             "type": "result", "trial": "t", "status": "failed", "message": "ü".repeat(7 << 19),
         });

@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_trial_left_is_gone_before_the_next() {
+    fn leftovers_of_a_trial_are_removed_before_the_next() {
         let mut place = Place::new("run", None, None).unwrap();
         let tmp = place.path().join("tmp");
         for _ in 0..2 {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_trial_finds_its_folders_whatever_became_of_them() {
+    fn folders_are_recreated_for_the_next_trial() {
         use std::os::unix::fs::symlink;
         let mut place = Place::new("run", None, None).unwrap();
         let (slave, tmp, report) = (

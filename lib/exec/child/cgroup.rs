@@ -302,7 +302,7 @@ mod tests {
         32 30 0:29 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n";
 
     #[test]
-    fn the_own_cgroup_is_found_below_its_mount() {
+    fn the_current_cgroup_is_found_below_its_mount() {
         let found = |groups, mounts| folder(groups, mounts).map(|path| path.display().to_string());
         assert_eq!(
             found("8:pids:/\n0::/a.slice/b\n", HYBRID).as_deref(),
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_written_as_the_kernel_reads_them() {
+    fn limits_are_written_in_kernel_syntax() {
         let folder = tempfile::tempdir().unwrap();
         let bounds = Bounds {
             trial_memory: Some(3),

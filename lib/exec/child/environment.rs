@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_settings_are_ours_and_the_protocols_and_the_suites_variables_are_not() {
+    fn rrr_settings_are_private_and_suite_variables_are_not() {
         for name in ["RRR_REDIS_URL", "NOTIFY_SOCKET", "WATCHDOG_USEC"] {
             assert!(is_ours(name), "{name}");
         }

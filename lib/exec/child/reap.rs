@@ -202,7 +202,7 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn a_process_that_ended_has_its_name_until_it_is_reaped() {
+    fn a_zombie_keeps_its_name_until_it_is_reaped() {
         let mut child = Command::new("true").spawn().unwrap();
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         waitid(WaitId::Pid(Pid::from_child(&child)), options).unwrap();

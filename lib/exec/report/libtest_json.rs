@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_are_counted_as_cargo_counts_them() {
+    fn counts_match_those_of_cargo() {
         let report = report(WHOLE);
         assert_eq!(counts(&report), [1, 1, 1]);
         assert_eq!(report.examples[0].duration_ms, Some(250));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_nextest_only_counts_is_ignored_and_no_other() {
+    fn a_started_test_counts_as_ignored_only_if_the_total_says_so() {
         let text = WHOLE.replace(
             "{ \"type\": \"test\", \"event\": \"ignored\", \"name\": \"b\" }",
             "{ \"type\": \"test\", \"event\": \"started\", \"name\": \"b\" }",
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_nextest_runs_again_is_one_example() {
+    fn a_test_retried_by_nextest_is_one_example() {
         let retried = |end: &str, more: &str| {
             let (passed, failed) = if end == "ok" { (1, 0) } else { (0, 1) };
             format!(
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn suites_that_count_other_tests_than_they_list_are_an_error() {
+    fn a_suite_whose_count_differs_from_its_list_is_an_error() {
         for (right, wrong) in [
             ("\"passed\": 1", "\"passed\": 2"),
             ("\"failed\": 1", "\"failed\": 0"),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_binary_that_dies_half_way_is_never_a_pass() {
+    fn a_binary_that_dies_midway_never_passes() {
         let lines: Vec<&str> = WHOLE.lines().collect();
         for end in 1..lines.len() - 1 {
             let report = report(&lines[..end].join("\n"));

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_format_is_known_by_its_look() {
+    fn a_format_is_detected_from_its_content() {
         for (text, format) in [
             (
                 "\u{feff}\n<?xml version=\"1.0\"?><testsuites/>",
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn no_reader_takes_nothing_or_nonsense_for_a_report() {
+    fn no_reader_accepts_empty_or_invalid_input() {
         for format in [
             Format::Junit,
             Format::Tap,
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_read_in_the_encoding_that_it_names() {
+    fn a_report_is_read_in_its_declared_encoding() {
         let xml = |encoding: &str| {
             format!(
                 "<?xml version='1.0' encoding='{encoding}'?><testsuite><testcase name='größer'/></testsuite>"

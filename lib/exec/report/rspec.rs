@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn the_report_is_found_among_whatever_was_printed() {
+    fn the_report_is_found_amid_other_output() {
         let json = document(&[one("1", "passed")], &sums(1, 0));
         let log = r#"{"level":"info","examples":3,"summary":"ok","nested":{"a":[1,2]}}"#;
         for text in [
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_reports_both_count_and_the_last_attempt_of_an_example() {
+    fn two_reports_are_merged_and_the_last_attempt_counts() {
         let first = document(&[one("1", "passed"), one("2", "failed")], &sums(2, 1));
         let other = document(&[one("3", "passed")], &sums(1, 0));
         let again = document(&[one("2", "passed")], &sums(1, 0));
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_cut_short_or_miscounted_is_refused_and_keeps_its_examples() {
+    fn a_truncated_or_miscounted_report_keeps_its_examples() {
         let examples = [one("1", "passed"), one("2", "failed")];
         let json = document(&examples, &sums(2, 1));
         for end in 1..json.len() {

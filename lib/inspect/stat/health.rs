@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_is_found_beyond_its_limit_and_not_at_it() {
+    fn each_problem_is_reported_above_its_limit_and_not_at_it() {
         assert_eq!(checks(&well()), []);
         assert_eq!(checks(&Stat::default()), [Check::Roles, Check::Roles]);
         let with = |change: &dyn Fn(&mut Stat)| {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taskset_that_nobody_can_run_is_named() {
+    fn a_taskset_without_a_matching_worker_is_named() {
         let mut stat = well();
         stat.tasksets.oldest_waiting_sec = Some(400);
         stat.tasksets.stranded = Some(Stranded {

@@ -308,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hand_is_of_one_until_trials_are_known_to_be_short_and_again_after_a_long_one() {
+    fn a_batch_grows_only_while_trials_are_known_to_be_short() {
         let mut pace = Pace::default();
         assert_eq!(pace.most(), 1);
         pace.learn(Duration::from_micros(50));

@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_an_annotation_ends_it() {
+    fn annotations_escape_their_own_terminators() {
         let line = command(
             "error",
             "a:b,c.rb",

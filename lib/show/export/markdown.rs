@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_of_a_test_leaves_its_fence() {
+    fn test_output_cannot_close_its_fence() {
         assert_eq!(code("a`b"), "``a`b``");
         assert_eq!(code("`"), "`` ` ``");
         assert_eq!(block("a\n```\nb\n"), "````text\na\n```\nb\n````");

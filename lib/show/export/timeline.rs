@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_is_known_by_its_own_key_and_by_its_slaves() {
+    fn a_worker_is_found_by_its_key_and_by_its_slaves() {
         assert_eq!(worker_id("rrrspec:worker:box"), "box");
         assert_eq!(worker_id("rrrspec:worker:box:slave:1-a"), "box");
         assert_eq!(worker_id("something else"), "something else");

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_character_gives_what_an_xml_parser_reads() {
+    fn any_character_yields_well_formed_xml() {
         let all: String = (0..=0x1_1000).filter_map(char::from_u32).collect();
         let mut xml = Xml::new(Vec::new());
         xml.element("a", &[("b", Some(&all))], Some(&all)).unwrap();

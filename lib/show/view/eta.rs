@@ -102,21 +102,21 @@ mod tests {
     }
 
     #[test]
-    fn exact_estimates_leave_nothing_to_doubt() {
+    fn exact_estimates_give_an_exact_eta() {
         let work = vec![(1000, 0); 40];
         let guess = left(&work, 4, &exact());
         assert_eq!((guess.p50_ms, guess.p90_ms), (10_000, 10_000));
     }
 
     #[test]
-    fn the_longest_task_bounds_the_end_however_many_seats_there_are() {
+    fn the_longest_task_bounds_the_eta_with_any_number_of_slots() {
         let mut work = vec![(1000, 0); 40];
         work.push((60_000, 20_000));
         assert_eq!(left(&work, 40, &exact()).p50_ms, 40_000);
     }
 
     #[test]
-    fn the_careful_guess_is_never_the_shorter_and_more_seats_never_hurt() {
+    fn eta_upper_bound_is_not_below_the_guess_nor_raised_by_slots() {
         let mut ratios = Ratios::default();
         [300, 900, 1000, 4000]
             .iter()
@@ -132,20 +132,20 @@ mod tests {
     }
 
     #[test]
-    fn estimates_that_were_too_long_are_corrected() {
+    fn overlong_estimates_are_corrected() {
         let mut ratios = Ratios::default();
         (0..10).for_each(|_| ratios.add(100, 1000));
         assert_eq!(left(&[(1000, 0)], 1, &ratios).p50_ms, 100);
     }
 
     #[test]
-    fn a_task_past_its_time_is_not_promised_to_end_at_once() {
+    fn a_task_past_its_estimate_is_not_expected_to_end_at_once() {
         let guess = left(&[(1000, 10_000)], 1, &exact());
         assert_eq!((guess.p50_ms, guess.p90_ms), (2000, 10_000));
     }
 
     #[test]
-    fn nothing_to_do_takes_no_time() {
+    fn an_empty_run_takes_no_time() {
         let guess = left(&[], 3, &exact());
         assert_eq!((guess.p50_ms, guess.p90_ms), (0, 0));
     }

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_fits_at_any_width_and_all_lines_fit_at_any_height() {
+    fn the_live_view_fits_any_width_and_height() {
         for width in [30, 60, 80, 120, 300] {
             for height in [6, 24, 60] {
                 let lines = frame(&progress(40), Some("waiting"), 13_000, width, height);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_picture_still_names_slave_time_and_file() {
+    fn a_narrow_live_view_still_names_slave_time_and_file() {
         let lines = frame(&progress(2), None, 13_000, 60, 24);
         assert!(lines[0].contains("0/100 0% 12s, "), "{lines:?}");
         assert!(lines[0].contains(" left"), "{lines:?}");

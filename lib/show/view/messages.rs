@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_output_is_shown_by_its_last_lines_and_without_its_escapes() {
+    fn an_output_is_shown_as_its_last_lines_without_escapes() {
         let stdout: String = (0..50).map(|n| format!("line {n}\n")).collect();
         let outcome = Outcome {
             stdout: stdout + "\x1b]0;title\x07end\n",
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn examples_that_failed_are_shown_instead_of_the_output() {
+    fn failed_examples_are_shown_instead_of_the_output() {
         let mut bad = Example::new("adds", Status::Failed);
         bad.file = Some("a_spec.rb".into());
         bad.line = Some(7);

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_a_line_a_second_while_something_changes_and_else_one_every_ten() {
+    fn plain_view_prints_every_second_on_change_else_every_ten() {
         let start = Instant::now();
         let mut pace = Pace {
             said: String::new(),

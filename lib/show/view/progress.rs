@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_failures_and_flaky_files_are_those_of_the_events() {
+    fn progress_matches_the_events() {
         let events = [
             started("a", 1, 1, 1),
             started("b", 2, 2, 1),
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn slaves_are_numbered_and_a_second_copy_is_told_from_a_retry() {
+    fn slaves_are_numbered_and_copies_differ_from_retries() {
         let events = [
             started("a", 1, 7, 1),
             r#"{"event":"task_speculated","spec_file":"a"}"#.to_owned(),
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_left_is_unknown_until_every_open_file_has_an_expectation() {
+    fn time_left_is_unknown_until_each_open_file_has_an_estimate() {
         let (progress, _) = run(&[]);
         assert!(progress.left(0).is_none());
         let (progress, _) = run(&[

@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_run_again_by_the_command_of_the_slave() {
+    fn the_rerun_hint_uses_the_slave_command() {
         assert_eq!(rerun("rrr-slave -- sh {}", "it's.sh"), "sh \"it's.sh\"");
         assert_eq!(
             rerun("rrr-slave -- bundle exec rspec", "a b_spec.rb"),

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_damaged_or_is_none_lets_no_run_begin() {
+    fn a_damaged_or_missing_record_lets_no_run_begin() {
         let folder = tempfile::tempdir().unwrap();
         let open = || Ended::open(folder.path(), "w", 1, |_| Ok(false));
         let mut ended = open().unwrap();

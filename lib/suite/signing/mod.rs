@@ -376,7 +376,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_signed_is_handed_on_whole() {
+    fn signed_data_round_trips_unchanged() {
         let fields = [
             ("unknown_spec_timeout_sec", "7"),
             ("least_timeout_sec", "3"),

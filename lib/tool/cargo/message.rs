@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_says_which_targets_are_not_of_libtest() {
+    fn a_manifest_names_the_targets_without_libtest() {
         let text = "[package]\nname = 'p'\n[lib]\nharness = false\n[[bench]]\nname = 'b'\n\
                     harness = false\n[[test]]\nname = 't'\nharness = true\n";
         let manifest: Manifest = toml::from_str(text).unwrap();

@@ -257,7 +257,7 @@ mod unit {
     use super::*;
 
     #[test]
-    fn names_are_read_whatever_they_hold() {
+    fn names_with_any_characters_are_parsed() {
         let lines = "a: test\nm::b - should panic: test\nnoise\nc: benchmark\n";
         assert_eq!(tests(lines), ["a", "m::b - should panic", "c"]);
     }

@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_script_prints_is_read_among_other_output() {
+    fn the_probe_result_is_found_amid_other_output() {
         let printed =
             b"noise\n\0rrr-probe\0\0/a b\0\x002\0\0/t/bin\0\0\0\0A=1=2\0B=\nx\0rrr-probe-end\0tail";
         let seen = parse(printed);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_runner_is_what_is_before_the_binary() {
+    fn words_before_the_binary_are_its_runner() {
         let binary = Binary::at("/t/it's-1");
         let said = "   Compiling x\n  Executable `/run.sh 'a b' '/t/it'\\''s-1' filter`\n";
         let runners = read_runners(said, &[binary]);

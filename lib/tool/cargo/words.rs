@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_each_call_sets_by_itself_is_left_out() {
+    fn options_set_by_each_call_are_omitted() {
         let given = "-q -rq --no-run --color never --message-format=short --features q name";
         assert_eq!(of_cargo(&words(given)), words("-r --features q name"));
         let given = "--quiet --format terse --skip x -q --format=json a";
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_test_is_chosen_by_its_name_alone() {
+    fn a_single_test_is_selected_by_its_exact_name() {
         let given = "name --skip x --exact other --include-ignored -Z unstable-options";
         let kept = "--skip x --include-ignored -Z unstable-options";
         assert_eq!(of_single_test(&words(given)), words(kept));

@@ -99,7 +99,7 @@ fn c3_a_trial_announced_three_times_counts_once() {
 }
 
 #[test]
-fn c4_rounds_of_the_dispatcher_give_a_worker_one_taskset_and_a_taskset_max_workers() {
+fn c4_dispatch_keeps_one_taskset_per_worker_and_max_workers() {
     let server = Server::new();
     let workers = ["w1", "w2", "w3"].map(|id| server.add_worker(id));
     let first = raw::taskset(&server, "first", &["a"])
@@ -128,7 +128,7 @@ fn c5_the_late_result_of_a_stalled_slave_changes_no_verdict() {
 }
 
 #[test]
-fn c5_a_late_result_that_says_what_the_arbiter_said_is_late_all_the_same() {
+fn c5_a_late_result_is_late_even_if_it_agrees_with_the_verdict() {
     assert_eq!(late_result_of_a_stalled_slave("kill -9 $$"), "error");
 }
 
@@ -192,7 +192,7 @@ fn c7_a_task_that_is_queued_twice_is_settled_once() {
 }
 
 #[test]
-fn c6_a_slave_has_a_heartbeat_before_it_may_take_a_task() {
+fn c6_a_slave_has_a_heartbeat_before_it_reserves_a_task() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &["a"]).running();
     let mut store = rrr::cli::redis_args::RedisArgs::at(server.url())
@@ -242,7 +242,7 @@ fn c10_a_worker_that_joins_twice_keeps_both_of_its_logs() {
 }
 
 #[test]
-fn c12_nothing_depends_on_clocks_that_agree() {
+fn c12_nothing_depends_on_synchronized_clocks() {
     let (server, suite) = (Server::new(), Suite::new());
     let hour = |name: &str, id: &str, ahead: &str| {
         let tool = Tool::new(&server, name).env("RRR_CLOCK_AHEAD", ahead);

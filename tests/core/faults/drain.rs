@@ -66,7 +66,7 @@ fn one_drain_of_the_arbiter_speculates_by_the_age_of_the_trial() {
 }
 
 #[test]
-fn one_drain_of_the_dispatcher_evicts_and_gives_its_work_to_another() {
+fn one_dispatcher_drain_evicts_a_worker_and_reassigns_its_work() {
     let server = Server::new();
     let dead = server.add_worker("dead");
     let taskset = raw::taskset(&server, "t", &["a"])
@@ -90,7 +90,7 @@ fn one_drain_of_the_dispatcher_evicts_and_gives_its_work_to_another() {
 }
 
 #[test]
-fn a_look_takes_few_round_trips_however_many_tasksets_wait() {
+fn a_poll_costs_few_round_trips_with_many_waiting_tasksets() {
     let server = Server::new();
     for number in 0..100 {
         let taskset = raw::taskset(&server, &format!("t{number}"), &["a"]).submitted();
@@ -108,7 +108,7 @@ fn a_look_takes_few_round_trips_however_many_tasksets_wait() {
 }
 
 #[test]
-fn a_dispatcher_looks_at_two_thousand_workers_without_a_script() {
+fn a_dispatcher_polls_two_thousand_workers_without_a_script() {
     let server = Server::new();
     let mut pipe = redis::pipe();
     for number in 0..2000 {

@@ -3,7 +3,7 @@
 use crate::harness::*;
 
 #[test]
-fn f1_a_lost_tasks_left_is_no_success() {
+fn f1_a_lost_tasks_left_is_not_a_success() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &["a", "b"]).running();
     server.run::<()>(&["DEL", &taskset.list_key("tasks_left")]);
@@ -53,7 +53,7 @@ fn f2_a_taskset_without_tasks_is_refused_at_submit() {
 }
 
 #[test]
-fn f2_a_taskset_without_tasks_that_got_in_fails() {
+fn f2_an_empty_taskset_that_was_accepted_fails() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &[]).running();
     drain(&server, "rrr-arbiter");
@@ -74,7 +74,7 @@ fn f3_a_failing_setup_runs_no_test_and_fails_the_taskset() {
 }
 
 #[test]
-fn f3_a_failing_rsync_runs_no_test_in_the_tree_of_before() {
+fn f3_a_failing_rsync_runs_no_test_in_the_previous_tree() {
     let (server, suite, work) = (Server::new(), Suite::new(), Suite::new());
     work.file("me/a.sh", "touch ran");
     let _fleet = Fleet::start(&server);
@@ -142,7 +142,7 @@ fn f5_a_setup_command_that_reads_stdin_skips_nothing() {
 }
 
 #[test]
-fn f2_an_active_taskset_without_tasks_fails_and_does_not_wait_for_ever() {
+fn f2_an_active_taskset_without_tasks_fails_instead_of_hanging() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &[]).submitted();
     let expired = raw::taskset(&server, "u", &["a"]).submitted();
@@ -159,7 +159,7 @@ fn f2_an_active_taskset_without_tasks_fails_and_does_not_wait_for_ever() {
 }
 
 #[test]
-fn i13_nobody_ends_with_0_unless_the_taskset_has_succeeded() {
+fn i13_exit_code_0_means_that_the_taskset_succeeded() {
     let server = Server::new();
     let ends = [
         ("succeeded", 0),

@@ -4,7 +4,7 @@ use crate::harness::*;
 use std::path::Path;
 
 #[test]
-fn k1_a_message_for_an_expired_taskset_brings_no_key_back() {
+fn k1_a_message_for_an_expired_taskset_recreates_no_key() {
     let server = Server::new();
     server.tell_arbiter("trial\trrrspec:taskset:gone:task:a:trial:1");
     server.tell_arbiter("check\trrrspec:taskset:gone");
@@ -15,7 +15,7 @@ fn k1_a_message_for_an_expired_taskset_brings_no_key_back() {
 }
 
 #[test]
-fn k2_late_messages_after_expiry_bring_no_key_back() {
+fn k2_late_messages_after_expiry_recreate_no_key() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let worker = fleet.worker("w", 1, suite.path());
@@ -58,7 +58,7 @@ fn k2_late_messages_after_expiry_bring_no_key_back() {
 }
 
 #[test]
-fn k3_slaves_of_a_killed_worker_end_and_ask_for_nothing() {
+fn k3_slaves_of_a_killed_worker_exit_without_a_request() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).arbiters(0).without_persister().start();
     let worker = fleet.worker("w", 2, suite.path());
@@ -78,7 +78,7 @@ fn k3_slaves_of_a_killed_worker_end_and_ask_for_nothing() {
 }
 
 #[test]
-fn k4_a_submitter_that_dies_at_any_command_leaves_no_key_for_ever() {
+fn k4_keys_of_a_submitter_killed_at_any_command_expire() {
     let (server, suite) = (Server::new(), Suite::new());
     for crash in [Crash::Before, Crash::After] {
         for number in 1.. {
@@ -110,7 +110,7 @@ fn k4_a_submitter_that_dies_at_any_command_leaves_no_key_for_ever() {
 }
 
 #[test]
-fn k5_the_keys_of_a_worker_expire_by_themselves_and_go_when_it_leaves() {
+fn k5_worker_keys_expire_and_are_deleted_when_it_leaves() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     let worker = fleet.worker("w", 1, suite.path());
@@ -147,7 +147,7 @@ fn s5_no_file_of_the_persister_is_named_by_a_key() {
 }
 
 #[test]
-fn k3_a_slave_that_lost_its_worker_and_its_redis_ends_with_its_test() {
+fn k3_a_slave_without_worker_and_redis_ends_with_its_test() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     let worker = fleet.worker("w", 1, suite.path());
@@ -173,7 +173,7 @@ fn ours(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_folder_of_a_killed_slave_goes_while_its_worker_lives() {
+fn the_worker_removes_the_folder_of_a_killed_slave() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     let tmp = tempfile::tempdir().unwrap();
@@ -195,7 +195,7 @@ fn the_folder_of_a_killed_slave_goes_while_its_worker_lives() {
 }
 
 #[test]
-fn what_a_killed_rrr_local_leaves_goes_at_the_next_start_and_nothing_else_does() {
+fn the_next_start_removes_only_leftovers_of_a_killed_rrr_local() {
     let suite = Suite::new();
     let tmp = tempfile::tempdir().unwrap();
     suite

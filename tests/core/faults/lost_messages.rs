@@ -25,7 +25,7 @@ fn q1_work_of_a_killed_worker_is_done_by_another() {
 }
 
 #[test]
-fn q2_a_popped_task_without_a_trial_is_put_back() {
+fn q2_a_popped_task_without_a_trial_is_requeued() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &["a"]).running();
     server.run::<String>(&["LPOP", &taskset.list_key("task_queue")]);
@@ -39,7 +39,7 @@ pub fn connect(server: &Server) -> Store {
 }
 
 #[test]
-fn q2_a_call_that_comes_twice_takes_no_second_task_and_tells_nothing_twice() {
+fn q2_a_repeated_call_reserves_and_reports_nothing_twice() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &["a", "b", "c"]).running();
     let mut store = connect(&server);
@@ -79,7 +79,7 @@ fn q3_a_finished_trial_whose_message_was_lost_is_judged() {
 }
 
 #[test]
-fn q4_stale_entries_of_a_worker_queue_are_passed_over() {
+fn q4_stale_entries_of_a_worker_queue_are_skipped() {
     let (server, suite) = (Server::new(), Suite::new());
     let over = raw::taskset(&server, "over", &["a"]).set("status", "failed");
     let queue = "rrrspec:worker:w:worker_queue";
@@ -97,7 +97,7 @@ fn q4_stale_entries_of_a_worker_queue_are_passed_over() {
 }
 
 #[test]
-fn q4_the_queue_of_a_dead_worker_goes_with_it() {
+fn q4_the_queue_of_a_dead_worker_is_deleted() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &["a"]).submitted();
     server.run::<()>(&["SADD", "rrrspec:worker", "rrrspec:worker:dead"]);
@@ -135,7 +135,7 @@ fn survives_every_death(message: &str, crash: Crash, status: &str) {
 }
 
 #[test]
-fn q1_no_cancel_and_no_fail_is_lost_when_the_arbiter_dies_at_any_command() {
+fn q1_no_cancel_or_failure_is_lost_when_the_arbiter_dies() {
     let messages = [
         ("cancel\trrrspec:taskset:t", "cancelled"),
         ("cancel", "cancelled"),
@@ -151,7 +151,7 @@ fn q1_no_cancel_and_no_fail_is_lost_when_the_arbiter_dies_at_any_command() {
 }
 
 #[test]
-fn q2_a_worker_whose_accept_was_answered_to_nobody_takes_the_taskset_all_the_same() {
+fn q2_a_worker_keeps_its_taskset_if_the_accept_reply_is_lost() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &["a"]).running();
     let mut store = rrr::cli::redis_args::RedisArgs::at(server.url())
@@ -181,7 +181,7 @@ fn q2_a_worker_whose_accept_was_answered_to_nobody_takes_the_taskset_all_the_sam
 }
 
 #[test]
-fn a_trial_whose_slave_only_fell_silent_is_no_try() {
+fn a_trial_of_a_silent_slave_does_not_count() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &["a"])
         .set("max_trials", "1")

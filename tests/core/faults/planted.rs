@@ -20,7 +20,7 @@ fn statuses(done: &Finished) -> Vec<String> {
 const REPORT: &str = "printf '<testsuite><testcase name=\"x\"/></testsuite>' >\"$XML_OUTPUT_FILE\"";
 
 #[test]
-fn what_is_no_file_at_the_reports_path_costs_its_own_trial_only() {
+fn a_report_path_without_a_file_affects_only_its_own_trial() {
     for path in ["", ":reports/r.xml"] {
         let suite = Suite::new();
         std::fs::create_dir(suite.path().join("reports")).unwrap();
@@ -54,7 +54,7 @@ fn what_is_no_file_at_the_reports_path_costs_its_own_trial_only() {
 }
 
 #[test]
-fn a_test_that_closes_its_folder_leaves_the_next_a_clean_one_and_nothing_behind() {
+fn a_damaged_temporary_folder_is_clean_for_the_next_test() {
     let (suite, tmp) = (Suite::new(), tempfile::tempdir().unwrap());
     suite
         .file(
@@ -81,7 +81,7 @@ fn a_test_that_closes_its_folder_leaves_the_next_a_clean_one_and_nothing_behind(
 }
 
 #[test]
-fn a_test_that_empties_its_tmpdir_and_kills_its_slave_does_not_change_the_verdict() {
+fn emptying_tmpdir_and_killing_the_slave_changes_no_verdict() {
     let suite = Suite::new();
     suite
         .file(
@@ -97,7 +97,7 @@ fn a_test_that_empties_its_tmpdir_and_kills_its_slave_does_not_change_the_verdic
 }
 
 #[test]
-fn s8_a_test_of_rrr_local_finds_neither_its_redis_nor_the_password() {
+fn s8_a_test_under_rrr_local_finds_no_redis_and_no_password() {
     let suite = Suite::new();
     suite.file(
         "a.sh",
@@ -119,7 +119,7 @@ fn s8_a_test_of_rrr_local_finds_neither_its_redis_nor_the_password() {
 }
 
 #[test]
-fn i13_an_end_that_the_hash_denies_is_believed_by_no_follower() {
+fn i13_followers_distrust_an_end_that_the_hash_contradicts() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &["a"]).running();
     let event = "{\"event\":\"taskset_finished\",\"status\":\"succeeded\",\"tasks\":1,\
@@ -150,7 +150,7 @@ fn i13_an_end_that_the_hash_denies_is_believed_by_no_follower() {
 }
 
 #[test]
-fn a_pipe_in_the_place_of_a_file_holds_up_no_tool() {
+fn a_pipe_in_place_of_a_file_blocks_no_tool() {
     let (server, suite, tmp) = (Server::new(), Suite::new(), tempfile::tempdir().unwrap());
     let pipe = |path: &std::path::Path| {
         use rustix::fs::{CWD, FileType, Mode, mknodat};

@@ -15,7 +15,7 @@ fn registered(server: &Server, workers: &[&str]) {
 }
 
 #[test]
-fn l9_a_taskset_that_one_worker_cannot_set_up_is_run_by_another() {
+fn l9_another_worker_runs_a_taskset_whose_setup_failed_on_one() {
     let (server, sick, well) = (Server::new(), Suite::new(), Suite::new());
     let fleet = Fleet::start(&server);
     well.file("ready", "").file("a.sh", "");
@@ -28,7 +28,7 @@ fn l9_a_taskset_that_one_worker_cannot_set_up_is_run_by_another() {
 }
 
 #[test]
-fn l9_a_taskset_fails_on_setup_when_no_worker_is_left_that_might_do_better() {
+fn l9_a_taskset_fails_when_setup_has_failed_on_every_worker() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let _workers = ["a", "b", "c"].map(|id| fleet.worker(id, 1, suite.path()));
@@ -48,7 +48,7 @@ fn l9_a_taskset_fails_on_setup_when_no_worker_is_left_that_might_do_better() {
 }
 
 #[test]
-fn l9_a_taskset_fails_when_the_worker_goes_to_which_a_failed_setup_was_passed_on() {
+fn l9_a_taskset_fails_when_the_last_worker_for_its_setup_dies() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let busy = server.add_worker("busy");
@@ -81,7 +81,7 @@ fn l9_a_taskset_fails_when_the_worker_goes_to_which_a_failed_setup_was_passed_on
 }
 
 #[test]
-fn l9_a_taskset_is_not_given_up_while_any_living_worker_might_run_it_or_none_lives() {
+fn l9_a_taskset_waits_while_a_worker_may_run_it_or_none_lives() {
     let server = Server::new();
     let mut store = connect(&server);
     let taskset = raw::taskset(&server, "t", &["x"]).running();
@@ -121,7 +121,7 @@ fn l9_a_taskset_is_not_given_up_while_any_living_worker_might_run_it_or_none_liv
 }
 
 #[test]
-fn l9_a_worker_whose_setups_keep_failing_is_given_no_more_work_until_it_comes_back() {
+fn l9_a_worker_whose_setups_fail_is_benched_until_it_restarts() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let worker = fleet.worker("w", 1, suite.path());
@@ -148,7 +148,7 @@ fn l9_a_worker_whose_setups_keep_failing_is_given_no_more_work_until_it_comes_ba
 }
 
 #[test]
-fn l9_a_slave_command_that_never_becomes_a_slave_fails_the_taskset() {
+fn l9_a_slave_command_that_never_joins_fails_the_taskset() {
     for command in ["true", "exit 3"] {
         let suite = Suite::new();
         suite.file("a", "");
@@ -165,7 +165,7 @@ fn l9_a_slave_command_that_never_becomes_a_slave_fails_the_taskset() {
 }
 
 #[test]
-fn a_worker_that_was_to_run_one_taskset_says_by_its_code_that_it_could_not() {
+fn a_worker_for_one_taskset_exits_nonzero_if_it_cannot_run_it() {
     let (server, suite) = (Server::new(), Suite::new());
     let taskset = raw::taskset(&server, "t", &["x"])
         .set("setup_command", "exit 7")
@@ -185,7 +185,7 @@ fn fleet_of_none(server: &Server, suite: &Suite) -> Tool {
 }
 
 #[test]
-fn a_worker_whose_heartbeat_is_refused_for_good_stops_and_says_so() {
+fn a_worker_stops_with_a_reason_when_its_heartbeat_is_refused() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     let worker = fleet
@@ -206,7 +206,7 @@ fn a_worker_whose_heartbeat_is_refused_for_good_stops_and_says_so() {
 }
 
 #[test]
-fn l9_a_slave_that_cannot_start_costs_none_of_those_that_can_their_tests() {
+fn l9_a_slave_that_cannot_start_does_not_affect_the_others() {
     let suite = Suite::new();
     suite.many(4, "sleep 0.5");
     let done = Tool::new("unused", "rrr-local")
@@ -219,7 +219,7 @@ fn l9_a_slave_that_cannot_start_costs_none_of_those_that_can_their_tests() {
 }
 
 #[test]
-fn a_worker_whose_log_is_read_no_more_fails_no_test_for_it() {
+fn an_unread_worker_log_fails_no_test() {
     let (server, suite) = (Server::new(), Suite::new());
     suite.many(6, "exit 0");
     let _fleet = Fleet::start(&server);
@@ -234,7 +234,7 @@ fn a_worker_whose_log_is_read_no_more_fails_no_test_for_it() {
 }
 
 #[test]
-fn l9_a_worker_whose_temporary_folder_was_tidied_away_goes_on() {
+fn l9_a_worker_survives_removal_of_its_temporary_folder() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let temporary = tempfile::tempdir().unwrap();

@@ -47,7 +47,7 @@ fn l5_a_wait_for_a_worker_says_so_and_ends() {
 }
 
 #[test]
-fn l5_work_of_a_dead_slave_is_found_though_nobody_asks_for_a_check() {
+fn l5_work_of_a_dead_slave_is_found_without_a_requested_check() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &["a", "b"]).running();
     let slave = "rrrspec:worker:w:slave:1";
@@ -63,7 +63,7 @@ fn l5_work_of_a_dead_slave_is_found_though_nobody_asks_for_a_check() {
 }
 
 #[test]
-fn l8_nonsense_goes_to_the_dead_list_and_the_next_message_is_handled() {
+fn l8_an_invalid_message_is_dead_lettered_and_the_next_handled() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &["a"]).running();
     for message in [&b"bogus"[..], b"\xff\xfe", b"trial\tx", b"cancel\tx", b""] {
@@ -76,7 +76,7 @@ fn l8_nonsense_goes_to_the_dead_list_and_the_next_message_is_handled() {
 }
 
 #[test]
-fn l8_nonsense_in_any_queue_stops_no_daemon() {
+fn l8_invalid_entries_in_any_queue_stop_no_daemon() {
     let (server, suite) = (Server::new(), Suite::new());
     let queues = [
         "rrrspec:arbiter_queue",
@@ -108,7 +108,7 @@ fn l8_nonsense_in_any_queue_stops_no_daemon() {
 }
 
 #[test]
-fn l8_bytes_that_are_no_text_stop_no_role() {
+fn l8_invalid_utf8_stops_no_role() {
     // Below our prefix, where the roles' users may look.
     const NO_TEXT: &[u8] = b"rrrspec:taskset:t:\xff";
     let (server, suite) = (Server::new(), Suite::new());
@@ -168,7 +168,7 @@ fn l8_bytes_that_are_no_text_stop_no_role() {
 }
 
 #[test]
-fn l8_a_key_of_the_wrong_type_costs_no_other_taskset_a_verdict_and_stops_no_arbiter() {
+fn l8_arbiters_survive_keys_of_the_wrong_type() {
     let server = Server::new();
     let evil = "rrrspec:taskset:evil";
     server.run::<()>(&["SET", evil, "x"]);
@@ -217,7 +217,7 @@ fn l8_a_key_of_the_wrong_type_costs_no_other_taskset_a_verdict_and_stops_no_arbi
 }
 
 #[test]
-fn l8_counts_that_are_no_numbers_cost_no_other_taskset_a_verdict() {
+fn l8_non_numeric_counts_do_not_affect_other_tasksets() {
     let server = Server::new();
     let odd = raw::taskset(&server, "odd", &["a"])
         .set("succeeded_count", "x")
@@ -236,7 +236,7 @@ fn l8_counts_that_are_no_numbers_cost_no_other_taskset_a_verdict() {
 }
 
 #[test]
-fn l8_a_message_is_not_taken_for_nonsense_when_redis_is_short_of_memory() {
+fn l8_redis_out_of_memory_does_not_make_a_message_invalid() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &["a"]).running();
     let failed = taskset.finish_trial("a", "1", "failed");
@@ -253,7 +253,7 @@ fn l8_a_message_is_not_taken_for_nonsense_when_redis_is_short_of_memory() {
 }
 
 #[test]
-fn l8_keys_of_the_wrong_type_stop_no_dispatcher_and_no_other_worker_is_passed_over() {
+fn l8_dispatchers_survive_keys_of_the_wrong_type() {
     let server = Server::new();
     let evil = "rrrspec:taskset:evil";
     server.run::<()>(&["SET", evil, "x"]);

@@ -56,7 +56,7 @@ fn is_refused(result: anyhow::Result<()>) {
 }
 
 #[test]
-fn q2_a_submission_that_comes_twice_changes_nothing_once_it_is_handed_over() {
+fn q2_a_repeated_submission_after_handover_changes_nothing() {
     let server = Server::new();
     let mut store = connect(&server);
     let (submission, fields, tasks) = (submission(), fields("true"), tasks("t", 1200));
@@ -72,7 +72,7 @@ fn q2_a_submission_that_comes_twice_changes_nothing_once_it_is_handed_over() {
 }
 
 #[test]
-fn q2_a_handover_is_known_for_done_though_its_run_has_ended_before_the_reply_came() {
+fn q2_a_lost_handover_reply_is_recovered_after_the_run_ended() {
     let server = Server::new();
     let mut store = connect(&server);
     let (submission, tasks) = (submission(), tasks("t", 3));
@@ -89,7 +89,7 @@ fn q2_a_handover_is_known_for_done_though_its_run_has_ended_before_the_reply_cam
 }
 
 #[test]
-fn c13_of_two_submissions_under_one_key_the_second_adds_nothing_and_is_told() {
+fn c13_a_second_submission_under_the_same_key_is_refused() {
     let server = Server::new();
     let mut store = connect(&server);
     let (first, second) = (submission(), submission());
@@ -108,7 +108,7 @@ fn c13_of_two_submissions_under_one_key_the_second_adds_nothing_and_is_told() {
 }
 
 #[test]
-fn c13_what_a_dead_submitter_has_left_of_its_tasks_is_no_part_of_the_next_ones() {
+fn c13_tasks_of_a_dead_submitter_do_not_join_the_next_run() {
     let server = Server::new();
     let mut store = connect(&server);
     let (a, b) = (tasks("a", 500), tasks("b", 500));
@@ -124,7 +124,7 @@ fn c13_what_a_dead_submitter_has_left_of_its_tasks_is_no_part_of_the_next_ones()
 }
 
 #[test]
-fn c13_of_submitters_of_one_key_at_once_one_submits_its_own_tasks_alone() {
+fn c13_of_concurrent_submitters_of_one_key_exactly_one_wins() {
     let server = Server::new();
     for _ in 0..8 {
         server.run::<()>(&["FLUSHALL"]);
@@ -160,7 +160,7 @@ fn c13_of_submitters_of_one_key_at_once_one_submits_its_own_tasks_alone() {
 }
 
 #[test]
-fn f4_a_submission_does_not_take_the_lock_of_another_under_its_own_key_for_its_own() {
+fn f4_a_submitter_does_not_mistake_anothers_lock_for_its_own() {
     let server = Server::new();
     let mut store = connect(&server);
     let (first, second) = (submission(), submission());
@@ -209,7 +209,7 @@ fn sending(server: &Server, suite: &Suite, name: &str, script: &str) -> Running 
 }
 
 #[test]
-fn f4_a_submitter_that_has_lost_its_lock_ends_and_its_rsync_with_it() {
+fn f4_a_submitter_that_lost_its_lock_exits_and_kills_its_rsync() {
     let (server, suite) = (Server::new(), Suite::new());
     let taken = sending(&server, &suite, "taken", STUBBORN);
     let expired = sending(&server, &suite, "expired", STUBBORN);
@@ -228,7 +228,7 @@ fn f4_a_submitter_that_has_lost_its_lock_ends_and_its_rsync_with_it() {
 }
 
 #[test]
-fn f4_a_submitter_that_stood_still_while_another_got_the_tree_stops_its_rsync() {
+fn f4_a_stalled_submitter_stops_rsync_if_the_tree_was_taken() {
     let (server, suite) = (Server::new(), Suite::new());
     let late = sending(&server, &suite, "me", STUBBORN);
     late.stop();
@@ -244,7 +244,7 @@ fn f4_a_submitter_that_stood_still_while_another_got_the_tree_stops_its_rsync() 
 }
 
 #[test]
-fn f4_no_rsync_outlives_its_submitter_whatever_ends_it() {
+fn f4_no_rsync_outlives_its_submitter_however_it_dies() {
     let (server, suite) = (Server::new(), Suite::new());
     let asked = sending(&server, &suite, "asked", STUBBORN);
     asked.term();

@@ -93,7 +93,7 @@ fn failed(why: &str) -> (String, Option<String>) {
 }
 
 #[test]
-fn a_taskset_waits_for_each_open_end_and_no_longer() {
+fn a_taskset_waits_exactly_for_the_pending_suite_ends() {
     let server = Server::new();
     let mut scene = Scene::new(&server, &["1", "2"]);
     assert!(!scene.is_told_to_end());
@@ -113,7 +113,7 @@ fn a_taskset_waits_for_each_open_end_and_no_longer() {
 }
 
 #[test]
-fn what_is_said_of_an_end_comes_late_or_twice_and_counts_once() {
+fn a_late_or_repeated_suite_end_message_counts_once() {
     let server = Server::new();
     let mut scene = Scene::new(&server, &["1"]);
     // Its runner was replaced; then both calls about the first come again.
@@ -140,7 +140,7 @@ fn what_is_said_of_an_end_comes_late_or_twice_and_counts_once() {
 }
 
 #[test]
-fn a_bad_end_in_mid_run_is_kept_until_the_last_task() {
+fn a_failed_suite_end_mid_run_is_kept_until_the_last_task() {
     let server = Server::new();
     let mut scene = Scene::new(&server, &["1", "2"]);
     scene.end("1", 1, &bad("exit code 7"));
@@ -155,7 +155,7 @@ fn a_bad_end_in_mid_run_is_kept_until_the_last_task() {
 }
 
 #[test]
-fn an_end_that_is_broken_off_when_no_task_is_left_is_no_good_end() {
+fn a_suite_end_interrupted_after_the_last_task_is_a_failure() {
     let server = Server::new();
     let mut scene = Scene::new(&server, &["1", "2", "3"]);
     scene.pass("1");
@@ -167,7 +167,7 @@ fn an_end_that_is_broken_off_when_no_task_is_left_is_no_good_end() {
 }
 
 #[test]
-fn a_slave_that_dies_in_its_end_fails_the_suite_and_one_that_is_lost_does_not() {
+fn only_a_certain_death_in_the_suite_end_fails_the_suite() {
     for (certain, trials, expected) in [
         (
             true,
@@ -195,7 +195,7 @@ fn a_slave_that_dies_in_its_end_fails_the_suite_and_one_that_is_lost_does_not() 
 }
 
 #[test]
-fn a_slave_that_dies_in_mid_run_leaves_no_end_that_is_waited_for() {
+fn a_slave_that_dies_mid_run_leaves_no_pending_suite_end() {
     let server = Server::new();
     let mut scene = Scene::new(&server, &["1", "2", "3"]);
     slave::reap(&mut scene.store, &scene.key, &slave("1"), "signal 9", true).unwrap();
@@ -212,7 +212,7 @@ fn a_slave_that_dies_in_mid_run_leaves_no_end_that_is_waited_for() {
 }
 
 #[test]
-fn l8_nonsense_in_the_ends_holds_up_nothing() {
+fn l8_invalid_suite_ends_block_nothing() {
     let server = Server::new();
     let mut scene = Scene::new(&server, &["1"]);
     let ends = scene.taskset.list_key("ends");
@@ -272,7 +272,7 @@ fn interrupted(what: impl FnOnce(&mut Fleet, &Running)) -> String {
 }
 
 #[test]
-fn a_slave_that_is_killed_in_its_end_fails_the_taskset() {
+fn a_slave_killed_in_its_suite_end_fails_the_taskset() {
     let reason = interrupted(|fleet, worker| {
         // The arbiter keeps nothing of it in memory.
         fleet.arbiters[0].kill();
@@ -285,7 +285,7 @@ fn a_slave_that_is_killed_in_its_end_fails_the_taskset() {
 }
 
 #[test]
-fn a_worker_that_stops_in_the_end_of_a_suite_does_not_make_it_good() {
+fn a_worker_that_stops_during_a_suite_end_does_not_pass_it() {
     let reason = interrupted(|_, worker| {
         worker.term();
         worker.wait(PATIENCE).expect_code(0);

@@ -32,7 +32,7 @@ fn kill_group(running: &Running, signal: Signal) {
 }
 
 #[test]
-fn i10_a_kill_of_a_workers_group_leaves_nothing_of_its_tests() {
+fn i10_killing_a_workers_group_leaves_no_test_process() {
     let (server, suite) = (Server::new(), Suite::new());
     let _fleet = Fleet::plan(&server).without_persister().start();
     suite.file("a.sh", DEAF);
@@ -46,7 +46,7 @@ fn i10_a_kill_of_a_workers_group_leaves_nothing_of_its_tests() {
 }
 
 #[test]
-fn i10_a_killed_slave_or_guardian_leaves_nothing_and_costs_one_trial() {
+fn i10_a_killed_slave_or_guardian_leaks_nothing() {
     for victim in ["rrr-slave", "test-guardian"] {
         let (server, suite) = (Server::new(), Suite::new());
         let fleet = Fleet::plan(&server).without_persister().start();
@@ -69,7 +69,7 @@ fn i10_a_killed_slave_or_guardian_leaves_nothing_and_costs_one_trial() {
 }
 
 #[test]
-fn i10_a_killed_worker_leaves_neither_its_setup_nor_what_that_started() {
+fn i10_a_killed_worker_leaves_no_process_of_its_setup() {
     for (setup, wanted) in [
         (
             "trap '' TERM; touch began; sleep 1001; sleep 1002",
@@ -99,7 +99,7 @@ fn i10_a_killed_worker_leaves_neither_its_setup_nor_what_that_started() {
 }
 
 #[test]
-fn i10_a_killed_rrr_local_leaves_nothing_of_its_tests() {
+fn i10_a_killed_rrr_local_leaves_no_test_process() {
     for signal in [Signal::KILL, Signal::QUIT] {
         let suite = Suite::new();
         suite.file("a.sh", DEAF);
@@ -114,7 +114,7 @@ fn i10_a_killed_rrr_local_leaves_nothing_of_its_tests() {
 }
 
 #[test]
-fn i10_chains_of_forks_are_swept_up_and_reported() {
+fn i10_chains_of_forks_are_killed_and_reported() {
     let suite = Suite::new();
     // Each link starts the next in a session of its own, and ends.
     let link = "os.setsid()\nwhile True:\n    if os.fork(): os._exit(0)\n    os.setsid()\n";
@@ -147,7 +147,7 @@ fn i10_chains_of_forks_are_swept_up_and_reported() {
 }
 
 #[test]
-fn a_slave_that_a_test_has_stopped_is_replaced() {
+fn a_slave_stopped_by_a_test_is_replaced() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     let worker = fleet.worker_tool("w", 1, suite.path());

@@ -87,7 +87,7 @@ fn an_unknown_flag_is_refused_by_every_tool_and_named() {
 }
 
 #[test]
-fn no_redis_is_told_by_every_tool_with_what_to_do() {
+fn every_tool_reports_an_unreachable_redis_with_a_hint() {
     let folder = Suite::new();
     for (name, args) in TOOLS {
         let tool = Tool::new("unix:///no/such.sock", name).args(args);
@@ -102,7 +102,7 @@ fn no_redis_is_told_by_every_tool_with_what_to_do() {
 }
 
 #[test]
-fn s10_a_wrong_password_is_told_by_every_tool_and_never_printed() {
+fn s10_every_tool_reports_a_wrong_password_without_printing_it() {
     let server = Server::options().password("right").start();
     let folder = Suite::new();
     folder.file("wrong", "wr0ng\n").file("right", "right\n");
@@ -171,7 +171,7 @@ fn a_bad_json_task_is_refused_with_its_place() {
 }
 
 #[test]
-fn cancelling_what_is_not_there_is_told() {
+fn cancelling_a_missing_taskset_is_reported() {
     let server = Server::new();
     let cancel = |args: &[&str]| Tool::new(&server, "rrr-cancel").args(args).run();
     cancel(&[]).expect_code(2);
@@ -184,7 +184,7 @@ fn cancelling_what_is_not_there_is_told() {
 }
 
 #[test]
-fn c9_a_worker_id_that_lives_is_refused_and_its_holder_stays() {
+fn c9_a_worker_id_in_use_is_refused_and_its_owner_stays() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let holder = fleet.worker("w", 1, suite.path());
@@ -200,7 +200,7 @@ fn c9_a_worker_id_that_lives_is_refused_and_its_holder_stays() {
 }
 
 #[test]
-fn a_worker_in_place_of_a_tree_that_is_not_there_is_refused_and_makes_none() {
+fn an_in_place_worker_without_its_tree_is_refused() {
     let (server, suite) = (Server::new(), Suite::new());
     let tool = Tool::new(&server, "rrr-worker").args(["--in-place", "no such tree"]);
     let done = tool.dir(suite.path()).run().expect_code(2);

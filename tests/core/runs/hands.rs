@@ -78,7 +78,7 @@ fn written<'a>(server: &'a Server, files: &[String]) -> raw::Taskset<'a> {
 }
 
 #[test]
-fn a_hand_is_told_and_taken_in_one_call_and_every_task_is_judged() {
+fn a_batch_is_reported_and_reserved_in_one_call() {
     let server = Server::new();
     let taskset = written(&server, &many(40));
     let mut player = Player::join(&server, &taskset, 1);
@@ -107,7 +107,7 @@ fn a_hand_is_told_and_taken_in_one_call_and_every_task_is_judged() {
 }
 
 #[test]
-fn a_hand_leaves_as_many_tasks_for_each_other_slave_and_is_of_one_at_the_end() {
+fn a_batch_leaves_a_fair_share_and_shrinks_to_one_at_the_end() {
     let server = Server::new();
     let taskset = written(&server, &many(13));
     let mut first = Player::join(&server, &taskset, 1);
@@ -125,7 +125,7 @@ fn a_hand_leaves_as_many_tasks_for_each_other_slave_and_is_of_one_at_the_end() {
 }
 
 #[test]
-fn a_task_that_is_known_to_be_long_or_was_put_back_shares_no_hand() {
+fn a_long_or_requeued_task_is_never_batched() {
     let server = Server::new();
     let taskset = written(&server, &many(40));
     server.hset(&taskset.task("t01"), "estimate_sec", "1");
@@ -140,7 +140,7 @@ fn a_task_that_is_known_to_be_long_or_was_put_back_shares_no_hand() {
 }
 
 #[test]
-fn a_copy_of_a_task_shares_no_hand_with_it() {
+fn a_copy_of_a_task_is_never_in_the_same_batch() {
     let server = Server::new();
     let taskset = written(&server, &many(20));
     for _ in 0..3 {
@@ -156,7 +156,7 @@ fn a_copy_of_a_task_shares_no_hand_with_it() {
 }
 
 #[test]
-fn q2_calls_about_a_hand_that_come_twice_change_nothing() {
+fn q2_repeated_calls_about_a_batch_change_nothing() {
     let server = Server::new();
     let taskset = written(&server, &many(40));
     let mut player = Player::join(&server, &taskset, 1);
@@ -182,7 +182,7 @@ fn q2_calls_about_a_hand_that_come_twice_change_nothing() {
 }
 
 #[test]
-fn what_a_dead_slave_had_not_begun_is_as_if_it_had_never_been_taken() {
+fn unstarted_tasks_of_a_dead_slave_are_released_without_a_trace() {
     let server = Server::new();
     let taskset = written(&server, &many(40));
     let mut player = Player::join(&server, &taskset, 1);
@@ -217,7 +217,7 @@ fn what_a_dead_slave_had_not_begun_is_as_if_it_had_never_been_taken() {
 }
 
 #[test]
-fn the_only_trial_that_a_dead_slave_held_is_a_try() {
+fn the_single_trial_of_a_dead_slave_counts() {
     let server = Server::new();
     let taskset = written(&server, &many(40)).set("max_trials", "1");
     let mut player = Player::join(&server, &taskset, 1);
@@ -230,7 +230,7 @@ fn the_only_trial_that_a_dead_slave_held_is_a_try() {
 }
 
 #[test]
-fn a_trial_that_its_dead_slave_never_heard_of_is_no_try() {
+fn a_trial_that_its_dead_slave_never_received_does_not_count() {
     let server = Server::new();
     let taskset = written(&server, &many(2)).set("max_trials", "1");
     for (number, begun, counts) in [(1, "", (0, 0)), (2, "another", (0, 0)), (3, "this", (0, 1))] {
@@ -250,7 +250,7 @@ fn a_trial_that_its_dead_slave_never_heard_of_is_no_try() {
 }
 
 #[test]
-fn q2_a_call_that_is_held_up_until_its_trial_has_failed_lists_it_once() {
+fn q2_a_call_delayed_until_its_trial_failed_lists_it_once() {
     let server = Server::new();
     let proxy = Proxy::start(&server);
     let taskset = written(&server, &many(2)).set("max_trials", "2");
@@ -301,7 +301,7 @@ fn q2_a_call_that_is_held_up_until_its_trial_has_failed_lists_it_once() {
 }
 
 #[test]
-fn a_lost_hand_is_found_and_each_task_of_it_is_queued_once() {
+fn a_lost_batch_is_found_and_each_task_requeued_once() {
     let server = Server::new();
     let taskset = written(&server, &many(4));
     let mut player = Player::join(&server, &taskset, 1);
@@ -331,7 +331,7 @@ fn a_lost_hand_is_found_and_each_task_of_it_is_queued_once() {
 }
 
 #[test]
-fn a_hand_of_a_taskset_that_was_cancelled_leaves_nothing_behind() {
+fn a_batch_of_a_cancelled_taskset_leaves_nothing() {
     let server = Server::new();
     let taskset = written(&server, &many(40));
     let mut player = Player::join(&server, &taskset, 1);
@@ -350,7 +350,7 @@ fn a_hand_of_a_taskset_that_was_cancelled_leaves_nothing_behind() {
 }
 
 #[test]
-fn nobody_waits_for_the_tasks_that_a_slave_with_a_slow_test_has_on_hand() {
+fn no_task_waits_in_the_batch_of_a_slave_with_a_slow_test() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let _worker = fleet.worker("w", 2, suite.path());
@@ -392,7 +392,7 @@ fn a_test_that_kills_its_slave_among_fast_ones_fails_alone() {
 }
 
 #[test]
-fn q2_what_is_no_task_costs_no_other_task_its_place() {
+fn q2_an_invalid_queue_entry_displaces_no_task() {
     let server = Server::new();
     let taskset = written(&server, &many(20));
     let queue = taskset.list_key("task_queue");
@@ -411,7 +411,7 @@ fn q2_what_is_no_task_costs_no_other_task_its_place() {
 }
 
 #[test]
-fn a_hand_that_nobody_knows_of_is_no_try_of_its_tasks() {
+fn a_batch_of_a_departed_slave_is_not_a_trial_of_its_tasks() {
     let server = Server::new();
     let taskset = written(&server, &many(4)).set("max_trials", "1");
     let mut player = Player::join(&server, &taskset, 1);

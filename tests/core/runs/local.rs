@@ -18,7 +18,7 @@ fn rrr_local_runs_everything_and_leaves_nothing() {
 }
 
 #[test]
-fn rrr_local_without_a_server_says_how_to_get_one() {
+fn rrr_local_without_redis_server_hints_how_to_install_it() {
     let suite = Suite::new();
     suite.file("a", "");
     let done = Tool::new("unused", "rrr-local")
@@ -31,7 +31,7 @@ fn rrr_local_without_a_server_says_how_to_get_one() {
 }
 
 #[test]
-fn rrr_local_names_what_keeps_its_processes_from_starting() {
+fn rrr_local_reports_why_its_processes_cannot_start() {
     let suite = Suite::new();
     suite.file("a", "");
     let deep = suite.path().join("d".repeat(100));
@@ -62,7 +62,7 @@ fn rrr_local_names_what_keeps_its_processes_from_starting() {
 }
 
 #[test]
-fn rrr_local_ends_with_all_it_started_on_ctrl_c() {
+fn rrr_local_ends_with_all_its_processes_on_ctrl_c() {
     let suite = Suite::new();
     suite.file("a.sh", "touch began; sleep 600");
     let local = Tool::new("unused", "rrr-local")
@@ -85,7 +85,7 @@ fn rrr_local_ends_with_all_it_started_on_ctrl_c() {
 }
 
 #[test]
-fn rrr_local_ends_though_any_process_of_it_is_killed() {
+fn rrr_local_ends_when_any_of_its_processes_is_killed() {
     for victim in ["rrr-arbiter", "rrr-dispatch", "rrr-worker", "rrr-slave"] {
         let suite = Suite::new();
         suite.file("a.sh", "touch began; until [ -e go ]; do sleep 0.05; done");
@@ -108,7 +108,7 @@ fn rrr_local_ends_though_any_process_of_it_is_killed() {
 }
 
 #[test]
-fn rrr_local_says_that_its_redis_died_and_leaves_nothing() {
+fn rrr_local_reports_that_its_redis_died_and_cleans_up() {
     let suite = Suite::new();
     suite.file("a.sh", "touch began; sleep 600");
     let local = Tool::new("unused", "rrr-local")

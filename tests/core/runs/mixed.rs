@@ -60,7 +60,7 @@ fn trials(server: &Server, taskset: &raw::Taskset, file: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_foreign_slave_runs_under_our_worker_and_leaves_a_log() {
+fn a_foreign_slave_runs_under_a_worker_and_leaves_a_log() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     let taskset = foreign(&server, &suite, "w", &["a", "b"]);
@@ -167,7 +167,7 @@ fn cancel_all_names_each_active_taskset() {
 }
 
 #[test]
-fn an_evicted_foreign_worker_that_comes_back_is_given_work() {
+fn an_evicted_foreign_worker_gets_work_when_it_returns() {
     let server = Server::new();
     let worker = server.add_worker("w");
     let books = || server.run::<Vec<String>>(&["SMEMBERS", "rrrspec:worker"]);
@@ -190,7 +190,7 @@ fn an_evicted_foreign_worker_that_comes_back_is_given_work() {
 }
 
 #[test]
-fn a_taskset_given_again_after_a_failed_setup_fails() {
+fn a_taskset_reassigned_after_a_failed_setup_fails() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server)
         .dispatchers(0)
@@ -233,7 +233,7 @@ fn a_foreign_slave_without_a_heartbeat_yet_is_not_dead() {
 }
 
 #[test]
-fn a_key_of_the_wrong_type_is_named_once_and_passed_over() {
+fn a_key_of_the_wrong_type_is_reported_once_and_skipped() {
     let (server, suite) = (Server::new(), Suite::new());
     let bad = raw::taskset(&server, "bad", &["a"]).running();
     server.run::<i64>(&["DEL", &bad.list_key("tasks_left")]);

@@ -68,7 +68,7 @@ fn slave_key(name: &str) -> SlaveKey {
 }
 
 #[test]
-fn a_retry_goes_to_another_worker_while_a_slave_of_one_lives() {
+fn a_retry_prefers_a_living_slave_of_another_worker() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &["long", "a", "b"])
         .set("max_trials", "3")
@@ -98,7 +98,7 @@ fn a_retry_goes_to_another_worker_while_a_slave_of_one_lives() {
 }
 
 #[test]
-fn a_retry_waits_for_an_idle_slave_or_a_worker_at_its_setup_a_while() {
+fn a_retry_waits_briefly_for_an_idle_slave_or_a_worker_in_setup() {
     let server = Server::new();
     let taskset = raw::taskset(&server, "t", &["a"])
         .set("max_trials", "9")
@@ -123,7 +123,7 @@ fn a_retry_waits_for_an_idle_slave_or_a_worker_at_its_setup_a_while() {
 }
 
 #[test]
-fn a_slave_that_has_failed_many_tasks_still_comes_to_fresh_ones() {
+fn a_slave_that_failed_many_tasks_still_gets_new_ones() {
     let server = Server::new();
     let files: Vec<String> = (0..70).map(|n| format!("t{n:02}")).collect();
     let names: Vec<&str> = files.iter().map(String::as_str).collect();

@@ -42,7 +42,7 @@ fn a_retry_goes_to_a_slave_that_has_not_tried_the_task() {
 }
 
 #[test]
-fn a_retry_goes_to_the_same_slave_when_nobody_else_takes_it() {
+fn a_retry_goes_to_the_same_slave_if_no_other_is_available() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let _worker = fleet.worker("w", 1, suite.path());
@@ -54,7 +54,7 @@ fn a_retry_goes_to_the_same_slave_when_nobody_else_takes_it() {
 }
 
 #[test]
-fn a_test_that_kills_its_slave_each_time_fails_and_the_others_pass() {
+fn a_test_that_always_kills_its_slave_fails_alone() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let worker = fleet.worker("w", 2, suite.path());
@@ -75,7 +75,7 @@ fn a_test_that_kills_its_slave_each_time_fails_and_the_others_pass() {
 }
 
 #[test]
-fn c8_an_idle_slave_gets_a_copy_of_a_slow_task_and_the_first_verdict_stops_the_other() {
+fn c8_the_first_verdict_stops_the_other_copy_of_a_slow_task() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).arbiters(0).start();
     let _arbiter = Tool::new(&server, "rrr-arbiter")
@@ -102,7 +102,7 @@ fn c8_an_idle_slave_gets_a_copy_of_a_slow_task_and_the_first_verdict_stops_the_o
 }
 
 #[test]
-fn c8_a_copy_is_made_only_when_the_queue_is_empty_and_a_slave_is_idle() {
+fn c8_a_copy_needs_an_empty_queue_and_an_idle_slave() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).arbiters(0).start();
     let _arbiter = Tool::new(&server, "rrr-arbiter")
@@ -138,7 +138,7 @@ fn c8_a_task_that_may_have_one_trial_gets_no_copy() {
 }
 
 #[test]
-fn a_test_that_ignores_term_is_killed_after_the_grace_when_its_taskset_is_cancelled() {
+fn a_cancelled_test_that_ignores_term_is_killed_after_the_grace() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let _worker = fleet.worker("w", 1, suite.path());
@@ -160,7 +160,7 @@ fn a_test_that_ignores_term_is_killed_after_the_grace_when_its_taskset_is_cancel
 }
 
 #[test]
-fn a_redis_that_goes_away_is_waited_for_said_once_and_loses_nothing() {
+fn a_lost_redis_is_waited_for_and_reported_once() {
     let suite = Suite::new();
     let server = Server::options().append_only().start();
     let fleet = Fleet::start(&server);
@@ -181,7 +181,7 @@ fn a_redis_that_goes_away_is_waited_for_said_once_and_loses_nothing() {
 }
 
 #[test]
-fn a_submitter_gives_up_on_a_redis_that_stays_away_with_exit_code_69() {
+fn a_submitter_exits_with_69_when_redis_stays_unreachable() {
     let (server, suite) = (Server::new(), Suite::new());
     let submitter = submit_tool(&server, &suite, ["x"], &[], &["true"]).spawn();
     submitter.wait_for_event("taskset_submitted", PATIENCE);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 #[test]
-fn a_run_ends_with_exact_counts_under_two_arbiters_and_two_dispatchers() {
+fn counts_are_exact_with_two_arbiters_and_two_dispatchers() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).arbiters(2).dispatchers(2).start();
     let _worker = fleet.worker("w", 2, suite.path());
@@ -91,7 +91,7 @@ fn cost_of(tasks: usize, adapter: &[&str]) -> (usize, u64) {
 }
 
 #[test]
-fn a_slave_costs_one_command_and_one_round_trip_a_task() {
+fn a_slave_costs_one_command_and_round_trip_per_task() {
     let adapter = ["--", "sh", "-c", "sleep 0.01"];
     let (few, many) = (cost_of(20, &adapter), cost_of(120, &adapter));
     assert_eq!(many.0 - few.0, 100, "commands: {few:?} and {many:?}");
@@ -99,7 +99,7 @@ fn a_slave_costs_one_command_and_one_round_trip_a_task() {
 }
 
 #[test]
-fn a_slave_whose_trials_take_next_to_no_time_costs_less_than_a_round_trip_a_task() {
+fn very_short_trials_cost_less_than_one_round_trip_per_task() {
     let runner = r#"
 import json, os
 for line in os.fdopen(3):

@@ -42,7 +42,7 @@ fn a_task_fails_at_max_trials_and_the_taskset_with_it() {
 }
 
 #[test]
-fn a_recorded_pass_counts_in_whatever_order_the_messages_come() {
+fn a_recorded_pass_counts_in_any_message_order() {
     let server = Server::new();
     let trials = ["failed", "passed", "error"];
     let orders = [
@@ -81,7 +81,7 @@ fn a_recorded_pass_counts_in_whatever_order_the_messages_come() {
 }
 
 #[test]
-fn c3_a_task_counted_twice_by_another_arbiter_costs_no_success() {
+fn c3_a_task_counted_twice_by_two_arbiters_still_succeeds() {
     let server = Server::new();
     for (id, counts, last, verdict) in [
         ("twice", ("2", "0"), "passed", "succeeded"),
@@ -148,7 +148,7 @@ fn a_killed_slave_costs_a_trial_and_not_the_task() {
 }
 
 #[test]
-fn any_name_that_a_file_can_have_arrives_as_it_is() {
+fn any_valid_file_name_arrives_unchanged() {
     let (server, suite) = (Server::new(), Suite::new());
     let (remote, work) = (Suite::new(), Suite::new());
     let names = [
@@ -206,7 +206,7 @@ fn any_name_that_a_file_can_have_arrives_as_it_is() {
 }
 
 #[test]
-fn what_setup_starts_serves_the_tests_and_ends_with_the_taskset() {
+fn processes_of_setup_live_until_the_taskset_ends() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let worker = fleet.worker("w", 2, suite.path());

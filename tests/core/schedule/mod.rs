@@ -177,7 +177,7 @@ fn speculation_gains_where_hosts_stall() {
 }
 
 #[test]
-fn a_run_without_misfortune_tries_each_file_once_and_is_the_same_again() {
+fn a_run_without_faults_tries_each_file_once_repeatably() {
     let files = suite(Shape::HeavyTailed, 7);
     for policy in [AS_THEY_COME, ORDERED] {
         let (once, again) = (

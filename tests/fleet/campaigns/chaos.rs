@@ -282,7 +282,7 @@ impl Arena {
 }
 
 #[test]
-fn kills_of_any_role_at_any_time_break_no_promise() {
+fn kills_of_any_role_at_any_time_break_no_invariant() {
     let seconds = setting("RRR_CHAOS_SECONDS", 15);
     let tasks = setting("RRR_CHAOS_TASKS", 60) as usize;
     let arena = Arena {

@@ -396,7 +396,7 @@ fn a_slave_may_die_at_any_command() {
 }
 
 #[test]
-fn a_slave_with_several_tasks_on_hand_may_die_at_any_command() {
+fn a_slave_with_a_batch_may_die_at_any_command() {
     sweep(Role::SlaveWithHands);
 }
 

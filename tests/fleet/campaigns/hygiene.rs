@@ -68,7 +68,7 @@ fn abuse(script: &str, status: &str) -> String {
 }
 
 #[test]
-fn i10_orphans_double_forks_and_new_sessions_end_with_their_trial_and_are_told() {
+fn i10_orphans_double_forks_and_new_sessions_end_with_the_trial() {
     let told = abuse(
         "setsid sleep 1000 & (setsid sh -c 'sleep 1000 & sleep 1000' &) ; (sleep 1000 &) ; sleep 0.2",
         "passed",
@@ -131,7 +131,7 @@ fn a_leak_is_counted_in_the_record_and_named_in_the_output() {
 }
 
 #[test]
-fn a_test_leads_a_session_without_our_terminal() {
+fn a_test_leads_a_session_without_the_slaves_terminal() {
     // The sixth and seventh field after the bracket: the session, and the terminal of it.
     abuse(
         "set -- $(sed 's/.*) //' /proc/$$/stat); [ $4 = $$ ] && [ $5 = 0 ]",
@@ -140,7 +140,7 @@ fn a_test_leads_a_session_without_our_terminal() {
 }
 
 #[test]
-fn what_ends_with_the_test_by_itself_is_waited_for_and_not_taken_for_a_leak() {
+fn processes_that_exit_with_the_test_are_not_leaks() {
     let told = abuse(ENDS_WITH_ITS_TEST, "passed");
     assert_eq!(told, "more\nlast words\n");
 }
@@ -192,7 +192,7 @@ impl Drop for Delegated {
 const NO_CGROUP: &str = "no cgroup of version 2 can be made here";
 
 #[test]
-fn a_test_runs_in_a_cgroup_that_goes_with_its_slave_however_that_ends() {
+fn a_tests_cgroup_is_removed_however_its_slave_ends() {
     let Some(delegated) = Delegated::make() else {
         return skipped(NO_CGROUP);
     };
@@ -245,7 +245,7 @@ fn a_test_runs_in_a_cgroup_that_goes_with_its_slave_however_that_ends() {
 }
 
 #[test]
-fn bounds_of_a_trial_are_kept_where_they_are_delegated() {
+fn limits_of_a_trial_apply_where_cgroups_are_delegated() {
     let delegated = Delegated::make();
     let controllers = delegated
         .as_ref()
@@ -276,7 +276,7 @@ fn bounds_of_a_trial_are_kept_where_they_are_delegated() {
 }
 
 #[test]
-fn bounds_that_cannot_be_kept_are_said_once_and_stop_nothing() {
+fn unenforceable_limits_are_reported_once_and_stop_nothing() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     suite.many(3, "exit 0");
@@ -296,13 +296,13 @@ fn bounds_that_cannot_be_kept_are_said_once_and_stop_nothing() {
 }
 
 #[test]
-fn l4_a_test_that_ignores_every_signal_is_killed_at_its_hard_timeout() {
+fn l4_a_test_that_ignores_signals_is_killed_at_its_hard_timeout() {
     let script = "trap '' TERM INT HUP QUIT; while :; do sleep 1; done";
     abuse(script, "timeout");
 }
 
 #[test]
-fn a_slave_sleeps_while_a_test_ignores_its_soft_timeout_and_can_still_be_cancelled() {
+fn a_test_that_ignores_its_soft_timeout_can_be_cancelled() {
     let (server, suite) = (Server::new(), Suite::new());
     suite.file(
         "x",
@@ -350,7 +350,7 @@ fn i10_a_test_that_stops_itself_is_ended() {
 }
 
 #[test]
-fn i10_a_bomb_of_forks_is_gone_after_its_trial() {
+fn i10_a_fork_bomb_is_gone_after_its_trial() {
     // Bounded by the shell's own limit where that counts, and by its depth where it does not.
     let script = "b() { [ $1 -gt 6 ] && exec sleep 1000; b $(($1+1)) & b $(($1+1)) & wait; }; b 0";
     abuse(script, "timeout");
@@ -365,7 +365,7 @@ fn a_test_that_runs_out_of_memory_is_one_error() {
 }
 
 #[test]
-fn s8_a_test_holds_no_descriptor_and_no_credential_of_ours_but_has_those_of_its_suite() {
+fn s8_a_test_inherits_no_rrr_descriptor_or_credential() {
     let script = "ls /proc/self/fd >fds; env >env; cat /proc/$PPID/environ >parent 2>&1; exit 0";
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();

@@ -43,7 +43,7 @@ fn expected(length: usize, byte_at: impl Fn(usize) -> u8) -> Vec<u8> {
 }
 
 #[test]
-fn k6_a_gigabyte_leaves_the_slave_small_the_kept_bytes_exact_and_the_status_right() {
+fn k6_a_gigabyte_of_output_is_cut_exactly_in_little_memory() {
     let length = 1 << 30;
     let printed = Printed::run(
         // The slave is the parent of the test; its peak is asked when the flood is over.
@@ -78,7 +78,7 @@ fn a_line_of_ten_megabytes_is_cut_in_its_middle() {
 }
 
 #[test]
-fn any_bytes_are_kept_as_they_are() {
+fn any_bytes_are_kept_unchanged() {
     let script = "printf 'a\\000b\\377\\376\\033[31mred\\033[0m\\r\\n'; printf '\\342\\202' >&2";
     let printed = Printed::run(script, 0);
     assert_eq!(
@@ -97,7 +97,7 @@ fn single_bytes_and_both_outputs_at_once_lose_nothing() {
 }
 
 #[test]
-fn what_is_printed_while_a_test_is_told_to_end_is_kept() {
+fn output_printed_during_termination_is_kept() {
     let script = "trap 'echo cleaning up; exit 0' TERM; echo begun; while :; do sleep 0.1; done";
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();

@@ -66,7 +66,7 @@ impl Bench {
 }
 
 #[test]
-fn connections_that_are_dropped_again_and_again_cost_nothing() {
+fn repeatedly_dropped_connections_change_nothing() {
     let mut random = random::random();
     let bench = Bench::start(40);
     for _ in 0..30 {
@@ -81,7 +81,7 @@ fn connections_that_are_dropped_again_and_again_cost_nothing() {
 }
 
 #[test]
-fn connections_that_fall_silent_are_noticed_and_replaced() {
+fn silent_connections_are_detected_and_replaced() {
     let bench = Bench::start(4);
     bench.wait_for_the_last();
     bench.proxy.silence();
@@ -89,7 +89,7 @@ fn connections_that_fall_silent_are_noticed_and_replaced() {
 }
 
 #[test]
-fn answers_that_are_swallowed_do_not_repeat_what_was_done() {
+fn lost_replies_repeat_no_effect() {
     let bench = Bench::start(10);
     bench.follower.wait_for_event("task_finished", PATIENCE);
     // Commands are applied while nobody learns of it.
@@ -144,7 +144,7 @@ fn a_redis_that_refuses_connections_is_waited_for() {
 }
 
 #[test]
-fn a_worker_cut_off_for_longer_than_its_heartbeat_is_replaced_and_fenced() {
+fn a_worker_cut_off_past_its_heartbeat_is_replaced_and_fenced() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     let proxy = Proxy::start(&server);

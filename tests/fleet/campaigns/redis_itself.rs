@@ -76,7 +76,7 @@ fn a_redis_that_is_killed_and_comes_back_loses_nothing() {
 }
 
 #[test]
-fn a_redis_that_forgets_its_last_writes_gives_no_false_green() {
+fn a_redis_that_loses_its_last_writes_is_no_false_green() {
     let mut random = random::random();
     for _ in 0..3 {
         let bench = Bench::start(Server::options().append_only().start());
@@ -111,7 +111,7 @@ fn a_redis_that_forgets_its_last_writes_gives_no_false_green() {
 }
 
 #[test]
-fn scripts_that_are_forgotten_are_sent_again() {
+fn forgotten_scripts_are_sent_again() {
     let bench = Bench::start(Server::new());
     for _ in 0..20 {
         let before = bench.follower.events().len();

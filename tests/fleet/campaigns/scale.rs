@@ -83,7 +83,7 @@ fn memory(server: &Server) -> u64 {
 }
 
 #[test]
-fn many_slaves_lose_a_tenth_of_the_tasks_at_once_and_end_with_exact_counts() {
+fn many_slaves_that_lose_a_tenth_of_the_tasks_count_exactly() {
     let tasks = setting("RRR_SCALE_TASKS", 3000);
     let slaves = setting("RRR_SCALE_SLAVES", 100);
     let lost = tasks / 10;
@@ -150,7 +150,7 @@ fn many_slaves_lose_a_tenth_of_the_tasks_at_once_and_end_with_exact_counts() {
 }
 
 #[test]
-fn ten_thousand_tasks_lost_at_once_are_put_back_once_each() {
+fn ten_thousand_lost_tasks_are_requeued_once_each() {
     let server = Server::new();
     let files: String = (0..TASKS).map(|n| format!("t{n:05}.sh\n")).collect();
     let submit = Tool::new(&server, "rrr-submit").args(["--no-rsync", "--key-only"]);

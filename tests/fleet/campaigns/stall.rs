@@ -88,7 +88,7 @@ fn a_worker_that_stalls_longer_than_its_heartbeat_comes_back() {
 }
 
 #[test]
-fn any_process_may_stand_still_for_a_while() {
+fn any_process_may_be_stopped_for_a_while() {
     let mut random = random::random();
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server)

@@ -59,7 +59,7 @@ impl World {
 }
 
 #[test]
-fn what_was_signed_is_trusted() {
+fn a_signed_taskset_is_trusted() {
     let world = World::new();
     assert_eq!(world.check(&world.signed()), Ok(()));
     let mut more = world.signed();
@@ -119,7 +119,7 @@ fn text_cannot_be_moved_from_one_field_to_the_next() {
 }
 
 #[test]
-fn a_signature_is_worth_nothing_elsewhere_or_at_another_time_or_of_another() {
+fn a_signature_is_bound_to_its_place_time_and_signer() {
     let world = World::new();
     let signed = world.signed();
     let other: TasksetKey = "rrrspec:taskset:u".parse().unwrap();
@@ -184,7 +184,7 @@ fn the_list_of_tasks_cannot_be_changed() {
 }
 
 #[test]
-fn keys_that_are_none_or_that_others_can_read_are_refused() {
+fn invalid_or_world_readable_keys_are_refused() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
@@ -211,7 +211,7 @@ fn keys_that_are_none_or_that_others_can_read_are_refused() {
 }
 
 #[test]
-fn keys_to_trust_that_others_can_change_are_refused() {
+fn trusted_keys_that_others_can_change_are_refused() {
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
     let folder = tempfile::tempdir().unwrap();
     let below = folder.path().join("below");

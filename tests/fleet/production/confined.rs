@@ -140,7 +140,7 @@ fn confined(program: &Path, writable: Option<&Path>) -> Vec<String> {
 }
 
 #[test]
-fn installed_roles_work_as_an_unprivileged_user_on_a_read_only_system_without_network() {
+fn installed_roles_work_unprivileged_read_only_and_offline() {
     let (root, server, outside) = (installed(), Server::new(), state_folder());
     let start = |program: &Path, state: Option<&Path>| {
         let words = confined(program, state);
@@ -184,7 +184,7 @@ fn work_filtered(server: &Server, root: &Path, start: &Start) {
 }
 
 #[test]
-fn roles_do_their_work_without_a_system_call_that_their_unit_forbids() {
+fn roles_make_no_system_call_that_their_unit_forbids() {
     let (root, server) = (installed(), Server::new());
     let start = |program: &Path, _: Option<&Path>| {
         filtered(&server, program, &unit(root.path(), &name(program)))
@@ -193,7 +193,7 @@ fn roles_do_their_work_without_a_system_call_that_their_unit_forbids() {
 }
 
 #[test]
-fn roles_do_their_work_over_tls_with_the_drop_in_for_the_network_and_no_forbidden_call() {
+fn roles_make_no_forbidden_call_over_tls_with_the_drop_in() {
     let root = installed();
     // Where nobody, too, may look.
     let (made, own) = (redis_mode::certificates(&["localhost"]), state_folder());
@@ -257,7 +257,7 @@ fn map(protection: ProtFlags) -> std::io::Result<()> {
 
 /// Without this the tests above would prove nothing.
 #[test]
-fn the_filters_of_the_units_stop_what_they_forbid_and_nothing_else() {
+fn unit_filters_block_exactly_the_calls_that_they_forbid() {
     use rustix::net::AddressFamily;
     use rustix::thread::{UnshareFlags, unshare_unsafe};
     let root = installed();

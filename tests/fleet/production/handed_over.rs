@@ -3,7 +3,7 @@
 use crate::harness::*;
 
 #[test]
-fn s1_what_was_never_handed_over_is_run_by_no_worker() {
+fn s1_no_worker_runs_a_taskset_before_its_handover() {
     let (server, suite) = (Server::new(), Suite::new());
     let evil = |id: &str| {
         let taskset = raw::taskset(&server, id, &["a"]);
@@ -104,7 +104,7 @@ fn s8_the_shell_of_a_slave_command_shows_no_password() {
 }
 
 #[test]
-fn a_slave_that_is_started_by_hand_takes_the_password_from_the_url() {
+fn a_slave_started_manually_takes_the_password_from_the_url() {
     let server = Server::options().password("secret").start();
     let taskset = raw::taskset(&server, "t", &["a"]).running();
     let _arbiter = Tool::new(&server, "rrr-arbiter").spawn();

@@ -47,7 +47,7 @@ fn files(folder: &Path) -> BTreeSet<PathBuf> {
 }
 
 #[test]
-fn an_installation_is_what_it_lists_twice_the_same_and_goes_without_a_trace() {
+fn an_install_is_complete_repeatable_and_fully_removable() {
     let root = installed();
     let first = files(root.path());
     let listed = install(root.path(), &["--list"]).stdout;
@@ -81,7 +81,7 @@ fn an_installation_is_what_it_lists_twice_the_same_and_goes_without_a_trace() {
 /// The package for Debian is made of what scripts/install installs: its list in Cargo.toml only gives
 /// modes, and none of it may be left out. The first pattern that fits is the one that counts.
 #[test]
-fn the_package_for_debian_has_every_installed_file_at_its_place_with_its_mode() {
+fn the_debian_package_has_every_installed_file_with_its_mode() {
     use std::os::unix::fs::PermissionsExt;
     let root = installed();
     let manifest = include_str!("../../../Cargo.toml");
@@ -134,7 +134,7 @@ fn the_package_for_debian_has_every_installed_file_at_its_place_with_its_mode() 
 }
 
 #[test]
-fn folders_are_those_that_the_caller_names_and_nothing_is_installed_from_where_nothing_is() {
+fn install_uses_the_given_folders_and_refuses_bad_arguments() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let here = root.path().join("a folder");
     std::fs::create_dir(&here).unwrap();
@@ -179,7 +179,7 @@ fn folders_are_those_that_the_caller_names_and_nothing_is_installed_from_where_n
 }
 
 #[test]
-fn what_is_installed_runs() {
+fn installed_programs_run() {
     let root = installed();
     let output = Command::new(root.path().join("usr/bin/rrr-arbiter"))
         .arg("--version")
@@ -193,7 +193,7 @@ fn what_is_installed_runs() {
 }
 
 #[test]
-fn sizing_tells_what_a_task_and_a_role_cost() {
+fn sizing_reports_the_cost_of_a_task_and_a_role() {
     let built = Path::new(env!("CARGO_BIN_EXE_rrr")).parent().unwrap();
     let output = script("sizing").arg("40").env("RRR_BIN", built).output();
     let output = output.expect("scripts/sizing");

@@ -45,7 +45,7 @@ impl Manager {
 }
 
 #[test]
-fn every_daemon_is_ready_when_it_can_work_and_says_what_it_does() {
+fn every_daemon_notifies_readiness_and_status() {
     let (server, suite) = (Server::new(), Suite::new());
     for name in DAEMONS {
         let manager = Manager::new();
@@ -85,7 +85,7 @@ fn arguments(name: &str) -> &'static [&'static str] {
 /// A Redis that only refuses is as good as none: a role that waits for it is started anew by systemd
 /// in the end, which costs nothing that the silence has not cost already.
 #[test]
-fn the_watchdog_is_not_fed_while_redis_does_not_do_its_work_and_fed_again_when_it_does() {
+fn the_watchdog_is_fed_only_while_redis_works() {
     let (server, suite) = (Server::new(), Suite::new());
     let started = DAEMONS.map(|name| {
         let (manager, proxy) = (Manager::new(), Proxy::start(&server));
@@ -133,7 +133,7 @@ fn the_watchdog_is_not_fed_while_redis_does_not_do_its_work_and_fed_again_when_i
 /// Redis answers, but slowly: to read the record alone takes longer than many feedings, as that of a
 /// huge one does. A feeding comes once a second at most, so a save without any is told apart.
 #[test]
-fn the_watchdog_is_fed_between_the_pieces_of_a_record_that_takes_long_to_save() {
+fn the_watchdog_is_fed_while_a_long_record_is_saved() {
     let (server, manager) = (Server::new(), Manager::new());
     let taskset = raw::taskset(&server, "t", &["a.sh"])
         .set("status", "failed")

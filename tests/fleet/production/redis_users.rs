@@ -22,7 +22,7 @@ fn secured() -> (Server, std::path::PathBuf) {
 }
 
 #[test]
-fn each_role_does_its_work_as_its_own_user_and_is_refused_nothing() {
+fn each_role_can_do_its_work_as_its_own_redis_user() {
     let (server, folder) = secured();
     let suite = Suite::new();
     suite.many(8, "exit 0");
@@ -73,7 +73,7 @@ fn may(server: &Server, user: &str, words: &[&str]) -> bool {
 }
 
 #[test]
-fn no_user_may_do_what_is_not_its_work() {
+fn no_redis_user_may_exceed_its_role() {
     let (server, _) = secured();
     let roles = [
         "rrr-worker-own",
@@ -139,7 +139,7 @@ fn no_user_may_do_what_is_not_its_work() {
 }
 
 #[test]
-fn no_user_but_the_submitters_hands_a_taskset_over() {
+fn only_the_submitters_user_may_hand_over_a_taskset() {
     let (server, _) = secured();
     let active = "rrrspec:active_taskset";
     let script = "return redis.call('RPUSH', KEYS[1], 'x')";
@@ -216,7 +216,7 @@ fn no_user_but_the_submitters_hands_a_taskset_over() {
 }
 
 #[test]
-fn users_are_made_anew_without_changing_their_passwords() {
+fn users_are_recreated_without_changing_their_passwords() {
     let folder = users();
     let read = || std::fs::read_to_string(folder.join("rrr-worker.password")).unwrap();
     let before = read();

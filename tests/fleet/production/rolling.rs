@@ -9,7 +9,7 @@ fn rows(fleet: &Fleet, server: &Server) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn every_role_is_replaced_in_mid_run_and_nothing_is_lost_or_counted_twice() {
+fn replacing_every_role_mid_run_loses_and_repeats_nothing() {
     let (server, suite) = (Server::new(), Suite::new());
     suite.many(60, "sleep 0.05");
     let mut fleet = Fleet::plan(&server).start();

@@ -84,7 +84,7 @@ impl Drop for Cluster {
 }
 
 #[test]
-fn a_failover_in_mid_run_loses_no_verdict_and_gives_no_false_green() {
+fn a_failover_mid_run_loses_no_verdict_and_is_no_false_green() {
     let (cluster, suite) = (Cluster::new(), Suite::new());
     suite.many(60, "sleep 0.1");
     suite.file("bad.sh", "exit 1");
@@ -109,7 +109,7 @@ fn a_failover_in_mid_run_loses_no_verdict_and_gives_no_false_green() {
 }
 
 #[test]
-fn what_the_new_master_never_saw_is_done_again() {
+fn work_that_the_new_master_lacks_is_repeated() {
     let (cluster, suite) = (Cluster::new(), Suite::new());
     suite.many(40, "echo x >> ran; sleep 0.1");
     let fleet = Fleet::start(&cluster.url());
@@ -140,7 +140,7 @@ fn what_the_new_master_never_saw_is_done_again() {
 }
 
 #[test]
-fn a_master_that_no_sentinel_knows_is_told() {
+fn a_master_unknown_to_every_sentinel_is_reported() {
     let cluster = Cluster::new();
     let url = cluster.url().replace("/tests", "/staging");
     let done = Tool::new(&url, "rrr-arbiter")

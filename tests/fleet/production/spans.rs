@@ -68,7 +68,7 @@ fn attribute(span: &Span, name: &str) -> Option<String> {
 }
 
 #[test]
-fn opentelemetry_reads_a_tree_of_spans_that_lie_within_their_parents() {
+fn opentelemetry_reads_spans_nested_within_their_parents() {
     let (server, suite) = (Server::new(), Suite::new());
     let key = ran(&server, &suite);
     let text = show(&server, &key, "otlp-json");
@@ -122,7 +122,7 @@ fn opentelemetry_reads_a_tree_of_spans_that_lie_within_their_parents() {
 }
 
 #[test]
-fn an_export_again_and_one_from_the_database_are_the_same_spans() {
+fn repeated_and_database_exports_have_the_same_spans() {
     let (server, suite) = (Server::new(), Suite::new());
     let key = ran(&server, &suite);
     let before = show(&server, &key, "otlp-json");
@@ -143,7 +143,7 @@ fn an_export_again_and_one_from_the_database_are_the_same_spans() {
 }
 
 #[test]
-fn a_trace_has_a_row_for_each_slave_whose_slices_do_not_overlap_and_arrows_that_meet_slices() {
+fn a_trace_has_one_row_per_slave_and_arrows_that_meet_slices() {
     let (server, suite) = (Server::new(), Suite::new());
     let key = ran(&server, &suite);
     let trace: Value = serde_json::from_str(&show(&server, &key, "trace")).expect("JSON");

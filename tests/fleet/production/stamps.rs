@@ -61,7 +61,7 @@ fn reason(done: Finished) -> String {
 }
 
 #[test]
-fn f3_a_tree_that_was_sent_elsewhere_or_not_at_all_is_not_run() {
+fn f3_a_tree_sent_elsewhere_or_not_at_all_is_not_run() {
     let world = World::new();
     let _worker = world.worker();
     world.send(world.remote.path(), &[]).expect_code(0);
@@ -97,7 +97,7 @@ fn f3_a_tree_that_was_sent_elsewhere_or_not_at_all_is_not_run() {
 }
 
 #[test]
-fn a_stamp_arrives_whatever_is_left_out_and_stays_out_of_the_tree() {
+fn a_stamp_arrives_despite_excludes_and_stays_out_of_the_tree() {
     let world = World::new();
     let _worker = world.worker();
     // What a tree has that was once brought by rsync.
@@ -122,7 +122,7 @@ fn a_stamp_arrives_whatever_is_left_out_and_stays_out_of_the_tree() {
 }
 
 #[test]
-fn a_place_for_trees_that_is_not_there_is_made_only_on_request() {
+fn a_missing_tree_folder_is_created_only_on_request() {
     let world = World::new();
     let missing = world.remote.path().join("no/such");
     let refused = world.send(&missing, &[]).expect_code(2);
@@ -144,7 +144,7 @@ fn a_place_for_trees_that_is_not_there_is_made_only_on_request() {
 }
 
 #[test]
-fn a_tree_that_nobody_stamped_is_run_and_that_is_said_once() {
+fn an_unstamped_tree_is_run_and_reported_once() {
     let world = World::new();
     let worker = Tool::new(&world.server, "rrr-worker")
         .args(["--worker-id", "w", "--slaves", "1", "--in-place", "."])

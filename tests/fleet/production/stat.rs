@@ -74,7 +74,7 @@ fn ran(server: &Server, suite: &Suite) -> Fleet {
 }
 
 #[test]
-fn the_page_is_what_prometheus_reads_and_the_totals_are_those_of_the_run() {
+fn prometheus_reads_the_page_and_the_totals_match_the_run() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = ran(&server, &suite);
     server.add_worker("odd\"type\\");
@@ -148,7 +148,7 @@ fn a_taskset_is_counted_once_however_often_it_is_persisted() {
 }
 
 #[test]
-fn a_look_in_mid_run_sees_what_is_there() {
+fn a_scrape_mid_run_sees_the_current_state() {
     let (server, suite) = (Server::new(), Suite::new());
     suite.many(5, "until [ -e go ]; do sleep 0.05; done");
     let fleet = Fleet::start(&server);
@@ -175,7 +175,7 @@ fn a_look_in_mid_run_sees_what_is_there() {
 }
 
 #[test]
-fn a_check_fails_for_each_trouble_and_not_when_it_is_to_be_ignored() {
+fn a_check_fails_for_each_problem_unless_it_is_ignored() {
     let server = Server::new();
     assert_eq!(troubles(&server, &[]), ["roles", "roles"]);
     let ignore = ["--ignore", "roles"];
@@ -209,7 +209,7 @@ fn a_check_fails_for_each_trouble_and_not_when_it_is_to_be_ignored() {
 }
 
 #[test]
-fn a_look_costs_the_same_for_a_long_taskset_and_a_short_one() {
+fn a_scrape_costs_the_same_for_any_taskset_length() {
     let calls = |tasks: usize| {
         let server = Server::new();
         let files: Vec<String> = (0..tasks).map(|n| format!("f{n}")).collect();

@@ -80,7 +80,7 @@ fn a_run_over_tls_with_settings_by_flag_reaches_the_slaves_too() {
 }
 
 #[test]
-fn a_connection_that_cannot_be_verified_is_refused_with_what_to_do() {
+fn an_unverified_connection_is_refused_with_a_hint() {
     let secure = Secure::new();
     let other = certificates(&["elsewhere.example"]);
     let strange = other.join("ca.crt").display().to_string();

@@ -83,7 +83,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_folder_of_a_tree_that_is_a_link_out_of_the_working_folder_is_not_written_to() {
+fn a_tree_folder_that_links_outside_is_never_written_to() {
     let world = World::new();
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("precious"), "").unwrap();
@@ -97,7 +97,7 @@ fn a_folder_of_a_tree_that_is_a_link_out_of_the_working_folder_is_not_written_to
 }
 
 #[test]
-fn s4_links_of_a_tree_that_lead_out_of_it_do_not_arrive_and_others_do() {
+fn s4_only_links_that_stay_inside_the_tree_arrive() {
     let world = World::new();
     let tree = world.remote.path().join("me");
     symlink("/etc/passwd", tree.join("absolute")).unwrap();
@@ -157,7 +157,7 @@ const EVIL: [&str; 40] = [
 ];
 
 #[test]
-fn s3_no_option_of_rsync_that_runs_something_or_touches_other_files_is_taken_from_redis() {
+fn s3_dangerous_rsync_options_from_redis_are_refused() {
     for options in EVIL {
         assert!(check_options(options, "rsync_info").is_err(), "{options}");
         let beside = format!("--archive --delete {options} --compress");

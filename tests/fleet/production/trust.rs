@@ -30,7 +30,7 @@ fn wary(server: &Server, suite: &Suite, keys: &Keys) -> (Fleet, Running) {
 }
 
 #[test]
-fn s1_a_signed_taskset_runs_and_no_other_does_and_the_reason_is_told() {
+fn s1_only_a_signed_taskset_runs_and_others_fail_with_a_reason() {
     let (server, suite) = (Server::new(), Suite::new());
     let keys = Keys::new(&server);
     suite.many(6, "echo x >> ran");
@@ -52,7 +52,7 @@ fn s1_a_signed_taskset_runs_and_no_other_does_and_the_reason_is_told() {
 }
 
 #[test]
-fn a_task_that_is_slipped_into_the_queue_is_not_run() {
+fn a_task_injected_into_the_queue_is_not_run() {
     let (server, suite) = (Server::new(), Suite::new());
     let keys = Keys::new(&server);
     suite.file(
@@ -174,7 +174,7 @@ fn a_signed_run_that_has_ended_is_not_run_again() {
 }
 
 #[test]
-fn only_what_the_same_key_has_signed_is_signed_again_unseen() {
+fn a_rerun_is_signed_only_if_the_same_key_signed_the_first() {
     let (server, suite) = (Server::new(), Suite::new());
     let keys = Keys::new(&server);
     suite.file("a.sh", "exit 1").file("b.sh", "");
@@ -250,7 +250,7 @@ fn a_signed_taskset_runs_on_workers_of_its_type_alone() {
 }
 
 #[test]
-fn redis_does_not_say_where_a_wary_worker_gets_its_trees() {
+fn a_worker_with_trust_takes_no_tree_source_from_redis() {
     let server = Server::new();
     let keys = Keys::new(&server);
     let (remote, evil, work) = (Suite::new(), Suite::new(), Suite::new());
@@ -315,7 +315,7 @@ fn submit_unsigned(server: &Server, suite: &Suite) {
 }
 
 #[test]
-fn the_limits_of_time_that_were_signed_hold_whatever_is_written_to_redis_later() {
+fn signed_time_limits_hold_whatever_is_later_written_to_redis() {
     let (server, suite) = (Server::new(), Suite::new());
     let keys = Keys::new(&server);
     suite.file("hangs.sh", "exec sleep 1000");

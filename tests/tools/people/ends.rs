@@ -102,7 +102,7 @@ fn is_red(form: &str, text: &str) -> bool {
 }
 
 #[test]
-fn no_form_is_green_unless_the_taskset_succeeded() {
+fn no_format_is_green_unless_the_taskset_succeeded() {
     let suite = Suite::new();
     let why = "the setup failed on every worker";
     let reason = |status: &str| json!({"status": status, "fail_reason": why});
@@ -170,7 +170,7 @@ fn a_failed_setup_is_an_error_in_reports_also_from_the_database() {
 }
 
 #[test]
-fn examples_that_the_record_lacks_are_counted_and_told_in_every_form() {
+fn examples_missing_from_a_record_are_reported_in_every_format() {
     let suite = Suite::new();
     let mut document = document(json!({"status": "failed"}), &[("a.py", "failed")]);
     let example = |status: &str| json!({"id": status, "name": status, "status": status});

@@ -47,7 +47,7 @@ fn hostile() -> Value {
 }
 
 #[test]
-fn s9_no_form_of_a_record_has_characters_that_move_a_terminal() {
+fn s9_no_format_of_a_record_contains_terminal_controls() {
     let suite = Suite::new();
     for form in FORMS {
         let text = shown(&suite, &hostile(), form);
@@ -69,7 +69,7 @@ fn s9_no_form_of_a_record_has_characters_that_move_a_terminal() {
 }
 
 #[test]
-fn s9_messages_hints_and_lists_have_no_such_characters_either() {
+fn s9_messages_hints_and_lists_contain_no_terminal_controls() {
     let server = Server::new();
     let suite = Suite::new();
     let key = format!("rrrspec:taskset:t{}", BAD.replace(['\r', '\u{7}'], ""));

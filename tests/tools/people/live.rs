@@ -60,7 +60,7 @@ fn is_drawn_once(screen: &str) -> bool {
 fn run(columns: u16, env: &[(&str, &str)]) -> (String, u32, String, Vec<u8>) {
     let (server, suite) = (Server::new(), suite());
     let fleet = Fleet::start(&server);
-    let _worker = fleet.worker("box", 2, suite.path());
+    let _worker = fleet.worker("box", 3, suite.path());
     let mut terminal = submit_on(&server, &suite, columns, env);
     // A look may come while the picture is being drawn.
     let middle = terminal.wait_for("one picture with all in it", |screen| {
@@ -118,7 +118,7 @@ fn has_escape(bytes: &[u8], last: u8) -> bool {
 }
 
 #[test]
-fn no_color_moves_the_picture_but_colours_nothing() {
+fn no_color_redraws_the_live_view_without_colours() {
     let (middle, code, end, bytes) = run(80, &[("NO_COLOR", "1")]);
     is_a_good_picture(&middle, code, &end, 80);
     assert!(!has_escape(&bytes, b'm'), "a colour");
@@ -132,7 +132,7 @@ fn no_color_moves_the_picture_but_colours_nothing() {
 fn a_dumb_terminal_gets_lines_without_any_escape() {
     let (server, suite) = (Server::new(), suite());
     let fleet = Fleet::start(&server);
-    let _worker = fleet.worker("box", 2, suite.path());
+    let _worker = fleet.worker("box", 3, suite.path());
     let mut terminal = submit_on(&server, &suite, 80, &[("TERM", "dumb")]);
     terminal.wait_for("where it stands", |screen| {
         screen.contains("2/3 done, 1 failed, 1 flaky, 1 running")
@@ -146,10 +146,10 @@ fn a_dumb_terminal_gets_lines_without_any_escape() {
 }
 
 #[test]
-fn the_live_view_follows_the_size_of_the_terminal_and_leaves_a_clean_scrollback() {
+fn the_live_view_follows_resizes_and_keeps_scrollback_clean() {
     let (server, suite) = (Server::new(), suite());
     let fleet = Fleet::start(&server);
-    let _worker = fleet.worker("box", 2, suite.path());
+    let _worker = fleet.worker("box", 3, suite.path());
     let mut terminal = submit_on(&server, &suite, 120, &[]);
     let bar = |screen: &str| {
         let line = screen.lines().find(|line| line.contains("2/3"))?;
@@ -168,10 +168,10 @@ fn the_live_view_follows_the_size_of_the_terminal_and_leaves_a_clean_scrollback(
 }
 
 #[test]
-fn who_attaches_late_or_twice_sees_the_same() {
+fn late_and_second_followers_see_the_same() {
     let (server, suite) = (Server::new(), suite());
     let fleet = Fleet::plan(&server).without_persister().start();
-    let _worker = fleet.worker("box", 2, suite.path());
+    let _worker = fleet.worker("box", 3, suite.path());
     let submit = submit(&server, &suite, &["--max-trials", "2"]);
     submit.wait_for_event_where("task_finished", PATIENCE, |event| {
         event["spec_file"] == "fails.sh"
@@ -205,7 +205,7 @@ fn who_attaches_late_or_twice_sees_the_same() {
 }
 
 #[test]
-fn a_person_is_told_what_is_waited_for() {
+fn the_live_view_names_the_reason_for_waiting() {
     let (server, suite) = (Server::new(), suite());
     let _fleet = Fleet::start(&server);
     let mut terminal = submit_on(&server, &suite, 60, &[]);
@@ -222,10 +222,10 @@ fn a_person_is_told_what_is_waited_for() {
 }
 
 #[test]
-fn what_is_said_meanwhile_stands_above_the_picture_and_does_not_spoil_it() {
+fn messages_are_printed_above_the_live_view_without_damage() {
     let (server, suite) = (Server::options().append_only().start(), suite());
     let fleet = Fleet::start(&server);
-    let _worker = fleet.worker("box", 2, suite.path());
+    let _worker = fleet.worker("box", 3, suite.path());
     let mut terminal = submit_on(&server, &suite, 100, &[]);
     terminal.wait_for("the picture", |screen| {
         screen.contains("2/3 66%") && screen.contains("go_on.sh")

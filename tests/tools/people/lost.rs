@@ -40,7 +40,7 @@ fn exit_codes_stay_when_stderr_cannot_be_written() {
 }
 
 #[test]
-fn daemons_whose_log_is_full_go_on() {
+fn daemons_survive_a_full_log() {
     let (server, suite) = (Server::new(), Suite::new());
     suite.file("a.sh", "");
     let daemon = |call: &str| {

@@ -92,7 +92,7 @@ fn colours_can_be_forced_into_a_log() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_reader_that_closes_early_is_not_an_error() {
     let (server, suite) = (Server::new(), Suite::new());
     suite.file("a.sh", "");
     let fleet = Fleet::plan(&server).without_persister().start();
@@ -140,7 +140,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
-fn lists_are_json_lines_with_what_is_there() {
+fn lists_are_json_lines_of_the_current_state() {
     let (server, suite) = (Server::new(), Suite::new());
     suite.file("slow.sh", GO).file("queued.sh", "");
     let fleet = Fleet::start(&server);
@@ -173,7 +173,7 @@ fn lists_are_json_lines_with_what_is_there() {
 }
 
 #[test]
-fn a_full_disk_is_an_error_that_is_told() {
+fn a_full_disk_is_reported_as_an_error() {
     let server = Server::new();
     for call in [
         "rrr-list queues",
@@ -198,7 +198,7 @@ fn a_full_disk_is_an_error_that_is_told() {
 }
 
 #[test]
-fn a_file_that_is_a_link_or_a_pipe_is_written_to_and_not_replaced() {
+fn an_output_that_is_a_link_or_pipe_is_written_not_replaced() {
     let (server, suite) = (Server::new(), Suite::new());
     let at = |name: &str| suite.path().join(name);
     let write = |file: &str| {

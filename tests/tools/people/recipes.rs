@@ -61,7 +61,7 @@ fn several_ci_jobs_share_one_suite() {
 }
 
 #[test]
-fn cron_persists_what_is_there() {
+fn cron_persists_finished_tasksets() {
     let (server, suite) = (Server::new(), Suite::new());
     suite.file("a.sh", "");
     let fleet = Fleet::plan(&server).without_persister().start();
@@ -106,7 +106,7 @@ fn a_file_is_run_until_it_fails() {
 }
 
 #[test]
-fn jq_answers() {
+fn jq_recipes_work() {
     let (server, suite) = (Server::new(), Suite::new());
     suite
         .file("bad.sh", "exit 1")

@@ -26,7 +26,7 @@ fn value_and_source(settings: &[Value], flag: &str) -> (String, String) {
 }
 
 #[test]
-fn the_command_line_overrules_the_environment_and_that_the_file() {
+fn command_line_overrides_environment_overrides_file() {
     let suite = Suite::new();
     suite.file(
         ".rrr.toml",
@@ -55,7 +55,7 @@ fn the_command_line_overrules_the_environment_and_that_the_file() {
 }
 
 #[test]
-fn an_empty_variable_of_a_subcommand_is_none_too() {
+fn an_empty_variable_of_a_subcommand_counts_as_unset() {
     let suite = Suite::new();
     let done = Tool::new("unused", "rrr-history")
         .args(["slowest", "--db", "sqlite:history.db"])
@@ -66,7 +66,7 @@ fn an_empty_variable_of_a_subcommand_is_none_too() {
 }
 
 #[test]
-fn the_nearer_of_two_settings_that_exclude_each_other_wins() {
+fn the_nearer_of_two_exclusive_settings_wins() {
     let suite = Suite::new();
     suite.file(".rrr.toml", "slave = 'file'\n").file("a.sh", "");
     let env = [("RRR_SLAVE", "environment")];
@@ -81,7 +81,7 @@ fn the_nearer_of_two_settings_that_exclude_each_other_wins() {
 }
 
 #[test]
-fn a_wrong_project_file_is_refused_with_the_way_to_mend_it() {
+fn an_invalid_project_file_is_refused_with_a_hint() {
     for (text, wanted) in [
         (
             "max-trial = 2",
@@ -130,7 +130,7 @@ fn a_suite_with_a_project_file_needs_no_flags() {
 }
 
 #[test]
-fn s7_a_project_file_does_not_choose_who_gets_a_password() {
+fn s7_a_project_file_cannot_redirect_a_password() {
     let suite = Suite::new();
     suite
         .file(".rrr.toml", "redis = 'redis://elsewhere'")
@@ -186,7 +186,7 @@ fn a_misspelt_tool_or_flag_is_refused_with_the_nearest_name() {
 }
 
 #[test]
-fn s7_what_runs_code_of_the_tree_is_not_taken_from_its_file() {
+fn s7_a_project_file_cannot_set_options_that_run_code() {
     for (key, value, variable) in [
         ("from", "cargo-test", "RRR_FROM"),
         ("split-above", "10%", "RRR_SPLIT_ABOVE"),

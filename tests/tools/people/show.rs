@@ -169,7 +169,7 @@ const ADDITIONS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn junit_is_valid_by_a_published_schema_and_its_named_additions() {
+fn junit_is_valid_by_a_published_schema_with_named_additions() {
     let ran = ran();
     let reports = ran.reports();
     let schema = std::fs::read_to_string(published_schema()).expect("a schema");
@@ -211,7 +211,7 @@ print(json.dumps({'totals': [xml.tests, xml.failures, xml.errors, xml.skipped], 
 ";
 
 #[test]
-fn junit_is_read_by_junitparser_as_it_was_meant() {
+fn junit_is_read_correctly_by_junitparser() {
     let ran = ran();
     let mut cases = Vec::new();
     for (report, totals) in ran.reports().into_iter().zip([[4, 1, 0, 1], [3, 1, 0, 1]]) {
@@ -249,7 +249,7 @@ fn junit_is_read_by_junitparser_as_it_was_meant() {
 }
 
 #[test]
-fn text_tells_what_failed_and_how_to_run_it_again() {
+fn text_shows_failures_and_how_to_rerun_them() {
     let ran = ran();
     let text = ran.text(&[]);
     for wanted in [
@@ -293,7 +293,7 @@ fn tap_plans_every_task_and_escapes_its_names() {
 }
 
 #[test]
-fn json_is_the_whole_record_and_jsonl_a_line_for_each_task() {
+fn json_is_the_whole_record_and_jsonl_one_line_per_task() {
     let ran = ran();
     let json = ran.text(&["--format", "json"]);
     let document: Value = serde_json::from_str(&json).unwrap();
@@ -322,7 +322,7 @@ fn json_is_the_whole_record_and_jsonl_a_line_for_each_task() {
 }
 
 #[test]
-fn s9_one_trial_is_printed_as_it_was_and_without_escapes_unless_raw() {
+fn s9_a_trials_output_is_printed_without_escapes_unless_raw() {
     let ran = ran();
     let done = ran.show(&["--task", "fails.sh"]).run().expect_code(0);
     assert_eq!(done.stdout, "out\n");
@@ -396,7 +396,7 @@ fn github_gets_annotations_and_a_summary_within_its_limits() {
 }
 
 #[test]
-fn markdown_tells_the_same() {
+fn markdown_shows_the_same() {
     let ran = ran();
     let markdown = ran.text(&["--format", "markdown"]);
     for wanted in [
@@ -413,7 +413,7 @@ fn markdown_tells_the_same() {
 }
 
 #[test]
-fn what_is_not_there_is_refused_with_a_hint() {
+fn a_missing_or_invalid_record_is_refused_with_a_hint() {
     let server = Server::new();
     let show = |args: &[&str]| {
         Tool::new(&server, "rrr-show")

@@ -35,7 +35,7 @@ fn waiting_ends_with_the_verdict() {
 }
 
 #[test]
-fn waiting_is_bounded_and_says_what_for() {
+fn waiting_is_bounded_and_names_its_reason() {
     let (server, suite) = (Server::new(), Suite::new());
     suite.file("a.sh", "");
     let _fleet = Fleet::start(&server);
@@ -58,7 +58,7 @@ fn waiting_is_bounded_and_says_what_for() {
 }
 
 #[test]
-fn ctrl_c_ends_the_waiting_and_not_the_taskset() {
+fn ctrl_c_ends_the_wait_and_not_the_taskset() {
     let (server, suite) = (Server::new(), Suite::new());
     suite.file("a.sh", "");
     let key = key_of(&server, &suite, "true");
@@ -82,7 +82,7 @@ fn ctrl_c_ends_the_waiting_and_not_the_taskset() {
 }
 
 #[test]
-fn a_taskset_that_is_not_there_is_refused_with_a_hint() {
+fn a_missing_taskset_is_refused_with_a_hint() {
     let server = Server::new();
     for tool in ["rrr-wait", "rrr-watch"] {
         let done = Tool::new(&server, tool)
@@ -106,7 +106,7 @@ fn a_taskset_that_is_not_there_is_refused_with_a_hint() {
 }
 
 #[test]
-fn what_did_not_pass_is_found_in_the_database_when_redis_has_let_it_go() {
+fn failed_files_are_found_in_the_database_after_redis_expiry() {
     let (server, suite) = (Server::new(), Suite::new());
     suite.file("good.sh", "").file("bad.sh", "exit 1");
     let fleet = Fleet::start(&server);
@@ -131,7 +131,7 @@ fn what_did_not_pass_is_found_in_the_database_when_redis_has_let_it_go() {
 }
 
 #[test]
-fn only_what_did_not_pass_is_submitted_again_as_it_was() {
+fn only_files_that_did_not_pass_are_resubmitted_unchanged() {
     let (server, suite) = (Server::new(), Suite::new());
     suite
         .file("good.sh", "echo good >>ran")
@@ -205,7 +205,7 @@ fn a_taskset_may_be_named_before_it_is_submitted_but_only_once() {
 }
 
 #[test]
-fn every_part_that_is_waited_for_is_named() {
+fn every_pending_part_is_named() {
     let suite = Suite::new();
     suite.file("a.sh", "");
     let setup = ["--setup", "until [ -e go ]; do sleep 0.02; done"];
@@ -241,7 +241,7 @@ fn every_part_that_is_waited_for_is_named() {
 }
 
 #[test]
-fn cancelling_what_has_ended_says_so_and_is_no_error() {
+fn cancelling_a_finished_taskset_is_not_an_error() {
     let (server, suite) = (Server::new(), Suite::new());
     suite.file("a.sh", "");
     let fleet = Fleet::plan(&server).without_persister().start();
@@ -260,7 +260,7 @@ fn cancelling_what_has_ended_says_so_and_is_no_error() {
 }
 
 #[test]
-fn a_signal_that_was_ignored_at_the_start_stays_ignored_as_by_nohup() {
+fn a_signal_ignored_at_the_start_stays_ignored_under_nohup() {
     let (server, suite) = (Server::new(), Suite::new());
     suite.file("a.sh", "");
     let key = key_of(&server, &suite, "true");

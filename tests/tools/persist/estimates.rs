@@ -16,7 +16,7 @@ fn pair(sec: &str, ms: &str) -> (Option<String>, Option<String>) {
 }
 
 #[test]
-fn estimates_are_learned_from_passes_and_one_outlier_does_not_rule() {
+fn estimates_come_from_passes_and_resist_one_outlier() {
     for bench in Bench::both() {
         for (run, ms) in [100, 110, 90_000, 105].into_iter().enumerate() {
             let at = format!("2026-01-0{} 10:00:00 +0000", run + 1);
@@ -44,7 +44,7 @@ fn estimates_are_learned_from_passes_and_one_outlier_does_not_rule() {
 }
 
 #[test]
-fn a_redis_that_was_wiped_gets_its_estimates_back() {
+fn estimates_are_restored_after_redis_was_wiped() {
     for bench in Bench::both() {
         for (run, ms) in [1_000, 5_000, 5_500].into_iter().enumerate() {
             let at = format!("2026-01-0{} 10:00:00 +0000", run + 1);
@@ -122,7 +122,7 @@ fn the_second_run_starts_with_the_longest_files_of_the_first() {
 }
 
 #[test]
-fn the_estimate_of_a_file_that_was_renamed_is_dropped_after_ninety_days_of_others() {
+fn an_estimate_unused_for_ninety_days_is_dropped() {
     for bench in Bench::both() {
         let run = |id: &str, day: &str, files: &[&str]| {
             let at = format!("{day} 10:00:00 +0000");

@@ -122,7 +122,7 @@ fn questions_are_answered_from_the_database() {
 }
 
 #[test]
-fn the_table_for_people_has_sparklines_and_no_control_characters() {
+fn the_history_table_has_sparklines_and_no_control_characters() {
     let bench = Bench::sqlite();
     filled(&bench);
     let file = "x\u{9b}2J";
@@ -148,7 +148,7 @@ fn the_table_for_people_has_sparklines_and_no_control_characters() {
 }
 
 #[test]
-fn prune_removes_old_tasksets_with_their_files_and_a_dry_run_only_tells() {
+fn prune_removes_old_tasksets_and_files_unless_a_dry_run() {
     for bench in Bench::both() {
         filled(&bench);
         let dry = ask(&bench, &["prune", "--keep", "30d", "--dry-run"]);
@@ -168,7 +168,7 @@ fn prune_removes_old_tasksets_with_their_files_and_a_dry_run_only_tells() {
 }
 
 #[test]
-fn a_prune_that_is_killed_is_finished_by_the_next() {
+fn a_killed_prune_is_completed_by_the_next() {
     let bench = Bench::sqlite();
     for number in 1.. {
         let old = bench.ended_at("old", &["a"], "failed", "2020-01-01 00:00:00 +0000");
@@ -193,7 +193,7 @@ fn a_prune_that_is_killed_is_finished_by_the_next() {
 }
 
 #[test]
-fn bad_questions_are_refused_with_a_remedy() {
+fn invalid_queries_are_refused_with_a_hint() {
     let bench = Bench::sqlite();
     for (args, says) in [
         (&["slowest", "--since", "soon"][..], "30d"),

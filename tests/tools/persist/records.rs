@@ -25,7 +25,7 @@ fn a_record_comes_back_byte_for_byte() {
 }
 
 #[test]
-fn a_key_that_is_used_again_costs_neither_run_its_record() {
+fn reusing_a_key_keeps_both_records() {
     for bench in Bench::both() {
         let run = |status: &str, verdict: &str, created_at: &str| {
             let taskset = bench.ended("again", &["a"], status);
@@ -51,7 +51,7 @@ fn a_key_that_is_used_again_costs_neither_run_its_record() {
 }
 
 #[test]
-fn without_its_file_a_record_lacks_its_outputs_and_says_so() {
+fn a_record_without_its_file_reports_missing_outputs() {
     for bench in Bench::both() {
         let key = bench.strange("strange");
         let mut expected = bench.gather(&key);

@@ -4,7 +4,7 @@ use crate::harness::*;
 use crate::persist::bench::Bench;
 
 #[test]
-fn a_database_by_tls_is_verified_before_anything_is_told() {
+fn a_tls_database_is_verified_before_any_data_is_sent() {
     let bench = Bench::sqlite();
     let (postgres, made) = postgres::Postgres::start_with_tls("trust");
     let ca = made.join("ca.crt").display().to_string();
@@ -58,7 +58,7 @@ fn a_database_by_tls_is_verified_before_anything_is_told() {
 }
 
 #[test]
-fn a_client_certificate_opens_the_database_to_the_user_that_it_names_and_to_no_other() {
+fn a_client_certificate_admits_only_the_user_that_it_names() {
     let bench = Bench::sqlite();
     // The certificate's name has to be that of the user.
     let (postgres, made) = postgres::Postgres::start_with_tls("cert");

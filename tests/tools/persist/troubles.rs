@@ -36,7 +36,7 @@ fn l6_a_lost_database_is_waited_for() {
 }
 
 #[test]
-fn l7_what_fails_again_and_again_goes_to_the_dead_list_and_can_be_taken_up_again() {
+fn l7_a_record_that_keeps_failing_is_dead_lettered() {
     for bench in Bench::both() {
         bench
             .db()
@@ -75,7 +75,7 @@ fn l7_what_fails_again_and_again_goes_to_the_dead_list_and_can_be_taken_up_again
 /// Two persisters look at the same head of the queue: the second waits for the first, whose save may
 /// take longer than anybody waits.
 #[test]
-fn who_waits_for_another_persister_in_vain_takes_nothing_from_it_and_does_not_give_up() {
+fn a_persister_keeps_waiting_for_another_on_the_same_record() {
     let bench = Bench::postgres();
     let key = bench.strange("t");
     let before = bench.gather(&key);
@@ -118,7 +118,7 @@ fn who_waits_for_another_persister_in_vain_takes_nothing_from_it_and_does_not_gi
 }
 
 #[test]
-fn a_drain_leaves_what_fails_in_the_queue_and_does_the_others() {
+fn a_drain_leaves_failing_records_queued_and_saves_the_others() {
     let bench = Bench::sqlite();
     let broken = bench.strange("broken");
     let whole = bench.ended("whole", &[], "failed").key;
@@ -170,7 +170,7 @@ const FULL: [(&str, u64, &str); 4] = [
 ];
 
 #[test]
-fn a_full_disk_loses_nothing_and_work_goes_on_when_space_returns() {
+fn a_full_disk_loses_nothing_and_work_resumes_with_space() {
     for (place, left, keep_free) in FULL {
         let Some(small) = Small::mount() else {
             return skipped("mounting a tmpfs needs root");
@@ -244,7 +244,7 @@ fn a_full_disk_loses_nothing_and_work_goes_on_when_space_returns() {
 }
 
 #[test]
-fn neither_a_restart_nor_the_next_drain_counts_attempts_anew() {
+fn attempts_are_kept_across_restarts_and_drains() {
     let bench = Bench::sqlite();
     bench
         .db()
@@ -268,7 +268,7 @@ fn neither_a_restart_nor_the_next_drain_counts_attempts_anew() {
 }
 
 #[test]
-fn a_database_that_is_away_at_the_start_is_waited_for_too() {
+fn a_database_unreachable_at_the_start_is_waited_for() {
     let bench = Bench::postgres();
     let postgres = bench.postgres.as_ref().unwrap();
     let key = bench.strange("t");

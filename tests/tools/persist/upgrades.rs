@@ -19,7 +19,7 @@ fn old(bench: &Bench) {
 }
 
 #[test]
-fn version_1_is_upgraded_with_what_it_holds() {
+fn version_1_is_upgraded_with_its_data() {
     for bench in Bench::both() {
         old(&bench);
         let rebuilt = bench.persister().arg("--rebuild-estimates").run();

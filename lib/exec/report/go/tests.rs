@@ -34,7 +34,7 @@ fn counts(report: &Report) -> [u64; 4] {
 }
 
 #[test]
-fn tests_keep_their_output_and_packages_their_end() {
+fn tests_keep_their_output_and_packages_their_exit() {
     let report = report(&events(&[
         "start",
         "run:TestA",
@@ -55,7 +55,7 @@ fn tests_keep_their_output_and_packages_their_end() {
 }
 
 #[test]
-fn a_package_that_says_pass_makes_its_unfinished_lines_good() {
+fn a_passed_package_passes_its_unfinished_tests() {
     let half_line = "output:TestA:partial--- PASS: TestA (0.00s)";
     for (words, expected) in [
         (
@@ -143,7 +143,7 @@ fn a_package_that_says_pass_makes_its_unfinished_lines_good() {
 }
 
 #[test]
-fn a_package_that_is_run_again_makes_its_tests_flaky() {
+fn a_rerun_package_makes_its_tests_flaky() {
     let first = [
         "start",
         "run:TestA",
@@ -179,7 +179,7 @@ fn a_package_without_tests_is_pending() {
 }
 
 #[test]
-fn a_timeout_or_panic_is_told_with_its_text() {
+fn a_timeout_or_panic_is_reported_with_its_text() {
     let text = events(&[
         "start",
         "run:TestFirst",
@@ -205,7 +205,7 @@ fn a_timeout_or_panic_is_told_with_its_text() {
 }
 
 #[test]
-fn what_does_not_end_or_build_is_an_error() {
+fn an_unfinished_or_failed_build_is_an_error() {
     let build = r#"{"ImportPath":"p [p.test]","Action":"build-output","Output":"x.go:1: no\n"}
 {"ImportPath":"p [p.test]","Action":"build-fail"}
 {"Action":"start","Package":"p"}

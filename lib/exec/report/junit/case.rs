@@ -162,7 +162,7 @@ mod tests {
     use super::seconds;
 
     #[test]
-    fn durations_are_read_in_the_notations_of_many_lands() {
+    fn durations_are_parsed_in_several_locales() {
         for (text, expected) in [
             ("1.5", Some(1.5)),
             ("1,5", Some(1.5)),

@@ -50,7 +50,7 @@ fn the_worst_outcome_of_a_testcase_counts() {
 }
 
 #[test]
-fn a_failure_of_a_suite_is_an_error_outside_of_examples() {
+fn a_suite_failure_is_an_error_outside_examples() {
     let text = r#"<testsuites><testsuite><error message="boom"/><testcase name="a"/></testsuite><failure/></testsuites>"#;
     let report = report(text);
     assert_eq!(report.outside, ["boom", "<failure> of a suite"]);
@@ -58,7 +58,7 @@ fn a_failure_of_a_suite_is_an_error_outside_of_examples() {
 }
 
 #[test]
-fn a_cut_off_report_is_refused_wherever_it_ends_and_keeps_its_cases() {
+fn a_truncated_report_is_refused_but_keeps_its_cases() {
     let text = r#"<testsuites><testsuite name="s"><testcase name="a"><failure>no</failure></testcase></testsuite></testsuites>"#;
     for end in 0..text.len() {
         let report = report(&text[..end]);
@@ -77,7 +77,7 @@ fn a_cut_off_report_is_refused_wherever_it_ends_and_keeps_its_cases() {
 }
 
 #[test]
-fn a_suite_that_claims_other_sums_than_its_cases_have_is_refused() {
+fn a_suite_whose_totals_contradict_its_cases_is_refused() {
     let (a, b) = ("<testcase name='a'/>", "<testcase name='b'/>");
     let (skipped, bad) = (
         "<testcase name='c'><skipped/></testcase>",
@@ -232,13 +232,13 @@ fn one_test_is_one_example_in_each_dialect_of_reruns() {
 }
 
 #[test]
-fn a_todo_of_node_is_pending_whatever_came_of_it() {
+fn a_node_todo_is_pending_whatever_its_result() {
     let text = "<testsuites><testsuite name='p' tests='1' failures='1' skipped='1'><testcase name='s' failure='t'><skipped type='todo' message='true'/><failure message='t'/></testcase></testsuite></testsuites>";
     assert_eq!(statuses(text), [("s".to_owned(), Pending)]);
 }
 
 #[test]
-fn what_no_tool_writes_takes_no_memory_and_no_guess() {
+fn malformed_reports_cost_no_memory_and_are_not_guessed_at() {
     let deep = "<testsuite>".repeat(300);
     assert!(report(&deep).broken.is_some());
     let bomb = "<!DOCTYPE t [<!ENTITY a 'ha'><!ENTITY b '&a;&a;'>]><testsuite><testcase name='&b;'><failure>&b;</failure></testcase></testsuite>";

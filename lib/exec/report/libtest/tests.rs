@@ -47,7 +47,7 @@ fn result(word: &str, passed: u32, failed: u32) -> String {
 }
 
 #[test]
-fn tests_are_counted_as_their_last_line_counts_them() {
+fn counts_match_the_summary_line() {
     let report = report(WHOLE);
     assert_eq!(counts(&report), [3, 1, 1]);
     assert!(report.outside.is_empty());
@@ -60,7 +60,7 @@ fn tests_are_counted_as_their_last_line_counts_them() {
 }
 
 #[test]
-fn names_may_hold_spaces_and_dots_and_outcomes_more_words() {
+fn names_may_contain_spaces_and_outcomes_several_words() {
     for (line, name, status) in [
         (
             "test src/lib.rs - a (line 3) ... ok",
@@ -97,7 +97,7 @@ fn names_may_hold_spaces_and_dots_and_outcomes_more_words() {
 }
 
 #[test]
-fn lines_that_others_wrote_into_or_made_up_change_no_count() {
+fn garbled_or_forged_lines_change_no_count() {
     let made_up = "test joins ... ok\ntest made_up ... FAILED\ntest more ... ok";
     for text in [
         WHOLE.replace("test adds ... ok", "test adds ... noise\nok"),
@@ -133,7 +133,7 @@ fn lines_that_others_wrote_into_or_made_up_change_no_count() {
 }
 
 #[test]
-fn what_passing_tests_printed_is_not_their_message() {
+fn output_of_passing_tests_is_not_a_failure_message() {
     let text = format!(
         "running 1 test\ntest a ... ok\n\nsuccesses:\n\n---- a stdout ----\ntest b ... FAILED\n\n\nsuccesses:\n    a\n\n{}",
         result("ok", 1, 0)
@@ -167,7 +167,7 @@ fn counts_that_contradict_themselves_are_an_error() {
 }
 
 #[test]
-fn a_count_without_lines_takes_no_memory() {
+fn a_count_without_lines_allocates_nothing() {
     let text = format!("running 4000000 tests\n{}", result("ok", 4_000_000, 0)).repeat(6);
     let report = report(&text);
     assert_eq!(counts(&report), [24_000_000, 0, 0]);
@@ -175,7 +175,7 @@ fn a_count_without_lines_takes_no_memory() {
 }
 
 #[test]
-fn a_binary_that_dies_half_way_is_never_a_pass_and_others_count() {
+fn a_binary_that_dies_midway_never_passes_but_others_count() {
     let lines: Vec<&str> = WHOLE.lines().collect();
     for end in 2..lines.len() {
         let report = report(&lines[..end].join("\n"));

@@ -18,7 +18,7 @@ fn broken(text: &str) -> (String, [u64; 2]) {
 }
 
 #[test]
-fn directives_subtests_and_diagnostics_are_understood() {
+fn directives_subtests_and_diagnostics_are_parsed() {
     let report = report(
         "TAP version 14\n1..6\nok 1 - adds\n    not ok 1 - inner\n    1..1\nnot ok 2 - outer\n  ---\n  message: no\n  ...\n# more\nok 3 # SKIP no db\nnot ok 4 - later # TODO soon\nok\nok 6 - \\# is no directive\n",
     );
@@ -32,7 +32,7 @@ fn directives_subtests_and_diagnostics_are_understood() {
 }
 
 #[test]
-fn only_a_whole_word_apart_from_the_name_is_a_directive() {
+fn only_a_separate_whole_word_is_a_directive() {
     for (line, status, name) in [
         (
             "not ok 1 - parser keeps #todos apart",
@@ -93,7 +93,7 @@ fn only_a_whole_word_apart_from_the_name_is_a_directive() {
 }
 
 #[test]
-fn a_report_without_its_plan_or_with_other_tests_is_refused() {
+fn a_report_without_a_plan_or_contradicting_it_is_refused() {
     for (text, kept) in [
         ("ok 1\n", [1, 0]),
         ("1..2\nok 1\n", [1, 0]),
