@@ -1,8 +1,9 @@
 //! The manual pages: each tool's flags, exit codes and examples.
 //!
-//! The prose is in man/src, one file per tool: paragraphs, then EXAMPLES, each a sentence and an indented
-//! command line. A line `@output` stands for the paragraph in man/src/output.txt. tests/tidy/pages.rs makes
-//! the pages in man/ and the completions in scripts/completions/, and checks that every example parses.
+//! The prose is in man/src, one file per tool: paragraphs, then EXAMPLES, each a sentence and an
+//! indented command line. A line `@output` inserts the paragraph in man/src/output.txt.
+//! tests/tidy/pages.rs makes the pages in man/ and the completions in scripts/completions/, and
+//! checks that every example parses.
 
 mod pages;
 
@@ -13,9 +14,9 @@ use clap::Command;
 /// One tool's page.
 pub struct Page {
     pub command: Command,
-    /// The codes that the tool may end with besides the common ones.
+    /// The tool's exit codes other than the common ones.
     pub exit_codes: &'static [u8],
-    /// Its file in man/src.
+    /// The prose, from man/src.
     source: &'static str,
 }
 
@@ -28,24 +29,24 @@ const SHARED: &[(&str, &str)] = &[
 /// The line of a source between its paragraphs and its examples.
 const EXAMPLES: &str = "\nEXAMPLES\n";
 
-/// Codes that every tool may end with.
+/// Exit codes common to all tools.
 const COMMON: &[u8] = &[exit::OK, exit::USAGE, exit::UNAVAILABLE, exit::INTERNAL];
 
 /// Tools that connect to nothing.
 const OFFLINE: [&str; 2] = ["rrr", "rrr-keygen"];
 
-/// What an exit code means.
+/// The meaning of an exit code.
 pub fn meaning(code: u8) -> &'static str {
     match code {
         exit::OK => "done, or the taskset succeeded",
-        exit::FAILED => "the taskset failed, or a check found something wrong",
+        exit::FAILED => "the taskset failed, or a check found a problem",
         exit::USAGE => "bad usage, configuration or input; nothing was done",
         exit::CANCELLED => "the taskset was cancelled",
-        exit::NOTHING => "there was nothing to run",
-        exit::HARD_TIMEOUT => "a test had to be killed at its hard timeout",
+        exit::NOTHING => "nothing to run",
+        exit::HARD_TIMEOUT => "a test was killed at its hard timeout",
         exit::UNAVAILABLE => "Redis, or the database, cannot be reached",
-        exit::TIMED_OUT => "the time given for waiting is over",
-        _ => "something inside went wrong",
+        exit::TIMED_OUT => "timed out while waiting",
+        _ => "internal error",
     }
 }
 
@@ -72,7 +73,7 @@ impl Page {
             .collect()
     }
 
-    /// The examples: what each does, and its command line.
+    /// The examples: a title and a command line each.
     pub fn examples(&self) -> Vec<(&'static str, &'static str)> {
         let (_, examples) = self.source.split_once(EXAMPLES).unwrap_or_default();
         let examples = examples.split("\n\n").map(str::trim);
@@ -82,14 +83,14 @@ impl Page {
             .collect()
     }
 
-    /// What an exit code of this tool means.
+    /// The meaning of an exit code of this tool.
     pub fn meaning(&self, code: u8) -> &'static str {
         match (self.name(), code) {
             ("rrr-worker", exit::OK) => {
-                "done; whether the taskset succeeded is told where it was submitted"
+                "done; the verdict of the taskset is reported by the submitting tool"
             }
             ("rrr-worker", exit::FAILED) => {
-                "with --once or --taskset: the taskset could not be run here"
+                "with --once or --taskset: the taskset could not be run on this machine"
             }
             _ => meaning(code),
         }

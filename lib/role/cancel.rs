@@ -30,18 +30,21 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
     store.wait_briefly();
     if options.all {
-        // One by one: an arbiter of another implementation does not know the bare word.
+        // One message per taskset: arbiters of other implementations do not know the one for all.
         for taskset in taskset::active(&mut store)? {
             taskset::request_cancel(&mut store, &taskset)?;
         }
     } else if let Some(taskset) = &options.taskset {
         let record = Record::load(&mut store, taskset)?.ok_or_else(|| {
-            exit::usage(format!("there is no taskset '{taskset}'"))
-                .hint("rrr-list tasksets shows those that are")
+            exit::usage(format!("taskset '{taskset}' does not exist"))
+                .hint("rrr-list tasksets lists the tasksets in Redis")
         })?;
         match record.status().filter(|status| status.is_final()) {
-            // It is what was wanted: nothing of it runs.
-            Some(status) => say!("'{taskset}' has ended already ({})", status.as_str()),
+            // Not an error: nothing of the taskset runs.
+            Some(status) => say!(
+                "taskset '{taskset}' has already finished ({})",
+                status.as_str()
+            ),
             None => taskset::request_cancel(&mut store, taskset)?,
         }
     } else if let Some(name) = &options.rsync_name {
@@ -61,7 +64,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
                 exit::NOTHING,
                 format!("no active taskset has the rsync name '{name}'"),
             )
-            .hint("rrr-list tasksets shows those that are active")
+            .hint("rrr-list tasksets shows the active ones")
             .into());
         }
     }

@@ -1,7 +1,7 @@
-//! rrr-dispatch: gives active tasksets to idle workers, first come first served.
+//! rrr-dispatch: assigns active tasksets to idle workers, first come, first served.
 //!
-//! An entry in its queue only means "look again", and it looks at everything each time, so that a
-//! lost entry costs a second at most and a repeated one nothing.
+//! An entry in its queue only means "check again", and each check covers everything, so a lost
+//! entry costs at most a second and a duplicate costs nothing.
 
 use crate::entity::daemon::Presence;
 use crate::entity::roster::Roster;
@@ -15,20 +15,20 @@ use crate::store::Store;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// Gives tasksets to workers
+/// Assigns tasksets to workers
 #[derive(clap::Parser)]
 #[command(name = "rrr-dispatch", version)]
 pub struct Options {
     #[command(flatten)]
     redis: crate::cli::redis_args::RedisArgs,
-    /// Handle everything that can be handled now, and what that causes, then exit
+    /// Handle everything pending, and its consequences, then exit
     #[arg(long)]
     drain: bool,
 }
 
-/// Seconds of a wait for a message: as long as a wish to stop may go unheard.
+/// Seconds to wait for a message: the maximum delay before a stop signal is handled.
 const IDLE: f64 = 0.25;
-/// Time between looks when no message comes.
+/// Time between checks when no message arrives.
 const LOOK: Duration = Duration::from_secs(1);
 /// Maximum workers offered in one call: keeps the script under 1 ms.
 const OFFER: usize = 64;
@@ -59,7 +59,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         let active = dispatcher.look(&mut store)?;
         systemd::turn(|| format!("{active} active tasksets"));
         queue::pop(&mut store, &key::dispatcher_queue(), &notes)?;
-        // A worker that was silent once must be silent again before it is evicted.
+        // A worker without a heartbeat must lack it at a second check before it is evicted.
         let is_settled = dispatcher.silent.is_empty() && !dispatcher.must_repeat;
         if options.drain && notes.len() < 1000 && is_settled {
             break;
@@ -68,28 +68,28 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     Ok(exit::OK)
 }
 
-/// What is remembered between two looks.
+/// State kept between two checks.
 #[derive(Default)]
 struct Dispatcher {
     silent: HashSet<WorkerKey>,
-    /// Living workers whose hashes were seen not to expire.
+    /// Living workers whose hashes do not expire.
     kept: HashSet<WorkerKey>,
     broken: Broken,
     /// Workers that have failed a taskset's setup: they are not offered again.
     failed: HashMap<TasksetKey, HashSet<WorkerKey>>,
-    /// Whether another dispatcher came between what was seen and what was to be done about it.
+    /// Whether another dispatcher acted between the check and the assignment.
     must_repeat: bool,
 }
 
 impl Dispatcher {
-    /// Looks at all workers and tasksets; returns how many tasksets are active.
+    /// Checks all workers and tasksets; returns the number of active tasksets.
     fn look(&mut self, store: &mut Store) -> anyhow::Result<usize> {
         self.must_repeat = false;
         let living = self.evict(store)?;
         let active = taskset::active(store)?;
         self.broken.keep(&active);
         self.failed.retain(|taskset, _| active.contains(taskset));
-        // The tasksets before the workers: what is given in between is noticed.
+        // Tasksets are read before workers, so that assignments made in between are noticed.
         let mut open = Vec::new();
         for (taskset, want) in active.iter().zip(taskset::wants(store, &active)?) {
             match want {
@@ -108,7 +108,7 @@ impl Dispatcher {
         Ok(active.len())
     }
 
-    /// Gives a taskset to as many idle workers as it may have.
+    /// Assigns a taskset to as many idle workers as it may have.
     fn assign(
         &mut self,
         store: &mut Store,
@@ -140,8 +140,8 @@ impl Dispatcher {
         }
     }
 
-    /// Evicts workers that had no heartbeat at two looks in a row: one that just starts may have none.
-    /// Returns those that live.
+    /// Evicts workers without a heartbeat at two checks in a row: one that is just starting may
+    /// have none. Returns the living workers.
     fn evict(&mut self, store: &mut Store) -> anyhow::Result<Vec<WorkerKey>> {
         let mut living = Vec::new();
         let mut still_silent = HashSet::new();
@@ -153,7 +153,7 @@ impl Dispatcher {
             } else if store::unless_refused(worker.id(), worker::evict(store, &worker))?
                 == Some(true)
             {
-                say!("rrr-dispatch: worker '{}' has died", worker.id());
+                say!("rrr-dispatch: worker '{}' is dead", worker.id());
             }
         }
         self.silent = still_silent;

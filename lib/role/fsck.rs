@@ -1,4 +1,4 @@
-//! rrr-fsck: checks every promise against what Redis holds, and changes nothing.
+//! rrr-fsck: checks the invariants of all data in Redis, without changing anything.
 
 use crate::cli::redis_args::RedisArgs;
 use crate::entity::taskset::Record;
@@ -8,19 +8,19 @@ use crate::process::{exit, stdout};
 use crate::protocol::key::TasksetKey;
 use std::time::Duration;
 
-/// Checks the promises against Redis; prints a JSON line for each that is broken
+/// Checks the invariants in Redis; prints one JSON line per violation
 #[derive(clap::Parser)]
 #[command(name = "rrr-fsck", version)]
 pub struct Options {
     #[command(flatten)]
     redis: RedisArgs,
-    /// Tasksets to check [default: all, and every key]
+    /// Tasksets to check [default: all, with every key]
     #[arg(value_name = "KEY")]
     tasksets: Vec<TasksetKey>,
-    /// Check all tasksets, and every key
+    /// Check all tasksets and keys
     #[arg(long, conflicts_with = "tasksets")]
     all: bool,
-    /// Seconds until what looks wrong is looked at again
+    /// Seconds before each suspected violation is checked again
     #[arg(long, value_name = "SEC", default_value_t = 2.5)]
     pause: f64,
 }
@@ -35,8 +35,8 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     if findings.is_empty() && report.tasksets < options.tasksets.len() {
         for taskset in &options.tasksets {
             if Record::load(&mut store, taskset)?.is_none() {
-                return Err(exit::usage(format!("there is no taskset '{taskset}'"))
-                    .hint("rrr-list tasksets shows those that are; a persisted one goes after a minute")
+                return Err(exit::usage(format!("taskset '{taskset}' does not exist"))
+                    .hint("rrr-list tasksets lists the tasksets in Redis; a persisted one is removed after a minute")
                     .into());
             }
         }
@@ -49,7 +49,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         report.tasksets,
         report.keys,
         match findings.len() {
-            0 => "nothing wrong".to_owned(),
+            0 => "no findings".to_owned(),
             1 => "1 finding".to_owned(),
             number => format!("{number} findings"),
         }

@@ -103,8 +103,8 @@ fn load<'a>(options: &Options, store: &'a mut Option<Store>) -> anyhow::Result<S
             .db
             .url()
             .map_or_else(|_| String::new(), |url| url.shown());
-        exit::usage(format!("there is no taskset '{taskset}' in Redis")).hint(format!(
-            "it is not in the database '{url}' either; pass --db URL for another"
+        exit::usage(format!("taskset '{taskset}' is not in Redis")).hint(format!(
+            "it is not in the database '{url}' either; pass --db URL to use another"
         ))
     })?;
     Ok(document.into())
@@ -140,7 +140,7 @@ fn find_trial(options: &Options, source: &mut Source) -> anyhow::Result<Option<T
             found = found.take().or_else(|| trial.cloned());
             Ok(())
         })?;
-        let missing = || exit::usage(format!("there is no trial '{key}'"));
+        let missing = || exit::usage(format!("trial '{key}' does not exist"));
         return Ok(Some(found.ok_or_else(missing)?));
     }
     let Some(spec_file) = &options.task else {

@@ -79,7 +79,7 @@ pub(crate) fn to_the_end(
         }
         if signals::requested() && !cancelled {
             sink.say(&format!(
-                "cancelling '{}' (again to leave it)",
+                "cancelling '{}' (press Ctrl-C again to exit)",
                 follow.taskset
             ));
             taskset::request_cancel(store, follow.taskset)?;
@@ -151,12 +151,12 @@ pub(crate) fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Re
 /// knows its verdict.
 fn gone(taskset: &TasksetKey, seen: bool) -> exit::Failure {
     if seen {
-        let message = format!("'{taskset}' has gone from Redis while it ran");
+        let message = format!("taskset '{taskset}' disappeared from Redis while it ran");
         return exit::failure(exit::INTERNAL, message)
-            .hint("was Redis wiped, or restored from a copy? submit it again");
+            .hint("Redis may have been wiped or restored from a backup; submit it again");
     }
-    exit::usage(format!("there is no taskset '{taskset}' in Redis"))
-        .hint("rrr-list tasksets shows those that are; rrr-show KEY reads a persisted one")
+    exit::usage(format!("taskset '{taskset}' is not in Redis"))
+        .hint("rrr-list tasksets lists the tasksets in Redis; rrr-show KEY reads a persisted one")
 }
 
 fn verdict(status: TasksetStatus) -> u8 {
@@ -167,8 +167,8 @@ fn verdict(status: TasksetStatus) -> u8 {
     }
 }
 
-/// The end of a taskset as its hash has it: an event can be written by anyone who can write to Redis.
-/// None if the hash says that the taskset goes on.
+/// The end of a taskset as its hash has it: an event can be written by anyone who can write to
+/// Redis. None if the hash says that the taskset goes on.
 fn confirm(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -218,8 +218,8 @@ fn not_ended(store: &mut Store, follow: &Follow) -> exit::Failure {
         .ok()
         .flatten()
         .and_then(|record| standing(store, taskset, &record).ok().flatten());
-    let hint = format!("it goes on: rrr-watch {taskset}, or rrr-cancel {taskset}");
-    let message = format!("'{taskset}' has not ended within {seconds} s");
+    let hint = format!("the taskset continues: rrr-watch {taskset}, or rrr-cancel {taskset}");
+    let message = format!("taskset '{taskset}' has not finished within {seconds} s");
     exit::failure(
         exit::TIMED_OUT,
         why.map_or(message.clone(), |why| format!("{message}: {why}")),

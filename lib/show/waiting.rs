@@ -1,11 +1,11 @@
-//! What a taskset waits for, in words.
+//! The reason why a taskset waits, as text.
 
 use crate::entity::taskset::{self, Record};
 use crate::entity::{queue, worker, worker_log};
 use crate::protocol::key::{self, TasksetKey};
 use crate::store::Store;
 
-/// Names what an open taskset waits for, if it is something else than its own tests.
+/// Describes the cause of an active taskset's wait, unless it waits for its own tests.
 pub(crate) fn standing(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -25,7 +25,7 @@ pub(crate) fn standing(
         .iter()
         .any(|worker| worker.taskset.as_deref() == Some(taskset.as_str()));
     if ours {
-        // No news is good news once there are slaves: their tests just take their time.
+        // Once there are slaves, silence is normal: their tests are running.
         if taskset::slaves(store, taskset)?.is_empty() {
             let preparing = worker_log::preparing(store, taskset)?;
             let told = preparing.first().map(|one| {

@@ -1,4 +1,4 @@
-//! What to run, and how: the flags that rrr-submit and rrr-local share, and the list of tasks.
+//! The flags for the tests to run, shared by rrr-submit and rrr-local, and the list of tasks.
 
 use crate::entity::estimates;
 use crate::process::exit;
@@ -13,31 +13,31 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// What to run, and how: the flags that rrr-submit and rrr-local share.
+/// The flags for the tests to run, shared by rrr-submit and rrr-local.
 #[derive(Clone, clap::Args)]
 pub(crate) struct Suite {
     /// Spec files, relative to the packaging folder
     #[arg(value_name = "FILE")]
     pub files: Vec<String>,
-    /// Command, {} is the file; or options of SOURCE
+    /// Command, {} is the file; or SOURCE options
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<String>,
-    /// Names or JSON tasks, a line each; - is stdin
+    /// Names or JSON tasks, one per line; - is stdin
     #[arg(long, value_name = "F")]
     pub files_from: Option<PathBuf>,
-    /// Names of --files-from end with NUL
+    /// Names in --files-from end with NUL
     #[arg(short = '0', long, hide_short_help = true)]
     pub null: bool,
-    /// Let cargo list the tests
+    /// List the tests with cargo
     #[arg(long, value_name = "SOURCE", value_enum, conflicts_with_all = ["files", "null"])]
     pub from: Option<Source>,
-    /// One task for each
+    /// Unit of a task
     #[arg(long, value_enum, default_value_t = Per::Binary, requires = "from", hide_short_help = true)]
     pub per: Per,
-    /// Split spec files with a longer estimate
+    /// Split spec files with longer estimates
     #[arg(long, value_name = "SEC|%", hide_short_help = true)]
     pub split_above: Option<split::Above>,
-    /// Script that each worker runs before its slaves
+    /// Script each worker runs before its slaves
     #[arg(
         long,
         value_name = "CMD",
@@ -48,10 +48,10 @@ pub(crate) struct Suite {
     /// Shell command that starts a slave
     #[arg(long, value_name = "CMD", conflicts_with = "command")]
     pub slave: Option<String>,
-    /// Most trials of a task
+    /// Maximum trials per task
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_TRIALS, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_trials: u32,
-    /// Type of the workers to run on
+    /// Type of workers to run on
     #[arg(
         long,
         value_name = "T",
@@ -59,10 +59,10 @@ pub(crate) struct Suite {
         hide_short_help = true
     )]
     pub worker_type: String,
-    /// Most workers at once
+    /// Maximum number of workers
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_WORKERS, hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_workers: u32,
-    /// Whose timings to use, and to add to
+    /// Class of run times to use and update
     #[arg(
         long,
         value_name = "C",
@@ -70,13 +70,13 @@ pub(crate) struct Suite {
         hide_short_help = true
     )]
     pub taskset_class: String,
-    /// Time for a spec file without an estimate
+    /// Timeout for files without an estimate
     #[arg(long, value_name = "SEC", default_value_t = task::DEFAULT_UNKNOWN_SEC, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub unknown_spec_timeout: u64,
-    /// Least time for a spec file
+    /// Minimum timeout per spec file
     #[arg(long, value_name = "SEC", default_value_t = task::DEFAULT_LEAST_SEC, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub least_timeout: u64,
-    /// Print each setting and its source, and exit
+    /// Print each setting and its source, then exit
     #[arg(long, hide_short_help = true)]
     pub print_config: bool,
 }
@@ -94,7 +94,7 @@ impl Suite {
     /// The command that starts a slave.
     pub(crate) fn slave_command(&self) -> anyhow::Result<String> {
         let words = shlex::try_join(self.command.iter().map(String::as_str))
-            .map_err(|_| exit::usage("the command has a NUL byte"))?;
+            .map_err(|_| exit::usage("the command contains a NUL byte"))?;
         match (&self.slave, self.from) {
             (Some(slave), _) => Ok(slave.clone()),
             (None, Some(source)) => {
@@ -103,14 +103,14 @@ impl Suite {
                 Ok(slave + options + &words)
             }
             (None, None) if !words.is_empty() => Ok(format!("rrr-slave -- {words}")),
-            (None, None) => Err(exit::usage("nothing says how to run a spec file")
+            (None, None) => Err(exit::usage("no command given")
                 .hint("end with '-- CMD', for example: -- sh {}")
                 .into()),
         }
     }
 
-    /// Reads and checks the list of tasks of the suite in `folder`. Files named as arguments must exist
-    /// there, if `here`.
+    /// Reads and checks the task list of the suite in `folder`. If `here`, files named as arguments
+    /// must exist there.
     pub(crate) fn tasks(&self, folder: &Path, here: bool) -> anyhow::Result<Vec<Task>> {
         let mut tasks: Vec<Task> = Vec::new();
         for file in &self.files {
@@ -120,7 +120,7 @@ impl Suite {
                 && !folder.join(path.split('[').next().unwrap_or(path)).exists()
             {
                 return Err(exit::usage(format!(
-                    "there is no spec file '{file}' in '{}'",
+                    "spec file '{file}' does not exist in '{}'",
                     folder.display()
                 ))
                 .hint("name files relative to the packaging folder (--packaging-dir)")
@@ -159,9 +159,9 @@ impl Suite {
                 exit::NOTHING,
                 match self.from {
                     Some(source) => {
-                        format!("there is nothing to run: {} lists no test", source.name())
+                        format!("nothing to run: {} lists no tests", source.name())
                     }
-                    None => "there is nothing to run: no spec file was named".to_owned(),
+                    None => "nothing to run: no spec files given".to_owned(),
                 },
             )
             .hint("name spec files, or pass --files-from FILE or --from SOURCE")
@@ -187,8 +187,8 @@ impl Suite {
             }
             if line.starts_with('{') && !self.null {
                 let task: JsonTask = serde_json::from_str(line).map_err(|error| {
-                    exit::usage(format!("{}: bad JSON task: {error}", place()))
-                        .hint("as in: {\"spec_file\": \"a.sh\", \"estimate_sec\": 3}")
+                    exit::usage(format!("{}: invalid JSON task: {error}", place()))
+                        .hint("for example: {\"spec_file\": \"a.sh\", \"estimate_sec\": 3}")
                 })?;
                 tasks.push((task.spec_file, task.estimate_sec));
             } else {
@@ -198,7 +198,7 @@ impl Suite {
         Ok(())
     }
 
-    /// Splits what is slow of `tasks`, if that is wished; says what cannot be, in the name of `tool`.
+    /// Splits the slow `tasks`, if requested; warns about those that cannot be split, as `tool`.
     pub(crate) fn split(
         &self,
         store: &mut Store,
@@ -220,7 +220,7 @@ impl Suite {
         Ok(tasks)
     }
 
-    /// What it asks for, under this rsync name.
+    /// The request, under this rsync name.
     pub(crate) fn request(&self, rsync_name: &str) -> anyhow::Result<Request> {
         Ok(Request {
             rsync_name: rsync_name.to_owned(),
@@ -237,7 +237,7 @@ impl Suite {
     }
 }
 
-/// The whole of a file, or of stdin by the name of `-`.
+/// The contents of a file, or of stdin if it is named `-`.
 fn read(from: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = if from.as_os_str() == "-" {
@@ -250,7 +250,7 @@ fn read(from: &Path) -> anyhow::Result<Vec<u8>> {
             "cannot read the list '{}': {error}",
             from.display()
         ))
-        .hint("--files-from names a file with a spec file a line; - is stdin")
+        .hint("--files-from takes a file with one spec file per line; - is stdin")
     })?;
     Ok(bytes)
 }

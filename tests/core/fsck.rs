@@ -277,7 +277,7 @@ fn a_missing_taskset_is_a_usage_error_and_no_redis_is_69() {
     let server = Server::new();
     let fsck = || Tool::new(&server, "rrr-fsck");
     let done = fsck().arg("rrrspec:taskset:none").run().expect_code(2);
-    assert!(done.stderr.contains("there is no taskset"), "{done:?}");
+    assert!(done.stderr.contains("does not exist"), "{done:?}");
     fsck().arg("bogus").run().expect_code(2);
     let elsewhere = fsck().args(["--redis", "unix:///nonexistent.sock"]);
     elsewhere.run().expect_code(69);

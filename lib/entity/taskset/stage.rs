@@ -33,11 +33,10 @@ impl Submission {
     }
 }
 
-/// Words that a key is not free.
+/// The failure for a key that is in use.
 pub fn taken(taskset: &TasksetKey) -> exit::Failure {
-    exit::usage(format!("there is a taskset '{taskset}' already")).hint(
-        "each run needs a key of its own; without --taskset it gets one (rrr-list tasksets: those there are)",
-    )
+    exit::usage(format!("taskset '{taskset}' already exists"))
+        .hint("omit --taskset to generate a key; rrr-list tasksets lists them")
 }
 
 /// Seconds that a submitter has to hand over what it has begun to write.
@@ -45,8 +44,8 @@ const STAGED: u64 = 3600;
 /// Tasks written in one step: keeps a script under 5 ms.
 const CHUNK: usize = 500;
 
-/// Writes a taskset of these fields that nobody acts on yet. It expires after an hour unless it is activated, and
-/// all its other keys live 14 days from now (K4).
+/// Writes a taskset of these fields that nobody acts on yet. It expires after an hour unless it is
+/// activated, and all its other keys live 14 days from now (K4).
 ///
 /// Errors: the key is another submission's; Redis has lost what was written.
 pub fn stage(

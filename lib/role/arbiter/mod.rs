@@ -1,6 +1,6 @@
-//! rrr-arbiter: judges trials, finds what got lost, and ends tasksets.
+//! rrr-arbiter: judges trials, recovers lost tasks, and finishes tasksets.
 //!
-//! It keeps nothing that matters in memory: several may run, and any may be killed at any time.
+//! All state is in Redis: several arbiters may run, and any may be killed at any time.
 
 mod recovery;
 
@@ -16,29 +16,29 @@ use crate::store::Store;
 use crate::store::error::Refused;
 use std::time::{Duration, Instant};
 
-/// Judges trials and ends tasksets
+/// Judges trials and finishes tasksets
 #[derive(clap::Parser)]
 #[command(name = "rrr-arbiter", version)]
 pub struct Options {
     #[command(flatten)]
     redis: crate::cli::redis_args::RedisArgs,
-    /// Handle everything that can be handled now, and what that causes, then exit
+    /// Handle everything pending, and its consequences, then exit
     #[arg(long)]
     drain: bool,
-    /// Try a task a second time on an idle slave when it runs longer than X times its estimate
+    /// Start a second trial on an idle slave when a task runs longer than X times its estimate
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     speculate_after: f64,
 }
 
-/// Most messages taken in one step: keeps a script under 5 ms.
+/// Maximum messages per step: keeps a script under 5 ms.
 const BATCH: usize = 128;
-/// Least time between the ends of two steps: messages come in runs, and what comes meanwhile is
-/// taken in one step. A message that comes alone is taken at once.
+/// Minimum time between the ends of two steps: messages arrive in bursts, and those that arrive
+/// within this time are handled in one step. A single message is handled at once.
 const GATHER: Duration = Duration::from_millis(20);
-/// Time between looks at the active tasksets.
+/// Time between checks of the active tasksets.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Maximum looks of a --drain: in a fleet at work every look may find a first sign of something.
+/// Maximum checks of a --drain: in a busy fleet every check may find a new suspicion.
 const MOST_LOOKS: u32 = 30;
 
 /// Runs the tool.
@@ -50,7 +50,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut watch = Watch::new(options.speculate_after);
     let mut last_tick: Option<Instant> = None;
     let mut looks = 0;
-    // Whether messages were taken since the last look, which may have caused more to look for.
+    // Whether messages were handled since the last check, which may have made another necessary.
     let mut fresh = true;
     let mut judged = 0;
     let mut presence = Presence::of("arbiter");
@@ -67,7 +67,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             signals::sleep(GATHER);
         }
         if watch.has_steps() {
-            // Between two steps messages are judged: no verdict waits for a look to be acted on.
+            // Messages are judged between two steps, so that no verdict waits for recovery.
             watch.work(&mut store)?;
         } else if last_tick.is_none_or(|last| last.elapsed() >= TICK) {
             watch.look(&mut store)?;
@@ -92,12 +92,12 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     Ok(exit::OK)
 }
 
-/// Handles the message at the head of the queue, which is about no trial.
+/// Handles the message at the head of the queue, which does not concern a trial.
 fn handle(store: &mut Store, bytes: &[u8]) -> anyhow::Result<()> {
     let queue = key::arbiter_queue();
     let refusal = match Message::parse(bytes) {
         Ok(message) => match obey(store, &queue, bytes, message) {
-            // It would stand at the head for ever, before every other (L8).
+            // It would block the head of the queue for ever (L8).
             Err(error) if error.is::<Refused>() => error.to_string(),
             done => return done,
         },
@@ -106,7 +106,7 @@ fn handle(store: &mut Store, bytes: &[u8]) -> anyhow::Result<()> {
     queue::bury(store, &queue, bytes, &refusal)
 }
 
-/// Does what the message asks for, and pops it.
+/// Carries out the message's request, and pops it.
 fn obey(store: &mut Store, queue: &str, bytes: &[u8], message: Message) -> anyhow::Result<()> {
     match message {
         Message::Cancel(taskset) => {
@@ -123,16 +123,17 @@ fn obey(store: &mut Store, queue: &str, bytes: &[u8], message: Message) -> anyho
         Message::Fail(taskset) => {
             let reason = taskset::Record::load(store, &taskset)?
                 .and_then(|record| record.get("fail_reason").map(str::to_owned))
-                .unwrap_or_else(|| "a worker asked to fail it".to_owned());
+                .unwrap_or_else(|| "a worker requested its failure".to_owned());
             taskset::close(store, &taskset, bytes, TasksetStatus::Failed, &reason)?;
         }
         Message::Check(taskset) => {
-            // What is lost is found by the tick; this only ends a taskset that is done.
+            // Lost tasks are found by the regular check; this only finishes a taskset that is
+            // complete.
             taskset::recover(store, &taskset, &[])?;
             queue::pop(store, queue, &[bytes.to_owned()])?;
         }
         Message::Trial(_) => {
-            queue::bury(store, queue, bytes, "it names no trial of a task")?;
+            queue::bury(store, queue, bytes, "it does not name a trial of a task")?;
         }
     }
     Ok(())

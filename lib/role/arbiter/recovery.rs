@@ -1,10 +1,12 @@
-//! The arbiter's own look at the active tasksets: it reaps dead slaves, requeues lost tasks, ends
-//! tasksets that are done or that no worker can run, and gives long-running tasks a second copy.
+//! The arbiter's regular check of the active tasksets: it reaps dead slaves, requeues lost tasks,
+//! ends tasksets that are done or that no worker can run, and gives long-running tasks a second
+//! copy.
 //!
-//! A look is at most five round trips, however many tasksets there are. What must be done about it is
-//! then done step by step, so that verdicts are not held up. Slaves that seem dead and tasks that seem
-//! lost must seem so at two looks in a row, so that a message on its way is left alone; a taskset that no
-//! living worker can run is given longer. A watch remembers nothing else: a new one needs the same again.
+//! A check takes at most five round trips, for any number of tasksets. The necessary actions then
+//! run step by step, so that verdicts are not delayed. Slaves that seem dead and tasks that seem
+//! lost must seem so at two checks in a row, so that messages in flight are not overtaken; a
+//! taskset that no living worker can run is given longer. All other state is in Redis: a new watch
+//! starts empty.
 
 use crate::entity::slave::{self, Seen};
 use crate::entity::speculation::{self, Running};
@@ -19,51 +21,51 @@ use std::time::{Duration, Instant};
 /// Maximum tasks requeued in one step: keeps a script under 5 ms.
 const BATCH: usize = 200;
 
-/// How long steps are done until messages are judged again.
+/// Maximum time for steps before messages are judged again.
 const SLICE: Duration = Duration::from_millis(100);
 
-/// How long a taskset waits for a worker that might do better than those that live, which have all
-/// reported that they cannot run it: the one that had it may be restarting, or have stood still.
+/// How long a taskset waits for another worker when all living ones have reported that they cannot
+/// run it: the worker that had it may be restarting or may have stalled.
 const LAST_HOPE: Duration = Duration::from_secs(10);
 
-/// A look that comes this long after the last: Redis or the arbiter was away. Heartbeats may have
+/// Gap between two checks that shows an outage of Redis or of the arbiter: heartbeats may have
 /// stopped only because they could not be sent.
 const GAP: Duration = Duration::from_secs(5);
 
-/// How long a taskset that waits for a worker is not looked at in full while its status stays unset.
+/// Time between full checks of a taskset that waits for a worker, while its status stays unset.
 const WAITING: Duration = Duration::from_secs(10);
 
-/// What is remembered of all active tasksets, and what must be done about them.
+/// The state kept for all active tasksets, and the pending steps.
 pub(crate) struct Watch {
     speculate_after: f64,
     tasksets: HashMap<TasksetKey, Memory>,
     last: Option<Instant>,
-    /// Until then no silence counts.
+    /// The time until which missing heartbeats do not count.
     indulgent_until: Option<Instant>,
     broken: Broken,
-    /// Tasksets about which Redis has refused something since the last look began.
+    /// Tasksets for which Redis has refused a command since the last check began.
     failed: HashSet<TasksetKey>,
     steps: VecDeque<(TasksetKey, Step)>,
-    /// Whether the last look found a first sign of something, or a step has changed something since.
+    /// Whether the last check found a new suspicion, or a step has changed anything since.
     unsettled: bool,
 }
 
-/// What is remembered of one taskset between two looks.
+/// The state kept for one taskset between two checks.
 #[derive(Default)]
 struct Memory {
-    /// Slaves that need no look any more.
+    /// Slaves that need no more checks.
     ended: HashSet<SlaveKey>,
     silent: HashSet<SlaveKey>,
     missing: HashSet<TaskKey>,
     /// When each unfinished trial was first seen, by the arbiter's own clock (C12).
     begun: HashMap<TrialKey, Instant>,
-    /// Since when no living worker might run it, while others that cannot live.
+    /// The time since which no living worker can run the taskset, although some are alive.
     hopeless: Option<Instant>,
-    /// Until when it is only asked for its status, since it waits for a worker.
+    /// The time until which only its status is read, since it waits for a worker.
     waiting_until: Option<Instant>,
 }
 
-/// One thing to be done about a taskset.
+/// One pending action on a taskset.
 enum Step {
     Reap(SlaveKey),
     Recover(Vec<TaskKey>),
@@ -71,11 +73,11 @@ enum Step {
     GiveUp,
 }
 
-/// What a look has found of one taskset so far.
+/// The findings of a check about one taskset so far.
 struct Found {
     taskset: TasksetKey,
     facts: Facts,
-    /// Slaves that may live, then how many do.
+    /// The slaves that may be alive, then the number that are.
     slaves: Vec<SlaveKey>,
     alive: usize,
     last_trials: Vec<TrialKey>,
@@ -97,17 +99,17 @@ impl Watch {
         }
     }
 
-    /// Whether the last look has left nothing to do, and nothing that the next must confirm.
+    /// Whether the last check left nothing to do and nothing for the next check to confirm.
     pub(crate) fn is_settled(&self) -> bool {
         self.steps.is_empty() && !self.unsettled
     }
 
-    /// Whether steps are left of the last look.
+    /// Whether steps of the last check are left.
     pub(crate) fn has_steps(&self) -> bool {
         !self.steps.is_empty()
     }
 
-    /// One look at every active taskset; changes nothing in Redis.
+    /// Checks every active taskset; changes nothing in Redis.
     pub(crate) fn look(&mut self, store: &mut Store) -> anyhow::Result<()> {
         let active = self.active(store)?;
         self.unsettled = false;
@@ -122,8 +124,8 @@ impl Watch {
         self.look_at_slaves(store, &mut found)?;
         self.look_at_trials(store, &mut found)?;
         found.retain(|found| !self.failed.contains(&found.taskset));
-        // An arbiter that is behind would take for lost what it has only not judged yet, and would
-        // judge all of that out of order, from the far end of its lists.
+        // With a backlog, trials that are only not judged yet would seem lost, and would be judged
+        // out of order, from the end of their lists.
         self.find_lost(store, &found, unjudged > BATCH)?;
         for found in found {
             self.decide(found);
@@ -132,7 +134,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Does steps of the last look, for a short time.
+    /// Runs steps of the last check, for a short time.
     pub(crate) fn work(&mut self, store: &mut Store) -> anyhow::Result<()> {
         let began = Instant::now();
         while let Some((taskset, step)) = self.steps.pop_front() {
@@ -148,7 +150,7 @@ impl Watch {
         Ok(())
     }
 
-    /// The active tasksets, less those that still wait for a worker as they did before.
+    /// The active tasksets, except those that still wait for a worker as before.
     fn active(&mut self, store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
         let now = Instant::now();
         let asked: Vec<TasksetKey> = (self.tasksets.iter())
@@ -219,7 +221,7 @@ impl Watch {
         }
     }
 
-    /// Counts the living slaves; those that are silent again are to be reaped.
+    /// Counts the living slaves, and marks those that are silent again for reaping.
     fn look_at_slaves(&mut self, store: &mut Store, found: &mut [Found]) -> anyhow::Result<()> {
         let all: Vec<SlaveKey> = (found.iter())
             .flat_map(|found| found.slaves.iter().cloned())
@@ -256,7 +258,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Finds the trials that living slaves make, and how long they have run.
+    /// Finds the trials that living slaves are running, and how long they have run.
     fn look_at_trials(&mut self, store: &mut Store, found: &mut [Found]) -> anyhow::Result<()> {
         let all: Vec<TrialKey> = (found.iter())
             .flat_map(|found| found.last_trials.iter().cloned())
@@ -280,8 +282,8 @@ impl Watch {
         Ok(())
     }
 
-    /// The tasks that are neither queued nor tried by a living slave, at this look and the last, are to
-    /// be recovered.
+    /// Marks for recovery the tasks that are neither queued nor running on a living slave, at this
+    /// check and the last.
     fn find_lost(
         &mut self,
         store: &mut Store,
@@ -307,7 +309,7 @@ impl Watch {
             missing.retain(|task| !tried.contains(task));
             let known = std::mem::take(&mut self.memory(&taskset).missing);
             self.unsettled |= missing.iter().any(|task| !known.contains(task));
-            // From the last to the first, since each is put back at the head of the queue.
+            // From last to first, since each is requeued at the head of the queue.
             let again = missing.iter().rev().filter(|task| known.contains(*task));
             let lost: Vec<TaskKey> = again.cloned().collect();
             for chunk in lost.chunks(BATCH) {
@@ -319,7 +321,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Decides on the rest, which needs no further look.
+    /// Decides everything that needs no further reads.
     fn decide(&mut self, found: Found) {
         let Found {
             taskset,
@@ -344,8 +346,8 @@ impl Watch {
                     .push_back((taskset.clone(), Step::Speculate(chosen)));
             }
         }
-        // With no task queued its verdict is still on the way, whoever has gone; where no worker has
-        // been, none has failed.
+        // With no task queued the verdict is still on its way, even if the worker is gone; a
+        // taskset that no worker has taken has not failed on any.
         if alive == 0 && facts.queued > 0 && facts.worker_logs > 0 {
             self.steps.push_back((taskset, Step::GiveUp));
         } else {
@@ -353,7 +355,7 @@ impl Watch {
         }
     }
 
-    /// Does one step; returns whether that has changed anything.
+    /// Runs one step; returns whether it changed anything.
     fn perform(
         &mut self,
         store: &mut Store,

@@ -1,4 +1,4 @@
-//! rrr-local: everything on this machine, over a Redis of its own that goes away with it.
+//! rrr-local: all roles on this machine, over a private Redis that ends with the run.
 
 mod processes;
 
@@ -20,16 +20,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Runs a suite on this machine, with no service to set up
+/// Runs a suite on this machine; no services needed
 #[derive(clap::Parser)]
 #[command(name = "rrr-local", version)]
 pub struct Options {
-    /// Slaves to run at once [number of processors]
+    /// Number of slaves [number of processors]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     #[command(flatten)]
     suite: Suite,
-    /// Give up after this time (exit 124)
+    /// Stop after SEC seconds (exit 124)
     #[arg(long, value_name = "SEC", hide_short_help = true)]
     timeout: Option<u64>,
     #[command(flatten)]
@@ -79,7 +79,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let outcome = follow::to_the_end(&mut store, &follow, &mut sink);
     drop(sink);
     house.said().iter().for_each(|line| say!("{line}"));
-    // Without its Redis the run cannot be followed; that it died says more.
+    // Without Redis the run cannot be followed; the death of Redis is the better message.
     let outcome = outcome.or_else(|error| house.mend().and(Err(error)));
     let code = outcome.map_err(nothing_goes_on)?;
     Ok(if signals::requested() && code == exit::OK {
@@ -89,7 +89,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     })
 }
 
-/// Time is up: other than elsewhere, nobody can watch the rest.
+/// The failure after --timeout: the rest of the run cannot be watched, unlike a submitted one.
 fn nothing_goes_on(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<exit::Failure>() {
         Ok(failure) if failure.code == exit::TIMED_OUT => {
@@ -100,17 +100,17 @@ fn nothing_goes_on(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// Where the roles of the run live.
+/// The folders of the run.
 struct Place<'a> {
-    /// Holds whatever they leave in a temporary folder; it goes away with the run.
+    /// The temporary folder of the roles, removed with the run.
     folder: &'a Path,
-    /// Where the tests make their temporary files: some remove all that is there.
+    /// The temporary folder of the tests, apart because some tests remove everything in it.
     tests: PathBuf,
 }
 
 impl Place<'_> {
-    /// A role of ours that uses the private Redis, and takes nothing from the environment that was
-    /// meant for this tool.
+    /// The command of a role that uses the private Redis, without the environment variables meant
+    /// for rrr-local.
     fn role(&self, name: &str) -> anyhow::Result<Command> {
         let here = std::env::current_exe()?;
         let mut command = Command::new(here.parent().unwrap_or(Path::new("")).join(name));
@@ -134,14 +134,14 @@ impl Place<'_> {
         if let Some(jobs) = options.jobs {
             worker.arg("--slaves").arg(jobs.to_string());
         }
-        // To enter one takes longer than a quick test, and what a test starts ends with it anyway.
-        // For bounds the worker makes them all the same.
+        // Entering a cgroup takes longer than a quick test, and the processes of a test end with it
+        // anyway. If limits are set, the worker makes cgroups all the same.
         worker.env(cgroup::BASE, "");
         Ok(worker)
     }
 }
 
-/// Shows the run, and looks after the processes that make it.
+/// A view of the run that also supervises its processes.
 struct Mending<'a> {
     house: &'a mut House,
     view: Box<dyn Sink>,

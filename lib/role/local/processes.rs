@@ -1,4 +1,4 @@
-//! The processes of one run on this machine: started, mended, and ended with it whatever happens.
+//! The processes of one run on this machine: started, restarted, and always ended with the run.
 
 use crate::cli::redis_args::RedisArgs;
 use crate::exec::child;
@@ -13,38 +13,38 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// How often a role that keeps dying is started again before the run is given up.
+/// Maximum restarts of a role that keeps dying, before the run is abandoned.
 const MOST_RESTARTS: u32 = 20;
 
-/// Most bytes of the path of a Unix socket, by Linux.
+/// Maximum length of the path of a Unix socket on Linux, in bytes.
 const LONGEST_SOCKET: usize = 107;
 
-/// Time for the roles to end by themselves: more than a worker gives its slaves, which would outlive
-/// a worker that is killed meanwhile.
+/// Time for the roles to exit: more than a worker gives its slaves, since they would outlive a
+/// worker that is killed while it waits for them.
 const LEAVE_LIMIT: Duration = Duration::from_secs(15);
 
-/// Time between two looks for roles that a test has stopped.
+/// Time between checks for roles that a test has stopped.
 const WAKE: Duration = Duration::from_secs(1);
 
 struct Role {
     name: String,
     command: Command,
     child: Child,
-    /// The Redis it uses; none for Redis itself.
+    /// The Redis that the process uses; `None` for Redis itself.
     redis: Option<RedisArgs>,
-    /// The other end of its stdin, by which it gets the password.
+    /// The write end of its stdin, which carries the password.
     _leash: Option<UnixStream>,
 }
 
 impl Role {
-    /// Starts it again.
+    /// Starts the process again.
     fn restart(&mut self) -> std::io::Result<()> {
         self._leash = leash(self.redis.as_ref(), &mut self.command)?;
         self.child = self.command.spawn()?;
         Ok(())
     }
 
-    /// Lets it go on if a test has stopped it: nobody else would.
+    /// Continues the process if a test has stopped it: nothing else would.
     fn wake(&self) {
         let pid = Pid::from_child(&self.child);
         let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
@@ -65,9 +65,9 @@ fn leash(redis: Option<&RedisArgs>, command: &mut Command) -> std::io::Result<Op
 pub(crate) struct House {
     roles: Vec<Role>,
     restarts: u32,
-    /// When the roles were woken last.
+    /// The time of the last check for stopped roles.
     woken: Instant,
-    /// Where the roles' stderr goes, so that it does not write across a live picture.
+    /// The file that receives the roles' stderr, so that it does not disturb a live view.
     stderr: PipeWriter,
     said: Receiver<String>,
 }
@@ -100,7 +100,7 @@ impl House {
         })
     }
 
-    /// What the processes have said on stderr since the last call.
+    /// The lines that the processes have written to stderr since the last call.
     pub(crate) fn said(&self) -> Vec<String> {
         self.said.try_iter().collect()
     }
@@ -116,14 +116,14 @@ impl House {
             .stderr(self.stderr.try_clone()?)
             .process_group(0);
         let leash = leash(redis.as_ref(), &mut command)?;
-        // Asked kindly they would go on for a while, and their tests with them.
+        // On SIGTERM the roles, and with them their tests, would continue for a while.
         child::end_with_us(&mut command, Signal::KILL);
         let name = Path::new(command.get_program()).file_name();
         let name = name.unwrap_or_default().to_string_lossy().into_owned();
         let child = command.spawn().map_err(|error| {
             let path = Path::new(command.get_program()).display();
             exit::failure(exit::USAGE, format!("cannot run '{path}': {error}")).hint(
-                "rrr-local wants the other tools in its own folder: cargo install puts them there",
+                "rrr-local needs the other tools in its own folder, where cargo install puts them",
             )
         })?;
         self.roles.push(Role {
@@ -136,9 +136,9 @@ impl House {
         Ok(())
     }
 
-    /// Starts again those roles that have died, and returns their names.
+    /// Restarts the roles that have died, and returns their names.
     ///
-    /// Errors: Redis has died, and with it the run; a role dies again and again.
+    /// Errors: Redis has died, which ends the run, or a role keeps dying.
     pub(crate) fn mend(&mut self) -> anyhow::Result<Vec<String>> {
         let mut mended = Vec::new();
         let wakes = self.woken.elapsed() >= WAKE;
@@ -154,33 +154,27 @@ impl House {
             };
             let name = &role.name;
             if place == 0 {
-                let message = format!("{name} has ended ({status}) in the middle of the run");
+                let message = format!("{name} died during the run ({status})");
                 return Err(exit::failure(exit::INTERNAL, message)
-                    .hint("run it again; is there enough memory?")
+                    .hint("check that there is enough memory, and run it again")
                     .into());
             }
             self.restarts += 1;
             if self.restarts > MOST_RESTARTS {
-                anyhow::bail!("{name} ends again and again ({status})");
+                anyhow::bail!("{name} keeps dying ({status})");
             }
             let name = name.clone();
             role.restart()?;
-            mended.push(format!(
-                "{name} has ended ({status}), and was started again"
-            ));
+            mended.push(format!("{name} died ({status}) and was restarted"));
         }
         Ok(mended)
     }
 
-    /// Starts a Redis of the run's own, whose socket and files are in `folder`, and which knows no
-    /// user without a password.
+    /// Starts a private Redis, with its socket and files in `folder`, that requires a password.
     pub(crate) fn start_redis(&mut self, folder: &Path) -> anyhow::Result<RedisArgs> {
         let socket = folder.join("redis.sock");
         if socket.as_os_str().len() > LONGEST_SOCKET {
-            let message = format!(
-                "the path of a socket would be too long: '{}'",
-                socket.display()
-            );
+            let message = format!("socket path too long: '{}'", socket.display());
             return Err(exit::usage(message)
                 .hint("set TMPDIR to a shorter path")
                 .into());
@@ -207,7 +201,7 @@ impl House {
                 "no",
                 "--maxmemory-policy",
                 "noeviction",
-                // Hashes with long names of files in them stay compact.
+                // Keeps hashes with long file names compact.
                 "--hash-max-ziplist-value",
                 "512",
             ])
@@ -230,7 +224,7 @@ impl House {
         let began = Instant::now();
         while UnixStream::connect(&socket).is_err() {
             if let Some(status) = self.roles[0].child.try_wait()? {
-                anyhow::bail!("{server} has ended as it started ({status})");
+                anyhow::bail!("{server} exited at startup ({status})");
             }
             if began.elapsed() > Duration::from_secs(10) {
                 anyhow::bail!("{server} did not start within 10 s");
@@ -244,7 +238,7 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
-        // Roles first, so that they need not miss their Redis; it goes last.
+        // Roles end first, so that they do not lose their connection to Redis.
         let Some((redis, roles)) = self.roles.split_first_mut() else {
             return;
         };

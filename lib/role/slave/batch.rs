@@ -1,8 +1,9 @@
-//! What a slave has on hand. While its trials take next to no time it takes several tasks in one
-//! call, and tells what came of them in the next: so a call to Redis is shared by many.
+//! A slave's batch of reserved tasks. When trials are very short, a slave reserves several tasks in
+//! one call and reports their results in the next, so that many trials share a call to Redis.
 //!
-//! Nobody else waits for long for a hand: one that takes longer than it should is put down, even in the
-//! middle of a trial. What has ended is told then, and what has not begun is given back.
+//! A batch never blocks others for long: one that exceeds its time limit is released, even in the
+//! middle of a trial. Finished trials are then reported, and tasks that have not begun are
+//! requeued.
 
 use super::heartbeat;
 use crate::entity::reservation::{self, Done, Next};
@@ -22,19 +23,19 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long a hand should take: the call to Redis is a small part of it.
+/// Target duration of a batch: the call to Redis is a small part of it.
 const AIM: Duration = Duration::from_millis(10);
-/// How long a hand may take until it is put down.
+/// Maximum duration of a batch before it is released.
 const LONGEST: Duration = Duration::from_millis(30);
-/// Most bytes of output that are not told at once: more would swell the slave, and hold up Redis.
+/// Maximum bytes of unreported output: more would use too much memory and block Redis.
 const UNTOLD: usize = 256 << 10;
 
-/// The tasks that a slave has, and the connection by which it takes and ends them.
+/// The tasks that a slave has reserved, and the connection for reserving and finishing them.
 pub(crate) struct Hand(Arc<Shared>);
 
 struct Shared {
     table: Mutex<Table>,
-    /// There is a time to wait for.
+    /// Signalled when there is a deadline to wait for.
     woken: Condvar,
 }
 
@@ -43,33 +44,33 @@ struct Table {
     taskset: TasksetKey,
     key: SlaveKey,
     pace: Pace,
-    /// Not begun, in order.
+    /// Tasks not begun, in order.
     waiting: VecDeque<Job>,
     running: Option<Job>,
-    /// When the running one was begun.
+    /// The start of the running trial.
     began: Instant,
-    /// Ended, and not told.
+    /// Finished trials that are not reported yet.
     done: Vec<Done>,
-    /// When the hand is put down; none if it has but one task.
+    /// The time at which the batch is released; `None` if it has only one task.
     due: Option<Instant>,
     keeper: Keeper,
-    /// What went wrong when it was put down.
+    /// The error while releasing the batch.
     trouble: Option<anyhow::Error>,
 }
 
-/// What the thread does that puts hands down.
+/// The state of the keeper, the thread that releases batches.
 #[derive(PartialEq, Eq)]
 enum Keeper {
-    /// There is none yet: there was no hand of several.
+    /// Not started: there was no batch of several tasks yet.
     Absent,
-    /// It waits until there is one.
+    /// Waiting for a batch.
     Idle,
-    /// It waits until one is due.
+    /// Waiting for a batch's deadline.
     Awake,
 }
 
 impl Hand {
-    /// An empty hand of the slave `key`.
+    /// An empty batch of the slave `key`.
     pub(crate) fn new(store: Store, taskset: TasksetKey, key: SlaveKey) -> Self {
         let table = Table {
             store,
@@ -90,7 +91,7 @@ impl Hand {
         }))
     }
 
-    /// Takes the next task, with an empty hand. `patient` and `announce` are those of
+    /// Reserves the next task, when the batch is empty. `patient` and `announce` are those of
     /// [`reservation::reserve`].
     pub(crate) fn reserve(&mut self, patient: bool, announce: bool) -> anyhow::Result<Next<Job>> {
         let mut table = self.0.lock();
@@ -99,7 +100,7 @@ impl Hand {
         Ok(next)
     }
 
-    /// Ends the trial of the task that was taken last with `result`, and takes the next if `more`.
+    /// Finishes the current trial with `result`, and takes the next task if `more`.
     pub(crate) fn finish(&mut self, result: TrialResult, more: bool) -> anyhow::Result<Next<Job>> {
         let mut table = self.0.lock();
         let next = table.finish(result, more)?;
@@ -107,31 +108,31 @@ impl Hand {
         Ok(next)
     }
 
-    /// Says that the slave has started its `number`th runner.
+    /// Reports that the slave has started its `number`th runner.
     pub(crate) fn open_suite(&mut self, number: u32) -> anyhow::Result<()> {
         let table = &mut *self.0.lock();
         suite_end::open(&mut table.store, &table.taskset, &table.key, number)
     }
 
-    /// Says how the end of the slave's `number`th runner went, its hand empty.
+    /// Reports how the slave's `number`th runner ended, when the batch is empty.
     pub(crate) fn end_suite(&mut self, number: u32, end: &SuiteEnd) -> anyhow::Result<()> {
         let table = &mut *self.0.lock();
         suite_end::tell(&mut table.store, &table.taskset, &table.key, number, end)
     }
 
-    /// Asks the arbiter to look whether the taskset has come to its end.
+    /// Asks the arbiter to check whether the taskset is complete.
     pub(crate) fn ask_for_check(&mut self) -> anyhow::Result<()> {
         let table = &mut *self.0.lock();
         slave::ask_for_check(&mut table.store, &table.taskset)
     }
 
-    /// Whether a task waits to be tried.
+    /// Whether a task is waiting for its trial.
     pub(crate) fn is_queued(&mut self) -> anyhow::Result<bool> {
         let table = &mut *self.0.lock();
         slave::is_queued(&mut table.store, &table.taskset)
     }
 
-    /// Says how the slave ended, its hand empty.
+    /// Reports the slave's exit reason, when the batch is empty.
     pub(crate) fn leave(self, status: SlaveStatus) -> anyhow::Result<()> {
         let table = &mut *self.0.lock();
         slave::exit(&mut table.store, &table.taskset, &table.key, status)
@@ -140,10 +141,10 @@ impl Hand {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().expect("no panic with a hand")
+        self.table.lock().expect("no panic with a batch")
     }
 
-    /// Has the keeper look after a hand of several.
+    /// Puts a batch of several tasks under the keeper's watch.
     fn watch(self: &Arc<Self>, table: &mut Table) -> std::io::Result<()> {
         if table.due.is_none() {
             return Ok(());
@@ -154,16 +155,16 @@ impl Shared {
                 heartbeat::thread("hand", move || shared.keep())?;
             }
             Keeper::Idle => self.woken.notify_one(),
-            // It finds this one when an earlier hand would have been due.
+            // The keeper finds this batch at the deadline of an earlier one.
             Keeper::Awake => {}
         }
         table.keeper = Keeper::Awake;
         Ok(())
     }
 
-    /// The keeper's thread: puts down each hand that is due.
+    /// The keeper's thread: releases each batch at its deadline.
     fn keep(&self) {
-        let broken = "no panic with a hand";
+        let broken = "no panic with a batch";
         let mut table = self.lock();
         loop {
             let Some(due) = table.due else {
@@ -175,7 +176,7 @@ impl Shared {
             if !left.is_zero() {
                 table = self.woken.wait_timeout(table, left).expect(broken).0;
             } else if let Err(trouble) = table.put_down() {
-                // The test that runs is not worth waiting for.
+                // The running test is not worth waiting for.
                 table.trouble = Some(trouble);
                 signals::request();
             }
@@ -214,7 +215,7 @@ impl Table {
         }
     }
 
-    /// Takes what was answered into the empty hand, and begins the first of it.
+    /// Fills the empty batch from the reply, and begins its first task.
     fn take(&mut self, next: Next) -> Next<Job> {
         match next {
             Next::Run(jobs) => {
@@ -229,7 +230,7 @@ impl Table {
         }
     }
 
-    /// Bytes of output that were not told.
+    /// Bytes of unreported output.
     fn untold(&self) -> usize {
         let results = self.done.iter().map(|done| &done.result);
         results
@@ -243,7 +244,7 @@ impl Table {
         self.running.clone().map_or(Next::Empty, Next::Run)
     }
 
-    /// Tells what has ended, and asks for up to `most` tasks.
+    /// Reports finished trials, and reserves up to `most` tasks.
     fn tell(&mut self, most: usize) -> anyhow::Result<Next> {
         self.due = None;
         let done = std::mem::take(&mut self.done);
@@ -259,8 +260,8 @@ impl Table {
         Ok(next)
     }
 
-    /// Tells what has ended and what runs, and gives back the rest; returns whether the slave may go
-    /// on, as [`reservation::finish`] does.
+    /// Reports finished and running trials, and releases the rest; returns whether the slave may
+    /// continue, as [`reservation::finish`] does.
     fn put_down(&mut self) -> anyhow::Result<Next> {
         self.due = None;
         let next = if self.done.is_empty() {
@@ -281,8 +282,8 @@ impl Table {
     }
 }
 
-/// How fast trials are made: at once as slow as the last one, and only slowly faster, so that a long
-/// test is seldom begun with others waiting for it.
+/// The estimated duration of a trial: it rises at once to that of the last trial but falls slowly,
+/// so that a long test rarely starts with others waiting behind it in the batch.
 #[derive(Default)]
 struct Pace {
     trial: Option<Duration>,
@@ -296,7 +297,7 @@ impl Pace {
         });
     }
 
-    /// Tasks to have on hand.
+    /// Number of tasks to reserve.
     fn most(&self) -> usize {
         let trial = self.trial.map_or(AIM, |trial| trial.max(AIM / MAX_BATCH));
         (AIM.as_micros() / trial.as_micros().max(1)).clamp(1, u128::from(MAX_BATCH)) as usize

@@ -1,5 +1,5 @@
-//! The slave's second thread: sends the heartbeat, and listens for news (a verdict by another slave,
-//! the end of the taskset), so that no test can keep either from happening.
+//! The slave's second thread: sends the heartbeat and listens for news (a verdict from another
+//! slave, the end of the taskset), so that a long test delays neither.
 
 use crate::entity::event_stream::START;
 use crate::entity::heartbeat::Heartbeat;
@@ -17,23 +17,23 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Time for what a runner does at its end, like hooks after the suite: less than the worker gives.
+/// Time for a runner's exit, such as hooks after the suite: less than the worker allows.
 const LAST_HOOKS: Duration = Duration::from_secs(8);
 
-/// What the pulse has heard.
+/// The news received so far.
 #[derive(Default)]
 struct News {
     work: u64,
-    /// No task was left when it was last told anything of that.
+    /// Whether the last news was that no task is left.
     none_left: bool,
-    /// The status with which the taskset ended, if it has.
+    /// The final status of the taskset, once it has finished.
     over: Option<String>,
     fenced: bool,
     orphaned: bool,
     verdicts: HashSet<String>,
 }
 
-/// What the thread knows, shared with the one that runs the tests.
+/// The thread's news, shared with the thread that runs the tests.
 pub(crate) struct Pulse {
     news: Mutex<News>,
     seen_work: Mutex<u64>,
@@ -55,16 +55,16 @@ impl Pulse {
             shared.beat_and_listen(store, &taskset, &key, &heartbeat)
         })?;
         if std::env::var_os("RRR_SUPERVISED").is_some() {
-            // The worker's stdout is ours too, and a test is not to be stopped for it.
+            // The slave shares the worker's stdout, whose closing must not stop a test.
             stdout::is_only_a_log();
             let shared = pulse.clone();
             thread("parent", move || {
-                // The worker holds the other end of our stdin: it ends when the worker does.
+                // The worker holds the write end of stdin, which closes when the worker dies.
                 let mut byte = [0];
                 while matches!(std::io::stdin().read(&mut byte), Ok(n) if n > 0) {}
                 shared.note(|news| news.orphaned = true);
-                // Without a worker it does not wait for a Redis that is gone too (K3): others find
-                // its trial by the silence of its heartbeat.
+                // Without a worker the slave does not wait for an unreachable Redis (K3): the
+                // arbiter requeues its trial once the heartbeat stops.
                 signals::request();
             })?;
         }
@@ -125,13 +125,14 @@ impl Pulse {
                 }
             });
             if over {
-                // The stream has nothing more to say; only the heartbeat goes on.
+                // The event stream has ended; only the heartbeat continues.
                 std::thread::sleep(Duration::from_millis(500));
             }
         }
     }
 
-    /// Redis refuses the heartbeat for good: a slave that went on would be declared dead, so it leaves.
+    /// Makes the slave exit when Redis permanently refuses its heartbeat: it would be declared
+    /// dead.
     fn fall_silent(&self, error: &anyhow::Error) {
         if !signals::requested() {
             say!("rrr-slave: cannot send heartbeats, leaving: {error:#}");
@@ -145,7 +146,7 @@ impl Pulse {
         signals::requested() || news.over.is_some() || news.fenced || news.orphaned
     }
 
-    /// Whether no task is left, as far as it was told.
+    /// Whether no task is left, according to the last news.
     pub(crate) fn none_left(&self) -> bool {
         self.news
             .lock()
@@ -153,7 +154,7 @@ impl Pulse {
             .none_left
     }
 
-    /// Takes note that tasks are left, though it was told that none is.
+    /// Notes that tasks are left, despite earlier news that none were.
     pub(crate) fn expect_work(&self) {
         self.news
             .lock()
@@ -161,7 +162,8 @@ impl Pulse {
             .none_left = false;
     }
 
-    /// How long the end of the suite may take, if its taskset is over: it decides nothing then.
+    /// The time limit for the end of the suite once the taskset has finished: it no longer counts
+    /// then.
     pub(crate) fn haste(&self) -> Option<Duration> {
         let news = self.news.lock().expect("no panic while noting news");
         let status = news.over.as_deref()?;
@@ -170,10 +172,10 @@ impl Pulse {
         Some(if whole && !hurried { LAST_HOOKS } else { GRACE })
     }
 
-    /// Waits until something was queued. `has_end`: or until none is left, since the slave has something
-    /// to do then.
+    /// Waits until a task is queued. With `has_end`, also until no task is left, since the slave
+    /// must then run the end of the suite.
     pub(crate) fn wait_for_work(&self, has_end: bool) -> Waited {
-        // Another implementation queues without a word: look again now and then.
+        // Other implementations queue without an event, so check again now and then.
         let deadline = Instant::now() + Duration::from_secs(2);
         let mut seen = self.seen_work.lock().expect("only this thread waits");
         loop {
@@ -193,10 +195,10 @@ impl Pulse {
     }
 }
 
-/// Why a wait for work has ended.
+/// The reason why a wait for work ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
-    /// Something may be queued.
+    /// A task may be queued.
     Work,
     /// No task is left; the taskset waits for the ends of its suites.
     NoneLeft,
@@ -204,7 +206,7 @@ pub(crate) enum Waited {
     MustEnd,
 }
 
-/// Starts a thread that needs little room.
+/// Starts a thread with a small stack.
 pub(crate) fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     std::thread::Builder::new()
         .name(name.into())
@@ -213,17 +215,17 @@ pub(crate) fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::i
     Ok(())
 }
 
-/// What a slave is busy with.
+/// The slave's current activity.
 pub(crate) enum Busy {
-    /// It starts a runner.
+    /// Starting a runner.
     Start,
-    /// It tries this task.
+    /// Running a trial of this task.
     Trial(TaskKey),
-    /// It ends its runner.
+    /// Ending the runner.
     End,
 }
 
-/// Listens for reasons to break off what the slave is busy with.
+/// Listens for reasons to interrupt the current activity.
 pub(crate) struct Listener {
     pub pulse: Arc<Pulse>,
     pub busy: Busy,
@@ -240,7 +242,7 @@ impl Watch for Listener {
         let why = if news.fenced {
             "the slave was declared dead"
         } else if news.over.is_some() {
-            "the taskset is over"
+            "the taskset has finished"
         } else if matches!(&self.busy, Busy::Trial(task) if news.verdicts.contains(task.as_str())) {
             "another copy of the task was faster"
         } else if matches!(self.busy, Busy::Start) && news.none_left {

@@ -1,7 +1,8 @@
-//! rrr-slave: takes tasks one after the other, has an adapter run each, and tells the arbiter.
+//! rrr-slave: takes tasks one after the other, runs each with an adapter, and reports to the
+//! arbiter.
 //!
-//! The main thread supervises the test; a second one, the [`heartbeat`], keeps the slave alive for others; a
-//! third, the keeper of the [`batch`], sees to it that nobody waits for tasks that it only holds.
+//! The main thread supervises the test. A second thread sends the [`heartbeat`]. A third, the
+//! keeper of the [`batch`], releases reserved tasks that have waited too long.
 
 mod batch;
 mod heartbeat;
@@ -36,10 +37,10 @@ use std::time::{Duration, Instant};
 pub struct Options {
     #[command(flatten)]
     redis: RedisArgs,
-    /// The taskset to work for
+    /// Taskset whose tasks to run
     #[arg(long, value_name = "KEY", env = "RRRSPEC_TASKSET_KEY")]
     taskset: TasksetKey,
-    /// The worker that this slave belongs to [default: the host name]
+    /// Worker of this slave [default: the host name]
     #[arg(long, value_name = "ID")]
     worker_id: Option<String>,
     #[command(flatten)]
@@ -52,20 +53,21 @@ pub struct Options {
     adapter: adapter::Choice,
 }
 
-/// How long a slave leaves tasks that have failed here to others which are idle, or still start. It
-/// leaves them to a busy one without a bound, since a trial has one.
+/// How long a slave leaves tasks that failed here to slaves that are idle or starting. Busy slaves
+/// need no limit, since their trial has a timeout.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Time between two checks that an idle slave asks for: another implementation's arbiter looks only when
-/// it is asked to.
+/// Time between two checks that an idle slave asks for: another implementation's arbiter looks only
+/// when it is asked to.
 const CHECK_PAUSE: Duration = Duration::from_secs(20);
-/// Time between two requests of a slave that leaves all tasks to others; it doubles from one to the
-/// next, up to the second.
+/// Minimum and maximum time between two requests of a slave that leaves all tasks to others; the
+/// time doubles with each request.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(40);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs the tool.
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
-    // A test runs as the same user: without this it could read our environment (FAULTS S8).
+    // Tests run as the same user: without this they could read this process's environment (FAULTS
+    // S8).
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     child::keep_descriptors_to_ourselves();
     options.outputs.settle()?;
@@ -74,18 +76,18 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         make_cgroup(&options.bounds),
         options.outputs.of(&options.taskset),
     )
-    .map_err(|error| exit::usage(format!("cannot make a temporary folder: {error}")))?;
+    .map_err(|error| exit::usage(format!("cannot create a temporary folder: {error}")))?;
     let adapter = options
         .adapter
         .adapter(place, environment::secrets(&options.redis.url()))?;
     let mut store = options.redis.connect_quickly()?;
     let taskset = options.taskset.clone();
     let Some(record) = Record::load(&mut store, &taskset)? else {
-        return Err(exit::usage(format!("there is no taskset '{taskset}'")).into());
+        return Err(exit::usage(format!("taskset '{taskset}' does not exist")).into());
     };
     let key = own_key(&options)?;
     if let Some(status) = slave::join(&mut store, &taskset, &key, &options.heartbeat)? {
-        say!("rrr-slave: '{taskset}' is not running ({status}): nothing to do");
+        say!("rrr-slave: taskset '{taskset}' is not running ({status}): nothing to do");
         return Ok(exit::OK);
     }
     let pulse = Pulse::start(
@@ -108,7 +110,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         runners: 0,
         asked: None,
     };
-    // What was signed counts, not what stands in Redis by now.
+    // The signed values count, not those in Redis, which may have changed.
     if let Some(signed) = Signed::load()? {
         (slave.unknown_sec, slave.least_sec) = (signed.unknown_sec, signed.least_sec);
         slave.signed = Some(signed.spec_files);
@@ -119,7 +121,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-/// A cgroup for the trials: below the one that the worker names, or else below the slave's own.
+/// The cgroup for trials: below the one set by the worker, or else below the slave's own.
 fn make_cgroup(bounds: &Bounds) -> Option<Cgroup> {
     if cgroup::is_unwanted() {
         return None;
@@ -137,7 +139,7 @@ fn make_cgroup(bounds: &Bounds) -> Option<Cgroup> {
     }
 }
 
-/// The protocol's `…:slave:$PID`; the pid alone would come again.
+/// The protocol's `…:slave:$PID`, with a nonce since pids are reused.
 fn own_key(options: &Options) -> anyhow::Result<SlaveKey> {
     let worker = match &options.worker_id {
         Some(id) => WorkerKey::new(id)?,
@@ -152,7 +154,7 @@ fn own_key(options: &Options) -> anyhow::Result<SlaveKey> {
 
 struct Slave {
     hand: Hand,
-    /// Shows the worker what has begun, if there is one.
+    /// Notes the trial that has begun, for the worker if there is one.
     note: Option<begun::Writer>,
     adapter: Box<dyn Adapter>,
     pulse: Arc<Pulse>,
@@ -160,21 +162,21 @@ struct Slave {
     key: SlaveKey,
     unknown_sec: u64,
     least_sec: u64,
-    /// The only tasks that may be tried, when the worker trusts signed tasksets only.
+    /// The only tasks that may run, if the worker trusts only signed tasksets.
     signed: Option<HashSet<String>>,
-    /// Runners that were started.
+    /// Number of runners started.
     runners: u32,
-    /// When it asked for a check last, while it has had nothing to do.
+    /// The time of the last request for a check, while the slave is idle.
     asked: Option<Instant>,
 }
 
-/// Whether the task was signed, and is run by the name that was: its hash may name another's file.
+/// Whether the task was signed under its own name: its hash may name another task's file.
 fn is_signed(signed: &HashSet<String>, job: &Job) -> bool {
     signed.contains(&job.spec_file) && job.trial.task().spec_file() == job.spec_file
 }
 
 impl Slave {
-    /// Takes a task once one can be tried.
+    /// Takes a task, once one can be run.
     fn prepare_and_reserve(&mut self) -> anyhow::Result<Next<Job>> {
         if self.runners > 0 {
             self.end_suite()?;
@@ -182,7 +184,7 @@ impl Slave {
         let mut listener = self.listener(Busy::Start);
         if let Err(error) = self.adapter.prepare(&mut listener) {
             if self.pulse.must_end() {
-                return Ok(Next::Over("ended while the runner started".into()));
+                return Ok(Next::Over("finished while the runner started".into()));
             } else if self.pulse.none_left() {
                 return Ok(Next::Empty);
             }
@@ -195,7 +197,7 @@ impl Slave {
         self.hand.reserve(true, true)
     }
 
-    /// Ends the runner, if there is one, and says how that went.
+    /// Ends the runner, if there is one, and reports the outcome.
     fn end_suite(&mut self) -> anyhow::Result<()> {
         let end = match self.pulse.haste() {
             Some(haste) => self.adapter.end(Some(haste), &mut ()),
@@ -204,17 +206,18 @@ impl Slave {
         if self.runners == 0 {
             return Ok(());
         }
-        // A runner that died in a trial has cost that trial; its suite had no end.
+        // A runner that died in a trial has already failed that trial; its suite has no end to
+        // report.
         let end = end.unwrap_or(SuiteEnd::Good);
         self.hand.end_suite(self.runners, &end)
     }
 
-    /// Waits for the next task with an empty hand. Where none is left, it ends its runner first: the
-    /// taskset waits for that, and the slave for the taskset.
+    /// Waits for the next task, with an empty batch. If none is left, the slave first ends its
+    /// runner, since the taskset waits for that, and the slave for the taskset.
     fn wait(&mut self) -> anyhow::Result<Next<Job>> {
         loop {
             match self.pulse.wait_for_work(self.adapter.is_running()) {
-                Waited::MustEnd => return Ok(Next::Over("ended while it waited".into())),
+                Waited::MustEnd => return Ok(Next::Over("finished while the slave waited".into())),
                 Waited::NoneLeft => {
                     self.end_suite()?;
                     continue;
@@ -223,7 +226,7 @@ impl Slave {
             }
             match self.adapter.is_ready() {
                 true => return self.hand.reserve(true, false),
-                // Only another implementation queues a task after the last.
+                // Only other implementations queue more tasks at this point.
                 false if self.hand.is_queued()? => {
                     self.pulse.expect_work();
                     return self.prepare_and_reserve();
@@ -252,7 +255,7 @@ impl Slave {
         }
     }
 
-    /// Works until there is no more to do; returns how it ended.
+    /// Runs tasks until none are left; returns the exit reason.
     fn work(&mut self) -> anyhow::Result<(SlaveStatus, u8)> {
         let mut next = self.prepare_and_reserve()?;
         let mut leaving_since: Option<Instant> = None;
@@ -265,13 +268,13 @@ impl Slave {
                     pause = SHORTEST_PAUSE;
                     let made = match &self.signed {
                         Some(signed) if !is_signed(signed, &job) => Made {
-                            result: TrialResult::error("rrr: nobody signed this task\n"),
+                            result: TrialResult::error("rrr: this task is not signed\n"),
                             hard_timeout: false,
                         },
                         _ => self.make_trial(&job),
                     };
                     let ending = made.hard_timeout || self.pulse.must_end();
-                    // With a broken runner no task is taken that then could not be tried.
+                    // With a broken runner, no task is taken, since it could not be run.
                     let more = !ending && self.adapter.is_ready();
                     let after = self.hand.finish(made.result, more)?;
                     if made.hard_timeout {
@@ -297,9 +300,7 @@ impl Slave {
                 }
                 Next::Over(_) => return Ok((SlaveStatus::NormalExit, exit::OK)),
                 Next::Fenced => {
-                    say!(
-                        "rrr-slave: declared dead while it was stalled: its work was given to others"
-                    );
+                    say!("rrr-slave: declared dead while it was stalled: its tasks were requeued");
                     return Ok((SlaveStatus::FailureExit, exit::INTERNAL));
                 }
             }

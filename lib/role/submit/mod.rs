@@ -1,4 +1,4 @@
-//! rrr-submit: sends the tree up, writes a taskset, hands it over, and may follow it to its end.
+//! rrr-submit: uploads the tree, writes and queues a taskset, and optionally follows it to its end.
 
 mod rerun;
 mod upload;
@@ -22,13 +22,13 @@ use crate::suite::{order, signing, tree_stamp};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Submits a suite: one taskset with one task for each spec file
+/// Submits a suite: one taskset with one task per spec file
 #[derive(clap::Parser)]
 #[command(name = "rrr-submit", version)]
 pub struct Options {
     #[command(flatten)]
     suite: Suite,
-    /// Submit again what did not pass in KEY
+    /// Resubmit the tasks of KEY that did not pass
     #[arg(
         long,
         value_name = "KEY",
@@ -40,30 +40,30 @@ pub struct Options {
     rerun_failed: Option<TasksetKey>,
     #[command(flatten)]
     db: db::Place,
-    /// Watch it to its end, and exit by its verdict
+    /// Watch until it finishes; exit with its verdict
     #[arg(long)]
     follow: bool,
-    /// Give up following after this time (exit 124)
+    /// Stop following after SEC seconds (exit 124)
     #[arg(long, value_name = "SEC", hide_short_help = true)]
     timeout: Option<u64>,
     #[command(flatten)]
     view: view::Choice,
-    /// Print the taskset's key alone
+    /// Print only the taskset's key
     #[arg(long, conflicts_with = "follow")]
     key_only: bool,
-    /// Use this key, which must be free
+    /// Key of the taskset; must be unused
     #[arg(long, value_name = "KEY", hide_short_help = true)]
     taskset: Option<TasksetKey>,
     /// Folder to send, with its .rrr.toml
     #[arg(long, value_name = "D", default_value = ".")]
     packaging_dir: PathBuf,
-    /// Name of the tree at its target [$USER]
+    /// Name of the uploaded tree [$USER]
     #[arg(long, value_name = "N")]
     rsync_name: Option<String>,
-    /// Where the tree goes [rsync_info in Redis]
+    /// Where to upload [rsync_info in Redis]
     #[arg(long, value_name = "P")]
     rsync_remote_path: Option<String>,
-    /// Options of rsync [rsync_info in Redis]
+    /// rsync options [rsync_info in Redis]
     #[arg(
         long,
         value_name = "S",
@@ -71,10 +71,10 @@ pub struct Options {
         hide_short_help = true
     )]
     rsync_options: Option<String>,
-    /// Make the folder of --rsync-remote-path
+    /// Create the folder of --rsync-remote-path
     #[arg(long, hide_short_help = true, hide_long_help = true)]
     mkpath: bool,
-    /// Do not send the tree: the workers have it
+    /// Do not upload: the workers have the tree
     #[arg(long)]
     no_rsync: bool,
     /// Sign the taskset with the secret key in FILE (rrr-keygen)
@@ -85,7 +85,7 @@ pub struct Options {
         hide_long_help = true
     )]
     sign_key: Option<PathBuf>,
-    /// How long the signature holds
+    /// Seconds until the signature expires
     #[arg(
         long,
         value_name = "SEC",
@@ -115,7 +115,7 @@ impl Options {
         }
     }
 
-    /// What the command line asks for, and the tasks that it names.
+    /// The request and the tasks from the command line.
     fn named(&self, rsync_name: &str) -> anyhow::Result<(Request, Vec<Task>)> {
         let request = self.suite.request(rsync_name)?;
         let tasks = self.suite.tasks(&self.packaging_dir, !self.no_rsync)?;
@@ -143,7 +143,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         Some(_) => None,
     };
     if !options.no_rsync && !folder.is_dir() {
-        let missing = format!("there is no packaging folder '{}'", folder.display());
+        let missing = format!("packaging folder '{}' does not exist", folder.display());
         return Err(exit::usage(missing)
             .hint("pass --packaging-dir, or --no-rsync when the workers have the tree")
             .into());
@@ -183,8 +183,8 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         submit(&mut store, &submission, &request, tasks, locked, signing)
     });
     if submitted.is_err() && locked {
-        // A lock that stays expires by itself: it is worth neither another wait for a Redis that has
-        // gone, nor an error in place of the first.
+        // A lock left behind expires: releasing it is not worth another wait for an unreachable
+        // Redis, and a failure must not hide the first error.
         store.set_patience(Duration::from_secs(1));
         let _ = taskset::unlock_rsync_name(&mut store, &submission, &rsync_name);
     }
@@ -207,7 +207,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     Ok(exit::OK)
 }
 
-/// Prints the event of the submission.
+/// Prints the submission event.
 fn announce(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
     let mut after = START.to_owned();
     let entries = store.call(|c, _| event_stream::read(c, taskset, &mut after, 1))?;
@@ -220,13 +220,13 @@ fn announce(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Who signs, and for how many seconds.
+/// The signer, and the seconds until the signature expires.
 pub(crate) struct Signing {
     signer: signing::Signer,
     seconds: u64,
 }
 
-/// Completes the estimates, orders the tasks, writes the taskset and hands it over.
+/// Completes the estimates, orders the tasks, then writes and queues the taskset.
 pub(crate) fn submit(
     store: &mut Store,
     submission: &Submission,

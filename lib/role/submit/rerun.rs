@@ -1,4 +1,5 @@
-//! What a finished run left undone, as a new submission under the same settings.
+//! Reruns: the tasks of a finished run that did not pass, as a new submission with the same
+//! settings.
 
 use super::Task;
 use crate::archive::db::value::Value;
@@ -16,8 +17,8 @@ use crate::suite::signing::Signer;
 use std::collections::HashMap;
 
 /// What `earlier` asked for, and those of its tasks that did not pass. A taskset that has gone from
-/// Redis is looked up in the database at `place`. With a `signer` it must have been signed with the same
-/// key: else whoever can write to Redis could have anything signed.
+/// Redis is looked up in the database at `place`. With a `signer` it must have been signed with the
+/// same key: else whoever can write to Redis could have anything signed.
 pub(crate) fn of(
     store: &mut Store,
     place: &db::Place,
@@ -27,14 +28,14 @@ pub(crate) fn of(
 ) -> anyhow::Result<(Request, Vec<Task>)> {
     let document = match document::gather(store, earlier)? {
         Some(document) => Some(document),
-        // Its outputs are of no interest here, so it does not matter whether they can be read.
+        // A rerun does not need the outputs, so unreadable ones are ignored.
         None => history::find(place, None, earlier)?.map(|(document, _)| document),
     };
     let document = document.ok_or_else(|| {
         exit::usage(format!(
-            "there is no taskset '{earlier}' in Redis or in the database"
+            "taskset '{earlier}' is neither in Redis nor in the database"
         ))
-        .hint("pass --db URL when it is in another database, or name its files instead")
+        .hint("pass --db URL if it is in another database, or name its files instead")
     })?;
     if let Some(signer) = signer {
         check_signature(&document, signer)?;
@@ -44,7 +45,7 @@ pub(crate) fn of(
         .status()
         .is_none_or(|status| !status.is_final());
     if open {
-        return Err(exit::usage(format!("'{earlier}' has not ended"))
+        return Err(exit::usage(format!("taskset '{earlier}' has not finished"))
             .hint(format!("wait for it: rrr-wait {earlier}"))
             .into());
     }
@@ -65,16 +66,19 @@ pub(crate) fn of(
         .collect();
     let wrong = |(file, _): &Task| Some(format!("'{file}': {}", name::spec_file_error(file)?));
     if let Some(wrong) = tasks.iter().find_map(wrong) {
-        return Err(exit::usage(format!("'{earlier}' has the spec file {wrong}")).into());
+        return Err(exit::usage(format!(
+            "taskset '{earlier}' has an invalid spec file: {wrong}"
+        ))
+        .into());
     }
     if tasks.is_empty() {
-        let message = format!("no task of '{earlier}' failed: there is nothing to run again");
+        let message = format!("no task of '{earlier}' failed: nothing to rerun");
         return Err(exit::failure(exit::NOTHING, message).into());
     }
     Ok((request(&document.taskset, rsync_name), tasks))
 }
 
-/// Refuses to sign what this key has not signed before.
+/// Refuses to sign tasks that this key has not signed before.
 fn check_signature(document: &Document, signer: &Signer) -> Result<(), exit::Failure> {
     let mut fields: HashMap<String, String> = HashMap::new();
     for (name, value) in Taskset::COLUMNS.iter().zip(document.taskset.values()) {
@@ -96,12 +100,12 @@ fn check_signature(document: &Document, signer: &Signer) -> Result<(), exit::Fai
         .find(|task| task.spec_file() != task.key.spec_file());
     match (checked, renamed) {
         (Ok(()), None) => Ok(()),
-        (Ok(()), Some(task)) => Err(format!("'{}' names another spec file", task.key)),
+        (Ok(()), Some(task)) => Err(format!("task '{}' names another spec file", task.key)),
         (Err(why), _) => Err(why),
     }
     .map_err(|why| {
-        exit::usage(format!("will not sign what is left of '{}': {why}", document.key))
-            .hint("name the files and the command instead; only what was signed with the same key is signed again unseen")
+        exit::usage(format!("refusing to sign the remaining tasks of '{}': {why}", document.key))
+            .hint("name the files and the command instead; a rerun is signed only if the same key signed the first run")
     })
 }
 

@@ -1,4 +1,4 @@
-//! Sends the packaging folder up with rsync.
+//! Uploads the packaging folder with rsync.
 
 use super::Options;
 use crate::entity::taskset::{self, Submission};
@@ -16,14 +16,14 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How often the lock of a name is renewed, which lasts six times as long.
+/// Time between renewals of a name's lock, which lasts six times as long.
 const RENEWAL: Duration = Duration::from_secs(5);
-/// Time that rsync has to end by itself when it is told to.
+/// Time that rsync has to exit after SIGTERM.
 const GRACE: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Sends the tree up, holding the lock of its name, so that nobody's tree changes while it is read.
-/// Returns by which stamp it can be known, if it has one.
+/// Uploads the tree while holding the lock of its name, so that no tree changes while a worker
+/// reads it. Returns the stamp that identifies the tree, if there is one.
 pub(super) fn send(
     store: &mut Store,
     options: &Options,
@@ -35,8 +35,8 @@ pub(super) fn send(
         options.rsync_options.as_deref(),
     );
     let Some(remote) = rsync::remote(store, path, flags)? else {
-        return Err(exit::usage("nobody says where the tree should go")
-            .hint("pass --rsync-remote-path P, or --no-rsync when the workers have the tree")
+        return Err(exit::usage("no destination for the tree")
+            .hint("pass --rsync-remote-path P, or --no-rsync if the workers have the tree")
             .into());
     };
     if let Some(holder) = taskset::lock_rsync_name(store, submission, name)? {
@@ -68,7 +68,8 @@ pub(super) fn send(
         if signals::requested() {
             return Err(Stopped.into());
         }
-        // If we have stood still, the lock may be another's by now: this is the first thing to learn.
+        // If this process was stopped, another may hold the lock by now, so the lock is checked
+        // first.
         if renewed.elapsed() > RENEWAL {
             taskset::renew_rsync_lock(store, submission, name)?;
             renewed = Instant::now();
@@ -81,27 +82,27 @@ pub(super) fn send(
             remote.path,
             rsync.said()?.trim()
         ))
-        .hint("check --rsync-remote-path (--mkpath makes it) and --rsync-options; nothing was submitted")
+        .hint("nothing was submitted; check --rsync-remote-path (--mkpath creates it) and --rsync-options")
         .into());
     }
     Ok(stamp.map(|stamp| stamp.field()).unwrap_or_default())
 }
 
-/// A running rsync, which writes into the tree as long as it lives: when this is dropped, for whatever
-/// reason, it is gone, and so is what it has started.
+/// A running rsync. It writes to the tree as long as it lives, so dropping this value, for whatever
+/// reason, ends it and all its children.
 struct Rsync {
     child: Child,
     status: Option<ExitStatus>,
-    /// What it says on stderr: no pipe, which an ssh that stays for the next one would keep open.
+    /// The file that receives stderr. Not a pipe: a persistent ssh connection would keep it open.
     stderr: File,
-    /// The children that this process had already: they were its own before it became rrr-submit.
+    /// Children that this process already had, from before it became rrr-submit by exec.
     others: Vec<u32>,
 }
 
 impl Rsync {
-    /// Starts it in our own process group, so that its ssh may ask on the terminal for a password.
+    /// Starts rsync in this process group, so that its ssh can ask for a password on the terminal.
     fn start(arguments: Vec<OsString>) -> std::io::Result<Self> {
-        // It has helpers, which are to be found when it is dead.
+        // rsync has helper processes, which must be found after its death.
         reap::become_subreaper()?;
         let others = reap::children();
         let flags = rustix::fs::MemfdFlags::CLOEXEC;
@@ -112,7 +113,7 @@ impl Rsync {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr.try_clone()?);
-        // It must not go on without a lock; by TERM it ends its helpers.
+        // rsync must not continue without a lock; on SIGTERM it ends its helpers.
         child::end_with_us(&mut command, Signal::TERM);
         Ok(Self {
             child: command.spawn()?,
@@ -122,7 +123,7 @@ impl Rsync {
         })
     }
 
-    /// How it has ended, if it has.
+    /// The exit status, once rsync has exited.
     fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
         if self.status.is_none() {
             self.status = self.child.try_wait()?;
@@ -130,7 +131,7 @@ impl Rsync {
         Ok(self.status)
     }
 
-    /// What it has said on stderr.
+    /// The text that rsync wrote to stderr.
     fn said(&mut self) -> std::io::Result<String> {
         let mut bytes = Vec::new();
         self.stderr.rewind()?;
@@ -144,10 +145,10 @@ impl Drop for Rsync {
         if self.status.is_some() {
             return;
         }
-        // By TERM it takes away what it has half written, and tells the other end.
+        // On SIGTERM rsync removes partial files and notifies the other end.
         let pid = Pid::from_child(&self.child);
         let _ = kill_process(pid, Signal::TERM);
-        // One that is stopped must wake up to hear it.
+        // A stopped process must continue before it can handle the signal.
         let _ = kill_process(pid, Signal::CONT);
         let told = Instant::now();
         while matches!(self.ended(), Ok(None)) && told.elapsed() < GRACE {

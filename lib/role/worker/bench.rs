@@ -1,4 +1,4 @@
-//! The bench: a worker that cannot prepare tasksets takes itself off the dispatcher's list for a while.
+//! The bench: a worker that cannot prepare tasksets leaves the dispatcher's list for a while.
 
 use super::Worker;
 use crate::entity::{queue, worker};
@@ -7,22 +7,21 @@ use crate::process::{signals, systemd};
 use crate::store;
 use std::time::{Duration, Instant};
 
-/// Tasksets in a row that cannot be prepared until the worker takes itself off the list (L9).
+/// Consecutive failed preparations before the worker leaves the list (L9).
 pub(super) const FAILURES_IN_A_ROW: u32 = 3;
 
-/// How long a worker sits out after so many failures: 30 s, then twice as long each time, up to
-/// 16 min.
+/// Time on the bench after that many failures: 30 s, doubled each time, up to 16 min.
 fn bench_time(failures: u32) -> Duration {
     let times = failures.saturating_sub(FAILURES_IN_A_ROW).min(5);
     Duration::from_secs(30 << times)
 }
 
 impl Worker {
-    /// Takes no work for a while, since this machine may be the sick one (L9).
+    /// Takes no work for a while, since this machine may be the faulty one (L9).
     pub(super) fn sit_out(&mut self) -> anyhow::Result<()> {
         let pause = bench_time(self.failures);
         let why = format!(
-            "{} tasksets in a row could not be prepared here; trying again in {} s",
+            "{} tasksets in a row could not be prepared; trying again in {} s",
             self.failures,
             pause.as_secs()
         );
@@ -33,7 +32,7 @@ impl Worker {
         while Instant::now() < due && !signals::requested() {
             signals::drain();
             systemd::turn(|| why.clone());
-            // A dispatcher that does not know of the bench waits for an answer.
+            // Dispatchers that do not know the bench wait for an answer.
             let length = queue::length(&mut self.store, &queue);
             if store::unless_refused(&queue, length)?.is_some_and(|length| length > 0) {
                 break;

@@ -1,5 +1,5 @@
-//! The worker's second thread: its heartbeat, and news of the taskset on hand, so that no
-//! preparation can keep either from happening.
+//! The worker's second thread: sends the heartbeat and listens for news of the current taskset, so
+//! that a long preparation delays neither.
 
 use crate::entity::event_stream::START;
 use crate::entity::wake::{self, Wake};
@@ -13,26 +13,26 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What the pulse has heard.
+/// The news received so far.
 #[derive(Clone, Default)]
 pub(crate) struct State {
     taskset: Option<TasksetKey>,
-    /// The taskset on hand is over.
+    /// The current taskset has finished.
     pub over: bool,
-    /// Another worker has this one's id.
+    /// Another worker has taken over the id.
     pub replaced: bool,
 }
 
-/// The worker's second thread, and what it knows.
+/// The worker's second thread, and the news it has received.
 #[derive(Default)]
 pub(crate) struct Pulse {
     state: Mutex<State>,
-    /// Whether the worker has left. Locked while a heartbeat is on its way.
+    /// Whether the worker has left. Locked while a heartbeat is being sent.
     left: Mutex<bool>,
 }
 
 impl Pulse {
-    /// Starts it.
+    /// Starts the thread.
     pub(crate) fn start(mut store: Store, card: &Card) -> std::io::Result<Arc<Self>> {
         let pulse = Arc::new(Self::default());
         let (shared, card) = (pulse.clone(), card.clone());
@@ -51,20 +51,20 @@ impl Pulse {
         Ok(pulse)
     }
 
-    /// What it knows now.
+    /// The current news.
     pub(crate) fn news(&self) -> State {
         self.state().clone()
     }
 
-    /// Listens for news of another taskset, or of none.
+    /// Switches to the news of another taskset, or of none.
     pub(crate) fn turn_to(&self, taskset: Option<TasksetKey>) {
         let mut state = self.state();
         state.taskset = taskset;
         state.over = false;
     }
 
-    /// Sends no heartbeat from now on: one that came after the id was given back would take it
-    /// again (K5). Waits for one that is on its way.
+    /// Stops the heartbeats, after waiting for one that is being sent: a heartbeat after the id was
+    /// released would claim the id again (K5).
     pub(crate) fn leave(&self) {
         *self.left() = true;
     }
@@ -77,7 +77,7 @@ impl Pulse {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One heartbeat, and listening until the next is due; false once the worker has left.
+    /// Sends one heartbeat, and listens until the next is due; false once the worker has left.
     fn turn(&self, store: &mut Store, card: &Card) -> anyhow::Result<bool> {
         let left = self.left();
         if *left {
@@ -117,7 +117,7 @@ impl Pulse {
     }
 }
 
-/// Ends a step of the preparation when there is nothing more to prepare for.
+/// Ends a step of the preparation when its taskset has finished or the worker must stop.
 pub(crate) struct Leaving(pub Arc<Pulse>);
 
 impl Watch for Leaving {
@@ -130,12 +130,12 @@ impl Watch for Leaving {
         systemd::turn(|| "preparing a taskset".to_owned());
         let state = self.0.news();
         (signals::requested() || state.over || state.replaced)
-            .then(|| "there is nothing to prepare for".to_owned())
+            .then(|| "the taskset has finished".to_owned())
     }
 }
 
-/// Redis refuses the heartbeat for good: a worker that went on would be taken for dead, and its
-/// work given to others.
+/// Stops the worker when Redis permanently refuses its heartbeat: it would be declared dead, and
+/// its tasks requeued.
 fn without_heartbeat(error: &anyhow::Error) {
     if !signals::requested() {
         say!("rrr-worker: cannot send heartbeats, stopping: {error:#}");

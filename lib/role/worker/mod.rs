@@ -1,7 +1,7 @@
-//! rrr-worker: takes tasksets, prepares the tree, and keeps slaves alive in number.
+//! rrr-worker: takes tasksets, prepares the tree, and keeps the set number of slaves running.
 //!
-//! Slaves hold one end of a pipe (their stdin) whose other end only this process holds: when it is
-//! killed they see the end of it, stop their tests and leave.
+//! Only this process holds the write end of each slave's stdin. When it is killed, the slaves read
+//! the end of the file, stop their tests and exit.
 
 mod bench;
 mod heartbeat;
@@ -45,61 +45,61 @@ pub struct Options {
     /// Name of this worker [default: the host name]
     #[arg(long, value_name = "ID")]
     worker_id: Option<String>,
-    /// Take tasksets of this type only
+    /// Type of the tasksets to take
     #[arg(long, value_name = "T", default_value = "default")]
     worker_type: String,
-    /// Slaves to run at once [default: the number of processors]
+    /// Number of slaves [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     slaves: Option<u16>,
-    /// Folder below which trees are kept [default: ~/.local/state/rrr/work]
+    /// Folder for the trees [default: ~/.local/state/rrr/work]
     #[arg(long, value_name = "DIR", conflicts_with = "in_place")]
     working_dir: Option<PathBuf>,
-    /// The tree is here already: no rsync
+    /// Use the tree in this folder, without rsync
     #[arg(long, value_name = "DIR")]
     in_place: Option<PathBuf>,
-    /// Where trees come from [default: rsync_info in Redis]
+    /// Where to fetch trees from [default: rsync_info in Redis]
     #[arg(long, value_name = "P")]
     rsync_remote_path: Option<String>,
-    /// Options of rsync [default: rsync_info in Redis, or --archive --delete]
+    /// rsync options [default: rsync_info in Redis, or --archive --delete]
     #[arg(long, value_name = "S", allow_hyphen_values = true)]
     rsync_options: Option<String>,
     #[command(flatten)]
     heartbeat: Heartbeat,
-    /// Variables that tests may see, besides PATH and those of the protocol [default: all but those of rrr]
+    /// Variables passed to tests, with PATH and the protocol's [default: all except rrr's own]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     env_allow: Option<Vec<String>>,
     #[command(flatten)]
     bounds: Bounds,
     #[command(flatten)]
     outputs: Outputs,
-    /// Run only what is signed by a public key in FILE
+    /// Run only tasksets signed with a public key in FILE
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     trust: Option<PathBuf>,
     /// Run one taskset, then exit
     #[arg(long)]
     once: bool,
-    /// Run this taskset without waiting for the dispatcher, then exit
+    /// Run this taskset without the dispatcher, then exit
     #[arg(long, value_name = "KEY")]
     taskset: Option<TasksetKey>,
 }
 
-/// Seconds of a wait for a taskset: as long as a wish to stop may go unheard.
+/// Seconds to wait for a taskset: the maximum delay before a stop signal is handled.
 const IDLE: f64 = 0.25;
-/// How long a taskset that was named on the command line may take to appear: its submitter may be
-/// another job that has not come that far.
+/// Maximum wait for the taskset named on the command line: its submitter may be another job that
+/// has not got that far.
 const NAMED_PATIENCE: Duration = Duration::from_secs(60);
-/// What the script `worker_accept` says of a taskset that Redis does not have.
+/// The reply of the script `worker_accept` for a taskset that is not in Redis.
 const GONE: &str = "gone";
 
 impl Options {
-    /// Whom to trust, with --trust. Redis has no say then in where trees come from.
+    /// The trusted keys, with --trust. The location of trees in Redis is then ignored.
     fn trusted_keys(&self) -> anyhow::Result<Option<Trust>> {
         let Some(path) = &self.trust else {
             return Ok(None);
         };
         if self.in_place.is_none() && self.rsync_remote_path.is_none() {
             return Err(exit::usage(
-                "--trust takes no tree from where rsync_info in Redis says: anybody may have written that",
+                "--trust ignores rsync_info in Redis, and no location for trees is set",
             )
             .hint("pass --rsync-remote-path P, or --in-place DIR")
             .into());
@@ -108,7 +108,7 @@ impl Options {
     }
 }
 
-/// Opens the notes of a worker that trusts some keys only.
+/// Opens the notes on finished signed runs, with --trust.
 fn wary(store: &mut Store, trust: Trust, id: &str) -> anyhow::Result<Wary> {
     let (folder, now) = (state_dir::folder(), time::unix_ms() / 1000);
     let is_over = |taskset: &TasksetKey| {
@@ -119,9 +119,9 @@ fn wary(store: &mut Store, trust: Trust, id: &str) -> anyhow::Result<Wary> {
     let ended = Ended::open(&folder, id, now, is_over).map_err(|error| {
         let folder = folder.display();
         exit::usage(format!(
-            "cannot note in '{folder}' which signed runs have ended: {error}"
+            "cannot record finished signed runs in '{folder}': {error}"
         ))
-        .hint("--trust needs this; XDG_STATE_HOME may name another folder")
+        .hint("--trust needs these records; set XDG_STATE_HOME to use another folder")
     })?;
     Ok(Wary {
         trust,
@@ -140,9 +140,9 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
     if let Some(folder) = options.in_place.as_ref().filter(|it| !it.is_dir()) {
-        let message = format!("there is no folder '{}'", folder.display());
+        let message = format!("folder '{}' does not exist", folder.display());
         return Err(exit::usage(message)
-            .hint("--in-place wants the tree as it is; --working-dir is made when absent")
+            .hint("--in-place needs an existing tree; --working-dir is created if missing")
             .into());
     }
     if let Some(folder) = &options.working_dir {
@@ -156,7 +156,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     options.outputs.settle()?;
     temp_dir::clean_up();
     let folder = Folder::new("worker")
-        .map_err(|error| exit::usage(format!("cannot make a temporary folder: {error}")))?;
+        .map_err(|error| exit::usage(format!("cannot create a temporary folder: {error}")))?;
     let trust = options.trusted_keys()?;
     let card = Card {
         key: WorkerKey::new(&id).map_err(|error| exit::usage(error.to_string()))?,
@@ -167,11 +167,11 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     };
     let mut store = options.redis.connect()?;
     if worker::register(&mut store, &card)?.is_some() {
-        return Err(exit::usage(format!(
-            "the worker id '{id}' is in use by another worker that lives"
-        ))
-        .hint("pass --worker-id with a name of its own")
-        .into());
+        return Err(
+            exit::usage(format!("worker id '{id}' is in use by a running worker"))
+                .hint("pass --worker-id with another name")
+                .into(),
+        );
     }
     let wary = match trust {
         Some(trust) => Some(wary(&mut store, trust, &id)?),
@@ -188,7 +188,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         });
         stderr::line(&match &base {
             Ok(base) => format!(
-                "rrr-worker: each trial ends as a whole: in a cgroup below '{}'",
+                "rrr-worker: each trial runs in its own cgroup below '{}'",
                 base.display()
             ),
             Err(why) => format!(
@@ -213,7 +213,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let code = worker.work();
     systemd::stopping();
     if worker.pulse.news().replaced {
-        say!("rrr-worker: another worker has taken the id '{id}': stopping");
+        say!("rrr-worker: another worker has taken over the id '{id}': stopping");
         return Ok(exit::INTERNAL);
     }
     worker.pulse.leave();
@@ -229,16 +229,16 @@ struct Worker {
     options: Options,
     /// With --trust.
     wary: Option<Wary>,
-    /// Holds what it writes for its children.
+    /// The temporary folder for files that its children read.
     folder: Folder,
-    /// Below which slaves make cgroups for their trials, where that can be done.
+    /// The parent cgroup of the trials' cgroups, where cgroups are available.
     cgroups: Option<PathBuf>,
-    /// Tasksets in a row that could not be run here.
+    /// Consecutive tasksets that could not be run on this machine.
     failures: u32,
 }
 
 impl Worker {
-    /// Takes tasksets until it is asked to stop; returns the exit code.
+    /// Takes tasksets until asked to stop; returns the exit code.
     fn work(&mut self) -> anyhow::Result<u8> {
         let queue = self.card.key.queue();
         let (began, named) = (Instant::now(), self.options.taskset.is_some());
@@ -286,7 +286,7 @@ impl Worker {
                     self.failures = match stay {
                         Stay::Ran => 0,
                         Stay::Failed => self.failures + 1,
-                        // Else whoever can write to Redis could bench every worker.
+                        // Otherwise anyone who can write to Redis could bench every worker.
                         Stay::Refused => self.failures,
                     };
                     if self.failures >= FAILURES_IN_A_ROW {
@@ -308,12 +308,14 @@ impl Worker {
                 }
                 Accepted::Over(status) if status == GONE => {
                     say!(
-                        "rrr-worker: there is no taskset '{taskset}': it has ended, or was never submitted"
+                        "rrr-worker: taskset '{taskset}' does not exist: it has finished, or was never submitted"
                     );
                 }
-                Accepted::Over(status) => say!("rrr-worker: '{taskset}' is over ({status})"),
+                Accepted::Over(status) => {
+                    say!("rrr-worker: taskset '{taskset}' has finished ({status})")
+                }
                 Accepted::Inactive => {
-                    let why = "it was never handed over: it is not in active_taskset";
+                    let why = "it was never activated: it is not in active_taskset";
                     queue::bury(&mut self.store, &queue, &message, why)?;
                     continue;
                 }
@@ -329,20 +331,21 @@ impl Worker {
         Ok(exit::OK)
     }
 
-    /// Works for one taskset until it is over.
+    /// Works on one taskset until it finishes.
     fn stay(&mut self, taskset: &TasksetKey, log: &str) -> anyhow::Result<Stay> {
         self.pulse.turn_to(Some(taskset.clone()));
         let result = self.prepare_and_run(taskset, log);
         let over = self.pulse.news().over;
         self.pulse.turn_to(None);
-        // Slaves' tests, and what the setup command left: nothing of a taskset stays (promise 5).
+        // Slaves' tests and the setup command's processes: no process of a taskset survives
+        // (promise 5).
         reap::sweep(&[]);
         self.clear_up();
         self.note_end(over)?;
         let stay = match result {
             Ok(()) => Stay::Ran,
             Err(error) if error.is::<CannotRun>() || error.is::<Refused>() => {
-                // The worker stops by itself, whatever the status says (F3).
+                // The worker stops in any case, whatever the status is (F3).
                 let reason = format!("worker '{}': {error}", self.card.key.id());
                 say!("rrr-worker: {error}");
                 worker_log::append(
@@ -361,7 +364,7 @@ impl Worker {
             }
             Err(error) => {
                 store::unless_refused::<()>(taskset, Err(error))?;
-                // Its dispatcher may give it again at once.
+                // The dispatcher may assign the same taskset again at once.
                 signals::sleep(Duration::from_secs(1));
                 Stay::Refused
             }
@@ -398,7 +401,7 @@ impl Worker {
         self.run_slaves(taskset, slave_command, &folder, signed)
     }
 
-    /// A file in our folder, which somebody who tidies up may have removed.
+    /// A file in the worker's temporary folder, recreated if a cleanup job has removed the folder.
     fn scratch_file(&self) -> std::io::Result<tempfile::NamedTempFile> {
         self.folder.restore()?;
         tempfile::NamedTempFile::new_in(self.folder.path())
@@ -410,11 +413,11 @@ impl Worker {
     }
 }
 
-/// How a stay with a taskset went.
+/// The outcome of working on a taskset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stay {
     Ran,
-    /// It could not be run here: perhaps this machine is sick.
+    /// The taskset could not be run here: this machine may be faulty.
     Failed,
     Refused,
 }

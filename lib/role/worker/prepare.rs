@@ -1,4 +1,4 @@
-//! What a worker does before its slaves start: it brings the tree, and runs the setup command.
+//! The steps before a worker's slaves start: fetching the tree and running the setup command.
 
 use super::heartbeat::Leaving;
 use super::slaves::parent;
@@ -20,11 +20,11 @@ use std::process::Command;
 use std::sync::Once;
 use std::time::Duration;
 
-/// Longest time rsync or the setup command may take.
+/// Timeout of rsync and of the setup command.
 const PREPARE_LIMIT: Duration = Duration::from_secs(3600);
 
 impl Worker {
-    /// Brings the tree here; returns its folder.
+    /// Fetches the tree; returns its folder.
     pub(super) fn tree(
         &mut self,
         taskset: &TasksetKey,
@@ -57,7 +57,7 @@ impl Worker {
             ))
         })?;
         let folder = folder.canonicalize()?;
-        // A test of before may have left a link there, and rsync --delete would follow it.
+        // An earlier test may have left a link there, which rsync --delete would follow.
         if folder.parent() != Some(base.canonicalize()?.as_path()) {
             let wrong = format!(
                 "'{}' leads out of the working folder",
@@ -69,7 +69,7 @@ impl Worker {
             self.options.rsync_remote_path.as_deref(),
             self.options.rsync_options.as_deref(),
         );
-        // What Redis says of that is not signed.
+        // The setting in Redis is not signed.
         let flags = flags.or(self.wary.as_ref().map(|_| rsync::DEFAULT_OPTIONS));
         let remote = rsync::remote(&mut self.store, path, flags)
             .map_err(|error| match error.downcast::<exit::Failure>() {
@@ -78,10 +78,7 @@ impl Worker {
                 Err(other) => other,
             })?
             .ok_or_else(|| {
-                CannotRun(
-                    "nobody says where trees come from: pass --rsync-remote-path or --in-place"
-                        .into(),
-                )
+                CannotRun("no location for trees: pass --rsync-remote-path or --in-place".into())
             })?;
         let mut command = Command::new("rsync");
         command.args(remote.down(name, &folder));
@@ -92,8 +89,9 @@ impl Worker {
         Ok(folder)
     }
 
-    /// Runs the setup command from a file, so that nothing in it can read the rest of it (F5). What
-    /// it leaves in the background, a database say, lives until the worker leaves the taskset.
+    /// Runs the setup command from a file, so that none of its commands can read the rest from
+    /// stdin (F5). Background processes that it starts, such as a database, live until the worker
+    /// leaves the taskset.
     pub(super) fn setup(
         &mut self,
         taskset: &TasksetKey,
@@ -121,7 +119,7 @@ impl Worker {
         self.step("setup_command", &mut command, taskset, log)
     }
 
-    /// Runs one step of the preparation to its end, its output into the worker log.
+    /// Runs one step of the preparation, with its output in the worker log.
     fn step(
         &mut self,
         what: &str,
@@ -155,20 +153,20 @@ impl Worker {
             (End::Exited, Exit::Code(0)) => return Ok(()),
             (End::Exited, Exit::Code(code)) => format!("exit code {code}"),
             (End::Exited, Exit::Signal(signal)) => format!("signal {signal}"),
-            _ => "rsync and setup have an hour each".to_owned(),
+            _ => "timed out after 1 h".to_owned(),
         };
         Err(CannotRun(format!("{what} failed ({ended}){last}")).into())
     }
 }
 
-/// Refuses a tree that rsync has brought, if it is not the one that was submitted (F3).
+/// Refuses a fetched tree that differs from the submitted one (F3).
 fn check_stamp(stamp: Option<&str>, folder: &Path) -> anyhow::Result<()> {
     let Some(stamp) = stamp else {
-        unchecked("the taskset says nothing of its tree");
+        unchecked("the taskset has no digest of its tree");
         return Ok(());
     };
     if let Some(place) = tree_stamp::place_of_unsent(stamp) {
-        // No machine is sick because a submitter has left its tree at home.
+        // A tree that was never uploaded is not the fault of this machine.
         return Err(Refused(format!(
             "the taskset was submitted with --no-rsync from '{place}', so the tree that rsync brings here is another \
              one: submit it without --no-rsync, or give rrr-worker the tree by --in-place"
@@ -178,10 +176,8 @@ fn check_stamp(stamp: Option<&str>, folder: &Path) -> anyhow::Result<()> {
     tree_stamp::check(stamp, folder).map_err(|why| CannotRun(why).into())
 }
 
-/// Says, once, that nobody knows whether the tree is the one that was submitted.
+/// Warns, once, that the tree may differ from the submitted one.
 fn unchecked(why: &str) {
     static SAID: Once = Once::new();
-    SAID.call_once(|| {
-        say!("rrr-worker: {why}: it is not compared with the one that was submitted")
-    });
+    SAID.call_once(|| say!("rrr-worker: {why}: cannot check that it is the submitted tree"));
 }

@@ -1,4 +1,4 @@
-//! Keeps the worker's slaves alive in number until their taskset is over.
+//! Keeps the set number of slaves running until their taskset finishes.
 
 use super::slot::Slot;
 use super::{CannotRun, Worker};
@@ -14,12 +14,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Time slaves have to leave by themselves when the taskset is over or the worker stops; after half
-/// of it they are asked to.
+/// Time slaves have to exit when the taskset finishes or the worker stops; after half of it they
+/// are asked to.
 const LEAVE_LIMIT: Duration = Duration::from_secs(10);
 
 impl Worker {
-    /// Runs slaves of `command` in `folder` until the taskset is over.
+    /// Runs slaves with `command` in `folder` until the taskset finishes.
     pub(super) fn run_slaves(
         &mut self,
         taskset: &TasksetKey,
@@ -46,7 +46,7 @@ impl Worker {
                     self.start(slot, taskset, command, folder, signed)?;
                 }
             }
-            // One that works goes on alone: what it runs is not to be lost for the others.
+            // A working slave continues alone, so that its trial is not lost with the others.
             let epitaphs: Option<Vec<&str>> = slots.iter().map(Slot::hopeless).collect();
             if let Some([epitaph, ..]) = epitaphs.as_deref()
                 && !must_leave
@@ -78,9 +78,9 @@ impl Worker {
         }
     }
 
-    /// Kills slaves that cannot work any more though their processes are there: those that Redis says
-    /// have ended, or that have no heartbeat. A test may have stopped its slave. One is killed when it
-    /// looks so twice: it may be about to leave, or Redis may have been away.
+    /// Kills slaves whose processes exist but cannot work: those that are dead in Redis, and those
+    /// without a heartbeat (a test may have stopped its slave). A slave is killed at the second
+    /// such check, because it may be about to exit, or Redis may have been unreachable.
     fn kill_the_silent(&mut self, slots: &mut [Slot], taskset: &TasksetKey) -> anyhow::Result<()> {
         let mut working = Vec::new();
         for slot in slots.iter_mut().filter(|slot| slot.pid().is_some()) {
@@ -94,7 +94,7 @@ impl Worker {
             let is_silent = !matches!(seen, Seen::Alive(_) | Seen::Starting);
             if slot.note_silence(is_silent) {
                 stderr::line(&format!(
-                    "rrr-worker: slave '{key}' does not answer: it is killed and replaced"
+                    "rrr-worker: slave '{key}' does not respond: killing and replacing it"
                 ));
                 slot.kill();
             }
@@ -102,7 +102,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Removes what slaves leave that were killed.
+    /// Removes the files of killed slaves.
     pub(super) fn clear_up(&self) {
         if let Some(base) = &self.cgroups {
             cgroup::clean_up(base);
@@ -126,7 +126,7 @@ impl Worker {
             .into_os_string();
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
-        // As parallel_tests counts: the first has no number, so that one slave needs no set-up.
+        // Numbered as in parallel_tests: the first is empty, so that a single slave needs no setup.
         let test_env_number = match slot.number() {
             0 => String::new(),
             number => (number + 1).to_string(),
@@ -165,7 +165,7 @@ impl Worker {
             Some(file) => shell.env(Signed::VARIABLE, file),
             None => shell.env_remove(Signed::VARIABLE),
         };
-        // Without a note every trial counts in which a slave dies.
+        // Without a note, every trial in which a slave dies counts.
         let note = self.scratch_file().ok().map(begun::Reader::new);
         if let Some(note) = &note {
             shell.env(begun::VARIABLE, note.path());
@@ -176,7 +176,7 @@ impl Worker {
     }
 }
 
-/// What runs the slave command: bash, as in other implementations of the protocol, where there is one.
+/// The shell that runs the slave command: bash if installed, as in other implementations.
 fn shell() -> &'static str {
     let path = std::env::var_os("PATH").unwrap_or_default();
     match std::env::split_paths(&path).any(|folder| folder.join("bash").is_file()) {
@@ -185,23 +185,23 @@ fn shell() -> &'static str {
     }
 }
 
-/// The folder in which the tree is: the protocol's working folder, below which a slave looks for it by
-/// the rsync name.
+/// The parent folder of the tree: the protocol's working folder, below which a slave looks for the
+/// tree by its rsync name.
 pub(super) fn parent(tree: &Path) -> &Path {
     tree.parent().unwrap_or(tree)
 }
 
-/// Kills what dead slaves left: as the subreaper, this process gets their tests as children.
+/// Kills the processes left by dead slaves: as the subreaper, this process inherits their tests.
 fn sweep(slots: &[Slot], setup_left: &[u32]) {
     let mut keep: Vec<u32> = slots.iter().filter_map(Slot::pid).collect();
     keep.extend(setup_left);
     reap::sweep(&keep);
 }
 
-/// Waits for a nudge, output of a slave, or the next time something is due.
+/// Waits for a wake-up, output of a slave, or the next deadline.
 fn wait(slots: &[Slot], leaving: bool) {
     let stop_fd = signals::fd();
-    // A wish to stop stays readable only until drained; its work goes on by the timeout.
+    // A stop signal stays readable only until drained; the timeout drives the rest of the exit.
     let mut fds = vec![PollFd::new(&stop_fd, PollFlags::IN)];
     let outputs = slots.iter().filter_map(Slot::stderr);
     fds.extend(outputs.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));

@@ -1,5 +1,4 @@
-//! A place for one slave of the worker: the process in it, what it says on stderr, and what is
-//! done when it dies.
+//! A slot for one slave of the worker: its process, its stderr, and the cleanup after its death.
 
 use crate::entity::taskset::{self, Record};
 use crate::entity::{slave, worker_log};
@@ -18,33 +17,33 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// Slaves that end in a row without a trial: the slave command does not work.
+/// Consecutive slaves without a trial after which the slave command counts as broken.
 const FALSE_STARTS: u32 = 3;
-/// Bytes of stderr kept for messages.
+/// Maximum bytes of stderr kept for messages.
 const TAIL: usize = 2000;
-/// A slave that ends sooner than this is not followed at once.
+/// Minimum lifetime of a slave: after a shorter one, the next does not start at once.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A place for one slave.
+/// A slot for one slave.
 pub(crate) struct Slot {
     number: usize,
     child: Option<Child>,
-    /// The other end of its stdin, which ends when this process does.
+    /// The write end of the slave's stdin, which closes when this process dies.
     leash: Option<OwnedFd>,
     silences: u32,
     nonce: String,
-    /// The process group of the slave, and the names that another implementation's slave gives itself by
-    /// it: by the worker's id, then by the host, if that is another.
+    /// The slave's process group, and the names that another implementation's slave derives from
+    /// it: from the worker's id, and from the host name if it differs.
     group: Option<Pid>,
     names: Vec<SlaveKey>,
-    /// Whether it was asked to leave.
+    /// Whether the slave was asked to exit.
     was_asked: bool,
-    /// Where its slave notes the trial that it begins.
+    /// The file in which the slave notes the trial that it begins.
     note: Option<begun::Reader>,
     key: Option<SlaveKey>,
     tail: Vec<u8>,
-    /// What it said before its key was known.
+    /// Stderr received before the slave's key was known.
     early: Vec<u8>,
     epitaph: String,
     began: Instant,
@@ -53,7 +52,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// An empty place, the `number`th of its worker.
+    /// An empty slot, the `number`th of its worker.
     pub(crate) fn new(number: usize) -> Self {
         Self {
             number,
@@ -75,28 +74,28 @@ impl Slot {
         }
     }
 
-    /// Its number, from 0.
+    /// The slot's number, from 0.
     pub(crate) fn number(&self) -> usize {
         self.number
     }
 
-    /// The process in it.
+    /// The slave's process.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Whether a slave should be started in it now.
+    /// Whether a slave should be started now.
     pub(crate) fn is_due(&self) -> bool {
         self.child.is_none() && Instant::now() >= self.start_at
     }
 
-    /// Its slave's stderr, while that is open.
+    /// The slave's stderr, while it is open.
     pub(crate) fn stderr(&self) -> Option<BorrowedFd<'_>> {
         Some(self.child.as_ref()?.stderr.as_ref()?.as_fd())
     }
 
-    /// Starts a slave that will put `nonce` into its key, and the trials that it begins into `note`.
-    /// `leash`: the other end of its stdin, if that is not a pipe to be made.
+    /// Starts a slave that uses `nonce` in its key and notes the trials that it begins in `note`.
+    /// `leash`: the write end of its stdin, unless a pipe should be made.
     pub(crate) fn start(
         &mut self,
         command: &mut Command,
@@ -134,7 +133,7 @@ impl Slot {
         Ok(())
     }
 
-    /// How its slave ended, once it has.
+    /// The slave's exit status, once it has exited.
     pub(crate) fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
         match &mut self.child {
             Some(child) => child.try_wait(),
@@ -142,7 +141,7 @@ impl Slot {
         }
     }
 
-    /// Lists its slave, as one that may be of another implementation.
+    /// Registers the slave, which may be of another implementation.
     pub(crate) fn list(
         &mut self,
         store: &mut Store,
@@ -161,7 +160,7 @@ impl Slot {
         slave::list(store, taskset, &self.names[0], &self.nonce, None)
     }
 
-    /// Asks its slave to leave: one of ours by the end of its stdin, any other by a signal.
+    /// Asks the slave to exit: rrr-slave by closing its stdin, any other by a signal.
     pub(crate) fn let_go(&mut self) {
         self.leash = None;
         if std::mem::replace(&mut self.was_asked, true) || !self.is_foreign() {
@@ -172,13 +171,13 @@ impl Slot {
         }
     }
 
-    /// Whether its slave has not joined as one of ours does.
+    /// Whether the slave has not joined as rrr-slave does.
     fn is_foreign(&self) -> bool {
         self.key.as_ref().is_none_or(|key| self.names.contains(key))
     }
 
-    /// Notes whether its slave was silent at a look. One that is silent again is to be killed; one of
-    /// another implementation is asked to leave first.
+    /// Notes whether the slave was silent at a check. A slave that is silent again must be killed;
+    /// one of another implementation is asked to exit first.
     pub(crate) fn note_silence(&mut self, is_silent: bool) -> bool {
         self.silences = if is_silent { self.silences + 1 } else { 0 };
         if self.silences == 2 && self.is_foreign() {
@@ -187,26 +186,26 @@ impl Slot {
         self.silences >= if self.is_foreign() { 3 } else { 2 }
     }
 
-    /// Kills its slave.
+    /// Kills the slave.
     pub(crate) fn kill(&mut self) {
         if let Some(child) = &mut self.child {
             let _ = child.kill();
         }
     }
 
-    /// Looks after what a slave that has ended leaves: its trial, if it died in one. Its process is
-    /// known to be gone, so nobody has to wait for its heartbeat to stop.
+    /// Cleans up after a slave that has exited, including the trial it died in. The process is
+    /// known to be dead, so the arbiter need not wait for its heartbeat to stop.
     pub(crate) fn bury(
         &mut self,
         store: &mut Store,
         taskset: &TasksetKey,
         status: ExitStatus,
     ) -> anyhow::Result<()> {
-        // It may have said its last words since we looked.
+        // More stderr may have arrived since the last read.
         self.read_stderr(store, taskset)?;
         let key = self.find_key(store, taskset)?;
         let joined = key.is_some();
-        // One that has shown no sign of life has a log all the same.
+        // A slave that never sent a heartbeat has a log all the same.
         self.key = key.or_else(|| self.names.first().cloned());
         self.flush_log(store, taskset)?;
         self.child = None;
@@ -221,7 +220,7 @@ impl Slot {
             let why = format!("the slave died ({how})");
             let mut begun = self.note.take().and_then(|note| note.last());
             if self.was_asked && self.is_foreign() {
-                // It was this worker that broke off its trial.
+                // This worker interrupted the trial.
                 begun = Some(String::new());
             }
             let end = match status.code() {
@@ -232,20 +231,20 @@ impl Slot {
             slave::bury_as(store, taskset, key, end, &why, begun.as_deref())?;
             made_trials = slave::has_trials(store, key)?;
         }
-        // A slave need not make a trial; but while its taskset goes on it joins it, and so has a key.
+        // A slave need not run a trial, but while its taskset runs it joins, and so has a key.
         let was_slave = joined || !is_running(store, taskset)?;
         if made_trials || (status.success() && was_slave) {
             self.false_starts = 0;
         } else {
             if status.success() {
                 self.epitaph = format!(
-                    "it ended with {} and was no slave; does it run rrr-slave?",
+                    "exited with {} without joining; does the slave command run rrr-slave?",
                     self.epitaph
                 );
             }
             self.false_starts += 1;
             say!(
-                "rrr-worker: slave {} ended without a trial: {}",
+                "rrr-worker: slave {} exited without a trial: {}",
                 self.number,
                 self.epitaph
             );
@@ -257,13 +256,13 @@ impl Slot {
         Ok(())
     }
 
-    /// How the last slave ended, when so many in a row ended without a trial that more of them
-    /// would too.
+    /// The exit reason of the last slave, once so many in a row have exited without a trial that
+    /// the next would as well.
     pub(crate) fn hopeless(&self) -> Option<&str> {
         (self.false_starts >= FALSE_STARTS).then_some(self.epitaph.as_str())
     }
 
-    /// Takes what its slave has said on stderr into the slave's log.
+    /// Appends the slave's stderr to the slave's log.
     pub(crate) fn read_stderr(
         &mut self,
         store: &mut Store,
@@ -307,7 +306,7 @@ impl Slot {
         Ok(())
     }
 
-    /// Takes the name of a slave of another implementation for its key, once it has shown a sign of life.
+    /// Sets the key of another implementation's slave from its name, once it has sent a heartbeat.
     fn find_foreign(&mut self, store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
         for (place, name) in self.names.iter().enumerate() {
             if slave::has_signs(store, name)? {
@@ -321,7 +320,8 @@ impl Slot {
         Ok(())
     }
 
-    /// The key that the slave made of its pid and our nonce, or that another implementation's has.
+    /// The slave's key, made of its pid and the nonce, or the key of another implementation's
+    /// slave.
     pub(crate) fn find_key(
         &mut self,
         store: &mut Store,
@@ -341,7 +341,7 @@ impl Slot {
     }
 }
 
-/// What was said, without the commands that the shell has traced.
+/// The stderr text, without the commands traced by the shell.
 fn without_trace(said: &[u8]) -> Vec<u8> {
     let lines = said.split_inclusive(|byte| *byte == b'\n');
     lines

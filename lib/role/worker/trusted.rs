@@ -1,4 +1,4 @@
-//! What a worker with --trust checks before it runs a taskset, and what it hands on to its slaves.
+//! The checks of a worker with --trust before it runs a taskset, and the file for its slaves.
 
 use super::{CannotRun, Worker};
 use crate::entity::taskset::{self, Record};
@@ -7,17 +7,18 @@ use crate::protocol::time;
 use crate::suite::signing::{self, Ended, Signed, Trust};
 use std::io::Write;
 
-/// Whom a worker trusts, and the signed runs that it has seen end.
+/// The keys that a worker trusts, and the signed runs that it has seen finish.
 pub(super) struct Wary {
     pub trust: Trust,
     pub ended: Ended,
-    /// The run of the taskset on hand.
+    /// The run of the current taskset.
     pub on_hand: Option<signing::Run>,
 }
 
 impl Worker {
-    /// Refuses what nobody signed whom this worker trusts. Returns the file with what was signed, for
-    /// the slaves: they take their tasks from Redis, where other things may stand by then.
+    /// Refuses a taskset that is not signed with a trusted key. Returns the file with the signed
+    /// task list, for the slaves: the tasks in Redis may have changed by the time they are
+    /// reserved.
     pub(super) fn check_signature(
         &mut self,
         taskset: &TasksetKey,
@@ -34,23 +35,24 @@ impl Worker {
             .trust
             .check(taskset, &record.0, files(), now)
             .map_err(refused)?;
-        // Whoever names a taskset to a worker has chosen; a queue is written by others.
+        // A taskset named on the command line was chosen by the operator; a queue is written by
+        // others.
         let own = &self.card.worker_type;
         let wanted = record.get("worker_type").unwrap_or("");
         if self.options.taskset.is_none() && wanted != own {
-            let why = format!("it was signed for workers of the type '{wanted}', not '{own}'");
+            let why = format!("it was signed for workers of type '{wanted}', not '{own}'");
             return Err(refused(why).into());
         }
         let noted = wary.ended.begin(&run).map_err(|error| {
             let path = wary.ended.path().display();
-            CannotRun(format!("cannot note in '{path}' what runs: {error}"))
+            CannotRun(format!("cannot record the run in '{path}': {error}"))
         })?;
         if !noted {
-            let why = "this worker has seen its end already; submit it again".to_owned();
+            let why = "this worker has already seen it finish; submit it again".to_owned();
             return Err(refused(why).into());
         }
         wary.on_hand = Some(run);
-        let cannot = |error| CannotRun(format!("cannot write down what was signed: {error}"));
+        let cannot = |error| CannotRun(format!("cannot write the signed task list: {error}"));
         let mut file = self.scratch_file().map_err(cannot)?;
         let mut out = std::io::BufWriter::new(&mut file);
         let signed = Signed::of(&record.0, files());
@@ -62,7 +64,7 @@ impl Worker {
         Ok(Some(file))
     }
 
-    /// Notes that the run on hand has ended, so that nobody can have it run again.
+    /// Notes that the current run has finished, so that it cannot be replayed.
     pub(super) fn note_end(&mut self, over: bool) -> anyhow::Result<()> {
         let Some(wary) = &mut self.wary else {
             return Ok(());
@@ -74,7 +76,7 @@ impl Worker {
     }
 }
 
-/// This worker does not trust the taskset. That says nothing about the machine.
+/// The taskset is not trusted by this worker. This does not mean that the machine is faulty.
 #[derive(Debug)]
 pub(super) struct Refused(pub String);
 

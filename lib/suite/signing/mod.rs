@@ -2,9 +2,9 @@
 //! (FAULTS S1).
 //!
 //! The submitter signs, by Ed25519, all that decides what a worker runs, the taskset's own id, and
-//! until when it holds; so a signature can neither be moved to another taskset nor used again later.
-//! The signed bytes are `rrr-taskset-1`, then for each of [`FIELDS`] its name, the length of its
-//! value in bytes, and the value, each in a line of its own.
+//! until when it holds; so a signature can neither be moved to another taskset nor used again
+//! later. The signed bytes are `rrr-taskset-1`, then for each of [`FIELDS`] its name, the length of
+//! its value in bytes, and the value, each in a line of its own.
 
 mod ended;
 
@@ -135,7 +135,7 @@ impl Signer {
             .mode();
         if mode & 0o077 != 0 {
             return Err(
-                bad("others may read it".into()).hint(format!("chmod 600 {}", path.display()))
+                bad("others can read it".into()).hint(format!("chmod 600 {}", path.display()))
             );
         }
         let text = regular_file::read_text(path, Links::Follow, MOST)
@@ -143,7 +143,7 @@ impl Signer {
         let mut words = text.split_whitespace();
         match (words.next(), words.next().and_then(bytes_of::<32>)) {
             (Some(SECRET), Some(secret)) => Ok(Self(SigningKey::from_bytes(&secret))),
-            _ => Err(bad("it is no secret key".into()).hint("rrr-keygen FILE makes one")),
+            _ => Err(bad("it is not a secret key".into()).hint("rrr-keygen FILE creates one")),
         }
     }
 
@@ -184,7 +184,7 @@ impl Trust {
         let text = read_guarded(path)
             .map_err(|error| usage(format!("cannot read the keys in '{shown}': {error}")))?;
         let text = text.map_err(|why| {
-            usage(format!("does not trust '{shown}': {why}")).hint(format!(
+            usage(format!("cannot trust '{shown}': {why}")).hint(format!(
                 "chown it to root or to yourself, and chmod go-w it: ls -ld '{shown}'"
             ))
         })?;
@@ -202,14 +202,12 @@ impl Trust {
                 .and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok())
                 .filter(|key| kind == PUBLIC && !key.is_weak());
             keys.push(key.ok_or_else(|| {
-                usage(format!("'{shown}', line {}: no public key", number + 1))
+                usage(format!("'{shown}', line {}: not a public key", number + 1))
                     .hint("copy the lines that rrr-keygen writes to FILE.pub")
             })?);
         }
         if keys.is_empty() {
-            return Err(usage(format!(
-                "'{shown}' has no key: nobody would be trusted"
-            )));
+            return Err(usage(format!("'{shown}' contains no keys")));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -217,8 +215,8 @@ impl Trust {
         })
     }
 
-    /// Checks a taskset as it is in Redis, with the spec files of its tasks; returns which run it is.
-    /// Errors say why it is not to be run.
+    /// Checks a taskset as it is in Redis, with the spec files of its tasks; returns which run it
+    /// is. Errors say why it is not to be run.
     pub fn check<'a>(
         &self,
         taskset: &TasksetKey,
@@ -233,7 +231,7 @@ impl Trust {
         let time = |name: &str| {
             field(name)
                 .parse::<i64>()
-                .map_err(|_| format!("{name} is no time"))
+                .map_err(|_| format!("{name} is not a time"))
         };
         if time("signed_at")? > now.saturating_add(SKEW) {
             return Err("it was signed in the future: compare the clocks".into());
@@ -241,8 +239,7 @@ impl Trust {
         let until = time("signed_until")?;
         if until < now {
             return Err(
-                "its signature has expired (rrr-submit --sign-for says for how long one holds)"
-                    .into(),
+                "its signature has expired (rrr-submit --sign-for sets the validity)".into(),
             );
         }
         Ok(Run {
@@ -253,8 +250,8 @@ impl Trust {
     }
 }
 
-/// Reads a file that decides who is trusted, unless others can change it: the file itself, or what is
-/// at its path. The inner error says who could.
+/// Reads a file that decides who is trusted, unless others can change it: the file itself, or what
+/// is at its path. The inner error says who could.
 fn read_guarded(path: &Path) -> std::io::Result<Result<String, String>> {
     let path = path.canonicalize()?;
     let file = regular_file::open(&path, Links::Refuse)?;
@@ -268,14 +265,14 @@ fn read_guarded(path: &Path) -> std::io::Result<Result<String, String>> {
         }
     }
     if known.mode() & 0o022 != 0 {
-        return Ok(Err("others may write to it".into()));
+        return Ok(Err("others can write to it".into()));
     }
     for folder in folder.ancestors() {
         // In a folder such as /tmp nobody can replace another user's files.
         let mode = folder.metadata()?.mode();
         if mode & 0o022 != 0 && mode & 0o1000 == 0 {
             let folder = folder.display();
-            return Ok(Err(format!("others may write to the folder '{folder}'")));
+            return Ok(Err(format!("others can write to the folder '{folder}'")));
         }
     }
     let mut text = String::new();
@@ -322,7 +319,7 @@ impl Signed {
             return Ok(None);
         };
         let text = regular_file::read_text(Path::new(&path), Links::Refuse, MOST_SIGNED)?;
-        let read = Self::read(&text).context("the file of what was signed is damaged")?;
+        let read = Self::read(&text).context("the file with the signed task list is damaged")?;
         Ok(Some(read))
     }
 

@@ -3,7 +3,7 @@ complete -c rrr-arbiter -l redis-password-file -d 'File with the password of Red
 complete -c rrr-arbiter -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F
 complete -c rrr-arbiter -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
 complete -c rrr-arbiter -l redis-key -d 'Key of that certificate, in PEM' -r -F
-complete -c rrr-arbiter -l speculate-after -d 'Try a task a second time on an idle slave when it runs longer than X times its estimate' -r
-complete -c rrr-arbiter -l drain -d 'Handle everything that can be handled now, and what that causes, then exit'
+complete -c rrr-arbiter -l speculate-after -d 'Start a second trial on an idle slave when a task runs longer than X times its estimate' -r
+complete -c rrr-arbiter -l drain -d 'Handle everything pending, and its consequences, then exit'
 complete -c rrr-arbiter -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-arbiter -s V -l version -d 'Print version'

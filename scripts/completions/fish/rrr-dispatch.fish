@@ -3,6 +3,6 @@ complete -c rrr-dispatch -l redis-password-file -d 'File with the password of Re
 complete -c rrr-dispatch -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F
 complete -c rrr-dispatch -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
 complete -c rrr-dispatch -l redis-key -d 'Key of that certificate, in PEM' -r -F
-complete -c rrr-dispatch -l drain -d 'Handle everything that can be handled now, and what that causes, then exit'
+complete -c rrr-dispatch -l drain -d 'Handle everything pending, and its consequences, then exit'
 complete -c rrr-dispatch -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-dispatch -s V -l version -d 'Print version'

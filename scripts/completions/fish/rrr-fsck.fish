@@ -3,7 +3,7 @@ complete -c rrr-fsck -l redis-password-file -d 'File with the password of Redis'
 complete -c rrr-fsck -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F
 complete -c rrr-fsck -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
 complete -c rrr-fsck -l redis-key -d 'Key of that certificate, in PEM' -r -F
-complete -c rrr-fsck -l pause -d 'Seconds until what looks wrong is looked at again' -r
-complete -c rrr-fsck -l all -d 'Check all tasksets, and every key'
+complete -c rrr-fsck -l pause -d 'Seconds before each suspected violation is checked again' -r
+complete -c rrr-fsck -l all -d 'Check all tasksets and keys'
 complete -c rrr-fsck -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-fsck -s V -l version -d 'Print version'

@@ -3,8 +3,8 @@ complete -c rrr-slave -l redis-password-file -d 'File with the password of Redis
 complete -c rrr-slave -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F
 complete -c rrr-slave -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
 complete -c rrr-slave -l redis-key -d 'Key of that certificate, in PEM' -r -F
-complete -c rrr-slave -l taskset -d 'The taskset to work for' -r
-complete -c rrr-slave -l worker-id -d 'The worker that this slave belongs to [default: the host name]' -r
+complete -c rrr-slave -l taskset -d 'Taskset whose tasks to run' -r
+complete -c rrr-slave -l worker-id -d 'Worker of this slave [default: the host name]' -r
 complete -c rrr-slave -l heartbeat -d 'Heartbeat timeout in seconds' -r
 complete -c rrr-slave -l trial-memory -d 'Most MiB of a trial as a whole, by its cgroup' -r
 complete -c rrr-slave -l trial-pids -d 'Most processes and threads of a trial' -r

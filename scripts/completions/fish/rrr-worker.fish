@@ -4,19 +4,19 @@ complete -c rrr-worker -l redis-ca -d 'Authorities that may sign the certificate
 complete -c rrr-worker -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
 complete -c rrr-worker -l redis-key -d 'Key of that certificate, in PEM' -r -F
 complete -c rrr-worker -l worker-id -d 'Name of this worker [default: the host name]' -r
-complete -c rrr-worker -l worker-type -d 'Take tasksets of this type only' -r
-complete -c rrr-worker -l slaves -d 'Slaves to run at once [default: the number of processors]' -r
-complete -c rrr-worker -l working-dir -d 'Folder below which trees are kept [default: ~/.local/state/rrr/work]' -r -F
-complete -c rrr-worker -l in-place -d 'The tree is here already: no rsync' -r -F
-complete -c rrr-worker -l rsync-remote-path -d 'Where trees come from [default: rsync_info in Redis]' -r
-complete -c rrr-worker -l rsync-options -d 'Options of rsync [default: rsync_info in Redis, or --archive --delete]' -r
+complete -c rrr-worker -l worker-type -d 'Type of the tasksets to take' -r
+complete -c rrr-worker -l slaves -d 'Number of slaves [default: the number of processors]' -r
+complete -c rrr-worker -l working-dir -d 'Folder for the trees [default: ~/.local/state/rrr/work]' -r -F
+complete -c rrr-worker -l in-place -d 'Use the tree in this folder, without rsync' -r -F
+complete -c rrr-worker -l rsync-remote-path -d 'Where to fetch trees from [default: rsync_info in Redis]' -r
+complete -c rrr-worker -l rsync-options -d 'rsync options [default: rsync_info in Redis, or --archive --delete]' -r
 complete -c rrr-worker -l heartbeat -d 'Heartbeat timeout in seconds' -r
-complete -c rrr-worker -l env-allow -d 'Variables that tests may see, besides PATH and those of the protocol [default: all but those of rrr]' -r
+complete -c rrr-worker -l env-allow -d 'Variables passed to tests, with PATH and the protocol\'s [default: all except rrr\'s own]' -r
 complete -c rrr-worker -l trial-memory -d 'Most MiB of a trial as a whole, by its cgroup' -r
 complete -c rrr-worker -l trial-pids -d 'Most processes and threads of a trial' -r
 complete -c rrr-worker -l outputs -d 'Where to keep what tests leave on purpose' -r -F
-complete -c rrr-worker -l trust -d 'Run only what is signed by a public key in FILE' -r -F
-complete -c rrr-worker -l taskset -d 'Run this taskset without waiting for the dispatcher, then exit' -r
+complete -c rrr-worker -l trust -d 'Run only tasksets signed with a public key in FILE' -r -F
+complete -c rrr-worker -l taskset -d 'Run this taskset without the dispatcher, then exit' -r
 complete -c rrr-worker -l once -d 'Run one taskset, then exit'
 complete -c rrr-worker -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-worker -s V -l version -d 'Print version'

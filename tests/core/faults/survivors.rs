@@ -156,5 +156,5 @@ fn a_slave_stopped_by_a_test_is_replaced() {
     suite.file("b.sh", "exit 0");
     let done = submit(&server, &suite, &[]).wait(PATIENCE).expect_code(0);
     assert_eq!(done.receipt()["succeeded"], 2);
-    assert!(worker.stderr().contains("is killed and replaced"));
+    assert!(worker.stderr().contains("killing and replacing it"));
 }

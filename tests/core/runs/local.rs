@@ -46,7 +46,7 @@ fn rrr_local_reports_why_its_processes_cannot_start() {
     for (tool, message, hint) in [
         (
             local(&bin("rrr-local")).env("TMPDIR", &deep),
-            "the path of a socket would be too long",
+            "socket path too long",
             "hint: set TMPDIR to a shorter path",
         ),
         (
@@ -129,7 +129,7 @@ fn rrr_local_reports_that_its_redis_died_and_cleans_up() {
     let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
     rustix::process::kill_process(pid, Signal::KILL).expect("a child of rrr-local");
     let done = local.wait(PATIENCE).expect_code(70);
-    let wanted = "redis-server has ended (signal: 9 (SIGKILL)) in the middle of the run\nhint: ";
+    let wanted = "redis-server died during the run (signal: 9 (SIGKILL))\nhint: ";
     let valkey = wanted.replace("redis", "valkey");
     let told = done.stderr.contains(wanted) || done.stderr.contains(&valkey);
     assert!(told, "{}", done.stderr);

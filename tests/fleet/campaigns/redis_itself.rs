@@ -129,7 +129,7 @@ fn a_redis_that_was_emptied_ends_the_run_and_the_next_one_works() {
     bench.server.run::<()>(&["FLUSHALL"]);
     let done = bench.follower.wait(PATIENCE);
     let done = done.expect_code(70);
-    assert!(done.stderr.contains("has gone from Redis"), "{done:#?}");
+    assert!(done.stderr.contains("disappeared from Redis"), "{done:#?}");
     // The worker and its slaves have let go of it by themselves.
     let next = submit_tool(&bench.server, &bench.suite, ["x"], &[], &["true"]);
     assert_eq!(next.run().expect_code(0).receipt()["succeeded"], 1);

@@ -240,7 +240,7 @@ fn trusted_keys_that_others_can_change_are_refused() {
             set(path, mode);
         }
         let why = load().unwrap_err();
-        assert!(why.contains("others may write"), "{modes:?}: {why}");
+        assert!(why.contains("others can write"), "{modes:?}: {why}");
     }
     for mode in [0o600, 0o644, 0o444] {
         set(&path, mode);

@@ -44,7 +44,7 @@ fn s1_no_worker_runs_a_taskset_before_its_handover() {
         4,
         "all but the one that is over: {refused:?}"
     );
-    assert!(refused[0].contains("never handed over"), "{refused:?}");
+    assert!(refused[0].contains("never activated"), "{refused:?}");
     assert!(worker.is_running());
 }
 

@@ -157,7 +157,7 @@ fn an_unstamped_tree_is_run_and_reported_once() {
     worker.term();
     let said = worker.wait(PATIENCE).stderr;
     assert_eq!(
-        said.matches("not compared with the one that was submitted")
+        said.matches("cannot check that it is the submitted tree")
             .count(),
         1,
         "{said}"

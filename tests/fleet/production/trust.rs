@@ -161,7 +161,7 @@ fn a_signed_run_that_has_ended_is_not_run_again() {
             server.hget(taskset, "finished_at")?;
             server.hget(taskset, "fail_reason")
         });
-        assert!(reason.contains("seen its end"), "{reason}");
+        assert!(reason.contains("seen it finish"), "{reason}");
         server.run::<i64>(&["HDEL", taskset, "fail_reason"]);
         idle();
     };
@@ -206,7 +206,7 @@ fn a_rerun_is_signed_only_if_the_same_key_signed_the_first() {
     };
     for earlier in [&unsigned, &of_other] {
         let refused = again(earlier).expect_code(2);
-        assert!(refused.stderr.contains("will not sign"), "{refused:?}");
+        assert!(refused.stderr.contains("refusing to sign"), "{refused:?}");
     }
     // As Redis has it, and as the database does.
     assert_eq!(again(&signed).expect_code(0).events()[0]["tasks"], 2);
@@ -218,7 +218,7 @@ fn a_rerun_is_signed_only_if_the_same_key_signed_the_first() {
         let before = server.hget(hash, field).unwrap();
         server.hset(hash, field, "c.sh");
         let refused = again(&signed).expect_code(2);
-        assert!(refused.stderr.contains("will not sign"), "{refused:?}");
+        assert!(refused.stderr.contains("refusing to sign"), "{refused:?}");
         server.hset(hash, field, &before);
     }
     server.run::<String>(&["FLUSHALL"]);

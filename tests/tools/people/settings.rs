@@ -157,11 +157,7 @@ fn a_variable_never_widens_what_is_cancelled() {
         .arg("rrrspec:taskset:x")
         .run()
         .expect_code(2);
-    assert!(
-        done.stderr.contains("there is no taskset"),
-        "{}",
-        done.stderr
-    );
+    assert!(done.stderr.contains("does not exist"), "{}", done.stderr);
 }
 
 #[test]

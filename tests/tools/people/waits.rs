@@ -91,7 +91,7 @@ fn a_missing_taskset_is_refused_with_a_hint() {
             .expect_code(2);
         assert!(
             done.stderr
-                .contains("there is no taskset 'rrrspec:taskset:x'"),
+                .contains("taskset 'rrrspec:taskset:x' is not in Redis"),
             "{}",
             done.stderr
         );
@@ -167,7 +167,7 @@ fn only_files_that_did_not_pass_are_resubmitted_unchanged() {
     );
     let third = again(&key(&second), &[]).expect_code(4);
     assert!(
-        third.stderr.contains("nothing to run again"),
+        third.stderr.contains("nothing to rerun"),
         "{}",
         third.stderr
     );
@@ -199,7 +199,7 @@ fn a_taskset_may_be_named_before_it_is_submitted_but_only_once() {
     assert_eq!(submit(0).stdout, "rrrspec:taskset:build-17\n");
     let second = submit(2).stderr;
     assert!(
-        second.contains("there is a taskset 'rrrspec:taskset:build-17' already"),
+        second.contains("taskset 'rrrspec:taskset:build-17' already exists"),
         "{second}"
     );
 }
@@ -253,7 +253,7 @@ fn cancelling_a_finished_taskset_is_not_an_error() {
         .run()
         .expect_code(0);
     assert!(
-        done.stderr.contains("has ended already (succeeded)"),
+        done.stderr.contains("has already finished (succeeded)"),
         "{}",
         done.stderr
     );
