@@ -14,7 +14,7 @@ pub(crate) fn estimates(store: &mut Store, class: &str) -> anyhow::Result<HashMa
     Ok(store::unless_refused(&key, known)?.unwrap_or_default())
 }
 
-/// The same in milliseconds; of those that rrr-persist has written only.
+/// The estimates in milliseconds, for classes that rrr-persist has written.
 pub(crate) fn estimates_ms(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
     let key = key::estimate_ms(class);
     let known = read::numbers(store, &key);

@@ -5,7 +5,7 @@
 use crate::protocol::event::Event;
 use crate::protocol::key::TasksetKey;
 
-/// The current time by the clock of the events, which is that of Redis (milliseconds since 1970).
+/// The current time by Redis' clock, which also times the events (milliseconds since 1970).
 pub(crate) fn clock_ms(connection: &mut redis::Connection) -> redis::RedisResult<i64> {
     let (seconds, micros): (i64, i64) = redis::cmd("TIME").query(connection)?;
     Ok(seconds * 1000 + micros / 1000)

@@ -1,8 +1,9 @@
-//! Queues, read without taking: a message is popped only by the step that makes its effect.
+//! Queues that are read without popping: only the script that applies a message's effect pops the
+//! message.
 //!
-//! A consumer peeks, then one script checks that the head is still that message, applies the
-//! effect and pops it. A crash between loses nothing, two consumers cannot count twice, and one
-//! that merely BLPOPs can share the queue.
+//! A consumer peeks; then one script checks that the same message is still at the head, applies its
+//! effect and pops it. A crash in between loses nothing, two consumers cannot count a message
+//! twice, and a consumer that only uses BLPOP can share the queue.
 
 use crate::lua;
 use crate::process::signals;
@@ -11,8 +12,8 @@ use crate::store::observer::observer;
 use crate::store::script::Script;
 use crate::store::{Store, read};
 
-/// Looks at the first `count` messages of `queue`, waiting at most `wait` seconds for one: one
-/// round trip, nothing taken.
+/// The first `count` messages of `queue`, waiting at most `wait` seconds for one. One round trip;
+/// nothing is popped.
 pub(crate) fn peek(
     store: &mut Store,
     queue: &str,
@@ -20,7 +21,7 @@ pub(crate) fn peek(
     wait: f64,
 ) -> anyhow::Result<Vec<Vec<u8>>> {
     store.call(|c, attempt| {
-        // The signal that asks to stop breaks the wait: do not begin it again.
+        // A stop signal interrupts the wait, which must not begin again.
         if attempt > 0 && signals::requested() {
             return Ok(Vec::new());
         }
@@ -28,8 +29,8 @@ pub(crate) fn peek(
         pipe.cmd("BLMOVE").arg(queue).arg(queue);
         pipe.arg("LEFT").arg("LEFT").arg(wait);
         pipe.cmd("LRANGE").arg(queue).arg(0).arg(count - 1);
-        // One answer after the other: a signal ends the wait for the first, and what reads a pipeline
-        // would go on with that for the second.
+        // Replies are read one by one: a signal ends the wait for the first reply, and code that
+        // reads a whole pipeline would then wait for the second.
         c.send_packed_command(&pipe.get_packed_pipeline())?;
         c.recv_response()?.extract_error()?;
         Ok(redis::from_redis_value(
@@ -38,19 +39,19 @@ pub(crate) fn peek(
     })
 }
 
-/// How many messages stand in `queue`.
+/// The length of `queue`.
 pub(crate) fn length(store: &mut Store, queue: &str) -> anyhow::Result<u64> {
     store.call(|c, _| redis::cmd("LLEN").arg(queue).query(c))
 }
 
-/// The messages of `queue` that were refused, oldest first: JSON objects with the reason.
+/// The refused messages of `queue`, oldest first: JSON objects with the reason.
 pub(crate) fn dead(store: &mut Store, queue: &str) -> anyhow::Result<Vec<String>> {
     read::texts(store, &key::dead(queue))
 }
 
 static POP: Script = lua!("queue_pop");
 
-/// Takes `messages` off the head of `queue`, as far as they still stand there.
+/// Pops `messages` from the head of `queue`, as far as they are still there.
 pub(crate) fn pop(store: &mut Store, queue: &str, messages: &[Vec<u8>]) -> anyhow::Result<usize> {
     store.call(|c, _| POP.key(queue).arg(messages).invoke(c))
 }
@@ -65,7 +66,7 @@ pub(crate) fn rotate(store: &mut Store, queue: &str, message: &[u8]) -> anyhow::
 
 static BURY: Script = lua!("queue_bury");
 
-/// Moves a message that makes no sense to the queue's dead list, with the reason, and says so.
+/// Moves an invalid message to the queue's dead list, with the reason, and reports it.
 pub fn bury(store: &mut Store, queue: &str, message: &[u8], reason: &str) -> anyhow::Result<()> {
     let text = String::from_utf8_lossy(message);
     let kept: String = text.chars().take(1000).collect();
@@ -93,7 +94,7 @@ pub fn bury(store: &mut Store, queue: &str, message: &[u8], reason: &str) -> any
 
 static KICK: Script = lua!("queue_kick");
 
-/// Puts the messages of the queue's dead list back; returns how many.
+/// Moves the messages of the queue's dead list back into the queue; returns their number.
 pub(crate) fn kick(store: &mut Store, queue: &str) -> anyhow::Result<u64> {
     store.call(|c, _| KICK.key(queue).key(key::dead(queue)).invoke(c))
 }

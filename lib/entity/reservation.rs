@@ -1,6 +1,7 @@
-//! Reservations: a slave takes tasks, reports their trials and releases what it did not begin.
+//! Reservations: a slave reserves tasks, reports their trials and releases those it has not begun.
 //!
-//! Written by rrr-slave through the scripts `trial_reserve`, `trial_finish` and `trial_release`; read by the arbiter.
+//! Written by rrr-slave through the scripts `trial_reserve`, `trial_finish` and `trial_release`;
+//! read by the arbiter.
 
 use crate::entity::trial;
 use crate::lua;
@@ -18,17 +19,17 @@ static FINISH: Script = lua!("trial_finish", "event", "batch", "reserve");
 
 static RELEASE: Script = lua!("trial_release", "event", "batch");
 
-/// What a slave is told when it asks for its next tasks.
+/// The answer to a slave that asks for its next tasks.
 #[derive(Clone, Debug)]
 pub enum Next<Work = Vec<Job>> {
     Run(Work),
-    /// Nothing waits; the wake stream tells when something does.
+    /// The queue is empty; the wake stream announces new tasks.
     Empty,
-    /// Only tasks wait that should be tried by another slave, which lives.
+    /// Every queued task should go to another live slave.
     Skip,
-    /// The taskset is over.
+    /// The taskset is finished.
     Over(String),
-    /// It was declared dead: whatever it does counts no more.
+    /// The slave was declared dead: nothing that it reports counts any more.
     Fenced,
 }
 
@@ -57,8 +58,9 @@ fn next(answer: &Answer, place: usize) -> anyhow::Result<Next> {
     })
 }
 
-/// Takes the next task, and up to `most` where they may share a hand. `patient`: leave a task that has
-/// failed here to any other living slave; otherwise only to one that is busy with a trial. `announce`: ask the arbiter for a check when nothing waits.
+/// Reserves the next task, or up to `most` tasks if they may share a batch. `patient`: leave a task
+/// that has failed here to any other live slave; otherwise only to one that is busy with a trial.
+/// `announce`: ask the arbiter for a check if the queue is empty.
 pub fn reserve(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -83,8 +85,8 @@ pub fn reserve(
     next(&answer, 0)
 }
 
-/// Ends trials, and takes up to `most` next tasks (0: none): one round trip. The first value tells of
-/// each trial whether its result was the one that counts.
+/// Records the results of trials and reserves up to `most` next tasks (0: none), in one round trip.
+/// The first value holds, for each trial, whether its result is the one that counts.
 pub fn finish(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -121,8 +123,8 @@ pub fn finish(
     Ok((counted.collect(), next(&answer, done.len())?))
 }
 
-/// Tells that the trial of `running` has begun, if there is one that nobody was told of, and puts the
-/// tasks of `rest`, which have not begun, back into the queue.
+/// Reports that the trial of `running` has begun, if that was not reported yet, and requeues the
+/// tasks of `rest`, which have not begun.
 pub fn release(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -149,12 +151,12 @@ pub fn release(
 pub struct Done {
     pub job: Job,
     pub result: TrialResult,
-    /// The event that tells of its end, as JSON.
+    /// The `trial_finished` event, as JSON.
     pub told: String,
 }
 
 impl Done {
-    /// The trial of `job`, with what came of it.
+    /// The finished trial of `job`, with its result.
     pub fn new(slave: &SlaveKey, job: Job, result: TrialResult) -> Self {
         let event = Event::TrialFinished {
             task: job.trial.task().to_string(),
@@ -175,7 +177,7 @@ impl Done {
         Self { job, result, told }
     }
 
-    /// What the trial's hash gets besides what each has: field, value, ….
+    /// Additional fields of the trial's hash: field, value, ….
     pub(crate) fn more_fields(&self, now: &str) -> Vec<(&'static str, String)> {
         let result = &self.result;
         let mut fields = Vec::new();
@@ -209,7 +211,7 @@ impl Done {
     }
 }
 
-/// The event that tells of the start of a trial.
+/// The `trial_started` event.
 pub(crate) fn started(slave: &SlaveKey, job: &Job) -> Event {
     Event::TrialStarted {
         task: job.trial.task().to_string(),

@@ -1,15 +1,16 @@
-//! The roster: which workers are idle, and how many have each taskset. Pure: the dispatcher makes it of
-//! one look, and gives tasksets to workers by it; the script `taskset_assign` checks each again.
+//! The roster: which workers are idle, and how many workers each taskset has. Pure: the dispatcher
+//! builds it from one reading of Redis and assigns tasksets by it; the script `taskset_assign`
+//! checks each assignment again.
 
 use crate::entity::taskset::Want;
 use crate::entity::worker::Post;
 use crate::protocol::key::{TasksetKey, WorkerKey};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// What one look at all living workers has shown.
+/// The state of all live workers at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
-    /// Workers that have a taskset on hand or in their queue.
+    /// Workers that run the taskset or have it in their queue.
     engaged: HashMap<String, usize>,
     /// Idle workers by type, in the order of their names.
     idle: HashMap<Option<String>, BTreeSet<WorkerKey>>,
@@ -36,8 +37,8 @@ impl Roster {
         roster
     }
 
-    /// How many more workers the taskset may have, and those that it may be given to, at most `most`: none
-    /// of `failed`.
+    /// The number of further workers that the taskset may have, and those to offer it to: at most
+    /// `most`, and none of `failed`.
     pub(crate) fn candidates(
         &self,
         taskset: &TasksetKey,
@@ -52,7 +53,7 @@ impl Roster {
         (room, free.take(most).cloned().collect())
     }
 
-    /// Notes that the taskset was given to a worker.
+    /// Records that the taskset was given to a worker.
     pub(crate) fn give(&mut self, taskset: &TasksetKey, want: &Want, worker: &WorkerKey) {
         *self.engaged.entry(taskset.to_string()).or_default() += 1;
         if let Some(idle) = self.idle.get_mut(&want.worker_type) {

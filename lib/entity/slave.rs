@@ -1,7 +1,7 @@
-//! Slaves: a process that makes trials, one after the other.
+//! Slaves: processes that run trials, one at a time.
 //!
-//! Written by rrr-slave; ended by rrr-worker, which sees it die, or by rrr-arbiter, when its
-//! heartbeat stops.
+//! Written by rrr-slave; ended by rrr-worker, which sees the process die, or by rrr-arbiter, when
+//! the heartbeat stops.
 
 mod death;
 mod foreign;
@@ -20,8 +20,8 @@ use crate::store::script::Script;
 
 static JOIN: Script = lua!("slave_join");
 
-/// Joins the taskset, alive, in the place of the name by which its worker has listed it; returns the
-/// taskset's status instead when that is not running.
+/// Adds the slave to the taskset with a heartbeat, replacing the name under which its worker has
+/// listed it. Returns the taskset's status instead if it is not running.
 pub fn join(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -43,7 +43,7 @@ pub fn join(
 
 static BEAT: Script = lua!("slave_beat");
 
-/// Says that the slave lives; false when it was declared dead.
+/// Renews the slave's heartbeat; false if the slave was declared dead.
 pub fn beat(store: &mut Store, slave: &SlaveKey, heartbeat: &Heartbeat) -> anyhow::Result<bool> {
     store.call(|c, _| {
         BEAT.key(slave)
@@ -55,7 +55,7 @@ pub fn beat(store: &mut Store, slave: &SlaveKey, heartbeat: &Heartbeat) -> anyho
 
 static EXIT: Script = lua!("slave_exit");
 
-/// Says how a slave that holds no trial ended.
+/// Records how a slave without a reserved trial ended.
 pub fn exit(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -71,27 +71,28 @@ pub fn exit(
     })
 }
 
-/// How a slave looks from outside.
+/// The state of a slave, as seen from outside.
 #[derive(Clone, Debug)]
 pub(crate) enum Seen {
-    /// It has said, or was declared, how it ended.
+    /// Ended: the slave reported it, or was declared dead.
     Ended,
-    /// It has no heartbeat, and nobody has declared it dead.
+    /// Without a heartbeat, and not declared dead yet.
     Silent,
-    /// As that, but it is of another implementation, whose slaves are listed before they have a
-    /// heartbeat, and has made no trial.
+    /// Without a heartbeat or a trial, and of another implementation, whose slaves are listed
+    /// before their first heartbeat.
     Starting,
-    /// It lives; this is the trial it made last, or the last that it has on hand.
+    /// Alive; with the trial that it ran last, or the last one of its batch.
     Alive(Option<TrialKey>),
 }
 
-/// Looks at `slaves`: one round trip for each 2000.
+/// The states of `slaves`, in one round trip per 2000.
 pub(crate) fn look(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<Vec<Seen>> {
     let seen = look_each(store, slaves)?.into_iter();
     Ok(seen.collect::<Result<_, _>>()?)
 }
 
-/// As [`look`], with an error alone for each slave whose keys are of the wrong type.
+/// The states of `slaves`, as by [`look`], with a separate error for each slave with keys of the
+/// wrong type.
 pub(crate) fn look_each(
     store: &mut Store,
     slaves: &[SlaveKey],
@@ -99,7 +100,7 @@ pub(crate) fn look_each(
     type Facts = (Option<Text>, bool, Option<Text>);
     let mut seen = Vec::with_capacity(slaves.len());
     for chunk in slaves.chunks(2000) {
-        // The status first: a slave that leaves sets it before its heartbeat goes.
+        // The status first: a leaving slave sets it before deleting its heartbeat.
         let facts: Vec<Result<Facts, Refused>> = store.call(|c, _| {
             let mut pipe = redis::pipe();
             for slave in chunk {
@@ -122,12 +123,12 @@ pub(crate) fn look_each(
     Ok(seen)
 }
 
-/// Whether a task waits to be tried.
+/// Whether a task is queued.
 pub(crate) fn is_queued(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<bool> {
     store.call(|c, _| redis::cmd("EXISTS").arg(taskset.task_queue()).query(c))
 }
 
-/// Whether the slave has made a trial at all.
+/// Whether the slave has run any trial.
 pub(crate) fn has_trials(store: &mut Store, slave: &SlaveKey) -> anyhow::Result<bool> {
     store.call(|c, _| redis::cmd("EXISTS").arg(slave.trials()).query(c))
 }

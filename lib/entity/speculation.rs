@@ -1,23 +1,23 @@
-//! What is run first, and what is run twice: pure decisions, with the clock passed in.
+//! The choice of tasks to run twice: a pure decision, with the clock passed in.
 
 use crate::protocol::key::TaskKey;
 
-/// A task that a living slave is trying.
+/// A task that a live slave is running.
 #[derive(Clone, Debug)]
 pub struct Running {
     pub task: TaskKey,
     /// Seconds since the trial began.
     pub age: f64,
     pub estimate_sec: Option<f64>,
-    /// Trials of the task so far, this one too.
+    /// Trials of the task so far, including this one.
     pub trials: u64,
-    /// Whether it was given an extra copy before.
+    /// Whether the task had an extra copy before.
     pub speculated: bool,
 }
 
-/// Which running tasks get a second copy, most wanted first: the least tried, then those with the
-/// longest expected time still to go; never one that has a copy already (C8), and none before
-/// `after` times its estimate. A task without an estimate is taken for one of `least_sec` seconds.
+/// The running tasks that get a second copy, in order of need: the fewest trials first, then the
+/// longest expected remaining time. A task gets at most one copy (C8), and none before `after`
+/// times its estimate. A task without an estimate counts as one of `least_sec` seconds.
 pub fn speculate(
     mut running: Vec<Running>,
     idle: usize,

@@ -1,6 +1,6 @@
-//! Ends of suites: what a slave's runner does after its last spec file can fail the taskset.
+//! Ends of suites: a slave's runner can fail the taskset after its last spec file.
 //!
-//! Written by rrr-slave; rrr-arbiter waits for each that is open before it ends the taskset.
+//! Written by rrr-slave; rrr-arbiter waits for every open end before it finishes the taskset.
 
 use crate::lua;
 use crate::protocol::key::{self, SlaveKey, TasksetKey};
@@ -10,7 +10,7 @@ use crate::store::script::Script;
 
 static OPEN: Script = lua!("suite_open", "event", "ends");
 
-/// Says that the slave has started its `number`th runner, whose end decides too.
+/// Records that the slave has started its `number`th runner, whose end counts for the verdict.
 pub fn open(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -22,7 +22,7 @@ pub fn open(
 
 static END: Script = lua!("suite_end", "event", "ends");
 
-/// Says how the end of the slave's `number`th runner went.
+/// Records how the end of the slave's `number`th runner went.
 pub fn tell(
     store: &mut Store,
     taskset: &TasksetKey,

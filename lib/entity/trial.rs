@@ -8,16 +8,17 @@ use crate::store::error::Refused;
 use crate::store::read::{Text, rows_each};
 use crate::store::{KEY_TTL, Store};
 
-/// The `$TRIAL_ID` of a new trial. It need only be new among the trials of one task, and stands in
-/// Redis many times.
+/// The `$TRIAL_ID` of a new trial. It must be unique only among the trials of its task, and is
+/// short because Redis stores it many times.
 pub(crate) fn fresh_id() -> String {
     let (_, random) = uuid::Uuid::new_v4().as_u64_pair();
     format!("{random:016x}")
 }
 
-/// For each of `trials` the task that is tried, `None` if the trial has finished. Its age is that of the
-/// trial's key by Redis' clock, since the clocks of machines differ (C12); another implementation's
-/// trial never expires, so that its age is not known here, and 0. One round trip for each 2000.
+/// The task and the age of each of `trials`, `None` if the trial has finished, in one round trip
+/// per 2000. The age is that of the trial's key by Redis' clock, since the clocks of machines
+/// differ (C12). A trial of another implementation has no expiry: its age is unknown and counts as
+/// 0.
 pub(crate) fn unfinished_each(
     store: &mut Store,
     trials: &[TrialKey],
@@ -54,7 +55,7 @@ pub(crate) fn unfinished_each(
     Ok(running)
 }
 
-/// Whole seconds since a key got its expiry, at least, from the seconds that it has left, which Redis
+/// Minimum whole seconds since a key's expiry was set, from its remaining seconds, which Redis
 /// rounds.
 fn age_sec(ttl: i64) -> f64 {
     match u64::try_from(ttl) {
@@ -63,7 +64,7 @@ fn age_sec(ttl: i64) -> f64 {
     }
 }
 
-/// What a person wants to know of a trial that did not pass.
+/// The details of a failed trial, for display.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub stdout: String,
@@ -73,10 +74,10 @@ pub(crate) struct Outcome {
     pub signal: Option<i32>,
 }
 
-/// Most bytes of an output that are fetched to show its last lines.
+/// Maximum size of an output that is fetched to show its last lines.
 const GLANCE: usize = 256 << 10;
 
-/// Looks at a finished trial; an output longer than a glance is left where it is.
+/// The details of a finished trial; outputs longer than [`GLANCE`] are not fetched.
 pub(crate) fn outcome(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Outcome> {
     type Fields = (Option<Vec<u8>>, Option<Text>, Option<Text>);
     let ((out_length, err_length), (examples, exit_code, signal)): ((usize, usize), Fields) = store
@@ -108,8 +109,8 @@ pub(crate) fn outcome(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Out
     })
 }
 
-/// When a trial that has not finished began, in the protocol's format ('' if that is not known);
-/// `None` for one that has.
+/// The start of an unfinished trial in the protocol's format ('' if unknown); `None` for a finished
+/// one.
 pub(crate) fn running_since(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Option<String>> {
     let (started, status): (Option<Text>, Option<Text>) = store.call(|c, _| {
         redis::cmd("HMGET")

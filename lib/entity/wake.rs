@@ -1,4 +1,4 @@
-//! The wake stream of a taskset: hints that its slaves and workers need not wait any longer.
+//! The wake stream of a taskset: hints that end a wait of its slaves and workers early.
 //!
 //! Written by the transitions; read by rrr-slave and rrr-worker.
 
@@ -6,21 +6,21 @@ use crate::protocol::key::TasksetKey;
 use crate::store::Store;
 use crate::store::read::Text;
 
-/// What the wake stream tells.
+/// A hint in the wake stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// Something was put in the queue.
+    /// A task was queued.
     Work,
     /// This task has its verdict: other copies may stop.
     Stop(String),
-    /// No task is left: what comes after the last may be done.
+    /// No task is left: runners may end.
     End,
-    /// The taskset is over, with this status.
+    /// The taskset is finished, with this status.
     Over(String),
 }
 
-/// Reads the wake stream behind `after`, waiting at most `wait_ms`; moves `after` on. A taskset
-/// that has gone from Redis is over.
+/// Reads the wake stream after `after`, waiting at most `wait_ms`, and advances `after`. A taskset
+/// that is no longer in Redis counts as finished.
 pub fn wakes(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -55,7 +55,7 @@ pub fn wakes(
             }
         }
     }
-    // Another implementation's arbiter writes no wake stream.
+    // An arbiter of another implementation writes no wake stream.
     if status.as_deref() != Some("running") {
         wakes.push(Wake::Over(
             status.map_or_else(|| "gone".into(), String::from),

@@ -1,6 +1,6 @@
-//! Workers: a machine that runs slaves, one taskset at a time.
+//! Workers: machines that run slaves, for one taskset at a time.
 //!
-//! Written by rrr-worker; `worker_queue` by rrr-dispatch, which also evicts the dead.
+//! Written by rrr-worker; `worker_queue` by rrr-dispatch, which also evicts dead workers.
 
 use crate::entity::heartbeat::{self, Heartbeat};
 use crate::protocol::key::{self, TasksetKey, WorkerKey};
@@ -11,20 +11,20 @@ use crate::store::read::{self, Text, rows_each};
 use crate::store::script::{Answer, Script};
 use crate::{lua, store};
 
-/// What a worker tells about itself.
+/// A worker's description of itself.
 #[derive(Clone, Debug)]
 pub struct Card {
     pub key: WorkerKey,
     pub worker_type: String,
     pub slaves: usize,
     pub heartbeat: Heartbeat,
-    /// Names this very process: see [`instance`].
+    /// The name of this process: see [`instance`].
     pub instance: String,
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// A name for this very process that no other has: boot, pid namespace, pid and start time.
+/// A name for this process that no other process has: boot, pid namespace, pid and start time.
 pub fn instance() -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let space = std::fs::read_link("/proc/self/ns/pid")
@@ -38,14 +38,14 @@ pub fn instance() -> String {
     )
 }
 
-/// When the process `pid` started, in clock ticks since boot.
+/// The start time of the process `pid`, in clock ticks since boot.
 fn started(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let after_name = &stat[stat.rfind(')')? + 1..];
     after_name.split_whitespace().nth(19).map(str::to_owned)
 }
 
-/// Whether `instance` is a process of this machine that no longer runs.
+/// Whether `instance` is a process of this machine that no longer exists.
 fn is_gone(instance: &str) -> bool {
     let mine = self::instance();
     let (theirs, mine): (Vec<_>, Vec<_>) =
@@ -60,7 +60,7 @@ fn is_gone(instance: &str) -> bool {
 
 static REGISTER: Script = lua!("worker_register");
 
-/// Takes the worker's id. Returns the instance that holds it, when another does and lives.
+/// Registers the worker's id. Returns the instance that holds it, if another live one does.
 pub fn register(store: &mut Store, card: &Card) -> anyhow::Result<Option<String>> {
     let mut gone = String::new();
     loop {
@@ -93,7 +93,7 @@ pub fn register(store: &mut Store, card: &Card) -> anyhow::Result<Option<String>
 
 static BEAT: Script = lua!("worker_beat");
 
-/// Says that the worker lives; false when its id belongs to another now.
+/// Renews the worker's heartbeat; false if its id belongs to another instance now.
 pub(crate) fn beat(store: &mut Store, card: &Card) -> anyhow::Result<bool> {
     store.call(|c, _| {
         BEAT.key(&card.key)
@@ -110,7 +110,7 @@ pub(crate) fn beat(store: &mut Store, card: &Card) -> anyhow::Result<bool> {
 
 static EXIT: Script = lua!("worker_exit");
 
-/// Gives the id back.
+/// Releases the worker's id.
 pub(crate) fn exit(store: &mut Store, card: &Card) -> anyhow::Result<()> {
     store.call(|c, _| {
         EXIT.key(&card.key)
@@ -123,22 +123,22 @@ pub(crate) fn exit(store: &mut Store, card: &Card) -> anyhow::Result<()> {
     })
 }
 
-/// What comes of an attempt to accept a taskset.
+/// The outcome of accepting a taskset.
 pub enum Accepted {
-    /// It is ours; this is the key of the worker log.
+    /// Accepted, with the key of the worker log.
     Yes(String),
-    /// It is over, with this status.
+    /// Finished, with this status.
     Over(String),
-    /// It is not (or no longer) ours to take, or its submitter has not finished writing it.
+    /// No longer this worker's, or not yet completely submitted.
     NotNow,
-    /// It is in the worker's queue, but was never handed over.
+    /// In the worker's queue, but never activated.
     Inactive,
 }
 
 static ACCEPT: Script = lua!("worker_accept", "event", "close");
 
-/// Takes `taskset`, which `message` at the head of the worker's queue names ('' when the worker's
-/// owner did).
+/// Accepts `taskset`, named by `message` at the head of the worker's queue ('' if the worker's
+/// owner named it).
 pub fn accept(
     store: &mut Store,
     card: &Card,
@@ -167,7 +167,7 @@ pub fn accept(
 
 static LEAVE: Script = lua!("worker_leave");
 
-/// Closes the worker log, and is idle again.
+/// Closes the worker log and marks the worker idle.
 pub(crate) fn leave(
     store: &mut Store,
     card: &Card,
@@ -188,8 +188,7 @@ pub(crate) fn leave(
 
 static BENCH: Script = lua!("worker_bench");
 
-/// Asks the dispatcher to give this worker nothing, and tells people why; with no reason, to give
-/// it work again.
+/// Benches this worker and shows the reason to people; without a reason, makes it available again.
 pub(crate) fn bench(store: &mut Store, card: &Card, why: Option<&str>) -> anyhow::Result<()> {
     store.call(|c, _| {
         BENCH
@@ -204,7 +203,7 @@ pub(crate) fn bench(store: &mut Store, card: &Card, why: Option<&str>) -> anyhow
 
 static EVICT: Script = lua!("worker_evict");
 
-/// Takes a worker without a heartbeat off the books.
+/// Unregisters a worker without a heartbeat.
 pub(crate) fn evict(store: &mut Store, worker: &WorkerKey) -> anyhow::Result<bool> {
     store.call(|c, _| {
         EVICT
@@ -216,8 +215,8 @@ pub(crate) fn evict(store: &mut Store, worker: &WorkerKey) -> anyhow::Result<boo
     })
 }
 
-/// Keeps the hashes of those of these living workers that are of another implementation, which does not
-/// renew them: one that was evicted has come back.
+/// Renews the expiry of the hash of each live worker of another implementation, which does not do
+/// so: an evicted one has come back.
 pub(crate) fn keep(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<()> {
     for chunk in workers.chunks(1000) {
         let instances: Vec<Result<(Option<Text>,), Refused>> = store.call(|c, _| {
@@ -240,7 +239,7 @@ pub(crate) fn keep(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<(
     Ok(())
 }
 
-/// The workers on the books, each with whether it has a heartbeat.
+/// The registered workers, each with whether it has a heartbeat.
 pub(crate) fn all(store: &mut Store) -> anyhow::Result<Vec<(WorkerKey, bool)>> {
     let keys: Vec<WorkerKey> = read::set(store, &key::workers())?;
     if keys.is_empty() {
@@ -257,7 +256,7 @@ pub(crate) fn all(store: &mut Store) -> anyhow::Result<Vec<(WorkerKey, bool)>> {
     Ok(keys.into_iter().zip(alive).collect())
 }
 
-/// A living worker as the dispatcher sees it.
+/// A live worker as the dispatcher sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Post {
     pub key: WorkerKey,
@@ -269,8 +268,8 @@ pub(crate) struct Post {
     pub benched: bool,
 }
 
-/// Looks at what `workers` have to do: one round trip for each 1000. One whose keys are of the wrong type
-/// can be given nothing, and is left out (L8).
+/// The current and queued tasksets of `workers`, in one round trip per 1000. A worker with keys of
+/// the wrong type cannot be given work and is left out (L8).
 pub(crate) fn posts(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<Vec<Post>> {
     type Facts = (Vec<Text>, [Option<Text>; 3]);
     let mut posts = Vec::with_capacity(workers.len());
@@ -278,7 +277,7 @@ pub(crate) fn posts(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<
         let facts: Vec<Result<Facts, Refused>> = store.call(|c, _| {
             let mut pipe = redis::pipe();
             for worker in chunk {
-                // The queue first: a worker takes from it into its hash in one step.
+                // The queue first: a worker moves a taskset from its queue to its hash in one step.
                 pipe.cmd("LRANGE").arg(worker.queue()).arg(0).arg(-1);
                 pipe.cmd("HMGET")
                     .arg(worker)
@@ -302,25 +301,25 @@ pub(crate) fn posts(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<
     Ok(posts)
 }
 
-/// A worker as it looks from outside.
+/// A worker's state, as seen from outside.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub key: WorkerKey,
     pub alive: bool,
-    /// Milliseconds since its last heartbeat, if it has one.
+    /// Milliseconds since the last heartbeat, if there is one.
     pub beat_ms: Option<u64>,
     pub worker_type: Option<String>,
     pub slaves: Option<u64>,
     pub version: Option<String>,
     /// The key of the taskset it works for.
     pub taskset: Option<String>,
-    /// Why it takes no work for a while, if so.
+    /// The reason why the worker is benched, if it is.
     pub benched: Option<String>,
     /// Tasksets given to it that it has not taken yet.
     pub queued: u64,
 }
 
-/// Looks at all workers on the books, by name: one round trip for each 500.
+/// The state of all registered workers, by name, in one round trip per 500.
 pub(crate) fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
     type Facts = (i64, [Option<Text>; 6], u64);
     let mut keys: Vec<WorkerKey> = all(store)?.into_iter().map(|(key, _)| key).collect();
@@ -359,7 +358,7 @@ pub(crate) fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
             let life = life_sec.unwrap_or(heartbeat::DEFAULT_SEC) * 1000;
             seen.push(Seen {
                 key: key.clone(),
-                // -1 is a heartbeat that never ends, -2 none at all.
+                // -1: a heartbeat without an expiry; -2: no heartbeat.
                 alive: left_ms != -2,
                 beat_ms: u64::try_from(left_ms)
                     .ok()

@@ -1,4 +1,5 @@
-//! Worker logs: what a worker did for a taskset, and when. Written by rrr-worker alone.
+//! Worker logs: the steps and the output of a worker's stay with a taskset. Written only by
+//! rrr-worker.
 
 use crate::protocol::key::TasksetKey;
 use crate::protocol::time;
@@ -7,12 +8,12 @@ use crate::store::read::{self, Text};
 use crate::store::script::Script;
 use crate::{lua, store};
 
-/// Most bytes a log keeps in Redis (K6).
+/// Maximum bytes of a log in Redis (K6).
 pub(crate) const LOG_LIMIT: usize = 4 << 20;
 
 static TIME: Script = lua!("worker_log_time");
 
-/// Notes that the step `field` (`rsync_finished_at`, `setup_finished_at`) is done now.
+/// Records that the step `field` (`rsync_finished_at`, `setup_finished_at`) is done now.
 pub(crate) fn note(store: &mut Store, log: &str, field: &str) -> anyhow::Result<()> {
     store.call(|c, _| TIME.key(log).arg(field).arg(time::now()).invoke::<i64>(c))?;
     Ok(())
@@ -20,7 +21,7 @@ pub(crate) fn note(store: &mut Store, log: &str, field: &str) -> anyhow::Result<
 
 static APPEND: Script = lua!("log_append");
 
-/// Adds `text` to the log at `key` (a worker's or a slave's) while it has room.
+/// Appends `text` to the log at `key` (a worker's or a slave's) while it has room.
 pub(crate) fn append(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -54,16 +55,16 @@ fn try_to_append(
     Ok(())
 }
 
-/// A worker that has joined a taskset and is not done yet with what comes before its slaves.
+/// A worker that has joined a taskset and is still preparing for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Preparing {
     /// The key of the worker.
     pub worker: String,
-    /// What it does: `rsync` or `setup`.
+    /// The current step: `rsync` or `setup`.
     pub step: &'static str,
 }
 
-/// The workers that prepare themselves for the taskset.
+/// The workers that are preparing for the taskset.
 pub(crate) fn preparing(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<Preparing>> {
     const FIELDS: [&str; 4] = [
         "worker",

@@ -1,8 +1,8 @@
-//! The note of a slave for its worker: which trial it has begun last. When a slave dies in the middle of
-//! a call, Redis may have given it a task that it never heard of; only the slave itself knows.
+//! A slave's note for its worker of the trial that it began last. If a slave dies in the middle of
+//! a call, Redis may have given it a task that it never learned of; only the slave itself knows.
 //!
-//! Written by rrr-slave into a file that rrr-worker made and reads once the slave is dead. The slave
-//! removes the name of the file when it has opened it, so that no test finds it.
+//! Written by rrr-slave to a file that rrr-worker creates and reads once the slave is dead. The
+//! slave unlinks the file after opening it, so that tests cannot find it.
 
 use crate::protocol::key::TrialKey;
 use rustix::fs::OFlags;
@@ -13,24 +13,24 @@ use tempfile::NamedTempFile;
 
 /// The environment variable that names the file.
 pub(crate) const VARIABLE: &str = "RRR_BEGUN";
-/// Longest note: a key, behind its length in four bytes.
+/// Maximum size of a note: a key, preceded by its length in four bytes.
 const LONGEST: usize = 16 << 10;
 
 /// The worker's side.
 pub(crate) struct Reader(NamedTempFile);
 
 impl Reader {
-    /// A note in the empty `file`, which no slave has opened yet.
+    /// A note in the empty `file`, which the slave has not opened yet.
     pub(crate) fn new(file: NamedTempFile) -> Self {
         Self(file)
     }
 
-    /// Where the slave finds it.
+    /// The path that is passed to the slave.
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// The trial that the slave has begun last, '' before its first; `None` if the slave does not write
+    /// The trial that the slave began last, '' before its first; `None` if the slave does not write
     /// notes.
     pub(crate) fn last(&self) -> Option<String> {
         let mut bytes = [0; LONGEST];
@@ -45,7 +45,7 @@ impl Reader {
 pub(crate) struct Writer(File);
 
 impl Writer {
-    /// Opens the note that the worker made, if there is one.
+    /// Opens the note that the worker created, if there is one.
     pub(crate) fn open() -> Option<Self> {
         let path = std::env::var_os(VARIABLE)?;
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -61,12 +61,12 @@ impl Writer {
         Some(writer)
     }
 
-    /// Notes that `trial` begins.
+    /// Records that `trial` begins.
     pub(crate) fn begin(&self, trial: &TrialKey) {
         self.write(trial.as_str());
     }
 
-    /// A note that cannot be written is none: then every trial counts.
+    /// A note that cannot be written counts as missing: then every trial counts.
     fn write(&self, text: &str) {
         let mut bytes = (text.len() as u32).to_le_bytes().to_vec();
         bytes.extend_from_slice(text.as_bytes());

@@ -1,5 +1,5 @@
-//! Running one test: the child process, the adapter for its tool, the report it leaves. Knows nothing
-//! of Redis.
+//! Running one test: the child process, the adapter for its tool, and its report. Independent of
+//! Redis.
 
 pub(crate) mod adapter;
 pub(crate) mod begun;

@@ -1,7 +1,8 @@
-//! Where Redis is: one server, or the master that Sentinels name; with TLS or without; as whom.
+//! The address of Redis: one server, or the master that Sentinels name; with or without TLS; and
+//! the login.
 //!
-//! The wait for every answer is bounded, those of the login and of a Sentinel too, so connections
-//! are opened bare and log in by a command of ours.
+//! The wait for every reply is bounded, including those to the login and from a Sentinel. So
+//! connections are opened without a login, which is then sent as an ordinary command.
 
 use super::CONNECT_TIMEOUT;
 use crate::process::exit::{self, Failure, failure};
@@ -13,22 +14,22 @@ use redis::{
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Most bytes of a file of certificates: that of the system has a quarter of a million.
+/// Maximum size of a certificate file in bytes: the system's has a quarter of a million.
 const LARGEST: u64 = 4 << 20;
 
-/// The files of a TLS connection, in PEM. There is no way not to verify the server.
+/// The files of a TLS connection, in PEM. The server is always verified.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
-    /// Authorities that may have signed the server's certificate; `None`: those of the system.
+    /// Authorities that may have signed the server's certificate; `None`: the system's.
     pub ca: Option<PathBuf>,
-    /// The client's own certificate, with its chain.
+    /// The client's certificate, with its chain.
     pub cert: Option<PathBuf>,
     /// The key of `cert`.
     pub key: Option<PathBuf>,
 }
 
 impl Tls {
-    /// Reads the files: anew for each connection, so that a renewed certificate needs no restart.
+    /// Reads the files again for each connection, so that a renewed certificate needs no restart.
     fn read(&self) -> Result<TlsCertificates, Failure> {
         let read = |path: &Option<PathBuf>| {
             path.as_ref()
@@ -87,7 +88,7 @@ pub struct Address {
 const FORMS: &str = "use redis://HOST:PORT, rediss://HOST:PORT, unix:///PATH or redis+sentinel://HOST:PORT,HOST:PORT/MASTER";
 
 impl Address {
-    /// Reads a URL; `password` replaces the one in it. Errors name what is wrong (exit code 2).
+    /// Parses a URL; `password` replaces the one in it. Errors name the problem (exit code 2).
     pub fn parse(url: &str, password: Option<String>, tls: Tls) -> Result<Self, Failure> {
         let shown = crate::process::url::shown(url);
         let bad = |why: &dyn std::fmt::Display| {
@@ -122,7 +123,7 @@ impl Address {
         Ok(address)
     }
 
-    /// Refuses files of TLS that would not be used, or cannot be.
+    /// Refuses TLS files that are unusable or would not be used.
     fn check_tls(&self) -> Result<(), Failure> {
         let first = match &self.route {
             Route::Server(addr) => addr,
@@ -146,7 +147,7 @@ impl Address {
                 })?;
                 Ok(())
             }
-            // Who names an authority wants TLS, and must not get a plain connection instead.
+            // Passing an authority asks for TLS, which must not silently become a plain connection.
             ConnectionAddr::Tcp(..) if self.tls.is_named() => Err(failure(
                 exit::USAGE,
                 format!("'{}' is not a TLS connection, but files for one are named", self.shown),
@@ -156,7 +157,7 @@ impl Address {
         }
     }
 
-    /// The password that it logs in with.
+    /// The password used for the login.
     pub(crate) fn password(&self) -> Option<&str> {
         self.login.password()
     }
@@ -171,12 +172,12 @@ impl Address {
         &self.shown
     }
 
-    /// Opens a connection, logged in; an answer on it takes `answer` at most.
+    /// Opens a connection and logs in; each reply on it takes at most `answer`.
     pub(crate) fn open(&self, answer: Duration) -> RedisResult<Connection> {
         match &self.route {
             Route::Server(addr) => self.dial(addr.clone(), &self.login, answer),
             Route::Sentinels { nodes, master } => {
-                let mut last = RedisError::from(not_now("no Sentinel is named".to_owned()));
+                let mut last = RedisError::from(not_now("no Sentinel given".to_owned()));
                 for node in nodes {
                     match self.master(node, master, answer) {
                         Ok(connection) => return Ok(connection),
@@ -188,8 +189,8 @@ impl Address {
         }
     }
 
-    /// The connection to the master that this Sentinel names. A master that was deposed meanwhile
-    /// says so by its role, and would lose what it is told.
+    /// Connects to the master that this Sentinel names. The role is checked, since writes to a
+    /// master that has just been demoted would be lost.
     fn master(
         &self,
         node: &ConnectionAddr,
@@ -202,7 +203,7 @@ impl Address {
         let mut answer: RedisResult<Option<(String, u16)>> = self
             .dial(node.clone(), &none, limit)
             .and_then(|mut c| ask.query(&mut c));
-        // A Sentinel that wants a login gets the same one.
+        // A Sentinel that requires a login gets the same one.
         if answer
             .as_ref()
             .is_err_and(|error| error.code() == Some("NOAUTH"))
@@ -213,7 +214,10 @@ impl Address {
                 .and_then(|mut c| ask.query(&mut c));
         }
         let Some((host, port)) = answer? else {
-            return Err(not_now(format!("the Sentinel at {node} knows no master '{name}'")).into());
+            return Err(not_now(format!(
+                "the Sentinel at {node} does not know a master '{name}'"
+            ))
+            .into());
         };
         let addr = match node {
             ConnectionAddr::TcpTls { .. } => secure(host, port),
@@ -227,7 +231,7 @@ impl Address {
             .map(redis::from_redis_value::<String>)
         {
             Some(Ok(role)) if role == "master" => Ok(connection),
-            _ => Err(not_now(format!("the Redis at {addr} is no master any more")).into()),
+            _ => Err(not_now(format!("the Redis at {addr} is no longer a master")).into()),
         }
     }
 
@@ -265,14 +269,15 @@ impl Address {
         if login.db() != 0 {
             redis::cmd("SELECT").arg(login.db()).exec(&mut connection)?;
         } else if encrypted {
-            // The handshake happens with the first command: here, where its failure is told.
+            // The handshake happens with the first command: a ping here, so that its failure is
+            // reported as one to connect.
             redis::cmd("PING").exec(&mut connection)?;
         }
         Ok(connection)
     }
 }
 
-/// A failure that trying again may mend.
+/// A failure that a retry may resolve.
 fn not_now(why: String) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::NotConnected, why)
 }
@@ -288,14 +293,14 @@ fn secure(host: String, port: u16) -> ConnectionAddr {
 
 /// Reads `[USER[:PASSWORD]@]HOST[:PORT],…/MASTER[/DB]`.
 fn sentinels(scheme: &str, rest: &str) -> Result<(Route, RedisConnectionInfo), String> {
-    let (place, path) = rest.split_once('/').ok_or("it names no master")?;
+    let (place, path) = rest.split_once('/').ok_or("no master given")?;
     let (login, hosts) = match place.rsplit_once('@') {
         Some((login, hosts)) => (format!("{login}@"), hosts),
         None => (String::new(), place),
     };
     let (master, db) = path.split_once('/').unwrap_or((path, ""));
     if master.is_empty() {
-        return Err("it names no master".to_owned());
+        return Err("no master given".to_owned());
     }
     let read = |url: String| {
         url.into_connection_info()
@@ -304,7 +309,7 @@ fn sentinels(scheme: &str, rest: &str) -> Result<(Route, RedisConnectionInfo), S
     let login = read(format!("redis://{login}host/{db}"))?;
     let mut nodes = Vec::new();
     for host in hosts.split(',') {
-        // A colon inside of brackets belongs to an IPv6 address.
+        // A colon inside brackets belongs to an IPv6 address.
         let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
         let port = if has_port { "" } else { ":26379" };
         nodes.push(read(format!("{scheme}://{host}{port}"))?.addr().clone());
@@ -316,7 +321,7 @@ fn sentinels(scheme: &str, rest: &str) -> Result<(Route, RedisConnectionInfo), S
     ))
 }
 
-/// How to mend a connection that failed so.
+/// The hint for a connection that failed in this way.
 pub(crate) fn hint(error: &RedisError) -> &'static str {
     let text = error.to_string();
     if super::error::is_forbidden(error) {
@@ -332,7 +337,7 @@ pub(crate) fn hint(error: &RedisError) -> &'static str {
     }
 }
 
-/// The absolute path, for a process that starts elsewhere.
+/// The absolute path, for a process with another working directory.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -398,7 +403,7 @@ mod tests {
         for url in ["redis://h", "redis+sentinel://h/m"] {
             assert!(Address::parse(url, None, tls.clone()).is_err(), "{url}");
         }
-        // A private server beside a shared one: the shared one's files are of no account.
+        // With a private server, the TLS files of a shared one are ignored.
         assert!(Address::parse("unix:///s", None, tls).is_ok());
     }
 

@@ -1,9 +1,9 @@
-//! Errors of Redis: which of them pass, which are refusals, and their wording.
+//! Errors of Redis: which are temporary, which are refusals, and their wording.
 
 use redis::ErrorKind;
 use redis::RedisError;
 
-/// Refusals of a Redis that is not ready at the moment.
+/// Error codes of a Redis that is not ready at the moment.
 const PASSING: [&str; 10] = [
     "BUSY",
     "LOADING",
@@ -17,14 +17,14 @@ const PASSING: [&str; 10] = [
     "UNBLOCKED",
 ];
 
-/// What an error means for the call that met it.
+/// The meaning of an error for the call that got it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// Trying again later can help.
+    /// Temporary: a retry may succeed.
     Passing,
-    /// Redis wants another password or user.
+    /// Redis requires another password or user.
     Forbidden,
-    /// Redis will not do it, however often it is asked.
+    /// Final: Redis will refuse every retry.
     Refused,
 }
 
@@ -39,20 +39,20 @@ pub(crate) fn classify(error: &RedisError) -> Trouble {
     }
 }
 
-/// Whether trying again later can help.
+/// Whether a later retry may succeed.
 fn is_passing(error: &RedisError) -> bool {
-    // A pipeline has an error for each command that was refused.
+    // A pipeline has one error per refused command.
     let refusals = error.clone().into_server_errors();
     error.is_io_error()
         || error.is_connection_dropped()
         || error.is_timeout()
         || error.kind() == ErrorKind::Parse
-        // Its code is ERR, as that of a mistake.
+        // The code is ERR, as for a mistaken command.
         || error.to_string().contains("max number of clients")
         || refusals.is_some_and(|all| all.iter().all(|(_, one)| PASSING.contains(&one.code())))
 }
 
-/// Whether a signal of ours ended the wait for an answer.
+/// Whether a signal to this process ended the wait for a reply.
 pub(crate) fn is_interrupted(error: &RedisError) -> bool {
     type Shared = std::sync::Arc<dyn std::error::Error + Send + Sync>;
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Shared>());
@@ -61,7 +61,7 @@ pub(crate) fn is_interrupted(error: &RedisError) -> bool {
         .is_some_and(|io| io.kind() == std::io::ErrorKind::Interrupted)
 }
 
-/// Whether Redis wants another password or user. A pipeline wraps the error of its command, so
+/// Whether Redis requires another password or user. A pipeline wraps the error of its command, so
 /// that only the text still names it.
 pub(crate) fn is_forbidden(error: &RedisError) -> bool {
     let text = error.to_string();
@@ -71,17 +71,17 @@ pub(crate) fn is_forbidden(error: &RedisError) -> bool {
             .any(|code| text.contains(code))
 }
 
-/// The error in words: that of a time-out would be "resource temporarily unavailable".
+/// The error's text. A timeout's own text would be "resource temporarily unavailable".
 pub(crate) fn why(error: &RedisError) -> String {
     if error.is_timeout() {
-        "it does not answer".to_owned()
+        "no reply".to_owned()
     } else {
         error.to_string()
     }
 }
 
-/// Redis answered, and will not do what it was asked, however often: a key is of the wrong type, say.
-/// A wrong password or a right that its user lacks is none of these.
+/// A refusal: Redis replied and will not run the command however often it is sent, for example
+/// because a key is of the wrong type. A wrong password or a missing right is not one of these.
 #[derive(Debug)]
 pub struct Refused(pub(crate) String);
 

@@ -17,15 +17,15 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Seconds that our keys live unless a taskset is persisted before: nothing leaks for ever.
+/// Lifetime of keys in seconds unless their taskset is persisted before: no key stays forever.
 pub const KEY_TTL: u64 = 14 * 24 * 3600;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer than any blocking command of ours: a silent peer is a dead one (campaign 5).
+/// Longer than any blocking command used here: a silent peer counts as dead (campaign 5).
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What was read of `of`, or `None` where Redis refuses that, which is reported once: a key of the wrong
-/// type is passed over. Any other error is passed on.
+/// The value that was read for `of`, or `None` if Redis refuses the read, which is reported once: a
+/// key of the wrong type is skipped. Any other error is returned.
 pub(crate) fn unless_refused<T>(
     of: impl std::fmt::Display,
     read: Result<T, impl Into<anyhow::Error>>,
@@ -40,21 +40,21 @@ pub(crate) fn unless_refused<T>(
     }
     let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
     if reported.insert(of.to_string()) {
-        observer().note(&format!("passing over {of}: {error}"));
+        observer().note(&format!("skipping {of}: {error}"));
     }
     Ok(None)
 }
 
-/// A Redis that answers, or will again.
+/// A connection to Redis that reconnects after an outage.
 pub struct Store {
     address: Address,
     connection: Option<Connection>,
     patience: Option<Duration>,
-    /// How long an answer may take before the connection counts as dead.
+    /// Maximum wait for a reply before the connection counts as dead.
     answer: Duration,
 }
 
-/// One call's wait for a Redis that went away.
+/// One call's wait for a lost Redis.
 #[derive(Default)]
 struct Outage {
     attempts: usize,
@@ -63,7 +63,7 @@ struct Outage {
 }
 
 impl Store {
-    /// Connects; fails at once (exit code 69) when Redis does not answer.
+    /// Connects; fails at once (exit code 69) if Redis does not reply.
     pub fn connect(address: Address) -> anyhow::Result<Self> {
         let mut store = Self {
             address,
@@ -90,19 +90,19 @@ impl Store {
         .hint(address::hint(error))
     }
 
-    /// Bounds [`Store::call`] as a tool does that somebody waits for: 10 s; through Sentinels 60 s,
-    /// since by their defaults it takes them 30 s to see that a master is down.
+    /// Bounds [`Store::call`] for interactive tools: 10 s; through Sentinels 60 s, since they need
+    /// 30 s by default to notice that a master is down.
     pub(crate) fn wait_briefly(&mut self) {
         let seconds = if self.address.has_sentinels() { 60 } else { 10 };
         self.set_patience(Duration::from_secs(seconds));
     }
 
-    /// Bounds how long [`Store::call`] waits for a Redis that went away; without it, for ever.
+    /// Bounds the time that [`Store::call`] waits for a lost Redis; by default it waits forever.
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = Some(patience);
     }
 
-    /// A second connection to the same Redis, made when first used, and given up when an answer
+    /// A second connection to the same Redis, opened at its first use, and dropped when a reply
     /// takes longer than `answer`.
     pub(crate) fn sibling(&self, answer: Duration) -> Self {
         Self {
@@ -113,10 +113,11 @@ impl Store {
         }
     }
 
-    /// Does `work` on the connection. When Redis goes away it says so once, waits with backoff and
-    /// does it again, so `work` must be safe to repeat; it is told which attempt this is (0 first).
+    /// Runs `work` on the connection. After an outage, which is reported once, it retries with
+    /// backoff, so `work` must be safe to repeat; its argument is the number of the attempt (0
+    /// first).
     ///
-    /// Errors: [`Refused`]; [`Stopped`]; exit code 69 when patience ends, or without the rights.
+    /// Errors: [`Refused`]; [`Stopped`]; exit code 69 when patience ends or rights are missing.
     pub(crate) fn call<T>(
         &mut self,
         mut work: impl FnMut(&mut Connection, usize) -> redis::RedisResult<T>,
@@ -137,7 +138,7 @@ impl Store {
         }
     }
 
-    /// Does `work` once; a connection on which it failed is dropped.
+    /// Runs `work` once; a connection on which it failed is dropped.
     fn attempt<T>(
         &mut self,
         work: &mut impl FnMut(&mut Connection, usize) -> redis::RedisResult<T>,
@@ -154,7 +155,7 @@ impl Store {
 
     /// Waits before the next attempt.
     ///
-    /// Errors: why there is no next attempt.
+    /// Errors: the reason why there is no next attempt.
     fn endure(&self, outage: &mut Outage, error: &RedisError) -> anyhow::Result<()> {
         match classify(error) {
             Trouble::Passing => {}
@@ -166,8 +167,8 @@ impl Store {
         }
         let since = *outage.since.get_or_insert_with(Instant::now);
         let first = outage.attempts == 0;
-        // The first break is often just a closed idle connection: not worth a report yet. A wait that
-        // a signal has broken is not a loss at all.
+        // The first failure is often just a closed idle connection and not worth a report. A wait
+        // that a signal has interrupted is not an outage.
         if !first && !outage.reported && !is_interrupted(error) {
             outage.reported = true;
             observer().lost(self.address.shown(), &why(error));

@@ -1,15 +1,16 @@
-//! The observer: what store and entities have to say, they say to it. They print nothing themselves.
+//! The observer: receives everything that the store and the entities report. They print nothing
+//! themselves.
 
 use std::sync::OnceLock;
 
-/// Learns how the connection fares, which events the transitions emit, and what is passed over. The role
-/// installs one; without one nothing is reported.
+/// Observes the connection, the events that the transitions emit, and skipped keys. The role
+/// installs one; without one, nothing is reported.
 pub(crate) trait Observer: Sync {
-    /// Redis answered a call.
+    /// Redis replied to a call.
     fn answered(&self);
-    /// Redis at `address` went away, for the reason `why`; the store waits for it.
+    /// Redis at `address` was lost, for the reason `why`; the store waits for it.
     fn lost(&self, address: &str, why: &str);
-    /// A Redis that was reported lost answers again.
+    /// A Redis that was reported lost replies again.
     fn back(&self, address: &str);
     /// A transition emitted an event of the taskset: `json` as it is in the event stream.
     fn emitted(&self, taskset: &str, json: &str);
@@ -29,7 +30,7 @@ impl Observer for Unobserved {
 
 static OBSERVER: OnceLock<&'static dyn Observer> = OnceLock::new();
 
-/// Installs the observer of this process; the first one stays.
+/// Installs the observer of this process; only the first call has an effect.
 pub(crate) fn install(observer: &'static dyn Observer) {
     let _ = OBSERVER.set(observer);
 }

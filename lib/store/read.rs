@@ -1,5 +1,5 @@
-//! What Redis holds, read so that nothing in it stops us: anybody who reaches it can write what is
-//! no UTF-8 or no key, and a daemon that refused to read it would never go on.
+//! Reading Redis so that nothing in it stops the reader: any client can write invalid UTF-8 or a
+//! text that is not a key, and a daemon that refused to read it would never make progress.
 
 use super::Store;
 use super::error::Refused;
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::str::FromStr;
 
-/// A text; U+FFFD stands for what is no UTF-8.
+/// A text, with U+FFFD for invalid UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Text(String);
 
@@ -40,7 +40,7 @@ fn lossy(bytes: Vec<u8>) -> String {
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// Reads the answers of a pipeline as rows of `width` answers each.
+/// The replies of a pipeline as rows of `width` replies each.
 pub(crate) fn rows<T: FromRedisValue>(
     answers: Vec<Value>,
     width: usize,
@@ -54,8 +54,8 @@ pub(crate) fn rows<T: FromRedisValue>(
     Ok(rows)
 }
 
-/// Reads the answers of a pipeline that ignores errors as rows of `width` answers each. A row that names
-/// a key of the wrong type is refused alone (L8); any other error is the whole pipeline's.
+/// The replies of a pipeline that ignores errors, as rows of `width` replies each. A row that names
+/// a key of the wrong type gets its own error (L8); any other error fails the whole pipeline.
 pub(crate) fn rows_each<T: FromRedisValue>(
     answers: Vec<Value>,
     width: usize,
@@ -82,18 +82,18 @@ pub(crate) fn rows_each<T: FromRedisValue>(
     Ok(rows)
 }
 
-/// Those of `entries` that are a `K`.
+/// The `entries` that are a `K`.
 pub(crate) fn parsed<K: FromStr>(entries: &[Vec<u8>]) -> Vec<K> {
     let parse = |bytes: &Vec<u8>| std::str::from_utf8(bytes).ok()?.parse().ok();
     entries.iter().filter_map(parse).collect()
 }
 
-/// The entries of a list, as they are.
+/// All entries of a list, unchanged.
 pub(crate) fn entries(store: &mut Store, list: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     store.call(|c, _| redis::cmd("LRANGE").arg(list).arg(0).arg(-1).query(c))
 }
 
-/// At most `count` entries of a list, from place `from` on.
+/// At most `count` entries of a list, from index `from`.
 pub(crate) fn stretch(
     store: &mut Store,
     list: &str,
@@ -104,7 +104,7 @@ pub(crate) fn stretch(
     store.call(|c, _| redis::cmd("LRANGE").arg(list).arg(from).arg(last).query(c))
 }
 
-/// Those entries of a list that are a `K`, in order.
+/// The entries of a list that are a `K`, in order.
 pub(crate) fn list<K: FromStr>(store: &mut Store, list: &str) -> anyhow::Result<Vec<K>> {
     Ok(parsed(&entries(store, list)?))
 }
@@ -114,20 +114,20 @@ pub(crate) fn texts(store: &mut Store, list: &str) -> anyhow::Result<Vec<String>
     Ok(entries(store, list)?.into_iter().map(lossy).collect())
 }
 
-/// Those members of a set that are a `K`.
+/// The members of a set that are a `K`.
 pub(crate) fn set<K: FromStr>(store: &mut Store, set: &str) -> anyhow::Result<Vec<K>> {
     let members: Vec<Vec<u8>> = store.call(|c, _| redis::cmd("SMEMBERS").arg(set).query(c))?;
     Ok(parsed(&members))
 }
 
-/// The fields of a hash; none when it is not there.
+/// The fields of a hash; empty if it does not exist.
 pub(crate) fn hash(store: &mut Store, key: &str) -> anyhow::Result<HashMap<String, String>> {
     let fields: HashMap<Text, Text> = store.call(|c, _| redis::cmd("HGETALL").arg(key).query(c))?;
     let plain = |(name, value): (Text, Text)| (name.into(), value.into());
     Ok(fields.into_iter().map(plain).collect())
 }
 
-/// Those fields of a hash that are a number.
+/// The numeric fields of a hash.
 pub(crate) fn numbers<N: FromStr>(
     store: &mut Store,
     key: &str,

@@ -1,15 +1,16 @@
-//! Lua scripts: one atomic transition each, made of the shared parts they name and their own file.
+//! Lua scripts: one atomic transition each, built from the shared parts they name and their own
+//! file.
 
 use super::observer::observer;
 use redis::{FromRedisValue, Value};
 use std::sync::LazyLock;
 
-/// A script that is sent by its digest, and whole only when Redis does not know it.
+/// A script that is sent by its digest, and in full only if Redis does not know it.
 pub(crate) type Script = LazyLock<redis::Script>;
 
-/// Joins the parts of a script below the constants that they and we must agree on.
+/// Joins the parts of a script after the constants that Lua and Rust share.
 pub(crate) fn compose(parts: &[&str]) -> redis::Script {
-    // The TTL is a string: Redis would make one of a number at each call.
+    // The TTL is a string: Redis would convert a number at every call.
     let mut code = format!(
         "local KEY_TTL, STOPPED_ALLOWANCE, MAX_BATCH = '{}', {}, {}\n",
         super::KEY_TTL,
@@ -35,7 +36,7 @@ macro_rules! lua {
     };
 }
 
-/// What a script returned: a list whose places the script's header names.
+/// A script's reply: a list whose places are described in the script's header.
 pub(crate) struct Answer(Vec<Value>);
 
 impl FromRedisValue for Answer {
@@ -63,12 +64,12 @@ impl Answer {
         }
     }
 
-    /// The number at `place`; 0 when there is none.
+    /// The number at `place`; 0 if there is none.
     pub(crate) fn number(&self, place: usize) -> i64 {
         self.text(place).parse().unwrap_or(0)
     }
 
-    /// How many places there are.
+    /// The number of places.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

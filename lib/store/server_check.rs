@@ -3,12 +3,12 @@
 use super::Store;
 use crate::process::exit::{self, failure};
 
-/// The oldest version with all the commands that the scripts use.
+/// The oldest version that has all the commands used by the scripts.
 const OLDEST: (u32, u32) = (6, 2);
 
 impl Store {
-    /// Refuses a Redis that is too old, or that would drop keys when memory is short: a test runner
-    /// that loses keys lies (F1).
+    /// Refuses a Redis that is too old, or that would evict keys when memory is short: a test
+    /// runner that loses keys reports wrong results (F1).
     pub(crate) fn check_server(&mut self) -> anyhow::Result<()> {
         let info: String = self.call(|c, _| {
             redis::pipe()
@@ -29,7 +29,7 @@ impl Store {
     }
 }
 
-/// Reads the answer of INFO. Errors: what is wrong with the server, and the remedy.
+/// Checks the reply to INFO. Errors: the problem with the server, and the remedy.
 fn check(info: &str) -> Result<(), (String, &'static str)> {
     let field = |name: &str| {
         info.lines()
@@ -66,7 +66,7 @@ mod tests {
     fn an_old_server_and_one_that_evicts_are_refused() {
         assert!(check("redis_version:7.2.4\r\nmaxmemory_policy:noeviction\r\n").is_ok());
         assert!(check("redis_version:6.2.0\r\n").is_ok());
-        // A service that shows no version is not refused for that.
+        // A service that does not show its version is accepted.
         assert!(check("").is_ok());
         assert!(check("redis_version:6.0.16\r\n").is_err());
         let evicting = check("redis_version:7.0.0\r\nmaxmemory_policy:allkeys-lru\r\n");

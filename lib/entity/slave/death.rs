@@ -1,4 +1,4 @@
-//! The death of a slave, as its worker or the arbiter declares it.
+//! Declaring a slave dead, by its worker or by the arbiter.
 
 use crate::lua;
 use crate::protocol::key::{self, SlaveKey, TasksetKey};
@@ -10,7 +10,7 @@ use crate::store::script::{Answer, Script};
 static REAP: Script = lua!("slave_reap", "event", "batch", "ends", "reap");
 
 /// Declares a slave dead and ends its trial with `error`. `certain`: its process is known to be
-/// gone; otherwise it is left alone while it has a heartbeat.
+/// gone; otherwise a slave with a heartbeat is left alone.
 pub fn reap(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -23,8 +23,9 @@ pub fn reap(
     end(store, taskset, slave, words)
 }
 
-/// As [`reap`], by the worker that has waited on its process. `begun`: the trial that it had begun
-/// last, '' for none, if the worker knows; another one is not counted as a try.
+/// Declares a slave dead on behalf of the worker that waited on its process. `begun`: the trial
+/// that the slave began last, '' for none, if the worker knows; no other trial counts towards the
+/// maximum.
 pub fn bury(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -35,7 +36,7 @@ pub fn bury(
     bury_as(store, taskset, slave, SlaveStatus::FailureExit, why, begun)
 }
 
-/// As [`bury`], of a slave whose exit code says `how` it has ended, if it has not said so itself: after a
+/// Declares a slave dead whose exit code means `how`, unless it has reported its own end. After a
 /// hard timeout its trial ends with `timeout`.
 pub fn bury_as(
     store: &mut Store,
@@ -49,7 +50,7 @@ pub fn bury_as(
     end(store, taskset, slave, words)
 }
 
-/// `words`: why it is dead, and the further arguments of the script.
+/// `words`: the reason, followed by the further arguments of the script.
 fn end(
     store: &mut Store,
     taskset: &TasksetKey,

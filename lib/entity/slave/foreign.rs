@@ -1,5 +1,5 @@
-//! Other implementations, which know the protocol alone: their slaves are listed by the worker, by the id of
-//! the process group, and their arbiter looks only when it is asked to.
+//! Compatibility with other implementations, which know only the protocol: their workers list
+//! slaves by the id of the process group, and their arbiter checks a taskset only when asked.
 
 use crate::lua;
 use crate::protocol::key::{self, SlaveKey, TasksetKey};
@@ -9,8 +9,8 @@ use crate::store::script::Script;
 
 static SPAWN: Script = lua!("slave_spawn");
 
-/// Lists a slave that was started just now, unless it has joined by a name that ends with `nonce`.
-/// `before`: another name by which it was listed, and is not to be any more.
+/// Lists a slave that has just been started, unless it has joined under a name that ends with
+/// `nonce`. `before`: the name under which it was listed so far, to be removed.
 pub(crate) fn list(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -28,14 +28,14 @@ pub(crate) fn list(
     })
 }
 
-/// Whether there is anything of the slave but its name: a heartbeat, or a trial.
+/// Whether the slave has more than its name: a heartbeat or a trial.
 pub(crate) fn has_signs(store: &mut Store, slave: &SlaveKey) -> anyhow::Result<bool> {
     let keys = [slave.heartbeat(), slave.trials()];
     let count: u64 = store.call(|c, _| redis::cmd("EXISTS").arg(&keys).query(c))?;
     Ok(count > 0)
 }
 
-/// Asks the arbiter to look whether the taskset has come to its end.
+/// Asks the arbiter to check whether the taskset is finished.
 pub(crate) fn ask_for_check(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
     let message = format!("check\t{taskset}");
     store.call(|c, _| {

@@ -1,8 +1,9 @@
 //! Tasksets: one run of a suite.
 //!
-//! Written by rrr-submit until it is active ([`stage`](mod@stage)); from then on its status is
-//! changed by the scripts `taskset_assign` and `worker_accept` (rrr-dispatch, rrr-worker), `trial_judge`, `task_recover`,
-//! `fail_unrunnable` and `taskset_close` (rrr-arbiter) alone ([`transitions`]).
+//! Written by rrr-submit until it is active ([`stage`](mod@stage)). After that, only these scripts
+//! change its status ([`transitions`]): `taskset_assign` (rrr-dispatch), `worker_accept`
+//! (rrr-worker), `trial_judge`, `task_recover`, `taskset_fail_unrunnable` and `taskset_close`
+//! (rrr-arbiter).
 
 mod skipped;
 mod stage;
@@ -25,7 +26,7 @@ use crate::store::error::Refused;
 use crate::store::read::{self, Text};
 use std::collections::{HashMap, HashSet};
 
-/// A taskset's hash as it stands in Redis.
+/// A taskset's hash as read from Redis.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record(pub HashMap<String, String>);
 
@@ -44,41 +45,41 @@ impl Record {
             .filter(|text| !text.is_empty())
     }
 
-    /// A field that should be a number.
+    /// A numeric field.
     pub(crate) fn number(&self, field: &str) -> Option<u64> {
         self.get(field)?.parse().ok()
     }
 
-    /// Where it stands.
+    /// The taskset's status.
     pub(crate) fn status(&self) -> Option<TasksetStatus> {
         self.get("status").and_then(TasksetStatus::parse)
     }
 }
 
-/// The tasksets that are submitted and not finished, oldest first; what is no key is left out.
+/// The submitted, unfinished tasksets, oldest first; entries that are not keys are left out.
 pub(crate) fn active(store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
     read::list(store, &key::active_taskset())
 }
 
-/// The tasksets that are finished and wait to be persisted, oldest first.
+/// The finished tasksets that are waiting to be persisted, oldest first.
 pub(crate) fn unpersisted(store: &mut Store) -> anyhow::Result<Vec<TasksetKey>> {
     read::list(store, &key::persister_queue())
 }
 
-/// The slaves that ever joined, in order; what is no key is left out.
+/// All slaves that ever joined, in order; entries that are not keys are left out.
 pub(crate) fn slaves(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<SlaveKey>> {
     read::list(store, &taskset.slaves())
 }
 
-/// All tasks, in the order of submission; what is no key is left out.
+/// All tasks, in the order of submission; entries that are not keys are left out.
 pub(crate) fn tasks(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<TaskKey>> {
     read::list(store, &taskset.tasks())
 }
 
-/// How far a taskset is, without a look at any task.
+/// The progress of a taskset, read without its tasks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
-    /// Tasks that wait in the queue.
+    /// Queued tasks.
     pub queued: usize,
     /// Tasks without a final status.
     pub left: usize,
@@ -99,12 +100,12 @@ impl Progress {
     }
 }
 
-/// What a look at a taskset finds first.
+/// The facts by which the arbiter decides whether a taskset needs attention.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    /// Whether it is open and has no worker yet.
+    /// Whether the taskset is open and has no worker yet.
     pub waits: bool,
-    /// Whether its status is `running`.
+    /// Whether the taskset's status is `running`.
     pub runs: bool,
     pub slaves: Vec<SlaveKey>,
     pub queued: usize,
@@ -115,14 +116,14 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Whether it has ended, has gone, has no tasks, or has none left.
+    /// Whether the taskset is finished or missing, has no tasks, or has none left.
     pub(crate) fn may_be_over(&self) -> bool {
         self.tasks == 0 || !(self.waits || self.runs) || (self.runs && self.left == 0)
     }
 }
 
-/// How many messages wait for the arbiter, and the facts of `tasksets`: one round trip. A taskset with a
-/// key of the wrong type is refused alone.
+/// The length of the arbiter's queue, and the facts of `tasksets`, in one round trip. A taskset
+/// with a key of the wrong type gets its own error.
 pub(crate) fn facts(
     store: &mut Store,
     tasksets: &[TasksetKey],
@@ -175,7 +176,7 @@ pub(crate) fn facts(
     Ok((unjudged, facts))
 }
 
-/// The active tasksets, and those of `asked` that have no status: one round trip.
+/// The active tasksets, and those of `asked` without a status, in one round trip.
 pub(crate) fn active_and_waiting(
     store: &mut Store,
     asked: &[TasksetKey],
@@ -199,7 +200,8 @@ pub(crate) fn active_and_waiting(
     Ok((read::parsed(&active), waiting.collect()))
 }
 
-/// The tasks without a final status of each of `tasksets`: one round trip, none for no taskset.
+/// The tasks without a final status of each of `tasksets`: one round trip, or none if there are no
+/// tasksets.
 pub(crate) fn tasks_left_each(
     store: &mut Store,
     tasksets: &[&TasksetKey],

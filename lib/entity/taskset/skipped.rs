@@ -1,20 +1,19 @@
-//! Tasksets that a daemon must pass over, so that one of them stops none of the others (L8).
+//! Tasksets that a daemon must skip, so that none of them blocks the others (L8).
 
 use crate::protocol::key::TasksetKey;
 use crate::store::error::Refused;
 use crate::store::observer::observer;
 use std::collections::HashSet;
 
-/// Tasksets about which Redis refuses what it is asked, since somebody has made something else of a
-/// key of theirs.
+/// Tasksets with a key of the wrong type, for which Redis refuses commands.
 #[derive(Debug, Default)]
 pub struct Broken {
     told: HashSet<TasksetKey>,
 }
 
 impl Broken {
-    /// Passes over a taskset about which Redis has refused something, and says so, once for as long as it
-    /// does. Any other error is passed on.
+    /// Skips a taskset for which Redis refused a command, and reports that once for as long as it
+    /// lasts. Any other error is returned.
     pub(crate) fn pass_over(
         &mut self,
         taskset: &TasksetKey,
@@ -23,7 +22,7 @@ impl Broken {
         match done {
             Err(error) if error.is::<Refused>() => {
                 if self.told.insert(taskset.clone()) {
-                    observer().note(&format!("passing over {taskset}: {error}"));
+                    observer().note(&format!("skipping {taskset}: {error}"));
                 }
             }
             Err(error) => return Err(error),
@@ -34,7 +33,8 @@ impl Broken {
         Ok(())
     }
 
-    /// Forgets all but these: what is not active any more is not looked at, and its name may come again.
+    /// Forgets all but these tasksets: one that is not active is not read any more, and its name
+    /// may be used again.
     pub(crate) fn keep(&mut self, active: &[TasksetKey]) {
         self.told.retain(|taskset| active.contains(taskset));
     }

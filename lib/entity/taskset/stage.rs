@@ -1,4 +1,4 @@
-//! Writing a taskset, and handing it over: what rrr-submit and rrr-local do.
+//! Staging a taskset and handing it over, for rrr-submit and rrr-local.
 
 use crate::lua;
 use crate::process::exit;
@@ -12,8 +12,9 @@ use std::collections::HashMap;
 static STAGE: Script = lua!("taskset_stage");
 static STAGE_TASKS: Script = lua!("taskset_stage_tasks");
 
-/// One attempt to make a taskset. Several may be made under one key at once: the key alone does not
-/// tell a call of ours, repeated because its reply was lost, from somebody else's.
+/// One submission of a taskset. Several may use the same key at once, so the key alone does not
+/// distinguish this submission's call, repeated because its reply was lost, from another
+/// submission's.
 #[derive(Clone, Debug)]
 pub struct Submission {
     pub taskset: TasksetKey,
@@ -21,33 +22,33 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// A new attempt.
+    /// A new submission.
     pub fn of(taskset: TasksetKey) -> Self {
         let nonce = uuid::Uuid::new_v4().simple().to_string();
         Self { taskset, nonce }
     }
 
-    /// How it signs a lock.
+    /// The owner's name in a lock.
     fn holder(&self) -> String {
         format!("{} {}", self.taskset, self.nonce)
     }
 }
 
-/// The failure for a key that is in use.
+/// The error for a key that is in use.
 pub fn taken(taskset: &TasksetKey) -> exit::Failure {
     exit::usage(format!("taskset '{taskset}' already exists"))
         .hint("omit --taskset to generate a key; rrr-list tasksets lists them")
 }
 
-/// Seconds that a submitter has to hand over what it has begun to write.
+/// Seconds that a submitter has to complete a staged taskset.
 const STAGED: u64 = 3600;
-/// Tasks written in one step: keeps a script under 5 ms.
+/// Tasks written per step: keeps a script under 5 ms.
 const CHUNK: usize = 500;
 
-/// Writes a taskset of these fields that nobody acts on yet. It expires after an hour unless it is
-/// activated, and all its other keys live 14 days from now (K4).
+/// Stages a taskset with these fields. The hash expires after an hour unless the taskset is
+/// activated; all its other keys live for 14 days from now (K4).
 ///
-/// Errors: the key is another submission's; Redis has lost what was written.
+/// Errors: the key belongs to another submission; Redis has lost what was written.
 pub fn stage(
     store: &mut Store,
     submission: &Submission,
@@ -95,7 +96,7 @@ pub fn stage(
         })?;
         written += chunk.len();
         if usize::try_from(stand) != Ok(written) {
-            anyhow::bail!("'{taskset}' was lost from Redis while it was being written");
+            anyhow::bail!("taskset '{taskset}' was lost from Redis while it was being written");
         }
     }
     Ok(())
@@ -103,7 +104,7 @@ pub fn stage(
 
 static ACTIVATE: Script = lua!("taskset_activate", "event");
 
-/// Hands a staged taskset of `tasks` tasks over; `locked` when its rsync lock must still be held.
+/// Activates a staged taskset of `tasks` tasks; `locked` if its rsync lock must still be held.
 pub fn activate(
     store: &mut Store,
     submission: &Submission,
@@ -135,17 +136,16 @@ pub fn activate(
             let lost = format!("lost the lock of the rsync name '{rsync_name}' before submitting");
             Err(exit::usage(lost).hint(AGAIN).into())
         }
-        _ => anyhow::bail!("'{taskset}' was not complete in Redis when it was submitted"),
+        _ => anyhow::bail!("taskset '{taskset}' was incomplete in Redis when it was submitted"),
     }
 }
 
 static RSYNC_LOCK: Script = lua!("rsync_lock");
 
-/// What to do when another may have written into the folder meanwhile.
-const AGAIN: &str = "nothing was submitted: submit it again, or pass another --rsync-name";
+/// The hint when another submission may have written to the folder.
+const AGAIN: &str = "nothing was submitted: submit again, or pass another --rsync-name";
 
-/// Takes the right to sync into `rsync_name`'s folder for 30 seconds. Returns the taskset in the
-/// way, if any.
+/// Locks `rsync_name`'s folder for 30 seconds. Returns the taskset that uses the folder, if any.
 pub fn lock_rsync_name(
     store: &mut Store,
     submission: &Submission,
@@ -154,9 +154,9 @@ pub fn lock_rsync_name(
     in_the_way(store, submission, rsync_name, false)
 }
 
-/// Keeps that right for 30 seconds from now.
+/// Extends the lock to 30 seconds from now.
 ///
-/// Errors: it was lost, so that the folder may be another's to write or to read.
+/// Errors: the lock was lost, so another submission may be writing to the folder or reading it.
 pub fn renew_rsync_lock(
     store: &mut Store,
     submission: &Submission,
@@ -193,7 +193,7 @@ fn in_the_way(
 
 static RSYNC_UNLOCK: Script = lua!("rsync_unlock");
 
-/// Gives the right to sync into `rsync_name`'s folder back, when a submission is given up.
+/// Releases the lock on `rsync_name`'s folder when a submission is abandoned.
 pub fn unlock_rsync_name(
     store: &mut Store,
     submission: &Submission,

@@ -1,4 +1,4 @@
-//! The transitions of an active taskset: given to workers, its trials judged, ended.
+//! The transitions of an active taskset: assigned to workers, its trials judged, ended.
 
 use crate::lua;
 use crate::protocol::key::{self, TaskKey, TasksetKey, WorkerKey};
@@ -9,17 +9,17 @@ use crate::store::error::Refused;
 use crate::store::read::{self, Text};
 use crate::store::script::{Answer, Script};
 
-/// What an open taskset wants of the dispatcher.
+/// The demand of an open taskset, for the dispatcher.
 #[derive(Clone, Debug)]
 pub struct Want {
     pub worker_type: Option<String>,
     pub max_workers: usize,
-    /// The field `given` as it was read: how often the taskset was given to a worker.
+    /// The field `given` as it was read: the number of times the taskset was given to a worker.
     pub given: String,
 }
 
 impl Want {
-    /// Counts workers that it was given to since.
+    /// Counts workers that the taskset was given to since.
     pub(crate) fn count_given(&mut self, workers: usize) {
         let before: usize = self.given.parse().unwrap_or(0);
         if workers > 0 {
@@ -28,8 +28,8 @@ impl Want {
     }
 }
 
-/// What each of `tasksets` wants, `None` if it is not open: one round trip. A taskset that is of the wrong
-/// type is refused alone.
+/// The demand of each of `tasksets`, `None` if it is not open, in one round trip. A taskset with a
+/// key of the wrong type gets its own error.
 pub fn wants(
     store: &mut Store,
     tasksets: &[TasksetKey],
@@ -67,11 +67,11 @@ pub fn wants(
     Ok(rows.into_iter().map(|row| row.map(want)).collect())
 }
 
-/// What came of an offer of a taskset to workers.
+/// The outcome of offering a taskset to workers.
 #[derive(Debug, Default)]
 pub struct Assigned {
     pub given: Vec<WorkerKey>,
-    /// Workers that have failed its setup before.
+    /// Workers whose setup for the taskset failed before.
     pub failed: Vec<WorkerKey>,
     /// Whether another dispatcher was faster, so that nothing was given.
     pub is_stale: bool,
@@ -79,7 +79,7 @@ pub struct Assigned {
 
 static ASSIGN: Script = lua!("taskset_assign", "event", "close");
 
-/// Gives the taskset to those of `offered` that are idle, at most `most`.
+/// Gives the taskset to at most `most` of the `offered` workers that are idle.
 pub fn assign(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -116,7 +116,7 @@ pub fn assign(
 
 static CLOSE: Script = lua!("taskset_close", "event", "close");
 
-/// Gives an open taskset its final status, and pops `message`, which asked for it, if any.
+/// Sets an open taskset's final status, and pops the `message` that requested it, if any.
 pub fn close(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -142,11 +142,11 @@ pub fn close(
 
 static JUDGE: Script = lua!("trial_judge", "event", "close", "ends", "judge");
 
-/// What came of a look at the arbiter's queue.
+/// The outcome of judging the head of the arbiter's queue.
 pub struct Judged {
-    /// How many trials were judged; their messages are gone from the queue.
+    /// The number of judged trials, whose messages were popped.
     pub taken: usize,
-    /// The message of another kind at the head of the queue now, if one was seen.
+    /// The message of another kind now at the head of the queue, if one was seen.
     pub other: Option<Vec<u8>>,
 }
 
@@ -179,8 +179,8 @@ static RECOVER: Script = lua!(
     "judge"
 );
 
-/// Puts back those of `lost` that are; finalises the taskset when nothing is left. Returns whether that
-/// has changed anything.
+/// Requeues the tasks of `lost` that are lost indeed; finalises the taskset if nothing is left.
+/// Returns whether anything changed.
 pub fn recover(store: &mut Store, taskset: &TasksetKey, lost: &[TaskKey]) -> anyhow::Result<bool> {
     let answer: Answer = store.call(|c, _| {
         RECOVER
@@ -198,7 +198,7 @@ pub fn recover(store: &mut Store, taskset: &TasksetKey, lost: &[TaskKey]) -> any
 
 static SPECULATE: Script = lua!("task_speculate", "event");
 
-/// Queues a second copy of `tasks`; returns whether there was one to queue.
+/// Queues a second copy of each of `tasks`; returns whether any was queued.
 pub fn speculate(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -211,10 +211,10 @@ pub fn speculate(
 
 static REQUEST_FAIL: Script = lua!("taskset_request_fail", "event", "close", "worker");
 
-/// After how many distinct workers that cannot run it a taskset is failed (L9).
+/// The number of distinct workers unable to run a taskset after which it fails (L9).
 pub const FAIL_AFTER_WORKERS: u32 = 2;
 
-/// A worker says that it cannot run the taskset, and why.
+/// Records that a worker cannot run the taskset, and why.
 pub fn request_fail(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -239,8 +239,9 @@ pub fn request_fail(
 
 static FAIL_UNRUNNABLE: Script = lua!("taskset_fail_unrunnable", "event", "close", "worker");
 
-/// Whether every living worker of its type, one at least, has said that it cannot run the taskset, and
-/// none is at it; `fail`: it ends so then, with what one of them said.
+/// Whether every live worker of the taskset's type, and at least one, has reported that it cannot
+/// run it, while no worker is running it. With `fail`, the taskset then fails with one of the
+/// reasons.
 pub fn fail_unrunnable(
     store: &mut Store,
     taskset: &TasksetKey,

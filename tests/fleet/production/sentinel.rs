@@ -148,7 +148,7 @@ fn a_master_unknown_to_every_sentinel_is_reported() {
         .run()
         .expect_code(69);
     assert!(
-        done.stderr.contains("knows no master 'staging'"),
+        done.stderr.contains("does not know a master 'staging'"),
         "{done:#?}"
     );
     assert!(done.stderr.contains("hint: "), "{done:#?}");
