@@ -10,12 +10,12 @@ pub(crate) struct Capture {
     dropped: u64,
 }
 
-/// What was kept of a stream.
+/// The kept part of a stream.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Captured {
-    /// Head, a line that tells what is missing, and tail; or all of it.
+    /// Head, a line with the number of missing bytes, and tail; or the whole stream.
     pub bytes: Vec<u8>,
-    /// How many bytes are missing.
+    /// The number of missing bytes.
     pub dropped: u64,
 }
 
@@ -30,7 +30,7 @@ impl Capture {
         }
     }
 
-    /// Takes the next bytes of the stream.
+    /// Adds the next bytes of the stream.
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         let head_room = (self.limit / 2).saturating_sub(self.head.len());
         let (head, rest) = bytes.split_at(head_room.min(bytes.len()));

@@ -1,8 +1,9 @@
-//! A cgroup (version 2) for the processes of a slave's trials, where one may be made: all of them
-//! are killed in one step, however they tried to get away, and the kernel keeps bounds for them.
+//! A cgroup (version 2) for the processes of a slave's trials, where one can be created. All of
+//! them are killed in one step, however they tried to escape, and the kernel enforces their limits.
 //!
-//! A slave makes its cgroup below a base: its own cgroup, or the one that its worker names. Who has
-//! made one holds a lock on it while it lives, so that anybody can tell what is left of the dead.
+//! A slave creates its cgroup below a base: its own cgroup, or the one that its worker names. The
+//! creator of a cgroup locks it for life, so that any process can recognise the cgroups of dead
+//! slaves.
 
 use super::reap;
 use super::reap::Killed;
@@ -15,33 +16,33 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The variable that tells a slave below which cgroup it makes its own; empty, it makes none, nor
-/// does a worker without bounds.
+/// The variable with the base cgroup of a slave; if empty, the slave creates no cgroup, nor does a
+/// worker without bounds.
 pub(crate) const BASE: &str = "RRR_CGROUP";
 const PREFIX: &str = "rrr-slave-";
-/// Where the worker itself goes, since a cgroup that bounds others may hold no process.
+/// The worker's own cgroup: a cgroup that limits others may not contain processes.
 const OURS: &str = "rrr-worker";
-/// Longest wait for a cgroup whose processes were killed to become empty.
+/// Maximum wait for a cgroup to become empty after its processes were killed.
 const EMPTY: Duration = Duration::from_secs(2);
 
-/// What a trial may use, with all its processes.
+/// The limits of a trial, with all its processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct Bounds {
-    /// Most MiB of a trial as a whole, by its cgroup
+    /// Maximum MiB of a trial as a whole, by its cgroup
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 40), hide_short_help = true)]
     pub trial_memory: Option<u64>,
-    /// Most processes and threads of a trial
+    /// Maximum processes and threads of a trial
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
     pub trial_pids: Option<u64>,
 }
 
 impl Bounds {
-    /// Whether there is none.
+    /// Whether no limit is set.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Tells a worker or a slave that `command` starts to keep them.
+    /// Passes the limits to the worker or slave that `command` starts.
     pub(crate) fn pass_on(&self, command: &mut Command) {
         for (name, value) in [
             ("RRR_TRIAL_MEMORY", self.trial_memory),
@@ -54,7 +55,7 @@ impl Bounds {
         }
     }
 
-    /// Has a slave keep them, below `base`; without a base there is nothing that could.
+    /// Passes the limits and their `base` to a slave; without a base nothing can enforce them.
     pub(crate) fn pass_on_below(&self, base: Option<&Path>, command: &mut Command) {
         let kept = match base {
             Some(_) => self,
@@ -64,10 +65,10 @@ impl Bounds {
         command.env(BASE, base.unwrap_or(Path::new("")));
     }
 
-    /// Says, as `tool`, why they are not kept; nothing if there are none.
+    /// Reports as `tool` why the limits are not enforced; prints nothing if there are none.
     pub(crate) fn cannot_be_kept(&self, tool: &str, error: &io::Error) {
         if !self.is_empty() {
-            say!("{tool}: --trial-memory and --trial-pids cannot be kept here: {error}");
+            say!("{tool}: --trial-memory and --trial-pids cannot be enforced here: {error}");
             say!("hint: they need a delegated cgroup v2, as a systemd unit with Delegate=yes has");
         }
     }
@@ -81,7 +82,7 @@ impl Bounds {
     fn write(&self, path: &Path) -> io::Result<()> {
         if let Some(mib) = self.trial_memory {
             fs::write(path.join("memory.max"), (mib << 20).to_string())?;
-            // A kernel without swap has no such file.
+            // A kernel without swap does not have this file.
             let _ = fs::write(path.join("memory.swap.max"), "0");
         }
         if let Some(number) = self.trial_pids {
@@ -91,7 +92,7 @@ impl Bounds {
     }
 }
 
-/// Whether whoever started this process wants no cgroups.
+/// Whether the parent of this process disabled cgroups.
 pub(crate) fn is_unwanted() -> bool {
     std::env::var_os(BASE).is_some_and(|base| base.is_empty())
 }
@@ -106,7 +107,7 @@ pub fn own() -> io::Result<PathBuf> {
     folder(&groups, &mounts).ok_or_else(|| no("no cgroup v2 is mounted"))
 }
 
-/// As [`own`], of the texts of /proc/self/cgroup and /proc/self/mountinfo.
+/// The cgroup as a folder, from the contents of /proc/self/cgroup and /proc/self/mountinfo.
 fn folder(groups: &str, mounts: &str) -> Option<PathBuf> {
     let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
     mounts.lines().find_map(|line| {
@@ -119,19 +120,19 @@ fn folder(groups: &str, mounts: &str) -> Option<PathBuf> {
     })
 }
 
-/// Makes this process's cgroup a base for those of its slaves, which are to keep `bounds`.
+/// Makes this process's cgroup a base for those of its slaves, which must enforce `bounds`.
 ///
-/// Errors: none can be made there, or they could not keep the bounds.
+/// Errors: no cgroup can be created there, or it could not enforce the bounds.
 pub(crate) fn base(bounds: &Bounds) -> io::Result<PathBuf> {
     let base = own()?;
     enable(&base, &bounds.controllers())?;
     clean_up(&base);
-    // It is known only now whether one can be made.
+    // Only an attempt shows whether one can be created.
     drop(Cgroup::make(&base, bounds)?);
     Ok(base)
 }
 
-/// Has the cgroups below `base` bound what `controllers` are for.
+/// Enables `controllers` for the cgroups below `base`.
 fn enable(base: &Path, controllers: &[&str]) -> io::Result<()> {
     let control = base.join("cgroup.subtree_control");
     for name in controllers {
@@ -154,7 +155,7 @@ fn enable(base: &Path, controllers: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-/// Moves this process out of `base`, if it is the only one there.
+/// Moves this process out of `base`, if no other process is in it.
 fn make_room(base: &Path) -> io::Result<()> {
     let pids = fs::read_to_string(base.join("cgroup.procs"))?;
     let pid = std::process::id().to_string();
@@ -171,7 +172,7 @@ fn make_room(base: &Path) -> io::Result<()> {
     }
 }
 
-/// Kills and removes what slaves that are dead have left below `base`.
+/// Kills and removes the cgroups that dead slaves have left below `base`.
 pub(crate) fn clean_up(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
@@ -185,7 +186,7 @@ pub(crate) fn clean_up(base: &Path) {
     }
 }
 
-/// Removes an empty cgroup; one whose processes are dying is empty soon.
+/// Removes an empty cgroup; one with dying processes is empty soon.
 fn remove(path: &Path) {
     let began = Instant::now();
     while let Err(error) = fs::remove_dir(path) {
@@ -196,13 +197,13 @@ fn remove(path: &Path) {
     }
 }
 
-/// The cgroup of a slave's trials, one after the other; removed when dropped.
+/// The cgroup of a slave's trials, used by one trial after another; removed when dropped.
 pub(crate) struct Cgroup {
     path: PathBuf,
-    /// Kept open, because they are used for each trial.
+    /// Kept open, because every trial uses them.
     procs: File,
     events: File,
-    /// Linux before 5.14 has none.
+    /// Missing before Linux 5.14.
     kill: Option<File>,
     bounded: bool,
     out_of_memory: u64,
@@ -210,13 +211,14 @@ pub(crate) struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes one below `base` that keeps `bounds`.
+    /// Creates a cgroup below `base` that enforces `bounds`.
     pub(crate) fn make(base: &Path, bounds: &Bounds) -> io::Result<Self> {
         loop {
             let path = base.join(format!("{PREFIX}{}", uuid::Uuid::new_v4().simple()));
             fs::create_dir(&path)?;
             let made = Self::open(&path, bounds);
-            // Before it was locked, a worker that cleans up may have taken it for a dead one's.
+            // Before the lock, a worker that cleans up may have mistaken the cgroup for a dead
+            // slave's.
             if made.is_ok() || path.exists() {
                 return made.inspect_err(|_| remove(&path));
             }
@@ -239,7 +241,8 @@ impl Cgroup {
         })
     }
 
-    /// Has `command` start in it. One that cannot runs unbounded, if no bound was asked for.
+    /// Makes `command` start in the cgroup. If it cannot enter, it runs without limits, provided
+    /// that none was asked for.
     pub(crate) fn enter(&self, command: &mut Command) -> io::Result<()> {
         let (mut procs, bounded) = (self.procs.try_clone()?, self.bounded);
         // SAFETY: write is async-signal-safe, and nothing is allocated between fork and exec.
@@ -252,7 +255,7 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Kills what is in it; returns the names of the processes by their ids.
+    /// Kills the processes in the cgroup; returns their names by process id.
     pub(crate) fn kill(&mut self) -> Killed {
         let mut found = Killed::new();
         if self.is_empty() {
@@ -274,7 +277,7 @@ impl Cgroup {
         text[..read].starts_with(b"populated 0")
     }
 
-    /// Whether the kernel killed a process of it for its memory since this was asked last.
+    /// Whether the kernel killed one of the cgroup's processes for its memory since the last call.
     pub(crate) fn ran_out_of_memory(&mut self) -> bool {
         if !self.bounded {
             return false;
@@ -313,7 +316,11 @@ mod tests {
             found("0::/pod/x/y\n", bound).as_deref(),
             Some("/sys/fs/cgroup/y")
         );
-        assert_eq!(found("0::/elsewhere\n", bound), None, "it is not shown");
+        assert_eq!(
+            found("0::/elsewhere\n", bound),
+            None,
+            "the cgroup is not visible"
+        );
         assert_eq!(found("8:pids:/\n", HYBRID), None, "version 1 only");
     }
 

@@ -1,11 +1,11 @@
-//! What a test finds in its environment: the worker's, less our own settings and whatever holds the URL
-//! of our Redis (FAULTS S8), and less what is not on the owner's list, if there is one. The suite may
-//! have a Redis of its own: REDIS_URL is kept from it only if it is ours.
+//! The environment of a test: the worker's, without rrr's own settings, without every variable that
+//! holds the URL of rrr's Redis (FAULTS S8), and without those missing from the owner's list, if
+//! there is one. The suite may have its own Redis: REDIS_URL is hidden from it only if it is rrr's.
 
 use std::ffi::OsString;
 use std::process::Command;
 
-/// Whether the variable is a setting of ours, or of the service manager.
+/// Whether the variable is a setting of rrr or of the service manager.
 fn is_ours(name: &str) -> bool {
     ["RRR_", "WATCHDOG_", "LISTEN_"]
         .iter()
@@ -16,7 +16,7 @@ fn is_ours(name: &str) -> bool {
         )
 }
 
-/// Names of variables of this process that a test must not see; `redis` is the URL of our Redis.
+/// Names of this process's variables that a test must not see; `redis` is the URL of rrr's Redis.
 pub(crate) fn secrets(redis: &str) -> Vec<OsString> {
     std::env::vars_os()
         .filter(|(name, value)| is_ours(&name.to_string_lossy()) || value == redis)
@@ -24,8 +24,9 @@ pub(crate) fn secrets(redis: &str) -> Vec<OsString> {
         .collect()
 }
 
-/// Takes from `command` every variable that is neither in `allowed` nor a setting of ours: these are
-/// for our own processes, which keep them from the tests. PATH stays, since nothing runs without.
+/// Removes from `command` every variable that is neither in `allowed` nor a setting of rrr. The
+/// settings are for rrr's own processes, which hide them from the tests. PATH is kept, since
+/// nothing runs without it.
 pub(crate) fn narrow(command: &mut Command, allowed: &[String]) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

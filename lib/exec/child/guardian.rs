@@ -1,9 +1,9 @@
-//! The guardian: a process between a worker and what it starts. It adopts every orphan below it, so
-//! that a slave, or a worker with its whole process group, may be killed at any moment: the guardian
-//! sees that, and kills all that is left below it.
+//! The guardian: a process between a worker and the processes it starts. It adopts every orphan
+//! below it, so that a slave, or a worker with its whole process group, may be killed at any
+//! moment: the guardian notices, and kills every process left below it.
 //!
-//! It is in a process group of its own, under a name of its own, and does nothing but wait. If the guardian
-//! itself is killed, its children become those of the worker, which sweeps them up.
+//! It has its own process group and its own name, and only waits. If the guardian itself is killed,
+//! its children become the worker's, which kills them.
 
 use super::reap;
 use nix::libc;
@@ -18,24 +18,24 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Time that a slave has to end by itself once its worker is gone.
+/// Time for a slave to end on its own once its worker is gone.
 const ALONE: Duration = Duration::from_secs(1);
-/// Longest time between two looks at what became an orphan.
+/// Maximum time between two checks for orphans.
 const LOOK: Duration = Duration::from_secs(1);
 /// The guardian's name in `ps`: one that a `pkill rrr` does not match.
 const NAME: &[u8] = b"test-guardian";
 
-/// What happens to the processes that the command leaves behind when it ends by itself.
+/// The fate of processes that the command leaves behind when it exits on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
-    /// They are killed before its end is reported.
+    /// Killed before the command's end is reported.
     Kill,
-    /// They live on below the guardian until this process ends or kills the guardian.
+    /// Left running under the guardian until this process ends or kills the guardian.
     Keep,
 }
 
-/// Puts a guardian between this process and what `command` starts. The child that this process gets
-/// is the guardian, or with [`Rest::Keep`] a process that ends as the command does.
+/// Puts a guardian between this process and `command`. This process's child is then the guardian,
+/// or with [`Rest::Keep`] a process that ends as the command does.
 pub(crate) fn stand_between(command: &mut Command, rest: Rest) -> io::Result<()> {
     let us = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
     // SAFETY: the closure only makes system calls before its process becomes the command. A guardian
@@ -44,8 +44,8 @@ pub(crate) fn stand_between(command: &mut Command, rest: Rest) -> io::Result<()>
         command.pre_exec(move || {
             match rest {
                 Rest::Kill => {
-                    // A session of its own would do as well, but the kernel shares out processors by
-                    // session: the slaves would wait for the roles, and these for them.
+                    // A separate session would do too, but the kernel schedules by session: slaves
+                    // and roles would wait for each other.
                     rustix::process::setpgid(None, None)?;
                     // Before the fork: the command may leave orphans before the guardian runs again.
                     let _ = reap::become_subreaper();
@@ -72,8 +72,8 @@ pub(crate) fn stand_between(command: &mut Command, rest: Rest) -> io::Result<()>
     Ok(())
 }
 
-/// Has the command write its own process id, as four bytes, into the pipe that is returned: the child
-/// that [`stand_between`] gives, which must have been called before, is its guardian.
+/// Makes the command write its process id, as four bytes, to the returned pipe: the child created
+/// by [`stand_between`], which must have been called before, is its guardian.
 pub(crate) fn tell_pid(command: &mut Command) -> io::Result<io::PipeReader> {
     let (told, tell) = io::pipe()?;
     // SAFETY: the closure only makes system calls.
@@ -88,14 +88,14 @@ pub(crate) fn tell_pid(command: &mut Command) -> io::Result<io::PipeReader> {
 
 /// The child's id in the parent, none in the child.
 fn fork() -> io::Result<Option<Pid>> {
-    // SAFETY: the callers keep to what is said in `stand_between`.
+    // SAFETY: the callers observe the rules given in `stand_between`.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         pid => Ok(Pid::from_raw(pid)),
     }
 }
 
-/// Ends as the command does, of whose end the guardian tells.
+/// Ends with the command's status, which the guardian reports.
 fn pass_on(told: OwnedFd) -> ! {
     keep_out_of_reach();
     settle(told.as_raw_fd(), None);
@@ -108,7 +108,7 @@ fn pass_on(told: OwnedFd) -> ! {
     }
 }
 
-/// The guardian's whole life. `tell`: where the end of `child` is told, with [`Rest::Keep`].
+/// The guardian's main loop. `tell`: where the end of `child` is reported, with [`Rest::Keep`].
 fn watch(child: Pid, worker: RawFd, tell: Option<RawFd>) -> ! {
     keep_out_of_reach();
     settle(worker, tell);
@@ -131,7 +131,7 @@ fn watch(child: Pid, worker: RawFd, tell: Option<RawFd>) -> ! {
             (Some(_), _) => true,
             (None, None) => {
                 if !keeps {
-                    // What became an orphan while its slave goes on.
+                    // Orphans of a slave that is still running.
                     reap::sweep(&[child.as_raw_nonzero().get() as u32]);
                 }
                 false
@@ -162,16 +162,16 @@ fn ended(child: Pid) -> Option<i32> {
     }
 }
 
-/// Tells the process that stands for the command how that ended.
+/// Reports how the command ended to the process that represents it.
 fn report(status: i32) {
-    // SAFETY: `settle` has put the pipe there; it is closed, as nothing else is to be told.
+    // SAFETY: `settle` has put the pipe there; it is closed, as nothing else is reported.
     unsafe {
         let _ = rustix::io::write(BorrowedFd::borrow_raw(1), &status.to_ne_bytes());
         libc::close(1);
     }
 }
 
-/// Sleeps until the command or the worker ends; whether the worker has.
+/// Sleeps until the command or the worker ends; returns whether the worker has.
 fn sleep(worker: Option<BorrowedFd>, child: Option<BorrowedFd>, timeout: Duration) -> bool {
     let fds = [worker, child].into_iter().flatten();
     let mut fds: Vec<PollFd> = fds
@@ -182,7 +182,7 @@ fn sleep(worker: Option<BorrowedFd>, child: Option<BorrowedFd>, timeout: Duratio
     woken && worker.is_some() && !fds[0].revents().is_empty()
 }
 
-/// No signal but KILL ends it, nobody can trace it, and its name says what it is.
+/// Makes the process immune to signals except SIGKILL and to tracing, and sets its name.
 fn keep_out_of_reach() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let _ = nix::sys::signal::SigSet::all().thread_block();
@@ -190,12 +190,13 @@ fn keep_out_of_reach() {
     rename();
 }
 
-/// Keeps only these two descriptors, as 0 and 1: a pipe that a guardian held open would never end.
+/// Closes all descriptors but these two, which become 0 and 1: a pipe that a guardian held open
+/// would never reach its end.
 fn settle(first: RawFd, second: Option<RawFd>) {
-    // SAFETY: these are the numbers of this process's own descriptors; nothing else uses them, as
-    // this is a fork that goes its own way.
+    // SAFETY: these are the numbers of this process's own descriptors; nothing else uses them,
+    // since this forked process runs no other code.
     unsafe {
-        // Out of the way of one another first.
+        // Moved first, so that neither overwrites the other.
         let first = libc::fcntl(first, libc::F_DUPFD, 10);
         let second = second.map(|fd| libc::fcntl(fd, libc::F_DUPFD, 10));
         libc::dup2(first, 0);
@@ -212,7 +213,7 @@ fn settle(first: RawFd, second: Option<RawFd>) {
     }
 }
 
-/// Calls this process [`NAME`], in `ps` and for `pkill -f` too.
+/// Renames this process to [`NAME`], for `ps` and `pkill -f`.
 fn rename() {
     let mut name = [0; 16];
     name[..NAME.len()].copy_from_slice(NAME);
@@ -220,7 +221,7 @@ fn rename() {
         let _ = rustix::thread::set_name(name);
     }
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The 48th and 49th field of the line; the bracket closes the second.
+    // Fields 48 and 49 of the line; the bracket ends field 2.
     let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
     let mut fields = fields.split(' ').skip(45);
     let mut place = || fields.next()?.parse::<usize>().ok();
@@ -230,7 +231,8 @@ fn rename() {
     if start == 0 || end <= start + NAME.len() {
         return;
     }
-    // SAFETY: the kernel says that the arguments of this process are there; nothing reads them again.
+    // SAFETY: the kernel reports this process's arguments at this address; nothing reads them
+    // again.
     unsafe {
         let arguments = std::slice::from_raw_parts_mut(start as *mut u8, end - start);
         arguments.fill(0);
@@ -238,7 +240,7 @@ fn rename() {
     }
 }
 
-/// Ends this process as `status`, that of waitpid, says.
+/// Ends this process with `status`, as reported by waitpid.
 fn end_as(status: i32) -> ! {
     // SAFETY: plain system calls; nothing of this process is used afterwards.
     unsafe {

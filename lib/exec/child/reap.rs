@@ -1,5 +1,5 @@
-//! Leaves nothing alive: this process is made the subreaper, so that whatever a test orphans
-//! (setsid, double fork) becomes our child, is found, and is killed.
+//! Leaving no process alive: this process becomes the subreaper, so that every process that a test
+//! orphans (setsid, double fork) becomes its child, is found, and is killed.
 
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpgid, kill_process, kill_process_group,
@@ -8,22 +8,22 @@ use rustix::process::{
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Names of processes that were killed, by their ids.
+/// Names of killed processes, by process id.
 pub(crate) type Killed = BTreeMap<i32, String>;
 
-/// How long the same processes may be there, killed, until they are given up: the kernel does not let
-/// them go, or they are another user's.
+/// Time until killed processes that remain are abandoned: the kernel does not release them, or they
+/// belong to another user.
 const STUCK: Duration = Duration::from_secs(2);
-/// How long there may be new ones again and again.
+/// Time for which new processes may keep appearing.
 const ENDLESS: Duration = Duration::from_secs(60);
 
-/// Makes orphans of our descendants our own children.
+/// Makes orphaned descendants this process's own children.
 pub(crate) fn become_subreaper() -> std::io::Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     Ok(())
 }
 
-/// Whether this process has any child at all: one call in the common case.
+/// Whether this process has any child: one call in the common case.
 fn has_children() -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     waitid(WaitId::All, options).is_ok()
@@ -44,22 +44,22 @@ fn children_of(pid: Pid) -> Vec<Pid> {
     children
 }
 
-/// The name of a process; one that has ended has it until it is reaped.
+/// The name of a process; an ended one keeps it until it is reaped.
 pub(crate) fn name_of(pid: i32) -> Option<String> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
-    // The name may hold anything, a bracket too.
+    // The name may contain anything, even a bracket.
     let (name, _) = stat.split_once('(')?.1.rsplit_once(") ")?;
     Some(name.to_owned())
 }
 
-/// Reaps the children that have ended; whether there is none left.
+/// Reaps the children that have ended; returns whether none is left.
 pub(crate) fn all_have_ended() -> bool {
     while let Ok(Some(_)) = waitpid(None, WaitOptions::NOHANG) {}
     !has_children()
 }
 
-/// The children of this process now.
+/// The current children of this process.
 pub(crate) fn children() -> Vec<u32> {
     children_of(rustix::process::getpid())
         .into_iter()
@@ -67,7 +67,7 @@ pub(crate) fn children() -> Vec<u32> {
         .collect()
 }
 
-/// The children of this process, ended or not, but those in `keep`.
+/// The children of this process, ended or not, except those in `keep`.
 fn others(keep: &[u32]) -> Vec<Pid> {
     if keep.is_empty() && !has_children() {
         return Vec::new();
@@ -77,19 +77,19 @@ fn others(keep: &[u32]) -> Vec<Pid> {
     children
 }
 
-/// Those of them that still run; the rest is reaped.
+/// The running ones among these; the others are reaped.
 fn strays(keep: &[u32]) -> Vec<Pid> {
     let mut strays = others(keep);
-    // Anything else: reaped, or another thread of ours did it.
+    // Otherwise reaped, here or by another thread.
     strays.retain(|pid| matches!(waitpid(Some(*pid), WaitOptions::NOHANG), Ok(None)));
     strays
 }
 
-/// Gives what a test left behind `patience` to end by itself: what only reads the test's output
-/// (`> >(tee log)`) ends with it, a moment later.
+/// Waits up to `patience` for the processes that a test left behind to end on their own: a process
+/// that only reads the test's output (`> >(tee log)`) ends a moment after it.
 ///
-/// Only the pauses are counted, not what they take: on a machine that lets us wait for our turn,
-/// those others wait for theirs too.
+/// Only the pauses are counted, not the checks: on a machine so busy that this process waits for
+/// its turn, the others wait too.
 pub(crate) fn wait_for_the_last(keep: &[u32], patience: Duration) {
     let mut waited = Duration::ZERO;
     let mut pause = Duration::from_micros(200);
@@ -100,9 +100,9 @@ pub(crate) fn wait_for_the_last(keep: &[u32], patience: Duration) {
     }
 }
 
-/// Kills and reaps every child but those in `keep`, and all below them; returns the names of those
-/// that were still alive, by their ids. It goes on until there is none: a chain of processes, each of
-/// which starts the next and ends, may get away many times.
+/// Kills and reaps every child except those in `keep`, and all their descendants; returns the names
+/// of those that were still alive, by process id. It repeats until none is left: a chain of
+/// processes, each of which starts the next and ends, may escape many times.
 pub(crate) fn sweep(keep: &[u32]) -> Killed {
     let began = Instant::now();
     let mut newest = began;
@@ -110,17 +110,18 @@ pub(crate) fn sweep(keep: &[u32]) -> Killed {
     let mut killed = Killed::new();
     let mut spared = None;
     let mut empty = 0;
-    // The last that came after the first look, and so from one that was left.
+    // The latest new process after the first check: one that was missed then has started it.
     let mut late = None;
     loop {
         let is_first = known.is_empty();
         let found = others(keep);
         if found.is_empty() {
             empty += 1;
-            // Only the kernel's word that there is no child is certain; the list of some may lack one.
+            // Only the kernel's reply that there is no child is certain; a list of some may be
+            // incomplete.
             if known.is_empty() || keep.is_empty() || empty > 2 {
                 if killed.is_empty() {
-                    // A chain that ended by itself, just before each blow: it was left all the same.
+                    // A chain that ended just before each kill was left behind all the same.
                     killed.extend(late);
                 }
                 return killed;
@@ -128,7 +129,7 @@ pub(crate) fn sweep(keep: &[u32]) -> Killed {
             continue;
         }
         empty = 0;
-        // All are killed before anything else is done: they run on while we look.
+        // All are killed first: they keep running while this process inspects them.
         strike(&found, spared.get_or_insert_with(|| groups_of(keep)));
         for pid in found {
             let number = pid.as_raw_nonzero().get();
@@ -161,8 +162,8 @@ pub(crate) fn sweep(keep: &[u32]) -> Killed {
 
 const KILLED: i32 = Signal::KILL.as_raw();
 
-/// Kills these, and the process groups that they are in but those in `spared`: to kill a group is one
-/// step to the kernel, which no fork in it outruns.
+/// Kills these processes and their process groups, except those in `spared`. The kernel kills a
+/// group in one step that no fork in the group can outrun.
 fn strike(found: &[Pid], spared: &[Pid]) {
     let mut struck: Option<Pid> = None;
     for &pid in found {
@@ -186,7 +187,7 @@ fn groups_of(keep: &[u32]) -> Vec<Pid> {
     kept.chain([rustix::process::getpgrp()]).collect()
 }
 
-/// Those that cannot be killed.
+/// The processes that could not be killed.
 fn given_up(keep: &[u32]) -> Killed {
     let name = |pid: Pid| {
         let number = pid.as_raw_nonzero().get();

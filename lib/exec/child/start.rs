@@ -1,5 +1,5 @@
-//! Starts a command as the leader of a session, and so of a process group: no terminal of ours is
-//! its own, and no job control of ours concerns it.
+//! Starting a command as the leader of a session, and so of a process group: it does not share this
+//! process's terminal or job control.
 
 use super::Cgroup;
 use super::guardian;
@@ -21,26 +21,27 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-/// A process that was started. Who has it must wait for it.
+/// A started process. Its owner must wait for it.
 pub(crate) struct Started {
     pub pid: Pid,
-    /// Readable when it has ended.
+    /// Readable when the process has ended.
     pub exit: OwnedFd,
     pub stdout: OwnedFd,
     pub stderr: OwnedFd,
 }
 
-/// What is between the fork and the exec besides the session.
+/// The steps between fork and exec, apart from the session.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Bounds<'a> {
     pub cgroup: Option<&'a Cgroup>,
-    /// Most bytes of memory of its own.
+    /// Maximum private memory in bytes.
     pub memory: Option<u64>,
-    /// A guardian is between this process and it, and keeps what it leaves behind.
+    /// A guardian is between this process and the command, and leaves its remaining processes
+    /// running.
     pub guarded: bool,
 }
 
-/// Has `command` start as the leader of a session, in `cgroup` if there is one, without stdin and
+/// Makes `command` start as the leader of a session, in `cgroup` if there is one, without stdin and
 /// with its outputs in pipes.
 pub(crate) fn prepare(command: &mut Command, cgroup: Option<&Cgroup>) -> io::Result<()> {
     command
@@ -59,12 +60,12 @@ pub(crate) fn prepare(command: &mut Command, cgroup: Option<&Cgroup>) -> io::Res
 
 /// Starts commands.
 pub(crate) struct Starter {
-    /// The stdin of all.
+    /// The stdin of every command.
     null: OwnedFd,
-    /// Our own environment, which does not change, as names and `NAME=VALUE`.
+    /// This process's environment, which does not change, as names and `NAME=VALUE`.
     ours: Vec<(OsString, CString)>,
     attributes: PosixSpawnAttr,
-    /// The program that was started last, and where on PATH it was found.
+    /// The program that was started last, and its location on PATH.
     found: Option<(OsString, CString)>,
 }
 
@@ -76,12 +77,12 @@ impl Starter {
             Ok((name, variable))
         });
         let mut attributes = PosixSpawnAttr::init()?;
-        // As the standard library has it: Rust ignores SIGPIPE, which a child should not.
+        // As in the standard library: Rust ignores SIGPIPE, but a child should not.
         let mut defaults = SigSet::empty();
         defaults.add(Signal::SIGPIPE);
         attributes.set_sigdefault(&defaults)?;
         attributes.set_sigmask(&SigSet::empty())?;
-        // nix has no name for it.
+        // nix does not define this flag.
         let session = Flags::from_bits_retain(nix::libc::POSIX_SPAWN_SETSID.into());
         attributes
             .set_flags(Flags::POSIX_SPAWN_SETSIGDEF | Flags::POSIX_SPAWN_SETSIGMASK | session)?;
@@ -93,10 +94,10 @@ impl Starter {
         })
     }
 
-    /// Starts `command` with its outputs in pipes that do not block. Its changes of the environment
-    /// count; an environment that it clears as a whole would not be seen.
+    /// Starts `command` with its outputs in non-blocking pipes. Its changes to the environment are
+    /// applied, but clearing the whole environment would go unnoticed.
     ///
-    /// Errors: it could not be started.
+    /// Errors: the command could not be started.
     pub(crate) fn start(&mut self, command: &mut Command, bounds: Bounds) -> io::Result<Started> {
         let plain = bounds.cgroup.is_none() && bounds.memory.is_none() && !bounds.guarded;
         if plain && command.get_current_dir().is_none() {
@@ -106,7 +107,8 @@ impl Starter {
         }
     }
 
-    /// By posix_spawn, which does not copy our page tables as fork does.
+    /// Starts the command by posix_spawn, which does not copy this process's page tables as fork
+    /// does.
     fn spawn(&mut self, command: &Command) -> io::Result<Started> {
         let (stdout, its_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
         let (stderr, its_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -148,7 +150,7 @@ impl Starter {
             None => posix_spawnp(&words[0], &files, &self.attributes, &words, &variables)?,
         };
         if self.found.is_none() && !program.as_bytes().contains(&b'/') {
-            // So that PATH need not be searched for the next.
+            // Saves the next start a search of PATH.
             self.found = program.to_str().and_then(|name| {
                 let path = crate::process::which::find(name)?;
                 Some((program.to_owned(), c_string(path.as_os_str()).ok()?))
@@ -159,7 +161,7 @@ impl Starter {
     }
 }
 
-/// By fork, and what is to be done before exec.
+/// Starts the command by fork, with additional steps before exec.
 fn fork(command: &mut Command, bounds: Bounds) -> io::Result<Started> {
     prepare(command, bounds.cgroup)?;
     if bounds.guarded {
@@ -190,7 +192,7 @@ impl Started {
             pidfd_open(pid, PidfdFlags::empty())
         };
         let exit = observed().inspect_err(|_| {
-            // Nobody would see it end.
+            // Without a pidfd, its end would go unnoticed.
             let _ = kill_process(pid, rustix::process::Signal::KILL);
             let _ = waitpid(Some(pid), WaitOptions::empty());
         })?;

@@ -13,34 +13,34 @@ use std::time::{Duration, Instant};
 /// The limits of one run.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
-    /// Time until the child is asked to end (TERM).
+    /// Time until the child is asked to end (SIGTERM).
     pub soft: Duration,
-    /// Time until it is killed.
+    /// Time until the child is killed.
     pub hard: Duration,
-    /// Time from a wish to stop (TERM) until it is killed.
+    /// Time from a stop request (SIGTERM) until the child is killed.
     pub grace: Duration,
-    /// Bytes kept of each of stdout and stderr.
+    /// Bytes kept of stdout and of stderr.
     pub capture: usize,
-    /// Most bytes of memory that each process may have of its own.
+    /// Maximum private memory of each process, in bytes.
     pub memory: Option<u64>,
-    /// What becomes of processes that the child leaves behind.
+    /// The fate of processes that the child leaves behind.
     pub leftovers: Leftovers,
 }
 
-/// What becomes of processes that a child leaves behind.
+/// The fate of processes that a child leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leftovers {
-    /// They are killed before the run counts as done.
+    /// Killed before the run counts as done.
     Kill,
-    /// They live on below a guardian, for the caller to end.
+    /// Left running under a guardian, for the caller to end.
     Keep,
 }
 
-/// What a supervisor hears from elsewhere while the child runs.
+/// An outside source of stop requests for a running child.
 pub(crate) trait Watch {
-    /// Readable when something may have happened.
+    /// Readable when there may be news.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
-    /// Why the child should end now, if it should.
+    /// The reason why the child should end now, if there is one.
     fn stop(&mut self) -> Option<String>;
 }
 
@@ -54,7 +54,7 @@ impl Watch for () {
     }
 }
 
-/// How the process itself ended.
+/// How the process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Code(i32),
@@ -70,39 +70,39 @@ impl std::fmt::Display for Exit {
     }
 }
 
-/// Who ended it.
+/// The cause of the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It ended by itself.
+    /// The process exited on its own.
     Exited,
-    /// It was asked to at its soft timeout.
+    /// The process was asked to end at its soft timeout.
     SoftTimeout,
-    /// It had to be killed.
+    /// The process had to be killed.
     HardTimeout,
-    /// Somebody wished it to stop.
+    /// The watch asked to stop the process.
     Stopped(String),
 }
 
-/// What came of one run.
+/// The outcome of one run.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub exit: Exit,
     pub end: End,
     pub stdout: Captured,
     pub stderr: Captured,
-    /// From its start to its own exit.
+    /// Time from the process's start to its exit.
     pub duration: Duration,
-    /// Names of the processes that it left behind, and that were killed.
+    /// Names of the processes that were left behind and killed.
     pub leftovers: Vec<String>,
-    /// The kernel killed one of its processes, because it used more memory than it may.
+    /// Whether the kernel killed one of the run's processes for exceeding its memory limit.
     pub out_of_memory: bool,
 }
 
-/// Time that what a child leaves behind has to end by itself.
+/// Time for processes that a child leaves behind to end on their own.
 pub(crate) const LAST: Duration = Duration::from_millis(100);
 
-/// Runs commands, one at a time. A process has one: it makes itself the subreaper, and kills every
-/// child that a run leaves.
+/// Runs commands, one at a time. One per process: the supervisor makes its process the subreaper,
+/// and kills every child that a run leaves behind.
 pub(crate) struct Supervisor {
     starter: Starter,
     cgroup: Option<Cgroup>,
@@ -112,7 +112,7 @@ pub(crate) struct Supervisor {
 const CHUNK: usize = 64 << 10;
 
 impl Supervisor {
-    /// Prepares this process to have children, which run in `cgroup` if there is one.
+    /// Prepares this process for children, which run in `cgroup` if there is one.
     pub(crate) fn new(cgroup: Option<Cgroup>) -> io::Result<Self> {
         reap::become_subreaper()?;
         Ok(Self {
@@ -124,7 +124,7 @@ impl Supervisor {
 
     /// Runs `command` to its end within `limits`.
     ///
-    /// Errors: it could not be started.
+    /// Errors: the command could not be started.
     pub(crate) fn run(
         &mut self,
         command: &mut Command,
@@ -145,11 +145,11 @@ impl Supervisor {
         };
         let mut end = End::Exited;
         let mut kill_at: Option<Instant> = None;
-        // The watch has said that the child should end.
+        // The watch has asked to stop the child.
         let mut told = false;
         let status = loop {
-            // Looked at before anything is done to it: when this process has stood still, the child
-            // may have ended long ago, in time and unasked.
+            // Checked before any signal is sent: if this process was suspended, the child may have
+            // ended long ago, in time and on its own.
             if let Some((_, status)) = waitpid(Some(group), WaitOptions::NOHANG)? {
                 break status;
             }
@@ -164,7 +164,7 @@ impl Supervisor {
                     now + limits.grace
                 });
             }
-            // One that has had its soft timeout can be stopped too: its hard one may be far.
+            // A child past its soft timeout can still be stopped: its hard timeout may be far away.
             if !told && let Some(reason) = watch.stop() {
                 told = true;
                 let at = now + limits.grace;
@@ -185,9 +185,9 @@ impl Supervisor {
                 Some(_) => Duration::from_millis(20),
                 None => (began + limits.soft).saturating_duration_since(now),
             };
-            // What the watch has told stays readable: to look on would be to spin.
+            // The watch stays readable after its first news: polling it again would spin.
             let outside = if told { None } else { watch.fd() };
-            // It is asked now and then even when nothing happens.
+            // The watch is also checked periodically.
             let next = next.min(Duration::from_secs(5));
             wait(&child.exit, &mut outputs, outside, next, &mut self.buffer)?;
         };
@@ -198,14 +198,14 @@ impl Supervisor {
                 reap::wait_for_the_last(&[], LAST);
                 self.kill_the_rest()
             }
-            // It had no chance to tidy up.
+            // The process had no chance to clean up.
             _ => {
                 let _ = kill_process_group(group, Signal::KILL);
                 self.kill_the_rest();
                 Vec::new()
             }
         };
-        // Whatever it wrote is in the pipes by now.
+        // Everything that the process wrote is in the pipes by now.
         outputs.drain(&mut self.buffer, true);
         Ok(Outcome {
             exit: match (status.exit_status(), status.terminating_signal()) {
@@ -221,7 +221,7 @@ impl Supervisor {
         })
     }
 
-    /// Kills what is left of a run; returns the names of the processes.
+    /// Kills the remaining processes of a run; returns their names.
     fn kill_the_rest(&mut self) -> Vec<String> {
         let mut killed = self.cgroup.as_mut().map(Cgroup::kill).unwrap_or_default();
         killed.extend(reap::sweep(&[]));
@@ -229,7 +229,7 @@ impl Supervisor {
     }
 }
 
-/// Sleeps until output, an exit, a nudge or the deadline; takes the output.
+/// Sleeps until there is output, an exit, news from the watch or a deadline; reads the output.
 fn wait(
     exit: &OwnedFd,
     outputs: &mut Outputs,
@@ -258,7 +258,7 @@ fn wait(
 
 fn terminate(group: Pid) {
     let _ = kill_process_group(group, Signal::TERM);
-    // One that is stopped must wake up to hear it.
+    // A stopped process must continue to receive the signal.
     let _ = kill_process_group(group, Signal::CONT);
 }
 
@@ -292,8 +292,8 @@ impl Stream {
         self.pipe.as_ref().map(|pipe| pipe.as_fd())
     }
 
-    /// Takes what is there. While the child runs only so much at a time, so that a flood cannot
-    /// keep the deadlines from being looked at.
+    /// Reads the available output: a limited amount while the child runs, so that a flood cannot
+    /// delay the deadlines.
     fn drain(&mut self, buffer: &mut [u8], last: bool) {
         let most = if last { 64 } else { 16 };
         for _ in 0..most {

@@ -6,8 +6,8 @@ complete -c rrr-slave -l redis-key -d 'Key of that certificate, in PEM' -r -F
 complete -c rrr-slave -l taskset -d 'Taskset whose tasks to run' -r
 complete -c rrr-slave -l worker-id -d 'Worker of this slave [default: the host name]' -r
 complete -c rrr-slave -l heartbeat -d 'Heartbeat timeout in seconds' -r
-complete -c rrr-slave -l trial-memory -d 'Most MiB of a trial as a whole, by its cgroup' -r
-complete -c rrr-slave -l trial-pids -d 'Most processes and threads of a trial' -r
+complete -c rrr-slave -l trial-memory -d 'Maximum MiB of a trial as a whole, by its cgroup' -r
+complete -c rrr-slave -l trial-pids -d 'Maximum processes and threads of a trial' -r
 complete -c rrr-slave -l outputs -d 'Where to keep what tests leave on purpose' -r -F
 complete -c rrr-slave -l adapter -d 'How tasks are run' -r -f -a "exec\t'Run CMD once for each task'
 serve\t'Start CMD once; it speaks the runner protocol, see rrr-runner(7)'

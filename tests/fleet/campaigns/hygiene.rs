@@ -286,7 +286,7 @@ fn unenforceable_limits_are_reported_once_and_stop_nothing() {
     submit(&server, &suite, &[]).wait(PATIENCE).expect_code(0);
     worker.term();
     let said = worker.wait(PATIENCE).expect_code(0).stderr;
-    let times = said.matches("cannot be kept here").count();
+    let times = said.matches("cannot be enforced here").count();
     let own = rrr::exec::child::cgroup::own().map(|own| own.join("cgroup.controllers"));
     let there = own.and_then(std::fs::read_to_string).unwrap_or_default();
     if there.split_whitespace().any(|name| name == "pids") && times == 0 {
