@@ -1,4 +1,4 @@
-//! What the integration tests stand on: a real Redis, the real binaries, and ways to hurt both.
+//! The harness of the integration tests: a real Redis, the real binaries, and ways to break both.
 //!
 //! ```text
 //! mod harness; // in tests/NAME/main.rs: #[path = "../harness/mod.rs"] mod harness;
@@ -17,7 +17,7 @@
 //! #[test]
 //! fn a_verdict_alone() {
 //!     let server = Server::new();
-//!     let taskset = raw::taskset(&server, "t", &["a"]).running(); // by PROTOCOL.txt alone
+//!     let taskset = raw::taskset(&server, "t", &["a"]).running(); // written as PROTOCOL.txt defines it
 //!     let trial = taskset.finish_trial("a", "1", "passed");
 //!     server.tell_arbiter(format!("trial\t{trial}"));
 //!     drain(&server, "rrr-arbiter");
@@ -28,20 +28,21 @@
 //! In reading order:
 //!
 //! - [`wait`]: wait for a condition, with a bound;
-//! - [`server`]: a redis-server of the test's own, and [`dump`]: all of its keys;
-//! - [`tool`] starts one of our binaries, [`process`] is it running (with [`handle`] to signal it and
-//!   [`output`] to read it), [`process_tree`] all it started;
+//! - [`server`]: one redis-server per test, and [`dump`]: all of its keys;
+//! - [`tool`] starts an rrr binary, [`process`] is a running one (with [`handle`] to signal it and
+//!   [`output`] to read it), [`process_tree`] finds all its descendants;
 //! - [`fleet`]: the daemons of a whole system, a suite of spec files, a submission;
-//! - [`raw`]: tasksets, trials and workers written by PROTOCOL.txt alone;
+//! - [`raw`]: tasksets, trials and workers written directly, as PROTOCOL.txt defines them;
 //! - [`proxy`] (with [`link`](mod@link) and [`resp`]): a man in the middle that counts commands,
-//!   kills at the k-th one, delays, cuts and swallows;
-//! - [`redis_mode`]: the whole suite again, as the users of an ACL file or over TLS;
-//! - [`commandstats`]: what the server itself counted; [`simulated_slaves`]: a thousand slaves in one process;
-//! - [`invariants`]: what must hold for a taskset that has ended; [`random`]: seeds that are printed;
-//! - [`skip`]: what cannot be tested on this machine is said and counted.
+//!   kills the client at the k-th one, delays, disconnects and drops replies;
+//! - [`redis_mode`]: runs the same suite as the users of an ACL file, over TLS, or signed;
+//! - [`commandstats`]: the server's own call counts; [`simulated_slaves`]: a thousand slaves in one
+//!   process;
+//! - [`invariants`]: checks of a finished taskset; [`random`]: printed, repeatable seeds;
+//! - [`skip`]: reports and counts tests that cannot run on this machine.
 //!
-//! Every process started here dies with the test: when its value is dropped, and, should the test
-//! process be killed, by the kernel's parent death signal.
+//! Every process started here dies with the test: when its value is dropped or, if the test process
+//! is killed, by the kernel's parent-death signal.
 #![allow(dead_code, unused_imports)]
 
 mod fixture;
@@ -50,7 +51,7 @@ pub mod proxy;
 mod redis;
 
 pub use self::fixture::fleet::{Fleet, Suite, submit, submit_tool};
-pub use self::fixture::simulated_slaves::{Crowd, passed};
+pub use self::fixture::simulated_slaves::{SimulatedSlaves, passed};
 pub use self::fixture::skip::skipped;
 pub use self::fixture::{fleet, postgres, random, simulated_slaves, skip};
 pub use self::process::handle::Handle;

@@ -1,7 +1,7 @@
 //! Tests that harm the process they run in, be it a fork or the runner itself (`--isolation none`),
 //! and runs that are broken off: each file gets its verdict, the files after it run, nothing stays.
 
-use crate::House;
+use crate::Setup;
 use crate::harness::*;
 
 /// A tool, and how a test of it is written.
@@ -172,40 +172,40 @@ const PYTEST: Kind = Kind {
 };
 
 impl Kind {
-    fn house(&self) -> House {
-        let house = House::new(1);
+    fn setup(&self) -> Setup {
+        let setup = Setup::new(1);
         let (path, text) = self.helper;
-        let path = house.suite.path().join(path);
+        let path = setup.suite.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
-        house
+        setup
     }
 
     /// Writes a spec file, and gives its line for --files-from.
-    fn write(&self, house: &House, name: &str, code: &str) -> String {
+    fn write(&self, setup: &Setup, name: &str, code: &str) -> String {
         let file = (self.name)(name);
-        std::fs::write(house.suite.path().join(&file), (self.text)(code)).unwrap();
+        std::fs::write(setup.suite.path().join(&file), (self.text)(code)).unwrap();
         format!("{{\"spec_file\":\"{file}\",\"estimate_sec\":0}}\n")
     }
 
-    fn gone(&self, house: &House) {
+    fn gone(&self, setup: &Setup) {
         eventually(PATIENCE, "the end of all that the tests ran in", || {
             let ours = |member: &process_tree::Member| {
                 member.command.contains(self.runner) || member.command.contains("sleep 60")
             };
-            (!house.worker.family().iter().any(ours)).then_some(())
+            (!setup.worker.family().iter().any(ours)).then_some(())
         });
     }
 
     /// In a fork a crash costs the trial alone.
     fn crashes_of_a_fork_cost_the_trial(&self) {
-        let house = self.house();
+        let setup = self.setup();
         for (name, code, _, _) in self.fork_abuses {
-            house.suite.file(&(self.name)(name), &(self.text)(code));
+            setup.suite.file(&(self.name)(name), &(self.text)(code));
             let good = (self.name)(&format!("{name}-good"));
-            house.suite.file(&good, &(self.text)("1"));
+            setup.suite.file(&good, &(self.text)("1"));
         }
-        let ran = house.run(&format!("{} --memory-max 400", self.slave), &[]);
+        let ran = setup.run(&format!("{} --memory-max 400", self.slave), &[]);
         for (name, _, verdict, says) in self.fork_abuses {
             let file = (self.name)(name);
             let trial = ran.trial(&file);
@@ -214,14 +214,14 @@ impl Kind {
             let good = (self.name)(&format!("{name}-good"));
             assert_eq!(ran.verdict(&good), "passed 2 0 0", "after {name}");
         }
-        let loads = house.suite.lines("loads").len();
+        let loads = setup.suite.lines("loads").len();
         assert_eq!(loads, 1, "the runner outlived them all");
-        self.gone(&house);
+        self.gone(&setup);
     }
 
     /// In a fork a hang costs the trial alone, whatever it hears, and a daemon nothing but itself.
     fn hangs_and_daemons_of_a_fork_end_with_its_trial(&self) {
-        let house = self.house();
+        let setup = self.setup();
         let hangs = [
             ("1-sleeps", self.sleeps),
             ("2-ignores", self.ignores),
@@ -229,11 +229,11 @@ impl Kind {
         ];
         let mut list: Vec<String> = hangs
             .iter()
-            .map(|(name, code)| self.write(&house, name, code))
+            .map(|(name, code)| self.write(&setup, name, code))
             .collect();
-        list.push(self.write(&house, "4-daemon", self.daemon));
-        list.push(self.write(&house, "5-good", "1"));
-        let ran = house.submit(|submit| {
+        list.push(self.write(&setup, "4-daemon", self.daemon));
+        list.push(self.write(&setup, "5-good", "1"));
+        let ran = setup.submit(|submit| {
             submit
                 .args(["--slave", self.slave, "--least-timeout", "2"])
                 .args(["--files-from", "-"])
@@ -248,20 +248,20 @@ impl Kind {
         }
         assert_eq!(ran.verdict(&(self.name)("4-daemon")), "passed 2 0 0");
         assert_eq!(ran.verdict(&(self.name)("5-good")), "passed 2 0 0");
-        let loads = house.suite.lines("loads").len();
+        let loads = setup.suite.lines("loads").len();
         assert_eq!(loads, 1, "the runner outlived them all");
-        self.gone(&house);
+        self.gone(&setup);
     }
 
     /// Without isolation a crash costs the trial and the runner, which is started again.
     fn crashes_cost_the_trial_and_the_runner(&self) {
-        let house = self.house();
+        let setup = self.setup();
         for (name, code, _) in self.abuses {
-            house.suite.file(&(self.name)(name), &(self.text)(code));
+            setup.suite.file(&(self.name)(name), &(self.text)(code));
             let good = (self.name)(&format!("{name}-good"));
-            house.suite.file(&good, &(self.text)("1"));
+            setup.suite.file(&good, &(self.text)("1"));
         }
-        let ran = house.run(&format!("{} --isolation none", self.slave), &[]);
+        let ran = setup.run(&format!("{} --isolation none", self.slave), &[]);
         for (name, _, says) in self.abuses {
             let trial = ran.trial(&(self.name)(name));
             assert_eq!(trial["status"], "error", "{name} {trial:?}");
@@ -271,20 +271,20 @@ impl Kind {
         }
         // The nonsense may come from the file before: its trial is made once more by a new runner.
         let starts = 1 + self.abuses.len() + 1;
-        assert_eq!(house.suite.lines("loads").len(), starts);
-        self.gone(&house);
+        assert_eq!(setup.suite.lines("loads").len(), starts);
+        self.gone(&setup);
     }
 
     /// Without isolation a hang costs the same, and a daemon nothing but itself.
     fn hangs_and_daemons_end_with_their_trial(&self) {
-        let house = self.house();
+        let setup = self.setup();
         let list = [
-            self.write(&house, "1-holds", self.holds),
-            self.write(&house, "2-daemon", self.daemon),
-            self.write(&house, "3-good", "1"),
+            self.write(&setup, "1-holds", self.holds),
+            self.write(&setup, "2-daemon", self.daemon),
+            self.write(&setup, "3-good", "1"),
         ];
         let slave = format!("{} --isolation none", self.slave);
-        let ran = house.submit(|submit| {
+        let ran = setup.submit(|submit| {
             submit
                 .args(["--slave", &slave, "--least-timeout", "2"])
                 .args(["--files-from", "-"])
@@ -300,36 +300,36 @@ impl Kind {
         );
         assert_eq!(ran.verdict(&(self.name)("3-good")), "passed 2 0 0");
         // The one that hung, and the one with a process that is still running.
-        let loads = house.suite.lines("loads").len();
+        let loads = setup.suite.lines("loads").len();
         assert!(loads == 2 || loads == 3, "{loads}");
-        self.gone(&house);
+        self.gone(&setup);
     }
 
     /// Cancelled while a test hears nothing, with a daemon beside it.
     fn nothing_stays_of_a_cancelled_run(&self, isolation: &str) {
-        let house = self.house();
+        let setup = self.setup();
         let code = format!("{}; open('began', 'w').close; {}", self.daemon, self.holds);
         let code = match self.runner {
             "rrr_pytest.py" => code.replace(".close", ".close()"),
             _ => code,
         };
-        let list = self.write(&house, "1-holds", &code);
+        let list = self.write(&setup, "1-holds", &code);
         let slave = format!("{} --isolation {isolation}", self.slave);
-        let submit = Tool::new(&house.server, "rrr-submit")
+        let submit = Tool::new(&setup.server, "rrr-submit")
             .args(["--no-rsync", "--follow", "--files-from", "-"])
             .args(["--slave", &slave, "--least-timeout", "600"])
             .stdin(list)
-            .dir(house.suite.path())
+            .dir(setup.suite.path())
             .spawn();
         eventually(PATIENCE, "the test begins", || {
-            house.suite.path().join("began").exists().then_some(())
+            setup.suite.path().join("began").exists().then_some(())
         });
-        Tool::new(&house.server, "rrr-cancel")
+        Tool::new(&setup.server, "rrr-cancel")
             .arg("--all")
             .run()
             .expect_code(0);
         submit.wait(PATIENCE).expect_code(3);
-        self.gone(&house);
+        self.gone(&setup);
     }
 }
 
@@ -391,12 +391,12 @@ fn the_memory_limit_applies_inside_the_runner() {
         (RSPEC, "a = []; loop { a << 'x' * 10_000_000 }"),
         (PYTEST, "x = [b'x' * 10_000_000 for _ in iter(int, 1)]"),
     ] {
-        let house = kind.house();
+        let setup = kind.setup();
         let file = (kind.name)("1-eats");
-        house.suite.file(&file, &(kind.text)(code));
-        house.suite.file(&(kind.name)("2-good"), &(kind.text)("1"));
+        setup.suite.file(&file, &(kind.text)(code));
+        setup.suite.file(&(kind.name)("2-good"), &(kind.text)("1"));
         let slave = format!("{} --isolation none --memory-max 400", kind.slave);
-        let ran = house.run(&slave, &[]);
+        let ran = setup.run(&slave, &[]);
         let trial = ran.trial(&file);
         assert!(matches!(&*trial["status"], "failed" | "error"), "{trial:?}");
         assert!(

@@ -1,6 +1,6 @@
 //! What `cargo test` runs, and what its tests see: the same by rrr.
 
-use crate::House;
+use crate::Setup;
 use crate::cargo::{package, task_names};
 use crate::harness::*;
 use std::os::unix::fs::PermissionsExt;
@@ -36,12 +36,12 @@ fn unusual(suite: &Suite) {
 
 #[test]
 fn everything_that_cargo_test_runs_is_a_task() {
-    let house = House::with(1, |worker, suite| {
+    let setup = Setup::with(1, |worker, suite| {
         unusual(suite);
         worker.env("CARGO_TARGET_DIR", suite.path().join("target"))
     });
     let expect = |per: &str, wanted: &[(&str, &str)]| {
-        let ran = house.run_from(&["--from", "cargo-test", "--per", per, "--", "--offline"]);
+        let ran = setup.run_from(&["--from", "cargo-test", "--per", per, "--", "--offline"]);
         let names: Vec<_> = wanted.iter().map(|(name, _)| *name).collect();
         assert_eq!(task_names(&ran), names, "{}", ran.done.stderr);
         for (name, verdict) in wanted {
@@ -133,17 +133,17 @@ fn a_test_has_the_same_environment_as_under_cargo_test() {
             .env("FORCED", "given")
             .env("RUST_TEST_THREADS", "1")
     };
-    let house = House::with(1, |worker, suite| {
+    let setup = Setup::with(1, |worker, suite| {
         mirror(suite);
         given(worker, suite, &ours)
     });
-    let cargo = Tool::program(&house.server, "cargo").args(["test", "--offline", "sees"]);
-    given(cargo, &house.suite, &native)
-        .dir(house.suite.path())
+    let cargo = Tool::program(&setup.server, "cargo").args(["test", "--offline", "sees"]);
+    given(cargo, &setup.suite, &native)
+        .dir(setup.suite.path())
         .bound(PATIENCE * 10)
         .run()
         .expect_code(0);
-    let ran = house.run_from(&["--from", "cargo-test", "--", "--offline", "sees"]);
+    let ran = setup.run_from(&["--from", "cargo-test", "--", "--offline", "sees"]);
     assert_eq!(
         ran.verdict("mirror"),
         "passed 1 0 0",

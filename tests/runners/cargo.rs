@@ -1,6 +1,6 @@
 //! Rust's tests: cargo, or nextest, says which there are and runs them; the counts are theirs.
 
-use crate::House;
+use crate::Setup;
 use crate::harness::*;
 
 /// A package without dependencies, with a library, a test binary, and a program without tests.
@@ -31,15 +31,15 @@ pub fn package(suite: &Suite) {
         );
 }
 
-/// A house whose suite is that package.
-fn house() -> House {
-    House::with(1, |worker, suite| {
+/// A setup whose suite is that package.
+fn setup() -> Setup {
+    Setup::with(1, |worker, suite| {
         package(suite);
         worker.env("CARGO_TARGET_DIR", suite.path().join("target"))
     })
 }
 
-impl House {
+impl Setup {
     /// Submits what cargo lists.
     pub fn run_from(&self, args: &[&str]) -> crate::Ran<'_> {
         let target = self.suite.path().join("target");
@@ -65,8 +65,8 @@ pub fn task_names(ran: &crate::Ran) -> Vec<String> {
 
 #[test]
 fn binaries_are_tasks_and_their_tests_are_counted() {
-    let house = house();
-    let ran = house.run_from(&["--from", "cargo-test", "--", "--offline"]);
+    let setup = setup();
+    let ran = setup.run_from(&["--from", "cargo-test", "--", "--offline"]);
     assert_eq!(task_names(&ran), ["tiny", "tiny::joined"]);
     assert_eq!(ran.verdict("tiny"), "failed 2 1 1");
     assert_eq!(ran.verdict("tiny::joined"), "passed 2 0 0");
@@ -82,9 +82,9 @@ fn binaries_are_tasks_and_their_tests_are_counted() {
 
 #[test]
 fn single_tests_are_tasks_under_the_options_of_their_binary() {
-    let house = house();
+    let setup = setup();
     let options = ["--from", "cargo-test", "--per", "test", "--", "--offline"];
-    let ran = house.run_from(&options);
+    let ran = setup.run_from(&options);
     let tests = [
         ("tiny adds", "passed 1 0 0"),
         ("tiny fails", "failed 0 0 1"),
@@ -99,20 +99,20 @@ fn single_tests_are_tasks_under_the_options_of_their_binary() {
     }
     let mut narrow = options.to_vec();
     narrow.extend(["--lib", "--", "--include-ignored", "--skip", "fails"]);
-    let ran = house.run_from(&narrow);
+    let ran = setup.run_from(&narrow);
     assert_eq!(task_names(&ran), ["tiny adds", "tiny panics", "tiny waits"]);
     assert_eq!(ran.verdict("tiny waits"), "passed 1 0 0");
 }
 
 #[test]
 fn a_missing_or_crashing_binary_is_an_error() {
-    let house = house();
+    let setup = setup();
     let slave = [
         "--slave",
         "env DIE=1 rrr-slave --adapter cargo-test -- --offline",
     ];
     let list = "tiny::joined\ntiny::gone\n";
-    let ran = house.submit(|submit| submit.args(["--files-from", "-"]).args(slave).stdin(list));
+    let ran = setup.submit(|submit| submit.args(["--files-from", "-"]).args(slave).stdin(list));
     let died = ran.trial("tiny::joined");
     assert_eq!(
         (&*died["status"], &*died["signal"]),
@@ -153,10 +153,10 @@ const LIST: &str = r#"{"rust-build-meta":{},"test-count":2,"rust-suites":{
 
 #[test]
 fn a_list_that_nextest_made_elsewhere_gives_tasks() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     for (per, names) in [("binary", ["p", "p::t"]), ("test", ["p a::b", "p::t c"])] {
         let slave = ["--slave", "rrr-slave -- test -n"];
-        let ran = house.submit(|submit| {
+        let ran = setup.submit(|submit| {
             let from = ["--from", "nextest", "--files-from", "-", "--per", per];
             submit.args(from).args(slave).stdin(LIST)
         });
@@ -169,9 +169,9 @@ fn a_list_that_nextest_made_elsewhere_gives_tasks() {
 #[test]
 #[ignore = "needs cargo-nextest"]
 fn nextest_runs_binaries_and_tests_from_a_build_or_an_archive() {
-    let house = house();
-    let target = house.suite.path().join("target");
-    Tool::program(&house.server, "cargo")
+    let setup = setup();
+    let target = setup.suite.path().join("target");
+    Tool::program(&setup.server, "cargo")
         .args([
             "nextest",
             "archive",
@@ -180,10 +180,10 @@ fn nextest_runs_binaries_and_tests_from_a_build_or_an_archive() {
             "tests.tar.zst",
         ])
         .env("CARGO_TARGET_DIR", &target)
-        .dir(house.suite.path())
+        .dir(setup.suite.path())
         .run()
         .expect_code(0);
-    let ran = house.run_from(&["--from", "nextest", "--", "--offline"]);
+    let ran = setup.run_from(&["--from", "nextest", "--", "--offline"]);
     assert_eq!(task_names(&ran), ["tiny", "tiny::joined"]);
     assert_eq!(
         ran.verdict("tiny"),
@@ -196,7 +196,7 @@ fn nextest_runs_binaries_and_tests_from_a_build_or_an_archive() {
     let archive = ["--archive-file", "tests.tar.zst"];
     let mut args = vec!["--from", "nextest", "--per", "test", "--"];
     args.extend(archive);
-    let ran = house.run_from(&args);
+    let ran = setup.run_from(&args);
     for (name, verdict) in [
         ("tiny adds", "passed 1 0 0"),
         ("tiny fails", "failed 0 0 1"),

@@ -1,6 +1,6 @@
 //! The end of a suite decides too: what a runner does after its last spec file can fail the taskset.
 
-use crate::House;
+use crate::Setup;
 use crate::harness::*;
 use std::time::Instant;
 
@@ -28,13 +28,13 @@ end()
 
 const SLAVE: &str = "rrr-slave --adapter serve --end-timeout 1 -- python3 runner.py";
 
-fn house(slaves: usize) -> House {
-    let house = House::new(slaves);
-    std::fs::write(house.suite.path().join("runner.py"), RUNNER).unwrap();
-    house
+fn setup(slaves: usize) -> Setup {
+    let setup = Setup::new(slaves);
+    std::fs::write(setup.suite.path().join("runner.py"), RUNNER).unwrap();
+    setup
 }
 
-impl House {
+impl Setup {
     /// Runs these files and expects that all pass and the suite fails; returns why.
     fn fails_at_its_end(&self, slave: &str, files: &[&str]) -> String {
         let ran = self.submit(|submit| submit.args(["--slave", slave]).args(files));
@@ -57,7 +57,7 @@ impl House {
 
 #[test]
 fn a_runner_that_ends_badly_fails_the_taskset_with_the_reason() {
-    let house = house(1);
+    let setup = setup(1);
     for (file, end, says) in [
         ("exits.py", "sys.exit(7)", "exit code 7"),
         (
@@ -94,68 +94,68 @@ fn a_runner_that_ends_badly_fails_the_taskset_with_the_reason() {
         ),
     ] {
         let (last, now) = end.split_once('\n').unwrap_or((end, ""));
-        house
+        setup
             .suite
             .file(file, &format!("def end():\n    {last}\n{now}"));
-        let reason = house.fails_at_its_end(SLAVE, &[file]);
+        let reason = setup.fails_at_its_end(SLAVE, &[file]);
         assert!(reason.contains(says), "{file}: {reason}");
     }
-    house.suite.file("good.py", "");
-    house.succeeds(SLAVE, &["good.py"]);
-    assert_eq!(invariants::findings(&house.server), [""; 0]);
+    setup.suite.file("good.py", "");
+    setup.succeeds(SLAVE, &["good.py"]);
+    assert_eq!(invariants::findings(&setup.server), [""; 0]);
 }
 
 #[test]
 fn one_failed_suite_end_is_enough_even_without_a_task() {
-    let house = house(3);
+    let setup = setup(3);
     let all_have_started = "while len(open('starts').readlines()) < 3: time.sleep(0.01)";
-    house.suite.file("one.py", all_have_started);
+    setup.suite.file("one.py", all_have_started);
     std::fs::write(
-        house.suite.path().join("end.py"),
+        setup.suite.path().join("end.py"),
         "if files == 0: sys.exit(5)",
     )
     .unwrap();
-    let reason = house.fails_at_its_end(SLAVE, &["one.py"]);
+    let reason = setup.fails_at_its_end(SLAVE, &["one.py"]);
     assert!(reason.contains("exit code 5"), "{reason}");
     assert!(reason.contains("(and on another slave)"), "{reason}");
-    assert_eq!(house.suite.lines("ends").len(), 3);
+    assert_eq!(setup.suite.lines("ends").len(), 3);
 }
 
 #[test]
 fn the_end_of_a_replaced_runner_counts_but_stops_no_task() {
-    let house = house(1);
-    house
+    let setup = setup(1);
+    setup
         .suite
         .file("1.py", "more = {'last': True}\ndef end(): sys.exit(6)")
         .file("2.py", "assert files == 1")
         .file("3.py", "assert files == 2");
-    let reason = house.fails_at_its_end(SLAVE, &["1.py", "2.py", "3.py"]);
+    let reason = setup.fails_at_its_end(SLAVE, &["1.py", "2.py", "3.py"]);
     assert!(reason.contains("exit code 6"), "{reason}");
-    assert_eq!(house.suite.lines("starts").len(), 2);
-    assert_eq!(house.suite.lines("ends").len(), 2);
+    assert_eq!(setup.suite.lines("starts").len(), 2);
+    assert_eq!(setup.suite.lines("ends").len(), 2);
 }
 
 #[test]
 fn a_cancel_does_not_wait_for_the_end_of_a_suite() {
-    let house = house(1);
+    let setup = setup(1);
     let hangs = "def end():\n    open('ending', 'w').close()\n    time.sleep(600)";
-    house.suite.file("a.py", hangs);
-    let submit = Tool::new(&house.server, "rrr-submit")
+    setup.suite.file("a.py", hangs);
+    let submit = Tool::new(&setup.server, "rrr-submit")
         .args(["--no-rsync", "--follow", "--slave"])
         .args([
             "rrr-slave --adapter serve --end-timeout 500 -- python3 runner.py",
             "a.py",
         ])
-        .dir(house.suite.path())
+        .dir(setup.suite.path())
         .spawn();
     eventually(PATIENCE, "the end of the suite", || {
-        house.suite.path().join("ending").exists().then_some(())
+        setup.suite.path().join("ending").exists().then_some(())
     });
-    Tool::new(&house.server, "rrr-cancel").arg("--all").run();
+    Tool::new(&setup.server, "rrr-cancel").arg("--all").run();
     submit.wait(PATIENCE).expect_code(3);
     let began = Instant::now();
     eventually(PATIENCE, "the runner is gone", || {
-        let family = house.worker.family();
+        let family = setup.worker.family();
         let runs = |word: &str| family.iter().any(|member| member.command.contains(word));
         (!runs("runner.py")).then_some(())
     });
@@ -164,8 +164,8 @@ fn a_cancel_does_not_wait_for_the_end_of_a_suite() {
 
 #[test]
 fn rspec_after_suite_hooks_can_fail_the_suite() {
-    let house = House::new(1);
-    house
+    let setup = Setup::new(1);
+    setup
         .suite
         .file("spec/a_spec.rb", "RSpec.describe('A') { it('a') {} }");
     let bad = [
@@ -180,57 +180,57 @@ fn rspec_after_suite_hooks_can_fail_the_suite() {
         let slave =
             format!("rrr-slave --adapter rspec --isolation {isolation} --preload helper.rb");
         for (helper, says) in bad {
-            std::fs::write(house.suite.path().join("helper.rb"), helper).unwrap();
-            let reason = house.fails_at_its_end(&slave, &["spec/a_spec.rb"]);
+            std::fs::write(setup.suite.path().join("helper.rb"), helper).unwrap();
+            let reason = setup.fails_at_its_end(&slave, &["spec/a_spec.rb"]);
             assert!(reason.contains(says), "{slave}: {reason}");
         }
     }
     let good = "RSpec.configure { |c| [:before, :after].each { |at| c.send(at, :suite) { expect(1).to eq 1 } } }";
-    std::fs::write(house.suite.path().join("helper.rb"), good).unwrap();
+    std::fs::write(setup.suite.path().join("helper.rb"), good).unwrap();
     for isolation in ["fork", "none"] {
         let slave =
             format!("rrr-slave --adapter rspec --isolation {isolation} --preload helper.rb");
-        house.succeeds(&slave, &["spec/a_spec.rb"]);
+        setup.succeeds(&slave, &["spec/a_spec.rb"]);
     }
-    std::fs::write(house.suite.path().join("helper.rb"), "").unwrap();
+    std::fs::write(setup.suite.path().join("helper.rb"), "").unwrap();
     // What a file brings along ends with its fork, as a part of its trial; else with the runner.
     let hook = "at_exit { puts 'seen'; exit 4 if ENV['BAD'] }\nRSpec.describe('B') { it('b') {} }";
-    house.suite.file("spec/b_spec.rb", hook);
+    setup.suite.file("spec/b_spec.rb", hook);
     let fork = "rrr-slave --adapter rspec";
     let ran =
-        house.submit(|submit| submit.args(["--slave", &format!("BAD=1 {fork}"), "spec/b_spec.rb"]));
+        setup.submit(|submit| submit.args(["--slave", &format!("BAD=1 {fork}"), "spec/b_spec.rb"]));
     assert_eq!(ran.verdict("spec/b_spec.rb"), "error 1 0 0");
     assert!(ran.trial("spec/b_spec.rb")["stderr"].contains("exit 4"));
-    let ran = house.submit(|submit| submit.args(["--slave", fork, "spec/b_spec.rb"]));
+    let ran = setup.submit(|submit| submit.args(["--slave", fork, "spec/b_spec.rb"]));
     assert_eq!(ran.verdict("spec/b_spec.rb"), "passed 1 0 0");
     assert!(ran.trial("spec/b_spec.rb")["stdout"].ends_with("seen\n"));
     let none = "BAD=1 rrr-slave --adapter rspec --isolation none";
-    let reason = house.fails_at_its_end(none, &["spec/b_spec.rb"]);
+    let reason = setup.fails_at_its_end(none, &["spec/b_spec.rb"]);
     assert!(reason.contains("exit code 4"), "{reason}");
     // What could not be loaded has cost its own trial, and nothing at the end.
-    house.suite.file(
+    setup.suite.file(
         "spec/c_spec.rb",
         "File.exist?('c') or (File.write('c', ''); raise 'once')\nRSpec.describe('C') { it('c') {} }",
     );
-    let twice = Tool::new(&house.server, "rrr-submit")
+    let twice = Tool::new(&setup.server, "rrr-submit")
         .args(["--no-rsync", "--follow", "--max-trials", "2", "--slave"])
         .args([
             "rrr-slave --adapter rspec --isolation none",
             "spec/c_spec.rb",
         ])
-        .dir(house.suite.path());
+        .dir(setup.suite.path());
     assert_eq!(twice.run().expect_code(0).receipt()["flaky"], 1);
 }
 
 #[test]
 fn pytest_session_finish_hooks_can_fail_the_suite() {
-    let house = House::new(1);
-    house
+    let setup = Setup::new(1);
+    setup
         .suite
         .file("test_a.py", "def test_a(): pass\n")
         .file("sub/test_b.py", "def test_b(): pass\n");
     let write = |name: &str, text: &str| {
-        std::fs::write(house.suite.path().join(name), text).unwrap();
+        std::fs::write(setup.suite.path().join(name), text).unwrap();
     };
     let (fork, none) = (
         "rrr-slave --adapter pytest -- -p no:cacheprovider",
@@ -260,21 +260,21 @@ fn pytest_session_finish_hooks_can_fail_the_suite() {
     ] {
         write("conftest.py", conftest);
         for slave in [fork, none] {
-            let reason = house.fails_at_its_end(slave, &["test_a.py"]);
+            let reason = setup.fails_at_its_end(slave, &["test_a.py"]);
             assert!(reason.contains(says), "{slave} {conftest}: {reason}");
         }
     }
     let fixture = "import pytest\n@pytest.fixture(scope='session', autouse=True)\ndef f():\n    yield\n    raise RuntimeError('torn down')\n";
     write("conftest.py", fixture);
-    let reason = house.fails_at_its_end(none, &["test_a.py"]);
+    let reason = setup.fails_at_its_end(none, &["test_a.py"]);
     assert!(reason.contains("RuntimeError: torn down"), "{reason}");
     // In a fork the fixture is the file's own.
-    let ran = house.submit(|submit| submit.args(["--slave", fork, "test_a.py"]));
+    let ran = setup.submit(|submit| submit.args(["--slave", fork, "test_a.py"]));
     assert_eq!(ran.done.receipt()["failed"], 1);
     // As pytest-cov does with its threshold.
     let threshold = "import pytest\n@pytest.hookimpl(hookwrapper=True)\ndef pytest_runtestloop(session):\n    yield\n    session.testsfailed += 1\n";
     write("conftest.py", threshold);
-    let reason = house.fails_at_its_end(none, &["test_a.py"]);
+    let reason = setup.fails_at_its_end(none, &["test_a.py"]);
     assert!(reason.contains("after its last test"), "{reason}");
     write("conftest.py", "");
     // The hooks of a folder come with its files.
@@ -282,16 +282,16 @@ fn pytest_session_finish_hooks_can_fail_the_suite() {
         "sub/conftest.py",
         "def pytest_sessionfinish(session): session.exitstatus = 8\n",
     );
-    let reason = house.fails_at_its_end(none, &["test_a.py", "sub/test_b.py"]);
+    let reason = setup.fails_at_its_end(none, &["test_a.py", "sub/test_b.py"]);
     assert!(reason.contains("exit code 8"), "{reason}");
-    let ran = house.submit(|submit| submit.args(["--slave", fork, "test_a.py", "sub/test_b.py"]));
+    let ran = setup.submit(|submit| submit.args(["--slave", fork, "test_a.py", "sub/test_b.py"]));
     assert_eq!(ran.verdict("test_a.py"), "passed 1 0 0");
     assert!(ran.trial("sub/test_b.py")["stderr"].contains("status 8"));
     write(
         "sub/conftest.py",
         "def pytest_sessionfinish(): raise RuntimeError('of a folder')\n",
     );
-    let ran = house.submit(|submit| submit.args(["--slave", fork, "sub/test_b.py"]));
+    let ran = setup.submit(|submit| submit.args(["--slave", fork, "sub/test_b.py"]));
     assert!(ran.verdict("sub/test_b.py").starts_with("error 1 0 0"));
     let told = &ran.examples("sub/test_b.py")[1];
     assert!(told["message"].as_str().unwrap().contains("of a folder"));

@@ -1,7 +1,7 @@
 //! What a spec file leaves behind, and what its runner believes: each file is judged by itself, and a
 //! broken one is never green, with a fork for each file and without.
 
-use crate::House;
+use crate::Setup;
 
 const SLAVES: [&str; 2] = [
     "rrr-slave --adapter rspec --isolation fork",
@@ -40,20 +40,20 @@ const LEAKS: &[&str] = &[
 
 #[test]
 fn a_spec_file_cannot_change_the_verdict_of_the_next() {
-    let house = House::new(1);
-    std::fs::create_dir(house.suite.path().join("spec")).unwrap();
+    let setup = Setup::new(1);
+    std::fs::create_dir(setup.suite.path().join("spec")).unwrap();
     let helper = "ROOT, UMASK = Dir.pwd, File.umask\nsrand 42\nrand(10)\nRSpec.configure { |c| c.filter_run_when_matching :focus }";
-    std::fs::write(house.suite.path().join("spec/spec_helper.rb"), helper).unwrap();
+    std::fs::write(setup.suite.path().join("spec/spec_helper.rb"), helper).unwrap();
     let name = |n: usize, what: &str| format!("spec/{:02}_{what}_spec.rb", n + 10);
     for (n, leak) in LEAKS.iter().enumerate() {
         let text = format!("RSpec.describe('leaks') {{ {leak}\n }}");
-        house
+        setup
             .suite
             .file(&name(n, "a"), &text)
             .file(&name(n, "b"), CLEAN);
     }
     for slave in SLAVES {
-        let ran = house.run(slave, &[]);
+        let ran = setup.run(slave, &[]);
         for (n, leak) in LEAKS.iter().enumerate() {
             let trial = ran.trial(&name(n, "a"));
             assert!(
@@ -74,7 +74,7 @@ fn a_spec_file_cannot_change_the_verdict_of_the_next() {
 
 #[test]
 fn a_spec_file_that_tidies_up_costs_no_new_process() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     for (n, text) in [
         "allow(Time).to receive(:now).and_return(1); expect(Time.now).to eq 1",
         "allow(File).to receive(:exist?).and_return(true); allow_any_instance_of(IO).to receive(:write); expect(File.exist?('/gone')).to be true",
@@ -85,9 +85,9 @@ fn a_spec_file_that_tidies_up_costs_no_new_process() {
     .enumerate()
     {
         let text = format!("RSpec.describe('x') {{ it {{ puts \"by #{{$$}}.\"; {text} }} }}");
-        house.suite.file(&format!("{n}_spec.rb"), &text);
+        setup.suite.file(&format!("{n}_spec.rb"), &text);
     }
-    let ran = house.run(SLAVES[1], &[]);
+    let ran = setup.run(SLAVES[1], &[]);
     let by = |n: usize| {
         let file = format!("{n}_spec.rb");
         let trial = ran.trial(&file);
@@ -134,13 +134,13 @@ fn a_spec_file_that_hides_its_failure_is_not_green() {
             "error 0 0 0",
         ),
     ];
-    let house = House::new(1);
+    let setup = Setup::new(1);
     for (name, text, _) in cases {
         let text = format!("RSpec.describe('x') {{ {text} }}");
-        house.suite.file(&format!("{name}_spec.rb"), &text);
+        setup.suite.file(&format!("{name}_spec.rb"), &text);
     }
     for slave in SLAVES {
-        let ran = house.run(slave, &[]);
+        let ran = setup.run(slave, &[]);
         for (name, _, verdict) in cases {
             let file = format!("{name}_spec.rb");
             let trial = ran.trial(&file);
@@ -151,7 +151,7 @@ fn a_spec_file_that_hides_its_failure_is_not_green() {
 
 #[test]
 fn all_exceptions_and_failures_are_kept_and_counts_are_exact() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     let text = "RSpec.describe('x') do
       it('aggregates', :aggregate_failures) { expect(1).to eq 21; expect(2).to eq 31 }
       context('hook') { after { raise 'in after' }; it('fails twice') { raise 'in body' } }
@@ -164,11 +164,11 @@ fn all_exceptions_and_failures_are_kept_and_counts_are_exact() {
       end
     end";
     let many = "RSpec.describe('many') { 12_000.times { |n| it(\"example #{n}\") { raise 'y' * 9000 if n % 20 == 0 } } }";
-    house
+    setup
         .suite
         .file("a_spec.rb", text)
         .file("many_spec.rb", many);
-    let ran = house.run(SLAVES[0], &[]);
+    let ran = setup.run(SLAVES[0], &[]);
     let messages: Vec<String> = ran
         .examples("a_spec.rb")
         .iter()

@@ -1,4 +1,4 @@
-//! What runners tell of tests, and what tests do to their runners, through real roles.
+//! Test runners driven by real roles: their reports, and tests that damage their runner.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -21,21 +21,21 @@ mod split;
 use harness::*;
 use std::collections::HashMap;
 
-/// A suite, and the system that runs it.
-struct House {
+/// A suite and the system that runs it.
+struct Setup {
     server: Server,
     suite: Suite,
     _fleet: Fleet,
     worker: Running,
 }
 
-impl House {
-    /// With one worker of so many slaves.
+impl Setup {
+    /// Starts one worker with this number of slaves.
     fn new(slaves: usize) -> Self {
         Self::with(slaves, |worker, _| worker)
     }
 
-    /// The same, with more told to the worker.
+    /// As [`Setup::new`], with a worker that `more` configures.
     fn with(slaves: usize, more: impl FnOnce(Tool, &Suite) -> Tool) -> Self {
         let (server, suite) = (Server::new(), Suite::new());
         let fleet = Fleet::plan(&server).without_persister().start();
@@ -55,21 +55,21 @@ impl House {
         self.submit(|submit| submit.args(["--slave", slave]).args(args).args(files))
     }
 
-    /// Runs what these flags name, each task once.
+    /// Runs the tasks that these flags name, each once.
     fn submit(&self, flags: impl FnOnce(Tool) -> Tool) -> Ran<'_> {
         let submit = Tool::new(&self.server, "rrr-submit")
             .args(["--no-rsync", "--follow", "--max-trials", "1"])
-            // Many runners start here, of which each takes seconds on a machine that is busy.
+            // Many runners start here, and each takes seconds on a busy machine.
             .bound(PATIENCE * 5)
             .dir(self.suite.path());
         let done = flags(submit).run();
-        Ran { house: self, done }
+        Ran { setup: self, done }
     }
 }
 
-/// A taskset that has ended.
+/// A finished taskset.
 struct Ran<'a> {
-    house: &'a House,
+    setup: &'a Setup,
     done: Finished,
 }
 
@@ -79,8 +79,8 @@ impl Ran<'_> {
         let receipt = self.done.receipt();
         let taskset = receipt["taskset"].as_str().unwrap();
         let trials = format!("{taskset}:task:{file}:trial");
-        let key: String = self.house.server.run(&["LINDEX", &trials, "-1"]);
-        self.house.server.run(&["HGETALL", &key])
+        let key: String = self.setup.server.run(&["LINDEX", &trials, "-1"]);
+        self.setup.server.run(&["HGETALL", &key])
     }
 
     /// `status passed pending failed` of the last trial of a file.

@@ -1,7 +1,7 @@
 //! What tests leave in TEST_UNDECLARED_OUTPUTS_DIR is kept, where somebody wants it, and told.
 
 use crate::harness::*;
-use crate::{House, Ran};
+use crate::{Ran, Setup};
 use std::path::{Path, PathBuf};
 
 impl Ran<'_> {
@@ -11,9 +11,9 @@ impl Ran<'_> {
     }
 }
 
-/// A house whose worker keeps outputs in `out`, below a folder in which it is started.
-fn house(folder: &Path) -> House {
-    House::with(1, |worker, _| worker.dir(folder).args(["--outputs", "out"]))
+/// A setup whose worker keeps outputs in `out`, below a folder in which it is started.
+fn setup(folder: &Path) -> Setup {
+    Setup::with(1, |worker, _| worker.dir(folder).args(["--outputs", "out"]))
 }
 
 fn count(folder: &Path) -> usize {
@@ -24,8 +24,8 @@ fn count(folder: &Path) -> usize {
 fn only_files_that_a_test_leaves_are_kept_and_reported() {
     // Most likely on another file system than the suite.
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-    let house = house(folder.path());
-    house
+    let setup = setup(folder.path());
+    setup
         .suite
         .file(
             "leaves.sh",
@@ -36,7 +36,7 @@ fn only_files_that_a_test_leaves_are_kept_and_reported() {
             "ls -A \"$TEST_UNDECLARED_OUTPUTS_DIR\" >seen && test ! -s seen",
         )
         .file("removes.sh", "rmdir \"$TEST_UNDECLARED_OUTPUTS_DIR\"");
-    let ran = house.run("rrr-slave -- sh {}", &[]);
+    let ran = setup.run("rrr-slave -- sh {}", &[]);
     assert_eq!(ran.verdict("leaves.sh"), "passed 1 0 0");
     assert_eq!(ran.verdict("nothing.sh"), "passed 1 0 0");
     assert_eq!(ran.verdict("removes.sh"), "passed 1 0 0");
@@ -55,7 +55,7 @@ fn only_files_that_a_test_leaves_are_kept_and_reported() {
     let told = events.iter().filter(|event| event.get("outputs").is_some());
     let told: Vec<_> = told.map(|event| &event["event"]).collect();
     assert_eq!(told, ["trial_finished"]);
-    let text = Tool::new(&house.server, "rrr-show").arg(key).run();
+    let text = Tool::new(&setup.server, "rrr-show").arg(key).run();
     let line = format!("  leaves.sh: outputs in {}\n", kept.display());
     assert!(text.stdout.contains(&line), "{}", text.stdout);
 }
@@ -63,9 +63,9 @@ fn only_files_that_a_test_leaves_are_kept_and_reported() {
 #[test]
 fn tests_under_runners_leave_outputs_too() {
     let folder = tempfile::tempdir().unwrap();
-    let house = house(folder.path());
+    let setup = setup(folder.path());
     let ruby = |code: &str| format!("RSpec.describe('x') {{ it('y') {{ {code} }} }}");
-    house
+    setup
         .suite
         .file(
             "1_spec.rb",
@@ -77,7 +77,7 @@ fn tests_under_runners_leave_outputs_too() {
         );
     for isolation in ["fork", "none"] {
         let slave = format!("rrr-slave --adapter rspec --isolation {isolation}");
-        let ran = house.run(&slave, &[]);
+        let ran = setup.run(&slave, &[]);
         let kept = ran.outputs("1_spec.rb").expect("a folder");
         assert!(kept.join("kept").exists());
         assert_eq!(ran.verdict("2_spec.rb"), "passed 1 0 0");
@@ -90,13 +90,13 @@ fn tests_under_runners_leave_outputs_too() {
         )
     };
     let list = "test_1.py\ntest_2.py\n";
-    house
+    setup
         .suite
         .file("test_1.py", &python("open(folder + '/kept', 'w').close()"))
         .file("test_2.py", &python("assert os.listdir(folder) == []"));
     for isolation in ["fork", "none"] {
         let slave = format!("rrr-slave --adapter pytest --isolation {isolation}");
-        let ran = house.submit(|submit| {
+        let ran = setup.submit(|submit| {
             submit
                 .args(["--slave", &slave, "--files-from", "-"])
                 .stdin(list)
@@ -111,11 +111,11 @@ fn tests_under_runners_leave_outputs_too() {
 
 #[test]
 fn no_outputs_folder_is_offered_unless_it_is_kept() {
-    let house = House::new(1);
-    house
+    let setup = Setup::new(1);
+    setup
         .suite
         .file("a.sh", "test -z \"${TEST_UNDECLARED_OUTPUTS_DIR+set}\"");
-    let ran = house.run("rrr-slave -- sh {}", &[]);
+    let ran = setup.run("rrr-slave -- sh {}", &[]);
     assert_eq!(ran.verdict("a.sh"), "passed 1 0 0");
 }
 
@@ -137,11 +137,11 @@ fn an_unwritable_outputs_folder_is_reported() {
         assert!(done.stderr.contains(&says), "{}", done.stderr);
     }
     // Or it is lost while the slave runs.
-    let house = house(folder.path());
+    let setup = setup(folder.path());
     let out = folder.path().join("out");
     let spoil = format!("rm -r {0} && echo >{0}", out.display());
     let ruby = |code: &str| format!("RSpec.describe('x') {{ it('y') {{ {code} }} }}");
-    house
+    setup
         .suite
         .file("1.sh", &spoil)
         .file("2.sh", "echo ran >>ran")
@@ -152,7 +152,7 @@ fn an_unwritable_outputs_folder_is_reported() {
         ("rrr-slave --adapter rspec", "_spec.rb"),
     ] {
         let list = format!("1{ending}\n2{ending}\n");
-        let ran = house.submit(|submit| {
+        let ran = setup.submit(|submit| {
             let list = submit.args(["--files-from", "-"]).stdin(list);
             list.args(["--slave", slave])
         });
@@ -161,7 +161,7 @@ fn an_unwritable_outputs_folder_is_reported() {
         assert_eq!(trial["status"], "error", "{trial:?}");
         let says = format!("cannot keep outputs in '{}/", out.display());
         assert!(trial["stderr"].contains(&says), "{trial:?}");
-        assert!(!house.suite.path().join("ran").exists());
+        assert!(!setup.suite.path().join("ran").exists());
         std::fs::remove_file(&out).unwrap();
     }
 }

@@ -1,22 +1,22 @@
 //! What a project brings along: its own Ruby or Python, files to load first, fixtures that want to
 //! know their worker.
 
-use crate::House;
+use crate::Setup;
 
 #[test]
 fn a_gemfile_means_bundle_exec() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     let text = "RSpec.describe('x') { it('y') { expect(defined?(Bundler)).to be_truthy } }";
-    house.suite.file("a_spec.rb", text);
+    setup.suite.file("a_spec.rb", text);
     // Without a source what is installed counts, and nothing is fetched.
     std::fs::write(
-        house.suite.path().join("Gemfile"),
+        setup.suite.path().join("Gemfile"),
         "gem 'rspec-core'\ngem 'rspec-expectations'\n",
     )
     .unwrap();
     for isolation in ["fork", "none"] {
         let slave = format!("rrr-slave --adapter rspec --isolation {isolation}");
-        let ran = house.run(&slave, &[]);
+        let ran = setup.run(&slave, &[]);
         assert_eq!(
             ran.verdict("a_spec.rb"),
             "passed 1 0 0",
@@ -28,10 +28,10 @@ fn a_gemfile_means_bundle_exec() {
 
 #[test]
 fn a_virtual_environment_beside_the_suite_is_used() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     let text = "import os\ndef test_x(): assert os.environ['OURS'] == 'yes'\n";
-    house.suite.file("test_a.py", text);
-    let python = house.suite.path().join(".venv/bin/python");
+    setup.suite.file("test_a.py", text);
+    let python = setup.suite.path().join(".venv/bin/python");
     std::fs::create_dir_all(python.parent().unwrap()).unwrap();
     std::fs::write(
         &python,
@@ -40,7 +40,7 @@ fn a_virtual_environment_beside_the_suite_is_used() {
     .unwrap();
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&python, executable).unwrap();
-    let ran = house.run("rrr-slave --adapter pytest", &[]);
+    let ran = setup.run("rrr-slave --adapter pytest", &[]);
     assert_eq!(
         ran.verdict("test_a.py"),
         "passed 1 0 0",
@@ -49,14 +49,14 @@ fn a_virtual_environment_beside_the_suite_is_used() {
     );
     // One that is named comes before it.
     let other = "rrr-slave --adapter pytest --interpreter 'env OURS=no /usr/bin/python3'";
-    assert_eq!(house.run(other, &[]).verdict("test_a.py"), "failed 0 0 1");
+    assert_eq!(setup.run(other, &[]).verdict("test_a.py"), "failed 0 0 1");
 }
 
 #[test]
 fn files_to_preload_are_loaded_once_and_in_order() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     let write =
-        |name: &str, text: &str| std::fs::write(house.suite.path().join(name), text).unwrap();
+        |name: &str, text: &str| std::fs::write(setup.suite.path().join(name), text).unwrap();
     write(
         "one.rb",
         "ORDER = ['one']\nFile.write('loads', \"rb\\n\", mode: 'a')",
@@ -87,18 +87,18 @@ fn files_to_preload_are_loaded_once_and_in_order() {
         ] {
             files.iter().for_each(|file| write(file, text));
             let slave = format!("rrr-slave {slave} --isolation {isolation}");
-            let ran = house.submit(|submit| submit.args(["--slave", &slave]).args(files));
+            let ran = setup.submit(|submit| submit.args(["--slave", &slave]).args(files));
             for file in files {
                 assert_eq!(ran.verdict(file), "passed 1 0 0", "{:?}", ran.trial(file));
             }
         }
-        assert_eq!(house.suite.lines("loads"), ["rb", "py"], "{isolation}");
+        assert_eq!(setup.suite.lines("loads"), ["rb", "py"], "{isolation}");
     }
 }
 
 #[test]
 fn fixtures_know_their_worker_as_under_xdist() {
-    let house = House::new(2);
+    let setup = Setup::new(2);
     let text = "import os, pytest
 @pytest.fixture(scope='session')
 def database(request): return 'test_' + request.config.workerinput['workerid']
@@ -106,10 +106,10 @@ def test_x(database, request):
     assert database == 'test_' + os.environ['PYTEST_XDIST_WORKER'] == 'test_gw' + os.environ['SLAVE_NUMBER']
     assert request.config.workerinput['workercount'] == 2
 ";
-    house.suite.file("test_a.py", text).file("test_b.py", text);
+    setup.suite.file("test_a.py", text).file("test_b.py", text);
     for isolation in ["fork", "none"] {
         let slave = format!("rrr-slave --adapter pytest --isolation {isolation}");
-        let ran = house.run(&slave, &[]);
+        let ran = setup.run(&slave, &[]);
         for file in ["test_a.py", "test_b.py"] {
             assert_eq!(ran.verdict(file), "passed 1 0 0", "{:?}", ran.trial(file));
         }

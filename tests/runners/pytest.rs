@@ -1,7 +1,7 @@
 //! pytest, loaded once: what its own command would say of a file, and nothing that a file does to its
 //! process harms the next.
 
-use crate::House;
+use crate::Setup;
 use crate::harness::*;
 
 const FORK: &str = "rrr-slave --adapter pytest";
@@ -9,8 +9,8 @@ const NONE: &str = "rrr-slave --adapter pytest --isolation none";
 
 #[test]
 fn counts_match_those_of_pytest() {
-    let house = House::new(1);
-    house
+    let setup = Setup::new(1);
+    setup
         .suite
         .file(
             "test_a.py",
@@ -27,9 +27,9 @@ fn counts_match_those_of_pytest() {
         .file("test_g.py", "import unittest\nclass T(unittest.TestCase):\n    def test_1(self): self.assertTrue(True)\n    @unittest.skip('x')\n    def test_2(self): pass\n")
         .file("test_h.py", "import pytest\ndef test_h(): pytest.exit('enough')\n")
         .file("test_a.py::test_many[2]", "");
-    std::fs::remove_file(house.suite.path().join("test_a.py::test_many[2]")).unwrap();
+    std::fs::remove_file(setup.suite.path().join("test_a.py::test_many[2]")).unwrap();
     for slave in [FORK, NONE] {
-        let ran = house.run(slave, &[]);
+        let ran = setup.run(slave, &[]);
         for (file, verdict) in [
             ("test_a.py", "failed 4 2 1"),
             ("test_b.py", "passed 1 0 0"),
@@ -76,27 +76,27 @@ fn counts_match_those_of_pytest() {
 
 #[test]
 fn conftest_and_plugins_are_loaded_once_and_sessions_end() {
-    let house = House::new(1);
-    std::fs::create_dir(house.suite.path().join("tests")).unwrap();
+    let setup = Setup::new(1);
+    std::fs::create_dir(setup.suite.path().join("tests")).unwrap();
     std::fs::write(
-        house.suite.path().join("tests/conftest.py"),
+        setup.suite.path().join("tests/conftest.py"),
         "import pytest\ndef trace(word):\n    with open('trace', 'a') as f: f.write(word + '\\n')\ntrace('load')\ndef pytest_sessionstart(): trace('start')\ndef pytest_sessionfinish(): trace('finish')\ndef pytest_addoption(parser): parser.addoption('--ours', default='no')\n@pytest.fixture(scope='session')\ndef shared(request):\n    trace('up')\n    yield request.config.getoption('--ours')\n    trace('down')\n",
     )
     .unwrap();
     for n in 0..3 {
-        house.suite.file(
+        setup.suite.file(
             &format!("tests/test_{n}.py"),
             "from conftest import trace\ndef test_x(shared):\n    assert shared == 'yes'\n    trace('run')\n",
         );
     }
     // A conftest.py that only one file has comes with it, and so do its hooks.
-    std::fs::create_dir(house.suite.path().join("tests/sub")).unwrap();
+    std::fs::create_dir(setup.suite.path().join("tests/sub")).unwrap();
     std::fs::write(
-        house.suite.path().join("tests/sub/conftest.py"),
+        setup.suite.path().join("tests/sub/conftest.py"),
         "def pytest_sessionfinish():\n    with open('trace', 'a') as f: f.write('own\\n')\n",
     )
     .unwrap();
-    house.suite.file(
+    setup.suite.file(
         "tests/sub/test_3.py",
         "def test_x(shared):\n    with open('trace', 'a') as f: f.write('run\\n')\n",
     );
@@ -107,7 +107,7 @@ fn conftest_and_plugins_are_loaded_once_and_sessions_end() {
         ),
         (NONE, "load start up run run run run down own finish"),
     ] {
-        let ran = house.run(&format!("{slave} -- --ours yes"), &[]);
+        let ran = setup.run(&format!("{slave} -- --ours yes"), &[]);
         assert_eq!(
             ran.done.receipt()["succeeded"],
             4,
@@ -115,24 +115,24 @@ fn conftest_and_plugins_are_loaded_once_and_sessions_end() {
             ran.trial("tests/test_0.py")
         );
         let trace = eventually(PATIENCE, "the end of the session", || {
-            let lines = house.suite.lines("trace");
+            let lines = setup.suite.lines("trace");
             (lines.last()? == "finish").then_some(lines)
         });
         assert_eq!(trace.join(" "), expected, "{slave}");
-        std::fs::remove_file(house.suite.path().join("trace")).unwrap();
+        std::fs::remove_file(setup.suite.path().join("trace")).unwrap();
     }
 }
 
 #[test]
 fn forks_share_the_temporary_root_but_no_printed_output() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     let text = "def test_x(tmp_path):\n    with open('folders', 'a') as f: f.write(f'{tmp_path.parent}\\n')\n    print('of ' + __file__)\n";
-    house
+    setup
         .suite
         .file("test_1.py", &format!("import os\n{text}    os._exit(1)\n"))
         .file("test_2.py", &format!("{text}    assert 0\n"));
-    let ran = house.run(FORK, &[]);
-    let folders = house.suite.lines("folders");
+    let ran = setup.run(FORK, &[]);
+    let folders = setup.suite.lines("folders");
     assert!(
         folders.len() == 2 && folders[0] == folders[1],
         "{folders:?}"
@@ -148,14 +148,14 @@ fn forks_share_the_temporary_root_but_no_printed_output() {
 
 #[test]
 fn a_broken_conftest_stops_the_run_and_is_reported() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     std::fs::write(
-        house.suite.path().join("conftest.py"),
+        setup.suite.path().join("conftest.py"),
         "import no_such_module\n",
     )
     .unwrap();
-    house.suite.file("test_a.py", "def test_a(): pass\n");
-    let ran = house.run(FORK, &[]);
+    setup.suite.file("test_a.py", "def test_a(): pass\n");
+    let ran = setup.run(FORK, &[]);
     let receipt = ran.done.expect_code(1).receipt();
     let reason = receipt["fail_reason"].as_str().unwrap();
     assert!(reason.contains("does not start"), "{reason}");
@@ -167,8 +167,8 @@ fn a_broken_conftest_stops_the_run_and_is_reported() {
 
 #[test]
 fn deselected_files_are_pending_and_variables_reach_the_tests() {
-    let house = House::new(2);
-    house
+    let setup = Setup::new(2);
+    setup
         .suite
         .file("test_a.py", "def test_slow(): pass\ndef test_fast(): pass\n")
         .file("test_b.py", "def test_fast(): pass\n")
@@ -177,7 +177,7 @@ fn deselected_files_are_pending_and_variables_reach_the_tests() {
             "import os\ndef test_slow():\n    env = os.environ\n    assert env['PYTEST_XDIST_WORKER'] == 'gw' + env['SLAVE_NUMBER']\n    assert env['PYTEST_XDIST_WORKER_COUNT'] == '2'\n    assert env['RRR_ATTEMPT'] == '1' and not os.listdir(env['TEST_TMPDIR'])\n    assert 'RRR_REDIS_URL' not in env\n",
         );
     for slave in [FORK, NONE] {
-        let ran = house.run(&format!("{slave} -- -k slow"), &[]);
+        let ran = setup.run(&format!("{slave} -- -k slow"), &[]);
         assert_eq!(ran.verdict("test_a.py"), "passed 1 0 0", "{slave}");
         assert_eq!(ran.verdict("test_b.py"), "pending 0 0 0", "{slave}");
         assert_eq!(

@@ -1,14 +1,14 @@
 //! pytest without isolation: what a file leaves in the process changes no verdict of a later one.
 
-use crate::{House, Ran};
+use crate::{Ran, Setup};
 
 const NONE: &str = "rrr-slave --adapter pytest --isolation none";
 
 /// Runs all files, the first of them first.
-fn in_order<'a>(house: &'a House, slave: &str) -> Ran<'a> {
+fn in_order<'a>(setup: &'a Setup, slave: &str) -> Ran<'a> {
     let line = |file: &String| format!("{{\"spec_file\":\"{file}\",\"estimate_sec\":0}}\n");
-    let lines: String = house.suite.files().iter().map(line).collect();
-    house.submit(|submit| {
+    let lines: String = setup.suite.files().iter().map(line).collect();
+    setup.submit(|submit| {
         submit
             .args(["--slave", slave, "--files-from", "-"])
             .stdin(lines)
@@ -69,21 +69,21 @@ const LEAKS: &[&str] = &[
 
 #[test]
 fn process_state_left_by_a_file_is_reset_before_the_next() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     let write =
-        |name: &str, text: &str| std::fs::write(house.suite.path().join(name), text).unwrap();
+        |name: &str, text: &str| std::fs::write(setup.suite.path().join(name), text).unwrap();
     write("conftest.py", CONFTEST);
     write(
         "sets_variable.py",
         "import os\nos.environ['OF_MODULE'] = 'yes'\n",
     );
     for (n, code) in LEAKS.iter().enumerate() {
-        house
+        setup
             .suite
             .file(&format!("test_{n:02}_a.py"), &leaks(code))
             .file(&format!("test_{n:02}_b.py"), LOOKS);
     }
-    let ran = in_order(&house, NONE);
+    let ran = in_order(&setup, NONE);
     for (n, code) in LEAKS.iter().enumerate() {
         let (first, second) = (format!("test_{n:02}_a.py"), format!("test_{n:02}_b.py"));
         assert_eq!(
@@ -103,8 +103,8 @@ fn process_state_left_by_a_file_is_reset_before_the_next() {
 
 #[test]
 fn a_file_passes_after_another_closed_or_captured_stdout() {
-    let house = House::new(1);
-    house
+    let setup = Setup::new(1);
+    setup
         .suite
         .file(
             "test_1.py",
@@ -116,7 +116,7 @@ fn a_file_passes_after_another_closed_or_captured_stdout() {
             "import sys\ndef test_closes(): sys.__stdout__.close()\n",
         )
         .file("test_4.py", "def test_fine(): print('fine')\n");
-    let ran = in_order(&house, NONE);
+    let ran = in_order(&setup, NONE);
     for file in ["test_2.py", "test_4.py"] {
         assert_eq!(ran.verdict(file), "passed 1 0 0", "{:?}", ran.trial(file));
     }
@@ -124,21 +124,21 @@ fn a_file_passes_after_another_closed_or_captured_stdout() {
 
 #[test]
 fn whole_run_options_are_disabled_or_work_per_file() {
-    let house = House::new(2);
+    let setup = Setup::new(2);
     let write =
-        |name: &str, text: &str| std::fs::write(house.suite.path().join(name), text).unwrap();
+        |name: &str, text: &str| std::fs::write(setup.suite.path().join(name), text).unwrap();
     write(
         "pytest.ini",
         "[pytest]\naddopts = --junitxml=report.xml --basetemp=base/deep --maxfail=1 --cache-clear --lf --sw\n",
     );
     for n in 0..4 {
-        house.suite.file(
+        setup.suite.file(
             &format!("test_{n}.py"),
             "import time\ndef test_folder(tmp_path):\n    (tmp_path / 'x').write_text('x')\n    time.sleep(0.1)\n    assert (tmp_path / 'x').exists() and 'popen-gw' in str(tmp_path)\ndef test_other(): pass\n",
         );
     }
     for slave in ["rrr-slave --adapter pytest", NONE] {
-        let ran = house.run(slave, &[]);
+        let ran = setup.run(slave, &[]);
         for n in 0..4 {
             let file = format!("test_{n}.py");
             assert_eq!(
@@ -148,15 +148,15 @@ fn whole_run_options_are_disabled_or_work_per_file() {
                 ran.trial(&file)
             );
         }
-        assert!(!house.suite.path().join("report.xml").exists());
+        assert!(!setup.suite.path().join("report.xml").exists());
     }
 }
 
 #[test]
 fn an_unrestorable_runner_is_replaced_before_the_next_file() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     let write =
-        |name: &str, text: &str| std::fs::write(house.suite.path().join(name), text).unwrap();
+        |name: &str, text: &str| std::fs::write(setup.suite.path().join(name), text).unwrap();
     write(
         "conftest.py",
         "import os\nopen('pids', 'a').write(f'{os.getpid()}\\n')\n",
@@ -165,7 +165,7 @@ fn an_unrestorable_runner_is_replaced_before_the_next_file() {
         "patches.py",
         "import time\ndef frozen(): return 0\ndef freeze(): time.time = frozen\n",
     );
-    house
+    setup
         .suite
         .file(
             "test_1.py",
@@ -177,7 +177,7 @@ fn an_unrestorable_runner_is_replaced_before_the_next_file() {
         )
         .file("test_3.py", "import time\ndef test_time(): assert time.time() > 1\n")
         .file("test_4.py", "def test_fine(): pass\n");
-    let ran = in_order(&house, NONE);
+    let ran = in_order(&setup, NONE);
     for (file, verdict) in [
         ("test_1.py", "passed 1 0 0"),
         ("test_2.py", "passed 2 0 0"),
@@ -186,5 +186,5 @@ fn an_unrestorable_runner_is_replaced_before_the_next_file() {
     ] {
         assert_eq!(ran.verdict(file), verdict, "{:?}", ran.trial(file));
     }
-    assert_eq!(house.suite.lines("pids").len(), 3);
+    assert_eq!(setup.suite.lines("pids").len(), 3);
 }

@@ -1,7 +1,7 @@
 //! pytest: a verdict counts only what the process that was asked has seen, and every attempt, part and
 //! name of a test is reported as one example.
 
-use crate::House;
+use crate::Setup;
 use crate::harness::*;
 use serde_json::Value;
 use std::process::Command;
@@ -9,17 +9,17 @@ use std::process::Command;
 const FORK: &str = "rrr-slave --adapter pytest";
 const NONE: &str = "rrr-slave --adapter pytest --isolation none";
 
-fn write(house: &House, path: &str, text: &str) {
-    let path = house.suite.path().join(path);
+fn write(setup: &Setup, path: &str, text: &str) {
+    let path = setup.suite.path().join(path);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, text).unwrap();
 }
 
 #[test]
 fn a_forked_child_does_not_answer_for_its_parent() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     let forks = "import os, time\ndef test_a(): pass\ndef test_b():\n    pid = os.fork()\n    if pid:\n        os.waitpid(pid, 0)\n        assert False, 'only the parent sees this'\ndef test_c(): pass\n";
-    house
+    setup
         .suite
         .file("test_1.py", forks)
         .file(
@@ -35,7 +35,7 @@ fn a_forked_child_does_not_answer_for_its_parent() {
         )
         .file("test_4.py", "def test_fine(): pass\n");
     for slave in [FORK, NONE] {
-        let ran = house.run(slave, &[]);
+        let ran = setup.run(slave, &[]);
         for (file, verdict) in [
             ("test_1.py", "failed 2 0 1"),
             ("test_2.py", "failed 2 0 1"),
@@ -49,13 +49,13 @@ fn a_forked_child_does_not_answer_for_its_parent() {
 
 #[test]
 fn a_test_that_pytest_collects_and_nothing_reports_is_an_error() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     write(
-        &house,
+        &setup,
         "conftest.py",
         "import pytest\n@pytest.hookimpl(tryfirst=True)\ndef pytest_runtest_protocol(item):\n    if 'swallowed' in item.name: return True\n@pytest.hookimpl(trylast=True)\ndef pytest_runtest_logfinish(nodeid):\n    pass\ndef pytest_runtest_teardown(item):\n    if 'counted' in item.name: item.session.testsfailed += 1\n",
     );
-    house
+    setup
         .suite
         .file(
             "test_1.py",
@@ -64,7 +64,7 @@ fn a_test_that_pytest_collects_and_nothing_reports_is_an_error() {
         .file("test_2.py", "def test_counted(): pass\n")
         .file("test_3.py", "def test_fine(): pass\n");
     for slave in [FORK, NONE] {
-        let ran = house.run(slave, &[]);
+        let ran = setup.run(slave, &[]);
         assert_eq!(ran.verdict("test_1.py"), "failed 1 0 1", "{slave}");
         assert_eq!(ran.verdict("test_2.py"), "error 1 0 0", "{slave}");
         let examples = Value::from(ran.examples("test_2.py")).to_string();
@@ -75,22 +75,22 @@ fn a_test_that_pytest_collects_and_nothing_reports_is_an_error() {
         assert_eq!(ran.verdict("test_3.py"), "passed 1 0 0", "{slave}");
     }
     // Nothing runs, so nothing may pass.
-    let ran = house.run(&format!("{FORK} -- --collect-only"), &[]);
+    let ran = setup.run(&format!("{FORK} -- --collect-only"), &[]);
     assert_eq!(ran.verdict("test_3.py"), "error 0 0 0");
 }
 
 #[test]
 fn names_and_ids_survive_any_characters() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     let long = "x".repeat(3000);
-    house.suite.file(
+    setup.suite.file(
         "test_a.py",
         &format!(
             "import pytest\r\nclass TestA:\r\n    @pytest.mark.parametrize('s', ['a::b', '%0A%25', '[c::d]', 'e/f', 'line\\r\\nend', '\u{fc}'])\r\n    def test_p(self, s):\r\n        assert 's' == s, 'one\\r\\ntwo %0A'\r\ndef test_{long}(): pass\r\n"
         ),
     );
     for slave in [FORK, NONE] {
-        let ran = house.run(slave, &[]);
+        let ran = setup.run(slave, &[]);
         assert_eq!(ran.verdict("test_a.py"), "failed 1 0 6", "{slave}");
         let examples = ran.examples("test_a.py");
         let name = |n: usize| examples[n]["name"].as_str().unwrap();
@@ -112,12 +112,12 @@ fn names_and_ids_survive_any_characters() {
 
 #[test]
 fn a_file_of_thousands_has_exact_counts_and_listed_failures() {
-    let house = House::new(1);
-    house.suite.file(
+    let setup = Setup::new(1);
+    setup.suite.file(
         "test_a.py",
         "import pytest\n@pytest.mark.parametrize('n', range(9000))\ndef test_n(n): assert n % 50, '\u{20ac}' * 900\n",
     );
-    let ran = house.run(&format!("{NONE} -- -q --tb=line"), &[]);
+    let ran = setup.run(&format!("{NONE} -- -q --tb=line"), &[]);
     assert_eq!(ran.verdict("test_a.py"), "failed 8820 0 180");
     let examples = ran.examples("test_a.py");
     let failed = examples
@@ -148,8 +148,8 @@ fn reruns_by_a_plugin_are_one_example_decided_by_the_last() {
     if !has("pytest_rerunfailures") {
         return;
     }
-    let house = House::new(1);
-    house
+    let setup = Setup::new(1);
+    setup
         .suite
         .file(
             "test_fixture.py",
@@ -161,7 +161,7 @@ fn reruns_by_a_plugin_are_one_example_decided_by_the_last() {
         )
         .file("test_never.py", "def test_never(): pass\n");
     for slave in [FORK, NONE] {
-        let ran = house.run(&format!("{slave} -- --reruns 1"), &[]);
+        let ran = setup.run(&format!("{slave} -- --reruns 1"), &[]);
         assert_eq!(ran.verdict("test_fixture.py"), "passed 2 0 0", "{slave}");
         assert_eq!(ran.verdict("test_always.py"), "failed 0 0 1", "{slave}");
         assert_eq!(ran.verdict("test_never.py"), "passed 1 0 0", "{slave}");
@@ -178,8 +178,8 @@ fn failed_subtests_are_listed_and_a_skipped_one_skips_no_other() {
     if !has("_pytest.subtests") {
         return;
     }
-    let house = House::new(1);
-    house
+    let setup = Setup::new(1);
+    setup
         .suite
         .file(
             "test_fails.py",
@@ -190,7 +190,7 @@ fn failed_subtests_are_listed_and_a_skipped_one_skips_no_other() {
             "import pytest\ndef test_parts(subtests):\n    with subtests.test('a'): pytest.skip('not here')\n    with subtests.test('b'): pass\n",
         );
     for slave in [FORK, NONE] {
-        let ran = house.run(slave, &[]);
+        let ran = setup.run(slave, &[]);
         assert_eq!(ran.verdict("test_fails.py"), "failed 0 0 1", "{slave}");
         assert_eq!(ran.verdict("test_skips.py"), "passed 1 0 0", "{slave}");
         let examples = ran.examples("test_fails.py");

@@ -1,7 +1,7 @@
 //! RSpec, loaded once: what its own command would say of a file, and nothing that a file does to its
 //! process harms the next.
 
-use crate::House;
+use crate::Setup;
 use crate::harness::*;
 
 const FORK: &str = "rrr-slave --adapter rspec";
@@ -9,8 +9,8 @@ const NONE: &str = "rrr-slave --adapter rspec --isolation none";
 
 #[test]
 fn counts_match_those_of_rspec() {
-    let house = House::new(1);
-    house
+    let setup = Setup::new(1);
+    setup
         .suite
         .file(
             "spec/a_spec.rb",
@@ -24,7 +24,7 @@ fn counts_match_those_of_rspec() {
         .file("spec/g_spec.rb", "syntax error(")
         .file("spec/h_spec.rb", "# no examples");
     for slave in [FORK, NONE] {
-        let ran = house.run(slave, &[]);
+        let ran = setup.run(slave, &[]);
         let verdict = |file: &str| ran.verdict(&format!("spec/{file}_spec.rb"));
         assert_eq!(verdict("a"), "failed 1 3 1", "{slave}");
         assert_eq!(verdict("b"), "passed 1 0 0", "{slave}");
@@ -64,11 +64,11 @@ fn counts_match_those_of_rspec() {
 
 #[test]
 fn non_ascii_names_are_unchanged() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     let text = "RSpec.describe('Größe') { it('ist 漢字') { expect('é').to eq 'è' } }";
-    house.suite.file("spec/größe_spec.rb", text);
+    setup.suite.file("spec/größe_spec.rb", text);
     for slave in [FORK, NONE] {
-        let ran = house.run(slave, &[]);
+        let ran = setup.run(slave, &[]);
         let trial = ran.trial("spec/größe_spec.rb");
         assert_eq!(
             ran.verdict("spec/größe_spec.rb"),
@@ -85,45 +85,45 @@ fn non_ascii_names_are_unchanged() {
 
 #[test]
 fn helpers_and_suite_hooks_run_exactly_once_per_runner() {
-    let house = House::new(1);
-    std::fs::create_dir(house.suite.path().join("spec")).unwrap();
+    let setup = Setup::new(1);
+    std::fs::create_dir(setup.suite.path().join("spec")).unwrap();
     std::fs::write(
-        house.suite.path().join("spec/spec_helper.rb"),
+        setup.suite.path().join("spec/spec_helper.rb"),
         "def trace(word) = File.write('trace', \"#{word}\\n\", mode: 'a')\ntrace 'load'\nRSpec.configure { |c| c.before(:suite) { trace 'before' }; c.after(:suite) { trace 'after' } }",
     )
     .unwrap();
     for n in 0..4 {
         let text = "require 'spec_helper'\nRSpec.configure { |c| c.after(:suite) { trace 'own' } } if File.basename(__FILE__).include?('2')\nRSpec.describe('x') { it('y') { trace 'run' } }";
-        house.suite.file(&format!("spec/{n}_spec.rb"), text);
+        setup.suite.file(&format!("spec/{n}_spec.rb"), text);
     }
     for (slave, expected) in [
         (FORK, "load before run run run own run after"),
         (NONE, "load before run run run run own after"),
     ] {
-        let ran = house.run(slave, &[]);
+        let ran = setup.run(slave, &[]);
         assert_eq!(ran.done.receipt()["succeeded"], 4);
         let trace = eventually(PATIENCE, "the hooks after the suite", || {
-            let lines = house.suite.lines("trace");
+            let lines = setup.suite.lines("trace");
             (lines.last()? == "after").then_some(lines)
         });
         assert_eq!(trace.join(" "), expected, "{slave}");
-        std::fs::remove_file(house.suite.path().join("trace")).unwrap();
+        std::fs::remove_file(setup.suite.path().join("trace")).unwrap();
     }
 }
 
 #[test]
 fn a_failing_before_suite_hook_stops_the_run_and_is_reported() {
-    let house = House::new(1);
-    std::fs::create_dir(house.suite.path().join("spec")).unwrap();
+    let setup = Setup::new(1);
+    std::fs::create_dir(setup.suite.path().join("spec")).unwrap();
     std::fs::write(
-        house.suite.path().join("spec/rails_helper.rb"),
+        setup.suite.path().join("spec/rails_helper.rb"),
         "RSpec.configure { |c| c.before(:suite) { raise 'no database' } }",
     )
     .unwrap();
-    house
+    setup
         .suite
         .file("spec/a_spec.rb", "RSpec.describe('x') { it('y') { } }");
-    let ran = house.run(FORK, &[]);
+    let ran = setup.run(FORK, &[]);
     let receipt = ran.done.expect_code(1).receipt();
     let reason = receipt["fail_reason"].as_str().unwrap();
     assert!(reason.contains("exit code 1"), "{reason}");
@@ -131,22 +131,22 @@ fn a_failing_before_suite_hook_stops_the_run_and_is_reported() {
 
 #[test]
 fn options_tags_and_ids_select_examples() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     std::fs::write(
-        house.suite.path().join(".rspec"),
+        setup.suite.path().join(".rspec"),
         "--format documentation\n--require ./extra\n",
     )
     .unwrap();
-    std::fs::write(house.suite.path().join("extra.rb"), "EXTRA = 1").unwrap();
+    std::fs::write(setup.suite.path().join("extra.rb"), "EXTRA = 1").unwrap();
     let text = "RSpec.describe('A') { it('one', :slow) { EXTRA }; it('two') { EXTRA }; it('three') { EXTRA } }";
-    house.suite.file("a_spec.rb[1:2]", "");
-    house.suite.file("a_spec.rb", text);
-    house
+    setup.suite.file("a_spec.rb[1:2]", "");
+    setup.suite.file("a_spec.rb", text);
+    setup
         .suite
         .file("fast_spec.rb", "RSpec.describe('F') { it('one') { } }");
     for isolation in ["fork", "none"] {
         let slave = format!("rrr-slave --adapter rspec --isolation {isolation} -- --tag slow");
-        let ran = house.run(&slave, &[]);
+        let ran = setup.run(&slave, &[]);
         assert_eq!(ran.verdict("a_spec.rb[1:2]"), "passed 1 0 0", "{isolation}");
         assert_eq!(ran.verdict("a_spec.rb"), "passed 1 0 0", "{isolation}");
         assert_eq!(ran.verdict("fast_spec.rb"), "pending 0 0 0", "{isolation}");
@@ -165,20 +165,20 @@ fn options_tags_and_ids_select_examples() {
 
 #[test]
 fn forks_share_nothing_and_variables_reach_them() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     let text = "RSpec.describe('x') { it('y') { expect(defined?($seen)).to be_nil; $seen = 1; expect(ENV['RRR_ATTEMPT']).to eq '1'; expect(ENV.key?('RRR_REDIS_URL')).to be false; expect(ENV.key?('TEST_ENV_NUMBER')).to be true } }";
-    house.suite.file("1_spec.rb", text).file("2_spec.rb", text);
-    let ran = house.run(FORK, &[]);
+    setup.suite.file("1_spec.rb", text).file("2_spec.rb", text);
+    let ran = setup.run(FORK, &[]);
     assert_eq!(ran.verdict("1_spec.rb"), "passed 1 0 0");
     assert_eq!(ran.verdict("2_spec.rb"), "passed 1 0 0");
 }
 
 #[test]
 fn without_forks_no_state_of_a_file_reaches_the_next() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     for n in 10..50 {
         let text = "RSpec.describe('x') { it('y') { } }";
-        house.suite.file(&format!("spec/{n}_spec.rb"), text);
+        setup.suite.file(&format!("spec/{n}_spec.rb"), text);
     }
     let counts = "RSpec.describe('z') { it('is alone') {
       GC.start
@@ -186,28 +186,28 @@ fn without_forks_no_state_of_a_file_reaches_the_next() {
       puts \"#{groups} groups\"
       expect(groups).to be < 10
     } }";
-    house.suite.file("spec/99_spec.rb", counts);
-    let ran = house.run(NONE, &[]);
+    setup.suite.file("spec/99_spec.rb", counts);
+    let ran = setup.run(NONE, &[]);
     assert_eq!(ran.verdict("spec/99_spec.rb"), "passed 1 0 0");
 }
 
 #[test]
 fn a_fork_loads_no_rspec_file_and_unused_parts_stay_unloaded() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     let text = "before = $LOADED_FEATURES.dup\nRSpec.describe('x') { it('y') { expect([double(a: 1).a]).to include(1).and eq [1]; expect($LOADED_FEATURES - before).to eq [] } }";
-    house.suite.file("a_spec.rb", text);
-    let ran = house.run(FORK, &[]);
+    setup.suite.file("a_spec.rb", text);
+    let ran = setup.run(FORK, &[]);
     let trial = ran.trial("a_spec.rb");
     assert_eq!(ran.verdict("a_spec.rb"), "passed 1 0 0", "{trial:?}");
 
     std::fs::write(
-        house.suite.path().join("own.rb"),
+        setup.suite.path().join("own.rb"),
         "RSpec.configure { |c| c.mock_with :nothing; c.expect_with Module.new { def sure(it) = it || raise } }",
     )
     .unwrap();
     let text = "RSpec.describe('x') { it('y') { sure(!defined?(RSpec::Mocks) && !defined?(RSpec::Expectations)) } }";
-    house.suite.file("a_spec.rb", text);
-    let ran = house.run("rrr-slave --adapter rspec --preload own.rb", &[]);
+    setup.suite.file("a_spec.rb", text);
+    let ran = setup.run("rrr-slave --adapter rspec --preload own.rb", &[]);
     let trial = ran.trial("a_spec.rb");
     assert_eq!(ran.verdict("a_spec.rb"), "passed 1 0 0", "{trial:?}");
 }

@@ -1,6 +1,6 @@
 //! The runner protocol: what a runner says decides, and nothing it does stops the slave.
 
-use crate::House;
+use crate::Setup;
 use crate::harness::*;
 
 /// A runner in Python whose spec files are Python, run in its own process. `answer(status, …)`
@@ -28,23 +28,23 @@ with open("ends", "a") as ends:
 
 const SLAVE: &str = "rrr-slave --adapter serve -- python3 runner.py";
 
-fn house(slaves: usize) -> House {
-    let house = House::new(slaves);
-    std::fs::write(house.suite.path().join("runner.py"), RUNNER).unwrap();
-    house
+fn setup(slaves: usize) -> Setup {
+    let setup = Setup::new(slaves);
+    std::fs::write(setup.suite.path().join("runner.py"), RUNNER).unwrap();
+    setup
 }
 
 #[test]
 fn one_runner_runs_many_files_and_exits_on_its_own() {
-    let house = house(1);
-    house
+    let setup = setup(1);
+    setup
         .suite
         .file("1.py", "print('one'); answer('passed', passed=3, pending=1)")
         .file("2.py", "print('two', file=sys.stderr); answer('failed', failed=1, passed=1, examples=[{'id': 'x', 'name': 'y', 'status': 'failed', 'message': 'no'}])")
         .file("3.py", "answer('pending')")
         .file("4.py", "answer('error', message='cannot be loaded')")
         .file("5.py", "answer('passed')");
-    let ran = house.run(SLAVE, &[]);
+    let ran = setup.run(SLAVE, &[]);
     assert_eq!(ran.verdict("1.py"), "passed 3 1 0");
     assert_eq!(ran.verdict("2.py"), "failed 1 0 1");
     assert_eq!(ran.verdict("3.py"), "pending 0 1 0");
@@ -55,20 +55,20 @@ fn one_runner_runs_many_files_and_exits_on_its_own() {
     assert_eq!(ran.trial("2.py")["stderr"], "two\n");
     assert_eq!(ran.trial("4.py")["stderr"], "rrr: cannot be loaded\n");
     assert_eq!(ran.examples("2.py")[0]["message"], "no");
-    assert_eq!(house.suite.lines("starts").len(), 1);
+    assert_eq!(setup.suite.lines("starts").len(), 1);
     eventually(PATIENCE, "the runner's end", || {
-        (house.suite.lines("ends").len() == 1).then_some(())
+        (setup.suite.lines("ends").len() == 1).then_some(())
     });
 }
 
 #[test]
 fn output_belongs_to_the_trial_that_printed_it() {
-    let house = house(1);
+    let setup = setup(1);
     for n in 0..40 {
         let text = format!("os.write(1, b'{n}\\n' * 9000); os.write(2, b'{n}'); answer('passed')");
-        house.suite.file(&format!("{n}.py"), &text);
+        setup.suite.file(&format!("{n}.py"), &text);
     }
-    let ran = house.run(SLAVE, &[]);
+    let ran = setup.run(SLAVE, &[]);
     for n in 0..40 {
         let trial = ran.trial(&format!("{n}.py"));
         assert!(trial["stdout"] == format!("{n}\n").repeat(9000), "{n}");
@@ -78,7 +78,7 @@ fn output_belongs_to_the_trial_that_printed_it() {
 
 #[test]
 fn a_runner_that_dies_or_breaks_the_protocol_is_restarted() {
-    let house = house(1);
+    let setup = setup(1);
     let cases = [
         ("1-exits.py", "os._exit(3)", "exit code 3"),
         (
@@ -111,17 +111,17 @@ fn a_runner_that_dies_or_breaks_the_protocol_is_restarted() {
         ),
     ];
     for (file, text, _) in cases {
-        house.suite.file(file, text);
+        setup.suite.file(file, text);
     }
-    house.suite.file("a-good.py", "answer('passed')");
-    let ran = house.run(SLAVE, &[]);
+    setup.suite.file("a-good.py", "answer('passed')");
+    let ran = setup.run(SLAVE, &[]);
     for (file, _, says) in cases {
         let trial = ran.trial(file);
         assert_eq!(trial["status"], "error", "{file} {trial:?}");
         assert!(trial["stderr"].contains(says), "{file} {trial:?}");
     }
     assert_eq!(ran.verdict("a-good.py"), "passed 1 0 0");
-    assert_eq!(house.suite.lines("starts").len(), cases.len() + 1);
+    assert_eq!(setup.suite.lines("starts").len(), cases.len() + 1);
 }
 
 /// Keeps `line` for a thread that writes it in the middle of the next trial.
@@ -134,12 +134,12 @@ fn late(line: &str) -> String {
 
 #[test]
 fn a_late_line_of_a_trial_does_not_affect_another() {
-    let house = house(1);
+    let setup = setup(1);
     let result = |trial: &str| {
         format!("json.dumps({{'type': 'result', 'trial': {trial}, 'status': 'passed'}})")
     };
     let stays = "try: go.set(); late.join()\nexcept NameError: pass\n";
-    house
+    setup
         .suite
         .file("1.py", &late(&result("order['trial']")))
         .file("2.py", &format!("{stays}answer('failed')"))
@@ -149,7 +149,7 @@ fn a_late_line_of_a_trial_does_not_affect_another() {
         .file("6.py", &format!("{stays}answer('pending')"))
         .file("7.py", "answer('passed')\nos._exit(0)")
         .file("8.py", "answer('passed')");
-    let ran = house.run(SLAVE, &[]);
+    let ran = setup.run(SLAVE, &[]);
     for (file, verdict) in [
         ("1.py", "passed 1 0 0"),
         ("2.py", "failed 0 0 1"),
@@ -166,25 +166,25 @@ fn a_late_line_of_a_trial_does_not_affect_another() {
 
 #[test]
 fn a_runner_that_asks_to_be_replaced_exits_cleanly() {
-    let house = house(1);
+    let setup = setup(1);
     let replace = "answer('passed', replace='it spoilt \\x1b its process')";
     for n in 1..=3 {
-        house.suite.file(&format!("{n}.py"), replace);
+        setup.suite.file(&format!("{n}.py"), replace);
     }
-    house.suite.file("4.py", "answer('passed')");
-    let ran = house.run(SLAVE, &[]);
+    setup.suite.file("4.py", "answer('passed')");
+    let ran = setup.run(SLAVE, &[]);
     for n in 1..=4 {
         assert_eq!(ran.verdict(&format!("{n}.py")), "passed 1 0 0");
     }
-    assert_eq!(house.suite.lines("starts").len(), 4);
+    assert_eq!(setup.suite.lines("starts").len(), 4);
     eventually(PATIENCE, "the runners' ends", || {
-        (house.suite.lines("ends").len() == 4).then_some(())
+        (setup.suite.lines("ends").len() == 4).then_some(())
     });
     let logs = eventually(PATIENCE, "the slave's log", || {
-        let keys: Vec<String> = house.server.run(&["KEYS", "*:slave:*:log"]);
+        let keys: Vec<String> = setup.server.run(&["KEYS", "*:slave:*:log"]);
         let logs: String = keys
             .iter()
-            .map(|key| house.server.run::<String>(&["GET", key]))
+            .map(|key| setup.server.run::<String>(&["GET", key]))
             .collect();
         logs.contains("spoilt").then_some(logs)
     });
@@ -194,9 +194,9 @@ fn a_runner_that_asks_to_be_replaced_exits_cleanly() {
 
 #[test]
 fn i15_a_long_message_is_bounded_and_sums_must_agree() {
-    let house = house(1);
+    let setup = setup(1);
     let printed = "sys.stderr.write('y' * (4 << 20))\nsys.stderr.flush()\n";
-    house
+    setup
         .suite
         .file("1.py", "answer('failed', message='x' * (7 << 20))")
         .file(
@@ -207,7 +207,7 @@ fn i15_a_long_message_is_bounded_and_sums_must_agree() {
             "3.py",
             "answer('passed', passed=2, examples=[{'id': 'x', 'name': 'y', 'status': 'passed'}])",
         );
-    let ran = house.run(SLAVE, &[]);
+    let ran = setup.run(SLAVE, &[]);
     for file in ["1.py", "2.py"] {
         assert_eq!(ran.verdict(file), "failed 0 0 1");
         let stderr = &ran.trial(file)["stderr"];
@@ -221,8 +221,8 @@ fn i15_a_long_message_is_bounded_and_sums_must_agree() {
 
 #[test]
 fn l3_a_hanging_runner_times_out_and_is_restarted() {
-    let house = house(1);
-    house
+    let setup = setup(1);
+    setup
         .suite
         .file("1-hangs.py", "time.sleep(600)")
         .file(
@@ -230,12 +230,12 @@ fn l3_a_hanging_runner_times_out_and_is_restarted() {
             "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)",
         )
         .file("3-good.py", "answer('passed')");
-    let files = house.suite.path().join("files");
+    let files = setup.suite.path().join("files");
     let lines = ["1-hangs.py", "2-ignores-term.py"]
         .map(|file| format!("{{\"spec_file\":\"{file}\",\"estimate_sec\":0}}\n"));
     std::fs::write(&files, lines.concat()).unwrap();
     // An estimate of nothing makes the least timeout the soft and the hard one.
-    let done = Tool::new(&house.server, "rrr-submit")
+    let done = Tool::new(&setup.server, "rrr-submit")
         .args([
             "--no-rsync",
             "--follow",
@@ -245,10 +245,10 @@ fn l3_a_hanging_runner_times_out_and_is_restarted() {
             "1",
         ])
         .args(["--slave", SLAVE, "--files-from", "files", "3-good.py"])
-        .dir(house.suite.path())
+        .dir(setup.suite.path())
         .run();
     let ran = crate::Ran {
-        house: &house,
+        setup: &setup,
         done,
     };
     for file in ["1-hangs.py", "2-ignores-term.py"] {
@@ -263,16 +263,16 @@ fn l3_a_hanging_runner_times_out_and_is_restarted() {
 
 #[test]
 fn i10_an_orphaned_daemon_is_killed_before_the_next_test() {
-    let house = house(1);
+    let setup = setup(1);
     let daemon = "import subprocess\nsubprocess.run(['sh', '-c', 'setsid sleep 600 & echo $! > pid; setsid sleep 600 &'])\nanswer('passed')";
     let look = "pid = open('pid').read().strip()\nanswer('failed' if os.path.exists('/proc/' + pid) else 'passed')";
-    house.suite.file("1.py", daemon).file("2.py", look);
-    let ran = house.run(SLAVE, &[]);
+    setup.suite.file("1.py", daemon).file("2.py", look);
+    let ran = setup.run(SLAVE, &[]);
     assert_eq!(ran.verdict("1.py"), "passed 1 0 0");
     let said = &ran.trial("1.py")["stderr"];
     assert!(said.contains("killed 2 process(es)"), "{said}");
     assert_eq!(ran.verdict("2.py"), "passed 1 0 0");
-    let family = house.worker.family();
+    let family = setup.worker.family();
     assert!(
         !family
             .iter()
@@ -283,26 +283,26 @@ fn i10_an_orphaned_daemon_is_killed_before_the_next_test() {
 
 #[test]
 fn a_cancel_ends_the_runner_and_its_descendants() {
-    let house = house(2);
-    house
+    let setup = setup(2);
+    setup
         .suite
         .file(
             "1.py",
             "import subprocess\nopen('began', 'a').write('1')\nsubprocess.run(['sleep', '600'])",
         )
         .file("2.py", "open('began', 'a').write('2')\ntime.sleep(600)");
-    let submit = Tool::new(&house.server, "rrr-submit")
+    let submit = Tool::new(&setup.server, "rrr-submit")
         .args(["--no-rsync", "--follow", "--slave", SLAVE])
-        .args(house.suite.files())
-        .dir(house.suite.path())
+        .args(setup.suite.files())
+        .dir(setup.suite.path())
         .spawn();
     eventually(PATIENCE, "both tests", || {
-        (house.suite.lines("began").concat().len() == 2).then_some(())
+        (setup.suite.lines("began").concat().len() == 2).then_some(())
     });
-    Tool::new(&house.server, "rrr-cancel").arg("--all").run();
+    Tool::new(&setup.server, "rrr-cancel").arg("--all").run();
     submit.wait(PATIENCE).expect_code(3);
     eventually(PATIENCE, "the runners' end", || {
-        let family = house.worker.family();
+        let family = setup.worker.family();
         let alive = |word: &str| family.iter().any(|member| member.command.contains(word));
         (!alive("python3") && !alive("sleep 600")).then_some(())
     });
@@ -319,9 +319,9 @@ fn a_runner_that_cannot_start_fails_the_taskset_without_trials() {
             "version 9",
         ),
     ] {
-        let house = house(1);
-        house.suite.file("a.py", "answer('passed')");
-        let ran = house.run(&format!("rrr-slave --adapter serve -- {runner}"), &[]);
+        let setup = setup(1);
+        setup.suite.file("a.py", "answer('passed')");
+        let ran = setup.run(&format!("rrr-slave --adapter serve -- {runner}"), &[]);
         let receipt = ran.done.receipt();
         let reason = receipt["fail_reason"].as_str().unwrap_or_default();
         assert!(reason.contains(says), "{runner}: {receipt}");
@@ -335,13 +335,13 @@ fn the_runner_of_the_manual_page_works() {
     let (_, behind) = page.split_once("IN TEN LINES\n.nf\n").unwrap();
     let (program, _) = behind.split_once(".fi\n").unwrap();
     assert_eq!(program.lines().count(), 10);
-    let house = House::new(1);
-    std::fs::write(house.suite.path().join("runner.py"), program).unwrap();
-    house
+    let setup = Setup::new(1);
+    std::fs::write(setup.suite.path().join("runner.py"), program).unwrap();
+    setup
         .suite
         .file("good.sh", "echo $RRR_ATTEMPT; exit 0")
         .file("bad.sh", "exit 1");
-    let ran = house.run(SLAVE, &[]);
+    let ran = setup.run(SLAVE, &[]);
     assert_eq!(ran.verdict("good.sh"), "passed 1 0 0");
     assert_eq!(ran.verdict("bad.sh"), "failed 0 0 1");
     assert_eq!(ran.trial("good.sh")["stdout"], "1\n");

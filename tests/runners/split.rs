@@ -1,7 +1,7 @@
 //! Slow files, split by what RSpec and pytest list of them: each example runs once, and the sum is
 //! that of the file.
 
-use crate::{House, Ran};
+use crate::{Ran, Setup};
 
 const RUBY: &str = "RSpec.describe 'A' do
   context('x') { it('1') { }; it('2') { }; it('3', :slow) { } }
@@ -18,8 +18,8 @@ class TestA:
 def test_many(n): pass
 ";
 
-fn run<'a>(house: &'a House, list: &str, args: &[&str]) -> Ran<'a> {
-    house.submit(|submit| submit.args(["--files-from", "-"]).args(args).stdin(list))
+fn run<'a>(setup: &'a Setup, list: &str, args: &[&str]) -> Ran<'a> {
+    setup.submit(|submit| submit.args(["--files-from", "-"]).args(args).stdin(list))
 }
 
 /// The tasks, and what their trials were, in the order of their names.
@@ -48,8 +48,8 @@ const LIST: &str = "{\"spec_file\":\"slow_spec.rb\",\"estimate_sec\":90}
 
 #[test]
 fn groups_of_a_slow_rspec_file_are_tasks() {
-    let house = House::new(2);
-    house
+    let setup = Setup::new(2);
+    setup
         .suite
         .file("slow_spec.rb", RUBY)
         .file("quick_spec.rb", RUBY);
@@ -60,7 +60,7 @@ fn groups_of_a_slow_rspec_file_are_tasks() {
         "--split-above",
         "60%",
     ];
-    let ran = run(&house, &list.join("\n"), &slave);
+    let ran = run(&setup, &list.join("\n"), &slave);
     expect(
         &ran,
         &[
@@ -71,7 +71,7 @@ fn groups_of_a_slow_rspec_file_are_tasks() {
     );
     // As a command takes them, too; what the adapter leaves out is in no part.
     let command = ["--slave", "rrr-slave -- rspec {}", "--split-above", "20"];
-    let ran = run(&house, LIST.lines().next().unwrap(), &command);
+    let ran = run(&setup, LIST.lines().next().unwrap(), &command);
     let parts = ["[1:1:1]", "[1:1:2]", "[1:1:3]", "[1:2:1]", "[1:2:2]"];
     let names = verdicts(&ran).into_iter().map(|(file, _)| file);
     let wanted = parts.map(|part| format!("slow_spec.rb{part}"));
@@ -79,7 +79,7 @@ fn groups_of_a_slow_rspec_file_are_tasks() {
     assert_eq!(ran.done.receipt()["failed"], 1);
     let tagged = "rrr-slave --adapter rspec -- --tag '~slow'";
     let tagged = ["--slave", tagged, "--split-above", "60"];
-    let ran = run(&house, LIST.lines().next().unwrap(), &tagged);
+    let ran = run(&setup, LIST.lines().next().unwrap(), &tagged);
     expect(
         &ran,
         &[
@@ -91,8 +91,8 @@ fn groups_of_a_slow_rspec_file_are_tasks() {
 
 #[test]
 fn classes_and_functions_of_a_slow_pytest_file_are_tasks() {
-    let house = House::new(2);
-    house
+    let setup = Setup::new(2);
+    setup
         .suite
         .file("test_slow.py", PYTHON)
         .file("pytest.ini", "[pytest]\naddopts = -q -q\n");
@@ -103,7 +103,7 @@ fn classes_and_functions_of_a_slow_pytest_file_are_tasks() {
         "33%",
     ];
     let list = LIST.lines().nth(1).unwrap();
-    let ran = run(&house, list, &slave);
+    let ran = run(&setup, list, &slave);
     expect(
         &ran,
         &[
@@ -117,8 +117,8 @@ fn classes_and_functions_of_a_slow_pytest_file_are_tasks() {
 
 #[test]
 fn a_file_that_cannot_be_listed_stays_whole_with_a_warning() {
-    let house = House::new(1);
-    house
+    let setup = Setup::new(1);
+    setup
         .suite
         .file("slow_spec.rb", "raise 'not now'")
         .file("test_slow.py", "import no_such_module")
@@ -129,7 +129,7 @@ fn a_file_that_cannot_be_listed_stays_whole_with_a_warning() {
         "--split-above",
         "40%",
     ];
-    let ran = run(&house, LIST, &slave);
+    let ran = run(&setup, LIST, &slave);
     let names = verdicts(&ran).into_iter().map(|(file, _)| file);
     let wanted = ["quick_spec.rb", "slow_spec.rb", "test_slow.py"];
     assert_eq!(names.collect::<Vec<_>>(), wanted);
@@ -142,25 +142,25 @@ fn a_file_that_cannot_be_listed_stays_whole_with_a_warning() {
 
 #[test]
 fn recorded_run_times_decide_the_split() {
-    let house = House::new(1);
-    house.suite.file("slow_spec.rb", RUBY);
+    let setup = Setup::new(1);
+    setup.suite.file("slow_spec.rb", RUBY);
     let run = |estimates: &[&str]| {
         let mut set = vec!["HSET", "rrrspec:estimate_sec:default"];
         set.extend(estimates);
-        house.server.run::<i64>(&set);
+        setup.server.run::<i64>(&set);
         let slave = [
             "--slave",
             "rrr-slave --adapter rspec",
             "--split-above",
             "50",
         ];
-        house.submit(|submit| submit.args(slave).arg("slow_spec.rb"))
+        setup.submit(|submit| submit.args(slave).arg("slow_spec.rb"))
     };
     let ran = run(&["slow_spec.rb", "60"]);
     assert_eq!(verdicts(&ran).len(), 2);
     let taskset = ran.done.receipt()["taskset"].as_str().unwrap().to_owned();
     let key = format!("{taskset}:task:slow_spec.rb[1:1]");
-    let estimate: String = house.server.run(&["HGET", &key, "estimate_sec"]);
+    let estimate: String = setup.server.run(&["HGET", &key, "estimate_sec"]);
     assert_eq!(estimate, "60", "no part takes longer than its file");
     let ran = run(&["slow_spec.rb[1:1]", "2", "slow_spec.rb[1:2]", "3"]);
     assert_eq!(
@@ -180,12 +180,12 @@ def test_c(): pass
 
 #[test]
 fn interleaved_pytest_groups_are_one_task_each() {
-    let house = House::new(2);
-    house.suite.file("test_slow.py", IN_TURNS);
+    let setup = Setup::new(2);
+    setup.suite.file("test_slow.py", IN_TURNS);
     let slave = ["--slave", "rrr-slave --adapter pytest"];
     let list = LIST.lines().nth(1).unwrap();
     let ran = run(
-        &house,
+        &setup,
         list,
         &[&slave[..], &["--split-above", "20"]].concat(),
     );
@@ -201,16 +201,16 @@ fn interleaved_pytest_groups_are_one_task_each() {
 
 #[test]
 fn a_file_that_loads_examples_of_another_stays_whole() {
-    let house = House::new(1);
+    let setup = Setup::new(1);
     let loads = format!("require_relative 'more'\n{RUBY}");
-    house
+    setup
         .suite
         .file("slow_spec.rb", &loads)
         .file("more.rb", "RSpec.describe('m') { it('x') { fail } }");
     let slave = ["--slave", "rrr-slave --adapter rspec"];
     let list = LIST.lines().next().unwrap();
     let ran = run(
-        &house,
+        &setup,
         list,
         &[&slave[..], &["--split-above", "20"]].concat(),
     );

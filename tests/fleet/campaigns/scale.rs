@@ -99,7 +99,7 @@ fn many_slaves_that_lose_a_tenth_of_the_tasks_count_exactly() {
     let _arbiter = Tool::new(&server, "rrr-arbiter").spawn();
     let mut conn = server.conn();
     server.run::<()>(&["CONFIG", "RESETSTAT"]);
-    let crowd = Crowd::start(&server, key, slaves);
+    let simulated = SimulatedSlaves::start(&server, key, slaves);
     let began = Instant::now();
     let before = Counts::take(&mut conn);
     let queue = format!("{key}:task_queue");
@@ -107,7 +107,7 @@ fn many_slaves_that_lose_a_tenth_of_the_tasks_count_exactly() {
     eventually(LONG, "a tenth of the tasks is left", || {
         (queued() <= lost + slaves).then_some(())
     });
-    crowd.hold();
+    simulated.hold();
     eventually(LONG, "all trials are judged", || {
         let waiting: usize = server.run(&["LLEN", "rrrspec:arbiter_queue"]);
         (waiting == 0).then_some(())
@@ -121,8 +121,8 @@ fn many_slaves_that_lose_a_tenth_of_the_tasks_count_exactly() {
     });
     let recovered = began.elapsed();
     let began = Instant::now();
-    crowd.release();
-    crowd.wait();
+    simulated.release();
+    simulated.wait();
     let seconds = (worked + began.elapsed()).as_secs_f64();
     assert_eq!(server.hget(key, "status").as_deref(), Some("succeeded"));
     let count = server.hget(key, "succeeded_count");

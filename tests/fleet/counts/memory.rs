@@ -22,11 +22,11 @@ fn bytes(tasks: usize) -> [u64; 2] {
     let key = key.trim();
     let waiting = of_all_keys(&server);
     server.hset(key, "status", "running");
-    let crowd = Crowd::start(&server, key, 4);
+    let simulated = SimulatedSlaves::start(&server, key, 4);
     // So that the events of all stand together, however busy the machine is.
     all_are_to_be_judged(&server, tasks);
     drain(&server, "rrr-arbiter");
-    crowd.wait();
+    simulated.wait();
     assert_eq!(server.hget(key, "succeeded_count"), Some(tasks.to_string()));
     [waiting, of_all_keys(&server)]
 }

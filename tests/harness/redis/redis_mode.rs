@@ -1,12 +1,12 @@
-//! Other ways for the tools to reach the test's Redis, chosen for a whole run of the tests by
-//! `RRR_TEST_REDIS`, so that the usual suite proves them too:
+//! Alternative ways for the tools to connect to the test's Redis. `RRR_TEST_REDIS` selects one for a
+//! whole test run, so that the usual suite covers them too:
 //!
-//! - `acl`: each tool as its own user of `scripts/redis/users.acl`; the test fails when one was
-//!   refused something;
+//! - `acl`: each tool as its own user of `scripts/redis/users.acl`; the test fails if Redis refuses
+//!   one a command, key or channel;
 //! - `tls`: over TLS, with the certificates of `scripts/redis/make-certificates` on both sides;
-//! - `trust`: as usual, but submitters sign and workers run only what is signed.
+//! - `trust`: submitters sign, and workers run only signed tasksets.
 //!
-//! The test's own connections stay what they are.
+//! The test's own connections are not affected.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,39 +14,39 @@ use std::sync::LazyLock;
 
 /// How tools connect.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Guise {
+pub enum RedisMode {
     Plain,
     Acl,
     Tls,
     Trust,
 }
 
-/// That of this run.
-pub fn guise() -> Guise {
+/// The mode of this run.
+pub fn current() -> RedisMode {
     match std::env::var("RRR_TEST_REDIS").as_deref() {
-        Err(_) | Ok("") => Guise::Plain,
-        Ok("acl") => Guise::Acl,
-        Ok("tls") => Guise::Tls,
-        Ok("trust") => Guise::Trust,
-        Ok(other) => panic!("RRR_TEST_REDIS={other}: it is none of acl, tls, trust"),
+        Err(_) | Ok("") => RedisMode::Plain,
+        Ok("acl") => RedisMode::Acl,
+        Ok("tls") => RedisMode::Tls,
+        Ok("trust") => RedisMode::Trust,
+        Ok(other) => panic!("RRR_TEST_REDIS={other}: expected acl, tls or trust"),
     }
 }
 
-/// What belongs to the guise: made once for a test process, by the scripts that users run.
-pub static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| match guise() {
-    Guise::Plain => unreachable!("nothing belongs to no guise"),
-    Guise::Acl => users(),
-    Guise::Tls => certificates(&["127.0.0.1", "localhost"]),
-    Guise::Trust => keys(),
+/// The files of the mode, made once per test process by the scripts that users run.
+pub static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| match current() {
+    RedisMode::Plain => unreachable!("the plain mode has no files"),
+    RedisMode::Acl => users(),
+    RedisMode::Tls => certificates(&["127.0.0.1", "localhost"]),
+    RedisMode::Trust => keys(),
 });
 
-/// A folder with `users.acl` and the passwords. The user `default`, which is the test itself,
-/// needs none.
+/// A folder with `users.acl` and the passwords. The test itself is the user `default`, without a
+/// password.
 pub fn users() -> PathBuf {
     users_and_workers(&[])
 }
 
-/// The same, and a user for each of these workers.
+/// As [`users`], with a user for each of these workers.
 pub fn users_and_workers(ids: &[&str]) -> PathBuf {
     let folder = temporary("rrr-users.");
     script("make-users", &folder, ids);
@@ -60,21 +60,21 @@ pub fn users_and_workers(ids: &[&str]) -> PathBuf {
     folder
 }
 
-/// A folder with an authority, a certificate of the server for `hosts`, and one of the roles.
+/// A folder with an authority, a server certificate for `hosts`, and a client certificate.
 pub fn certificates(hosts: &[&str]) -> PathBuf {
     let folder = temporary("rrr-certificates.");
     script("make-certificates", &folder, hosts);
     folder
 }
 
-/// A folder with a key to sign with, `key`, and what trusts it, `key.pub`.
+/// A folder with a signing key, `key`, and its public key, `key.pub`.
 fn keys() -> PathBuf {
     let folder = temporary("rrr-keys.");
     rrr::suite::signing::generate(&folder.join("key")).expect("a key");
     folder
 }
 
-/// The settings of a server with TLS on `port`, which asks clients for a certificate.
+/// The settings of a server with TLS on `port` that requires client certificates.
 pub fn tls_settings(folder: &Path, port: u16) -> Vec<(String, String)> {
     let file = |name: &str| folder.join(name).display().to_string();
     [
@@ -88,7 +88,7 @@ pub fn tls_settings(folder: &Path, port: u16) -> Vec<(String, String)> {
     .into()
 }
 
-/// The user as whom a tool comes.
+/// The Redis user of a tool.
 pub fn user_of(tool: &str) -> &'static str {
     match tool {
         "rrr-arbiter" => "rrr-arbiter",
@@ -100,24 +100,26 @@ pub fn user_of(tool: &str) -> &'static str {
     }
 }
 
-/// The variables that make the tool `name` come in this guise to the server with that URL. A
-/// program that is none of ours, such as a shell that starts several, comes as the test itself.
+/// The variables that make the tool `name` connect to `url` in the current mode. Other programs,
+/// such as a shell that starts several tools, connect as the test itself.
 pub fn variables(name: &str, url: &str) -> Vec<(&'static str, String)> {
     let file = |name: &str| FOLDER.join(name).display().to_string();
     let mut variables = vec![("RRR_REDIS_URL", url.to_owned())];
-    match guise() {
-        Guise::Acl if name.starts_with("rrr") && url.starts_with("unix:") && !url.contains('?') => {
+    match current() {
+        RedisMode::Acl
+            if name.starts_with("rrr") && url.starts_with("unix:") && !url.contains('?') =>
+        {
             let user = user_of(name);
             variables[0].1 = format!("{url}?user={user}");
             let password = file(&format!("{user}.password"));
             variables.push(("RRR_REDIS_PASSWORD_FILE", password));
         }
-        Guise::Tls if url.starts_with("rediss:") => {
+        RedisMode::Tls if url.starts_with("rediss:") => {
             variables.push(("RRR_REDIS_CA", file("ca.crt")));
             variables.push(("RRR_REDIS_CERT", file("rrr.crt")));
             variables.push(("RRR_REDIS_KEY", file("rrr.key")));
         }
-        Guise::Trust => match name {
+        RedisMode::Trust => match name {
             "rrr-submit" => variables.push(("RRR_SIGN_KEY", file("key"))),
             "rrr-worker" => variables.push(("RRR_TRUST", file("key.pub"))),
             _ => {}
@@ -127,8 +129,8 @@ pub fn variables(name: &str, url: &str) -> Vec<(&'static str, String)> {
     variables
 }
 
-/// What Redis refused to the users, each as the change of `scripts/redis/users.acl` that would
-/// allow it; refused logins are left out.
+/// The requests that Redis refused, each as the change of `scripts/redis/users.acl` that would
+/// allow it. Refused logins are omitted.
 pub fn refusals(conn: &mut redis::Connection) -> Vec<String> {
     let log: Vec<std::collections::HashMap<String, redis::Value>> = redis::cmd("ACL")
         .arg("LOG")
@@ -156,7 +158,7 @@ pub fn refusals(conn: &mut redis::Connection) -> Vec<String> {
 }
 
 fn temporary(prefix: &str) -> PathBuf {
-    // Statics are not dropped: below target/ a left folder is in nobody's way.
+    // Statics are not dropped: a leftover folder below target/ does no harm.
     let folder = tempfile::Builder::new()
         .prefix(prefix)
         .tempdir_in(env!("CARGO_TARGET_TMPDIR"));

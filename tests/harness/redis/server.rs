@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::handle::die_with_the_test;
-use crate::harness::redis_mode::{self, Guise};
+use crate::harness::redis_mode::{self, RedisMode};
 use crate::harness::wait::{PATIENCE, eventually};
 
 /// Whatever a tool can be pointed at: a [`Server`], a [`Proxy`](crate::harness::Proxy), or a URL as text.
@@ -279,7 +279,7 @@ impl Server {
             .arg(self.folder())
             .arg("--unixsocket")
             .arg(self.socket());
-        for (name, value) in self.guise().iter().chain(&self.options.settings) {
+        for (name, value) in self.mode_settings().iter().chain(&self.options.settings) {
             command.arg(format!("--{name}")).arg(value);
         }
         command
@@ -292,16 +292,16 @@ impl Server {
         command
     }
 
-    /// What the guise of this run wants; a server with a password has one of its own.
-    fn guise(&self) -> Vec<(String, String)> {
-        match redis_mode::guise() {
+    /// What the mode of this run wants; a server with a password has one of its own.
+    fn mode_settings(&self) -> Vec<(String, String)> {
+        match redis_mode::current() {
             _ if self.options.password.is_some() => Vec::new(),
-            Guise::Plain | Guise::Trust => Vec::new(),
-            Guise::Acl => {
+            RedisMode::Plain | RedisMode::Trust => Vec::new(),
+            RedisMode::Acl => {
                 let users = redis_mode::FOLDER.join("users.acl").display().to_string();
                 vec![("aclfile".to_owned(), users)]
             }
-            Guise::Tls => redis_mode::tls_settings(&redis_mode::FOLDER, self.tls_port),
+            RedisMode::Tls => redis_mode::tls_settings(&redis_mode::FOLDER, self.tls_port),
         }
     }
 
@@ -327,8 +327,8 @@ impl Server {
 
 impl Address for Server {
     fn redis_url(&self) -> String {
-        match redis_mode::guise() {
-            Guise::Tls if self.options.password.is_none() => {
+        match redis_mode::current() {
+            RedisMode::Tls if self.options.password.is_none() => {
                 format!("rediss://127.0.0.1:{}", self.tls_port)
             }
             _ => self.url(),
@@ -341,8 +341,8 @@ impl Drop for Server {
         if std::thread::panicking() {
             eprintln!("--- log of redis-server\n{}", self.log());
         }
-        let refused = match redis_mode::guise() {
-            Guise::Acl => {
+        let refused = match redis_mode::current() {
+            RedisMode::Acl => {
                 self.signal(Signal::CONT);
                 self.try_conn()
                     .map(|mut conn| redis_mode::refusals(&mut conn))
