@@ -89,7 +89,7 @@ const RSPEC: Kind = Kind {
         (
             "4-babbles",
             "IO.for_fd(4, 'w', autoclose: false).syswrite(\"nonsense\\n\")",
-            "the runner talks nonsense: 'nonsense'",
+            "runner protocol error: 'nonsense'",
         ),
     ],
     sleeps: "sleep",
@@ -162,7 +162,7 @@ const PYTEST: Kind = Kind {
         (
             "4-babbles",
             "os.write(4, b'nonsense\\n')",
-            "the runner talks nonsense: 'nonsense'",
+            "runner protocol error: 'nonsense'",
         ),
     ],
     sleeps: "time.sleep(600)",

@@ -1,4 +1,4 @@
-//! The flags of rrr-slave that say how tasks are run.
+//! The flags of rrr-slave that choose how tasks run.
 
 use super::exec::{Exec, Program, Settings, Template};
 use super::serve::Patience;
@@ -36,9 +36,9 @@ pub(crate) struct Choice {
     /// Python of the virtual environment, or of the pytest on PATH]
     #[arg(long, value_name = "CMD")]
     interpreter: Option<String>,
-    /// Most private MiB of a test process
+    /// Maximum private MiB of a test process
     ///
-    /// Allocations beyond it fail.
+    /// Allocations beyond the limit fail.
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
     memory_max: Option<u64>,
     /// Seconds to start a runner, or to build
@@ -65,11 +65,11 @@ enum Name {
     Pytest,
     /// Run Rust's test binaries, which cargo test builds once
     CargoTest,
-    /// Have cargo nextest run test binaries, or single tests, that it builds or unpacks once
+    /// Run test binaries, or single tests, by cargo nextest, which builds or unpacks them once
     Nextest,
 }
 
-/// No exit code.
+/// A value that is not an exit code.
 const NEVER: i32 = -1;
 
 /// Where a spec file runs.
@@ -80,18 +80,20 @@ enum Isolation {
 }
 
 impl Choice {
-    /// The adapter that they ask for, at `place`; the variables `secrets` are kept from all tests.
+    /// The adapter chosen by the flags, at `place`; the variables `secrets` are hidden from all
+    /// tests.
     ///
-    /// Errors: they do not go together, or there is no such command.
+    /// Errors: the flags conflict, or the command does not exist.
     pub(crate) fn adapter(
         &self,
         place: Place,
         secrets: Vec<OsString>,
     ) -> anyhow::Result<Box<dyn Adapter>> {
         if self.report.is_some() && self.adapter != Name::Exec {
-            return Err(
-                exit::usage("--report is for --adapter exec: a runner counts by itself").into(),
-            );
+            return Err(exit::usage(
+                "--report requires --adapter exec: a runner reports its own counts",
+            )
+            .into());
         }
         let bundled = matches!(self.adapter, Name::Rspec | Name::Pytest);
         if !bundled
@@ -105,7 +107,8 @@ impl Choice {
         let memory = self.memory_max.map(|mib| mib << 20);
         let boot = Duration::from_secs(self.boot_timeout);
         let settings = |report| Settings {
-            // Of a command. What cargo runs is pending only if its report says so.
+            // Applies to plain commands. Under cargo, a result is pending only if the report shows
+            // it.
             pending_code: match self.adapter {
                 Name::Exec => self.pending_code,
                 _ => NEVER,
@@ -141,7 +144,7 @@ impl Choice {
             )?,
             Name::Pytest => self.bundled(pytest::interpreter, pytest::RUNNER, &place)?,
             _ if self.command.is_empty() => {
-                return Err(exit::usage("no runner is named")
+                return Err(exit::usage("no runner given")
                     .hint("end with '-- CMD', a program that speaks rrr-runner(7)")
                     .into());
             }
@@ -162,8 +165,8 @@ impl Choice {
         Ok(Box::new(Serve::new(place, patience, memory, start)?))
     }
 
-    /// The command of a runner that comes with this program, whose files are written to the slave's
-    /// folder; the first is the script.
+    /// The command of a bundled runner, whose files are written to the slave's folder; the first
+    /// file is the script.
     fn bundled(
         &self,
         find: fn(&Path) -> Vec<String>,

@@ -1,5 +1,5 @@
-//! Rust's test binaries, run as cargo test would run them: cargo builds them once a slave, then each
-//! task is a whole binary or a single test of one, started without cargo.
+//! Rust's test binaries, run as cargo test would run them: cargo builds them once per slave; then
+//! each task is a whole binary or a single test, started without cargo.
 
 use super::Place;
 use super::exec::{Inquiry, Program};
@@ -18,13 +18,13 @@ pub(crate) struct CargoTest {
 }
 
 impl CargoTest {
-    /// What the binaries print.
+    /// The format of the binaries' output.
     pub(crate) const REPORT: Source = Source {
         format: Format::Libtest,
         path: None,
     };
 
-    /// `words`: options of cargo, and behind `--` of the binaries.
+    /// `words`: options of cargo, followed by `--` and those of the binaries.
     pub(crate) fn new(words: Vec<String>) -> Self {
         Self {
             words,
@@ -50,7 +50,7 @@ impl Program for CargoTest {
             None if spec_file == cargo::DOCTESTS => cargo::doctests(&self.words),
             None => {
                 return Err(format!(
-                    "cargo builds no test binary '{id}' here: does rrr-slave get the same options?"
+                    "no test binary '{id}' is built here: does rrr-slave get the same options?"
                 ));
             }
         };
@@ -58,8 +58,7 @@ impl Program for CargoTest {
         Ok(command)
     }
 
-    /// A binary with a `main` of its own may print whatever it likes: then cargo goes by the exit code
-    /// alone.
+    /// A binary with its own `main` may print anything: cargo then uses the exit code alone.
     fn reports(&self, spec_file: &str, result: &TrialResult) -> bool {
         let (id, _) = tool::binary_and_test(spec_file);
         if self
@@ -83,8 +82,8 @@ impl Program for CargoTest {
     }
 }
 
-/// Leaves each slave of the worker its part of the processors, unless the user has said how many
-/// threads a binary is to have.
+/// Leaves each slave of the worker its share of the processors, unless the user has set a binary's
+/// number of threads.
 pub(super) fn share_processors(command: &mut Command, variable: &str) {
     let is_set = command.get_envs().any(|(name, _)| name == variable);
     if is_set || std::env::var_os(variable).is_some() {

@@ -1,5 +1,5 @@
-//! The adapter for commands: one is run for each task. Its exit code is the verdict, and a report
-//! that it writes fills in the counts.
+//! The adapter for commands: one command runs per task. Its exit code is the verdict; a report that
+//! it writes supplies the counts.
 
 use super::{Adapter, CAPTURE, GRACE, Made, Order, Place, report_file};
 use crate::exec::child::{End, Exit, Leftovers, Limits, Outcome, Supervisor, Watch};
@@ -12,33 +12,33 @@ use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
-/// What says which command runs a task.
+/// The source of the command for each task.
 pub(crate) trait Program {
-    /// Makes it ready, before the first task.
+    /// Prepares the program before the first task.
     fn prepare(&mut self, _inquiry: &mut Inquiry, _place: &Place) -> anyhow::Result<()> {
         Ok(())
     }
 
-    /// Whether the command says itself where its report goes, and so writes it there.
+    /// Whether the command itself names the report's path, and so always writes the report there.
     fn names_report(&self) -> bool {
         false
     }
 
-    /// Whether what came of the task, by its command alone, is to be compared with the report.
+    /// Whether the task's result, as given by the command alone, is checked against the report.
     fn reports(&self, _spec_file: &str, _result: &TrialResult) -> bool {
         true
     }
 
-    /// The command for the task called `spec_file`; its report is to be written to `report`.
+    /// The command for the task `spec_file`, whose report must be written to `report`.
     ///
-    /// Errors: why there is none.
+    /// Errors: the reason why there is no command.
     fn command(&self, spec_file: &str, report: &str) -> Result<Command, String>;
 
-    /// Puts what came of the task into the words of the source it is from.
+    /// Rewrites the result in the terms of the tool that produced it.
     fn finish(&self, _spec_file: &str, _result: &mut TrialResult) {}
 }
 
-/// Runs what a program wants to know first.
+/// Runs the commands that a program needs for its preparation.
 pub(crate) struct Inquiry<'a> {
     supervisor: &'a mut Supervisor,
     watch: &'a mut dyn Watch,
@@ -46,11 +46,11 @@ pub(crate) struct Inquiry<'a> {
     secrets: &'a [OsString],
 }
 
-/// Most bytes that an inquiry may answer.
+/// Maximum output of an inquiry in bytes.
 const ANSWER: usize = 256 << 20;
 
 impl Inquiry<'_> {
-    /// Runs `command` to its end, and returns what it printed.
+    /// Runs `command` to its end, and returns its output.
     pub(crate) fn ask(&mut self, command: &mut Command) -> anyhow::Result<Vec<u8>> {
         let limits = Limits {
             soft: self.limit,
@@ -90,19 +90,19 @@ impl Inquiry<'_> {
     }
 }
 
-/// The command that the user gave, with places to fill in.
+/// The user's command, with placeholders.
 pub(crate) struct Template {
     words: Vec<String>,
 }
 
 impl Template {
-    /// `words`, with `{}` for the spec file, or the spec file behind them, and `{report}` for the file
-    /// of its report.
+    /// The command `words`, with `{}` for the spec file (appended if there is no `{}`) and
+    /// `{report}` for the path of its report.
     ///
-    /// Errors: there is no such command, said here at once and not once a task.
+    /// Errors: the command does not exist, reported once at the start rather than for each task.
     pub(crate) fn new(words: Vec<String>) -> anyhow::Result<Self> {
         let Some(program) = words.first() else {
-            return Err(exit::usage("nothing says how to run a spec file")
+            return Err(exit::usage("no command given")
                 .hint("end with '-- CMD', for example: -- sh {}")
                 .into());
         };
@@ -128,20 +128,20 @@ impl Program for Template {
     }
 }
 
-/// What holds for every command.
+/// Settings for every command.
 pub(crate) struct Settings {
     /// Exit code that means pending.
     pub pending_code: i32,
     pub report: Option<Source>,
-    /// Bytes that a test may have of its own.
+    /// Maximum private memory of a test in bytes.
     pub memory: Option<u64>,
-    /// Variables that are kept from it.
+    /// Variables that are hidden from the test.
     pub secrets: Vec<OsString>,
-    /// Time to get ready.
+    /// Time for the preparation.
     pub boot: Duration,
 }
 
-/// Runs a command for each task.
+/// Runs one command per task.
 pub(crate) struct Exec {
     supervisor: Supervisor,
     place: Place,
@@ -151,7 +151,7 @@ pub(crate) struct Exec {
 }
 
 impl Exec {
-    /// Runs what `program` says.
+    /// Runs the commands of `program`.
     pub(crate) fn new(
         mut place: Place,
         program: impl Program + 'static,
@@ -202,8 +202,7 @@ impl Exec {
             Exit::Signal(signal) => result.signal = Some(signal),
         }
         if outcome.out_of_memory {
-            result
-                .note("the kernel killed a process of the test: it used more than --trial-memory");
+            result.note("the kernel killed a process of the test for exceeding --trial-memory");
         }
         result.leave_behind(&outcome.leftovers);
         result
@@ -212,7 +211,7 @@ impl Exec {
 
 fn fill(word: &str, spec_file: &str, report: &str) -> String {
     if word.contains('{') {
-        // In one go, because a spec file's name may itself hold a `{report}`.
+        // Both in one pass, because a spec file's name may itself contain `{report}`.
         let mut filled = String::new();
         let mut rest = word;
         while let Some(at) = rest.find('{') {
@@ -298,7 +297,7 @@ impl Adapter for Exec {
     }
 }
 
-/// Says at the start, and once, that no task can be run.
+/// Reports once, at the start, that no task can run.
 fn check_command(program: &str) -> anyhow::Result<()> {
     if program.contains("{}") || crate::process::which::find(program).is_some() {
         return Ok(());

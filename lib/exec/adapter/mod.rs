@@ -1,4 +1,4 @@
-//! How tasks are run: an adapter makes one trial under limits and says what came of it.
+//! How tasks run: an adapter runs one trial under limits and returns its result.
 
 mod args;
 mod cargo_test;
@@ -25,27 +25,27 @@ use crate::protocol::result::SuiteEnd;
 use crate::protocol::result::TrialResult;
 use std::time::Duration;
 
-/// A trial to be made, and the time it has.
+/// A trial to run, with its time limits.
 pub(crate) struct Order<'a> {
     pub job: &'a Job,
     /// Time until the test is asked to end.
     pub soft: Duration,
-    /// Time until it is killed.
+    /// Time until the test is killed.
     pub hard: Duration,
 }
 
-/// A trial that was made.
+/// A completed trial.
 pub(crate) struct Made {
     pub result: TrialResult,
-    /// It outlived its hard deadline, and the slave should end with it.
+    /// The trial outlived its hard deadline, and the slave should end with it.
     pub hard_timeout: bool,
 }
 
-/// Makes trials, one at a time.
+/// Runs trials, one at a time.
 pub(crate) trait Adapter {
-    /// Makes it ready for a trial.
+    /// Prepares the adapter for a trial.
     ///
-    /// Errors: it cannot be, on this machine and now.
+    /// Errors: the preparation is impossible on this machine at the moment.
     fn prepare(&mut self, _watch: &mut dyn Watch) -> anyhow::Result<()> {
         Ok(())
     }
@@ -55,27 +55,27 @@ pub(crate) trait Adapter {
         true
     }
 
-    /// Makes one. `watch` may end it early.
+    /// Runs one trial. `watch` may end it early.
     fn run(&mut self, order: &Order, watch: &mut dyn Watch) -> Made;
 
-    /// Whether it keeps a runner for many trials, whose end decides too.
+    /// Whether the adapter keeps a runner for many trials, whose end counts for the verdict.
     fn has_end(&self) -> bool {
         false
     }
 
-    /// Whether there is such a runner now.
+    /// Whether such a runner is running now.
     fn is_running(&self) -> bool {
         false
     }
 
-    /// Ends what it keeps; how that went, if there is anything. `haste`: it has only so long for what it
-    /// wants to do last. `watch` may break it off.
+    /// Ends the runner, if there is one; returns how its end went. `haste`: a shorter time limit
+    /// for its last actions. `watch` may interrupt it.
     fn end(&mut self, _haste: Option<Duration>, _watch: &mut dyn Watch) -> Option<SuiteEnd> {
         None
     }
 }
 
-/// Bytes kept of each of a trial's outputs.
+/// Bytes kept of each output of a trial.
 pub(crate) const CAPTURE: usize = 4 << 20;
-/// Time a test has to end after it was asked to.
+/// Time for a test to end after it was asked to.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);

@@ -1,5 +1,5 @@
-//! cargo nextest: it builds, or unpacks an archive, once a slave; then it runs each task, a whole
-//! binary or a single test of one, from what it built.
+//! cargo nextest: builds the tests, or unpacks an archive, once per slave; then runs each task, a
+//! whole binary or a single test, from that build.
 
 use super::Place;
 use super::cargo_test::share_processors;
@@ -16,18 +16,18 @@ use std::process::Command;
 /// Runs cargo nextest.
 pub(crate) struct Nextest {
     words: Vec<String>,
-    /// Options that make it use what was built.
+    /// Options that make nextest use the existing build.
     built: Vec<String>,
 }
 
 impl Nextest {
-    /// What it prints.
+    /// The tests that nextest lists.
     pub(crate) const REPORT: Source = Source {
         format: Format::LibtestJson,
         path: None,
     };
 
-    /// `words`: options of cargo nextest list, and behind `--` of cargo nextest run.
+    /// `words`: options of cargo nextest list, followed by `--` and those of cargo nextest run.
     pub(crate) fn new(words: Vec<String>) -> Self {
         Self {
             words,
@@ -36,8 +36,8 @@ impl Nextest {
     }
 }
 
-/// Options of cargo nextest list that hold for cargo metadata too, with how many words each has behind
-/// it.
+/// Options of cargo nextest list that apply to cargo metadata too, with the number of their
+/// arguments.
 const OF_METADATA: [(&str, Value); 10] = [
     ("--manifest-path", Value::Next),
     ("--config", Value::Next),
@@ -50,8 +50,8 @@ const OF_METADATA: [(&str, Value); 10] = [
     ("--locked", Value::Inside),
     ("--frozen", Value::Inside),
 ];
-/// Those that hold for cargo nextest run too, when it uses what was built. Those that choose tests are
-/// not among them: each task names its own.
+/// Options that apply to cargo nextest run too when it uses an existing build. Options that choose
+/// tests are not among them: each task names its own.
 const OF_RUN: [(&str, Value); 14] = [
     ("--config", Value::Next),
     ("--config-file", Value::Next),
@@ -69,7 +69,7 @@ const OF_RUN: [(&str, Value); 14] = [
     ("--override-version-check", Value::Inside),
 ];
 
-/// Those of `words` that are options in `table`, with their values.
+/// The `words` that are options in `table`, with their values.
 fn only(words: &[String], table: &[(&str, Value)]) -> Vec<String> {
     let mut kept = Vec::new();
     let mut words = words.iter();
@@ -90,7 +90,7 @@ fn only(words: &[String], table: &[(&str, Value)]) -> Vec<String> {
 }
 
 impl Nextest {
-    /// Has it build the tests, or unpack them; returns the options by which it runs what is there.
+    /// Makes nextest build the tests, or unpack them; returns the options that run this build.
     fn built(&self, inquiry: &mut Inquiry, place: &Place) -> anyhow::Result<Vec<[String; 2]>> {
         let (words, _) = tool::halves(&self.words);
         let given = |name| words.iter().any(|word| cargo::is(word, name));
@@ -106,7 +106,7 @@ impl Nextest {
         if given("--archive-file") {
             let unpacked = file("archive");
             std::fs::create_dir(&unpacked)?;
-            // The tree is here, wherever the archive was made.
+            // The workspace is here, wherever the archive was made.
             list.args(["--extract-to", &unpacked]);
             let mut flags = Vec::new();
             if !given("--workspace-remap") {
@@ -162,7 +162,7 @@ impl Program for Nextest {
         Ok(command)
     }
 
-    /// Its own names are `crate::binary$test`. The lines of the report are not what tests print.
+    /// Nextest's names are `crate::binary$test`. The lines of the report are not output of tests.
     fn finish(&self, spec_file: &str, result: &mut TrialResult) {
         let (binary, test) = tool::binary_and_test(spec_file);
         for example in &mut result.examples {
@@ -174,7 +174,7 @@ impl Program for Nextest {
         if let Some(test) = test
             && result.examples.iter().any(|example| example.name == test)
         {
-            // It tells of ignored tests too, whatever the filter.
+            // The report lists ignored tests too, whatever the filter.
             let others =
                 |example: &Example| example.name != test && example.status == Status::Pending;
             let all = result.examples.len();
@@ -189,7 +189,7 @@ impl Program for Nextest {
     }
 }
 
-/// A name as it stands in a filter, where some characters mean more.
+/// A name escaped for a filter, where some characters have a special meaning.
 fn literal(name: &str) -> String {
     let mut literal = String::new();
     for c in name.chars() {
@@ -202,7 +202,7 @@ fn literal(name: &str) -> String {
     literal
 }
 
-/// Writes a file of the slave's own: no test may have put anything in its place.
+/// Writes one of the slave's files: no test may have replaced it.
 fn write_new(path: &str, bytes: &[u8]) -> io::Result<()> {
     File::create_new(path)?.write_all(bytes)
 }

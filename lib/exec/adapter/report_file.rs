@@ -1,4 +1,4 @@
-//! A report beside a command: where it is, and what it changes about the trial's result.
+//! The report of a command: its location, and its effect on the trial's result.
 
 use crate::exec::report::{self, Format, Report, Source};
 use crate::process::regular_file::{self, Links};
@@ -10,21 +10,22 @@ use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
-/// Largest report that is read, in bytes.
+/// Maximum size of a report in bytes.
 const LARGEST: u64 = 32 << 20;
 
-/// Where the report of one trial is written, if it is a file.
+/// The location of one trial's report, if it is a file.
 pub(crate) struct Place {
     pub path: PathBuf,
-    /// Whether the path is one that the user has given, and not that of the slave's own folder.
+    /// Whether the path was given by the user, rather than being in the slave's folder.
     is_given: bool,
-    /// It must be in the file. Else it is there if somebody has written it, or on stdout.
+    /// Whether the report must be in the file. Otherwise it is in the file if that was written,
+    /// else on stdout.
     in_file: bool,
 }
 
 impl Place {
-    /// By the path that was asked for, with `{}` for the spec file, or in the slave's own folder, which
-    /// the command `names` or not.
+    /// The requested path, with `{}` for the spec file, or a path in the slave's folder, which the
+    /// command `names` or not.
     pub(crate) fn new(
         source: Option<&Source>,
         place: &super::Place,
@@ -34,7 +35,7 @@ impl Place {
         let path = source.and_then(|source| source.path.as_deref());
         let is_file = |source: &Source| match source.format {
             Format::Junit => true,
-            // One that knows the format by its look finds the place likewise.
+            // Automatic detection of the format detects the location as well.
             Format::Auto => false,
             _ => names,
         };
@@ -48,8 +49,8 @@ impl Place {
         }
     }
 
-    /// Removes what an earlier trial wrote at a path that the user has given: it must not stand for
-    /// this one. A folder there may be the user's own: it is renamed.
+    /// Removes an earlier trial's report at a path given by the user, lest it count for this trial.
+    /// A folder there may be the user's own: it is renamed.
     pub(crate) fn clear(&self) -> Result<(), String> {
         if !self.is_given {
             return Ok(());
@@ -62,9 +63,7 @@ impl Place {
             Err(error) if is_in_the_way(&error) => {
                 let shown = self.path.display();
                 let aside = remove_tree::set_aside(&self.path).map_err(|why| {
-                    format!(
-                        "'{shown}', where the report is to be written, cannot be removed: {why}"
-                    )
+                    format!("'{shown}', the path of the report, cannot be removed: {why}")
                 })?;
                 stderr::line(&remove_tree::complaint(
                     "rrr-slave",
@@ -78,9 +77,10 @@ impl Place {
         }
     }
 
-    /// Reads the report into the result. `whole`: nothing of stdout is missing.
+    /// Applies the report to the result. `whole`: stdout is complete.
     ///
-    /// A report can make a result worse and give it counts; only the exit code can make it good.
+    /// A report can worsen a result and supply its counts; only the exit code can make it a
+    /// success.
     pub(crate) fn fill(&self, source: &Source, whole: bool, result: &mut TrialResult) {
         let mut report = match self.read(source, whole, &result.stdout) {
             Ok(bytes) => report::parse(source.format, &bytes),
@@ -113,30 +113,30 @@ impl Place {
         whole: bool,
         stdout: &'a [u8],
     ) -> Result<Cow<'a, [u8]>, String> {
-        // What prints TAP may write a JUnit report as well, where Bazel's variable says.
+        // A command that prints TAP may also write a JUnit report to the path in Bazel's variable.
         let is_printed = matches!(source.format, Format::Tap | Format::Libtest);
         let from_file = self.in_file || !is_printed && self.path.symlink_metadata().is_ok();
         if !from_file {
             return if whole {
                 Ok(stdout.into())
             } else {
-                Err("it was on stdout, of which a part was dropped: write it to a file".into())
+                Err("stdout was cut, and the report in it: write it to a file".into())
             };
         }
         let name = self.path.display();
-        // A link is refused: it was made by the test.
+        // A link is refused: only the test can have created it.
         let bytes = regular_file::read(&self.path, Links::Refuse, LARGEST)
             .map_err(|error| format!("'{name}': {error}"))?;
         Ok(bytes.into())
     }
 }
 
-/// The status of a trial whose command has ended with that of `result`.
+/// The status of a trial whose command gave `result`, in view of its report.
 fn judge(report: &mut Report, result: &mut TrialResult) -> TrialStatus {
     use TrialStatus::{Error, Failed, Passed, Pending, Timeout};
     match (result.status, report.verdict()) {
         (claimed @ (Timeout | Error), _) => claimed,
-        // What it has read of the failure is worth more than what it could not read.
+        // The readable part of a failure is worth more than the error of reading the rest.
         (Failed, _) if report.broken.is_some() => Failed,
         (_, Some(Error)) => Error,
         (Pending, None) => Pending,
@@ -151,7 +151,7 @@ fn judge(report: &mut Report, result: &mut TrialResult) -> TrialStatus {
             if verdict != Failed && report.fail_flaky() {
                 result.note("the command failed: what passed in a later attempt counts as failed");
             } else if verdict != Failed {
-                result.note("the command failed, though its report tells of no failure");
+                result.note("the command failed, though its report contains no failure");
             }
             Failed
         }

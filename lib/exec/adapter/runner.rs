@@ -1,4 +1,4 @@
-//! A runner that has said hello: what it answers, and how far it can be trusted.
+//! A runner that has sent its hello: its answers, and how far they can be trusted.
 
 use super::runner_process::{Heard, Resident};
 use super::runner_protocol;
@@ -8,26 +8,26 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Instant;
 
-/// How many of its earlier trials are remembered: an answer about one of them is late.
+/// Number of remembered earlier trials: an answer about one of them is late.
 const PAST: usize = 64;
 
 /// A runner, ready for trials.
 pub(crate) struct Runner {
     pub process: Resident,
     can_stop: bool,
-    /// Trials that it has answered, the newest last.
+    /// Answered trials, the newest last.
     past: VecDeque<String>,
-    /// Why it should make no other trial.
+    /// The reason why the runner should run no further trial.
     replace: Option<String>,
 }
 
-/// What came of waiting for the answer of a trial.
+/// The outcome of waiting for a trial's answer.
 pub(crate) enum Said {
-    /// The answer, whole.
+    /// The complete answer.
     Answer(Box<Outcome>),
-    /// A line that is not the answer; says which.
+    /// A line other than the answer, with the reason.
     Wrong(String),
-    /// It writes a line without an end.
+    /// The runner writes an endless line.
     Endless,
     Late,
     Stop(String),
@@ -35,7 +35,7 @@ pub(crate) enum Said {
 }
 
 impl Runner {
-    /// The runner that `process` is, which said `hello`.
+    /// A runner on `process`, which sent `hello`.
     pub(crate) fn new(process: Resident, hello: &runner_protocol::Hello) -> Self {
         Self {
             process,
@@ -45,22 +45,22 @@ impl Runner {
         }
     }
 
-    /// Whether it has made a trial before.
+    /// Whether the runner has run a trial before.
     pub(crate) fn is_used(&self) -> bool {
         !self.past.is_empty()
     }
 
-    /// Why it should make no other trial, if it should not.
+    /// The reason why the runner should run no further trial, if there is one.
     pub(crate) fn replace(&self) -> Option<&str> {
         self.replace.as_deref()
     }
 
-    /// Notes that it should make no other trial. The first reason counts.
+    /// Records that the runner should run no further trial. The first reason counts.
     pub(crate) fn distrust(&mut self, why: impl Into<String>) {
         self.replace.get_or_insert(why.into());
     }
 
-    /// Asks it to end `trial`.
+    /// Asks the runner to end `trial`.
     pub(crate) fn ask_to_stop(&mut self, trial: &str) {
         let order = runner_protocol::Order::Stop { trial };
         let line = serde_json::to_string(&order).unwrap_or_default();
@@ -69,7 +69,8 @@ impl Runner {
         }
     }
 
-    /// Waits for the answer about `trial` until `until`. Late ones about earlier trials are dropped.
+    /// Waits for the answer about `trial` until `until`. Late answers about earlier trials are
+    /// dropped.
     pub(crate) fn listen(&mut self, trial: &str, until: Instant, watch: &mut dyn Watch) -> Said {
         loop {
             let line = match self.process.hear(until, watch) {
@@ -84,28 +85,28 @@ impl Runner {
                     return Said::Answer(outcome);
                 }
                 Ok(Answer::Result(outcome)) if self.past.contains(&outcome.trial) => {
-                    self.distrust("it answered once more for an earlier trial");
+                    self.distrust("it sent a second answer for an earlier trial");
                 }
                 Ok(Answer::Result(_)) => {
-                    return Said::Wrong("the runner answers for another trial".into());
+                    return Said::Wrong("the runner answered for another trial".into());
                 }
-                _ => return Said::Wrong(format!("the runner talks nonsense: {}", quote(&line))),
+                _ => return Said::Wrong(format!("runner protocol error: {}", quote(&line))),
             }
         }
     }
 
-    /// Ends `trial`, which has its answer.
+    /// Ends `trial` after its answer.
     ///
-    /// Errors: there is more behind the answer.
+    /// Errors: the answer is followed by another line.
     pub(crate) fn answered(&mut self, trial: &str) -> Result<(), String> {
         let more = self.process.take_unheard();
         let lines = more.split(|byte| *byte == b'\n');
         for line in lines.filter(|line| !line.is_empty()) {
             match serde_json::from_slice(line) {
                 Ok(Answer::Result(outcome)) if self.past.contains(&outcome.trial) => {
-                    self.distrust("it answered once more for an earlier trial");
+                    self.distrust("it sent a second answer for an earlier trial");
                 }
-                _ => return Err("the runner says more than it was asked".into()),
+                _ => return Err("the runner wrote an unexpected line after its answer".into()),
             }
         }
         if self.past.len() == PAST {
@@ -115,7 +116,8 @@ impl Runner {
         Ok(())
     }
 
-    /// Whether it has ended or spoken between two trials: then the next one gets another runner.
+    /// Whether the runner has exited or written a line between two trials: if so, the next trial
+    /// gets another runner.
     pub(crate) fn is_spoilt(&mut self) -> io::Result<bool> {
         let gone = self.process.glance()?;
         Ok(gone || !self.process.take_unheard().is_empty())

@@ -1,5 +1,5 @@
-//! A process that lives for many trials: lines to it and from it over two descriptors of their own,
-//! and what it prints, taken trial by trial.
+//! A process that lives for many trials: it reads and writes lines on two dedicated descriptors,
+//! and its output is collected trial by trial.
 
 use super::{CAPTURE, GRACE};
 use crate::exec::child::capture::{Capture, Captured};
@@ -17,32 +17,32 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-/// Where it reads lines.
+/// The descriptor from which the process reads lines.
 pub(crate) const IN: i32 = 3;
-/// Where it writes lines.
+/// The descriptor to which the process writes lines.
 pub(crate) const OUT: i32 = 4;
-/// Longest line it may write, in bytes.
+/// Maximum length of a line in bytes.
 const LINE: usize = 8 << 20;
 const CHUNK: usize = 64 << 10;
 
-/// What came of listening to it.
+/// The outcome of waiting for a line.
 #[derive(Debug)]
 pub(crate) enum Heard {
     Line(Vec<u8>),
-    /// It has ended.
+    /// The process has ended.
     Gone,
-    /// The time given is over.
+    /// The time limit was reached.
     Late,
-    /// Somebody wishes the trial to stop.
+    /// The watch asked to stop the trial.
     Stop(String),
-    /// It writes a line without an end.
+    /// The process writes an endless line.
     Endless,
 }
 
 pub(crate) struct Resident {
     child: Child,
     group: Pid,
-    /// Readable when it has ended: a descendant may hold the pipes open for longer.
+    /// Readable when the process has ended: a descendant may hold the pipes open for longer.
     gone: OwnedFd,
     to: File,
     from: File,
@@ -53,7 +53,7 @@ pub(crate) struct Resident {
 }
 
 impl Resident {
-    /// Starts `command` in a session of its own, and in `cgroup` if there is one.
+    /// Starts `command` in a new session, and in `cgroup` if there is one.
     pub(crate) fn start(command: &mut Command, cgroup: Option<&Cgroup>) -> io::Result<Self> {
         let (its_in, to) = io::pipe()?;
         let (from, its_out) = io::pipe()?;
@@ -93,7 +93,7 @@ impl Resident {
         })
     }
 
-    /// Limits the private memory of it and of what it starts from now on.
+    /// Limits the private memory of the process, and of those that it starts from now on.
     pub(crate) fn limit_memory(&self, bytes: u64) -> io::Result<()> {
         let limit = Rlimit {
             current: Some(bytes),
@@ -103,7 +103,8 @@ impl Resident {
         Ok(())
     }
 
-    /// Writes a line to it. It reads each before it is sent the next, so one always has room.
+    /// Writes a line to the process. It reads each line before the next one is sent, so one line
+    /// always fits.
     pub(crate) fn say(&mut self, line: &str) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(line.len() + 1);
         bytes.extend_from_slice(line.as_bytes());
@@ -111,7 +112,7 @@ impl Resident {
         self.to.write_all(&bytes)
     }
 
-    /// Waits for a line until `until`, and takes what it prints meanwhile.
+    /// Waits for a line until `until`, collecting the output in the meantime.
     pub(crate) fn hear(&mut self, until: Instant, watch: &mut dyn Watch) -> io::Result<Heard> {
         let mut scanned = 0;
         let mut gone = false;
@@ -140,7 +141,7 @@ impl Resident {
         }
     }
 
-    /// Sleeps until there is something to read or to know; whether the process has ended.
+    /// Sleeps until there is anything to read or report; returns whether the process has ended.
     fn wait(&mut self, timeout: Duration, watch: &dyn Watch) -> io::Result<bool> {
         let timeout =
             Timespec::try_from(timeout.min(Duration::from_secs(3600))).unwrap_or(Timespec {
@@ -148,7 +149,7 @@ impl Resident {
                 tv_nsec: 0,
             });
         let ready: [bool; 4] = {
-            // The line comes first: what was printed before it is then seen in the same call.
+            // The line is read first: output printed before it is then seen in the same call.
             let mut fds = vec![
                 PollFd::new(&self.from, PollFlags::IN),
                 PollFd::new(&self.gone, PollFlags::IN),
@@ -171,7 +172,7 @@ impl Resident {
             ]
         };
         if ready[0] || ready[1] {
-            // At most one chunk: who writes without an end must not keep us from the deadline.
+            // At most one chunk: an endless writer must not delay the deadline.
             loop {
                 match self.from.read(&mut self.buffer) {
                     Ok(n) => {
@@ -193,23 +194,23 @@ impl Resident {
         Ok(ready[1])
     }
 
-    /// Takes what it has said beyond what was listened to.
+    /// Takes the lines that were written but not yet listened to.
     pub(crate) fn take_unheard(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.inbox)
     }
 
-    /// Whether it has not read the last line that was written to it.
+    /// Whether the process has not read the last line written to it.
     pub(crate) fn has_unread(&self) -> bool {
         rustix::io::ioctl_fionread(&self.to).is_ok_and(|bytes| bytes > 0)
     }
 
-    /// Looks what it has said, and whether it has ended, without waiting.
+    /// Checks for lines and for the end of the process, without waiting.
     pub(crate) fn glance(&mut self) -> io::Result<bool> {
         self.wait(Duration::ZERO, &())
     }
 
-    /// Takes what it printed since the last time. After its answer: whatever it printed before is in
-    /// the pipes by then.
+    /// Takes the output since the last call. Called after the answer: everything printed before it
+    /// is in the pipes by then.
     pub(crate) fn take_output(&mut self, there_may_be_more: bool) -> [Captured; 2] {
         let buffer = &mut self.buffer;
         self.outputs.each_mut().map(|output| {
@@ -220,24 +221,24 @@ impl Resident {
         })
     }
 
-    /// Takes all children that this process has now for part of the runner's household.
+    /// Marks all current children of this process as belonging to the runner.
     pub(crate) fn keep_household(&mut self) {
         self.strays.learn();
     }
 
-    /// Kills what has become an orphan since; returns the names of the processes.
+    /// Kills the orphans that have appeared since; returns their names.
     pub(crate) fn sweep(&mut self) -> Vec<String> {
         self.strays.sweep()
     }
 
-    /// Asks it, and all of its group, to end.
+    /// Asks the process and its whole group to end.
     pub(crate) fn terminate(&self) {
         let _ = kill_process_group(self.group, Signal::TERM);
-        // One that is stopped must wake up to hear it.
+        // A stopped process must continue to receive the signal.
         let _ = kill_process_group(self.group, Signal::CONT);
     }
 
-    /// Kills it and all below it; returns how it ended.
+    /// Kills the process and all its descendants; returns how it ended.
     pub(crate) fn kill(&mut self) -> Exit {
         let ended = self.child.try_wait();
         let _ = kill_process_group(self.group, Signal::KILL);
@@ -253,8 +254,8 @@ impl Resident {
         }
     }
 
-    /// Ends what it reads, so that it leaves by itself within `patience`; then kills it. Where `watch`
-    /// wishes to stop, it has little time from then on.
+    /// Closes the input of the process, so that it exits on its own within `patience`; then kills
+    /// it. Once `watch` asks to stop, little time is left.
     pub(crate) fn dismiss(mut self, patience: Duration, watch: &mut dyn Watch) -> Left {
         if let Ok(nothing) = File::open("/dev/null") {
             self.to = nothing;
@@ -268,7 +269,7 @@ impl Resident {
                 Some(_) => self.hear(until, &mut ()),
             };
             match heard {
-                // Nothing it says is of interest any more.
+                // Its messages no longer matter.
                 Ok(Heard::Line(_)) => {}
                 Ok(Heard::Endless) => self.inbox.clear(),
                 Ok(Heard::Stop(why)) => {
@@ -293,14 +294,14 @@ impl Resident {
     }
 }
 
-/// How a process left that was asked to.
+/// How a process exited after its input was closed.
 pub(crate) struct Left {
     pub exit: Exit,
-    /// By itself, before its time was over.
+    /// Whether the process exited on its own in time.
     pub in_time: bool,
-    /// Why it was given little time.
+    /// The reason why its time was cut short.
     pub stopped: Option<String>,
-    /// What it printed meanwhile.
+    /// The output since the input was closed.
     pub output: [Captured; 2],
 }
 
@@ -310,11 +311,11 @@ impl Drop for Resident {
     }
 }
 
-/// One of its outputs.
+/// One of the outputs of the process.
 struct Output {
     pipe: Option<File>,
     capture: Capture,
-    /// Whether it was written to since it was taken.
+    /// Whether there was output since it was last taken.
     touched: bool,
 }
 
@@ -331,7 +332,7 @@ impl Output {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// Takes what is there, in a bounded number of reads.
+    /// Reads the available output, in a bounded number of reads.
     fn drain(&mut self, buffer: &mut [u8], most: usize) {
         for _ in 0..most {
             let Some(pipe) = &mut self.pipe else { return };
@@ -358,7 +359,8 @@ impl Output {
 
 /// Finds processes that a trial has orphaned: they have become children of this one, the subreaper.
 struct Strays {
-    /// The kernel's list of our children, kept open: one read a trial tells that nothing has changed.
+    /// The kernel's list of this process's children, kept open: one read per trial shows that
+    /// nothing has changed.
     list: Option<File>,
     household: Vec<u8>,
     buffer: Vec<u8>,
@@ -366,7 +368,7 @@ struct Strays {
 
 impl Strays {
     fn open() -> io::Result<Self> {
-        // Orphans go to the first thread of the subreaper.
+        // Orphans become children of the subreaper's first thread.
         let pid = std::process::id();
         Ok(Self {
             list: File::open(format!("/proc/{pid}/task/{pid}/children")).ok(),

@@ -1,4 +1,4 @@
-//! The runner protocol: JSON lines between a slave and a runner. man/rrr-runner.7 is its text.
+//! The runner protocol: JSON lines between a slave and a runner, as specified in man/rrr-runner.7.
 
 use super::CAPTURE;
 use crate::exec::child::capture::Capture;
@@ -8,10 +8,10 @@ use crate::protocol::status::TrialStatus;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The versions that this slave speaks.
+/// The protocol versions that this slave supports.
 pub(crate) const VERSIONS: &[u32] = &[1];
 
-/// What a slave says.
+/// A message from the slave.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Order<'a> {
@@ -24,16 +24,16 @@ pub(crate) enum Order<'a> {
         attempt: u64,
         soft_timeout_sec: u64,
         hard_timeout_sec: u64,
-        /// Variables that the test should find in its environment.
+        /// Variables for the test's environment.
         env: BTreeMap<&'a str, String>,
     },
-    /// The runner should end the trial and answer with its result; sent to runners that can.
+    /// A request to end the trial and answer with its result; sent to runners that support it.
     Stop {
         trial: &'a str,
     },
 }
 
-/// What a runner says.
+/// A message from the runner.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Answer {
@@ -49,7 +49,7 @@ pub(crate) struct Hello {
     pub capabilities: Vec<String>,
 }
 
-/// What came of a trial.
+/// The outcome of a trial.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Outcome {
     pub trial: String,
@@ -59,29 +59,29 @@ pub(crate) struct Outcome {
     failed: Option<u64>,
     #[serde(default)]
     examples: Vec<Example>,
-    /// That it is told at all means that the examples and these are complete.
+    /// Present only if the examples and these errors are complete.
     examples_cut: Option<u64>,
     exit_code: Option<i32>,
     signal: Option<i32>,
-    /// The runner wants to be replaced before the next trial.
+    /// The runner asks to be replaced before the next trial.
     #[serde(default)]
     last: bool,
-    /// For people: added to the trial's stderr.
+    /// Text for people, added to the trial's stderr.
     message: Option<String>,
-    /// Why this process should make no other trial, if it should not.
+    /// The reason why this process should run no further trial, if there is one.
     replace: Option<String>,
 }
 
 impl Outcome {
-    /// Takes out why this process should make no other trial, if it should not.
+    /// Takes the reason why this process should run no further trial, if there is one.
     pub(crate) fn replace(&mut self) -> Option<String> {
-        let unnamed = self.last.then(|| "it made its last trial".into());
+        let unnamed = self.last.then(|| "it has run its last trial".into());
         self.replace.take().or(unnamed)
     }
 
     /// Fills in the result of the trial.
     ///
-    /// Errors: it contradicts itself, and nothing was filled in.
+    /// Errors: the outcome contradicts itself, and nothing was filled in.
     pub(crate) fn fill(self, result: &mut TrialResult) -> Result<(), String> {
         let Some(status) = TrialStatus::parse(&self.status) else {
             return Err(format!("no such status '{}'", self.status.escape_debug()));
@@ -115,11 +115,11 @@ impl Outcome {
         Ok(())
     }
 
-    /// Compares the counts with the examples. An example with an error may count as failed, or not:
-    /// what went wrong outside of examples is listed among them. A runner that does not mention
-    /// `examples_cut` may list some kinds only, such as the failures.
+    /// Compares the counts with the examples. An example with an error may count as failed or not:
+    /// errors outside of examples are listed among them. A runner that omits `examples_cut` may
+    /// list only some kinds of examples, such as failures.
     ///
-    /// Errors: the two do not agree, and what each says.
+    /// Errors: the two disagree, with both numbers.
     fn sums_agree(&self) -> Result<(), String> {
         let told = [self.passed, self.pending, self.failed];
         if self.examples.is_empty() && self.examples_cut.is_none()

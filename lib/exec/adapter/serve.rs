@@ -1,5 +1,6 @@
-//! The adapter for runners: a process that is started once and runs many spec files, told by lines
-//! (see [`runner_protocol`](super::runner_protocol)). The deadlines are kept here, outside of it.
+//! The adapter for runners: processes that are started once and run many spec files, controlled by
+//! lines (see [`runner_protocol`](super::runner_protocol)). The deadlines are kept here, outside
+//! the runner.
 
 use super::runner::{Runner, Said, quote};
 use super::runner_process::{Heard, Resident};
@@ -21,33 +22,33 @@ use std::time::{Duration, Instant};
 /// Runs spec files by a runner.
 pub(crate) struct Serve {
     place: Place,
-    /// How the runner is started.
+    /// The runner's command.
     command: Box<dyn Fn() -> Command>,
     patience: Patience,
     memory: Option<u64>,
     runner: Option<Runner>,
-    /// Reasons for replacing a runner that were reported.
+    /// The replacement reasons already reported.
     told: HashSet<String>,
 }
 
-/// How long a runner may take.
+/// Time limits of a runner.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// Until it says hello.
+    /// From the start until its hello.
     pub boot: Duration,
-    /// From the end of its input until it has left.
+    /// From the end of its input until its exit.
     pub end: Duration,
 }
 
-/// Longest reason for replacing a runner, in characters, and how many are remembered.
+/// Maximum length of a replacement reason in characters, and maximum number of remembered reasons.
 const REASON: usize = 500;
 const REASONS: usize = 100;
-/// Why one is replaced that cannot have begun the trial.
-const ENDED: &str = "it spoke or ended between two trials";
+/// The reason for replacing a runner that cannot have begun the trial.
+const ENDED: &str = "it wrote a line or exited between two trials";
 
 impl Serve {
-    /// A runner that `command` gives each time that one is started. It and each process below it may
-    /// have `memory` bytes of their own.
+    /// An adapter that starts each runner by `command`. A runner and each process below it may have
+    /// `memory` bytes of private memory.
     pub(crate) fn new(
         place: Place,
         patience: Patience,
@@ -84,17 +85,17 @@ impl Serve {
             Ok(Heard::Line(line)) => match serde_json::from_slice(&line) {
                 Ok(Answer::Hello(hello)) if VERSIONS.contains(&hello.version) => Ok(hello),
                 Ok(Answer::Hello(hello)) => Err(format!(
-                    "it speaks version {} of the runner protocol, not {VERSIONS:?}",
+                    "runner protocol version {} is not supported (supported: {VERSIONS:?})",
                     hello.version
                 )),
-                _ => Err(format!("it did not say hello but {}", quote(&line))),
+                _ => Err(format!("expected hello, got {}", quote(&line))),
             },
             Ok(Heard::Late) => Err(format!(
                 "no hello within {} s",
                 self.patience.boot.as_secs()
             )),
             Ok(Heard::Stop(why)) => Err(why),
-            Ok(Heard::Endless) => Err("it did not say hello, but wrote without an end".into()),
+            Ok(Heard::Endless) => Err("instead of hello it wrote an endless line".into()),
             Ok(Heard::Gone) | Err(_) => Err(String::new()),
         };
         match answer {
@@ -120,7 +121,7 @@ impl Serve {
         }
     }
 
-    /// Has the runner make the trial; how it went is in the result.
+    /// Runs the trial in the runner; the result records its outcome.
     fn try_run(
         &mut self,
         order: &Order,
@@ -140,14 +141,14 @@ impl Serve {
         let trouble = match said {
             Said::Answer(outcome) => take_answer(runner, *outcome, &mut result).err(),
             Said::Wrong(why) => {
-                // It may be the echo of an earlier trial: another runner will tell.
+                // The line may belong to an earlier trial: another runner will show that.
                 if runner.is_used() && matches!(end, End::Answered) {
                     then = Then::Again(why.clone());
                 }
                 Some(why)
             }
             Said::Late => Some("the runner did not answer in time, and was killed".into()),
-            Said::Endless => Some("the runner writes a line without an end".into()),
+            Said::Endless => Some("the runner wrote an endless line".into()),
             Said::Gone if runner.is_used() && runner.process.has_unread() => {
                 then = Then::Again(ENDED.into());
                 Some(String::new())
@@ -185,7 +186,7 @@ impl Serve {
         (result, then)
     }
 
-    /// Makes the trial, by another runner if this one is not fit for it.
+    /// Runs the trial, with a new runner if this one is unfit.
     fn make(
         &mut self,
         order: &Order,
@@ -219,9 +220,9 @@ impl Serve {
         result
     }
 
-    /// Kills the runner and starts another one, in the middle of a task.
+    /// Kills the runner and starts another one during a task.
     ///
-    /// Errors: it does not start.
+    /// Errors: the new runner does not start.
     fn start_again(&mut self, why: &str, watch: &mut dyn Watch) -> anyhow::Result<()> {
         self.tell_once(why);
         self.runner = None;
@@ -242,7 +243,7 @@ fn no_runner(error: &anyhow::Error) -> TrialResult {
     TrialResult::error(format!("rrr: {error:#}\n"))
 }
 
-/// Sends the order and waits for its answer, with the deadlines of the trial.
+/// Sends the order and waits for its answer within the trial's deadlines.
 fn converse(
     runner: &mut Runner,
     order: &Order,
@@ -268,7 +269,7 @@ fn converse(
             runner.ask_to_stop(trial);
             let hard = began + order.hard.max(order.soft + GRACE);
             let said = match runner.listen(trial, hard, watch) {
-                // It has been asked already, and nobody waits for its hard timeout.
+                // The runner has already been asked to end, so its hard timeout no longer matters.
                 Said::Stop(_) => {
                     let soon = hard.min(Instant::now() + GRACE);
                     runner.listen(trial, soon, &mut ())
@@ -286,9 +287,9 @@ fn converse(
     }
 }
 
-/// Takes the answer into the result.
+/// Applies the answer to the result.
 ///
-/// Errors: it cannot be believed, and why.
+/// Errors: the reason why the answer cannot be trusted.
 fn take_answer(
     runner: &mut Runner,
     mut outcome: Outcome,
@@ -306,7 +307,7 @@ fn take_answer(
     Ok(())
 }
 
-/// Kills the runner; why, with how it ended if that is the reason.
+/// Kills the runner. Returns `why`, or how the runner ended if there is no other reason.
 fn end_in_trouble(runner: &mut Runner, why: String, result: &mut TrialResult) -> String {
     let exit = runner.process.kill();
     if !why.is_empty() {
@@ -319,7 +320,7 @@ fn end_in_trouble(runner: &mut Runner, why: String, result: &mut TrialResult) ->
     format!("the runner died in the middle of the trial: {exit}")
 }
 
-/// Adds the runner's notes to stderr, which together are no longer than an output.
+/// Adds the runner's notes to stderr, up to the size limit of an output.
 fn append_bounded(result: &mut TrialResult, notes: &[u8]) {
     let whole = result.stderr.len() + notes.len();
     result.append(notes);
@@ -336,12 +337,12 @@ enum End {
     Stopped(String),
 }
 
-/// What is to be done with the runner after a trial.
+/// The next step for a runner after a trial.
 enum Then {
     GoOn,
-    /// It has been killed.
+    /// The runner has been killed.
     Broken,
-    /// The same, and its fault may be that of an earlier trial; says which.
+    /// The runner has been killed, perhaps for the fault of an earlier trial: this is the reason.
     Again(String),
 }
 
@@ -392,7 +393,7 @@ impl Adapter for Serve {
             (true, exit) => SuiteEnd::Bad(format!("the end of the suite failed: {exit}{last}")),
             (false, _) => match left.stopped {
                 Some(why) => {
-                    SuiteEnd::BrokenOff(format!("the end of the suite was broken off: {why}"))
+                    SuiteEnd::BrokenOff(format!("the end of the suite was interrupted: {why}"))
                 }
                 None => SuiteEnd::Bad(format!(
                     "the end of the suite took longer than {} s (--end-timeout){last}",
@@ -407,13 +408,13 @@ impl Adapter for Serve {
     }
 }
 
-/// The last words of what it printed: those on stderr, unless only stdout says something.
+/// The last words of the output: those on stderr, or on stdout if stderr has none.
 fn last_words(output: &[Captured; 2]) -> String {
     let mut words = output.iter().rev().map(|it| text::last_words(&it.bytes));
     words.find(|words| !words.is_empty()).unwrap_or_default()
 }
 
-/// What a runner prints outside of trials goes where the slave's own messages go.
+/// Writes a runner's output outside of trials to the slave's own stderr.
 fn log(output: [Captured; 2]) {
     for captured in output {
         let _ = std::io::stderr().write_all(&captured.bytes);

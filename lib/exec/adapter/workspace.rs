@@ -1,5 +1,5 @@
-//! What a trial finds around it: a folder and, where there may be one, a cgroup of its own, and the
-//! variables that tell it where it is.
+//! The surroundings of a trial: its folder, its cgroup where one is possible, and the variables
+//! that describe them.
 
 use super::Order;
 use super::outputs;
@@ -15,25 +15,25 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// A slave's temporary folder, gone with the slave.
+/// A slave's temporary folder, removed with the slave.
 pub(crate) struct Place {
     folder: Folder,
-    /// TEST_TMPDIR, kept open because it is looked into after each trial.
+    /// TEST_TMPDIR, kept open because it is checked after each trial.
     tmp: OwnedFd,
-    /// Its device and number: a test may put another folder in its place.
+    /// Its device and inode: a test may put another folder in its place.
     known: (u64, u64),
-    /// TMPDIR of the tests, where it is not that of the roles, and so is made for them.
+    /// The tests' TMPDIR, created here if it differs from that of the roles.
     shared: Option<PathBuf>,
     run_id: String,
     slot: OsString,
     cgroup: Option<Cgroup>,
-    /// Where a trial may leave what is to be kept.
+    /// The place for files that a trial leaves to be kept.
     shelf: Option<Shelf>,
 }
 
 impl Place {
-    /// Makes one for a slave of the run `run_id`, whose trials run in `cgroup` and leave what is to
-    /// be kept in `shelf`, if there are such.
+    /// Creates a workspace for a slave of the run `run_id`, whose trials run in `cgroup` and leave
+    /// files in `shelf`, if given.
     pub(crate) fn new(
         run_id: &str,
         cgroup: Option<Cgroup>,
@@ -43,7 +43,7 @@ impl Place {
         let tmp = folder.path().join("tmp");
         temp_dir::make_private(&tmp)?;
         let (opened, known) = open(&tmp)?;
-        // Only one that a role has made for the tests of this run.
+        // Only a folder that a role has created for the tests of this run.
         let shared = std::env::var_os(temp_dir::BASE)
             .map(PathBuf::from)
             .zip(std::env::var_os("TMPDIR").map(PathBuf::from))
@@ -60,27 +60,27 @@ impl Place {
         })
     }
 
-    /// Where its trials run.
+    /// The cgroup of the slave's trials.
     pub(crate) fn cgroup(&self) -> Option<&Cgroup> {
         self.cgroup.as_ref()
     }
 
-    /// The same, for whoever runs one process for each trial.
+    /// The cgroup, for adapters that run one process per trial.
     pub(crate) fn take_cgroup(&mut self) -> Option<Cgroup> {
         self.cgroup.take()
     }
 
-    /// Where a file of the slave may be kept.
+    /// The path of one of the slave's own files.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Where a report is looked for when no path was given.
+    /// The default path of a report.
     pub(crate) fn report(&self) -> PathBuf {
         self.folder.path().join("report.xml")
     }
 
-    /// The variables that are the same for all trials of the slave.
+    /// The variables shared by all trials of the slave.
     pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
         vec![
             ("RRR_RUN_ID", self.run_id.clone().into()),
@@ -90,9 +90,10 @@ impl Place {
         ]
     }
 
-    /// Gets ready for a trial; the variables that are its own.
+    /// Prepares for a trial; returns the variables specific to it.
     ///
-    /// Errors: what an earlier one left is in the way, or what it leaves could not be kept, and why.
+    /// Errors: files of an earlier trial are in the way, or this trial's files could not be kept;
+    /// with the reason.
     pub(crate) fn begin(&mut self, order: &Order) -> Result<Vec<(&'static str, String)>, String> {
         self.renew().map_err(|error| {
             let path = self.folder.path().display();
@@ -108,8 +109,8 @@ impl Place {
         Ok(variables)
     }
 
-    /// Makes the folders of the tests again if one of them has removed, replaced or closed them, and
-    /// removes the report of an earlier one: it must not stand for this one. A few system calls.
+    /// Recreates the tests' folders if a test has removed, replaced or closed them, and removes an
+    /// earlier trial's report, which must not count for this trial. A few system calls.
     fn renew(&mut self) -> io::Result<()> {
         if let Some(shared) = &self.shared
             && !is_open(shared)
@@ -130,7 +131,7 @@ impl Place {
         clear(&self.report())
     }
 
-    /// Tidies up after a trial, and says in its `result` what is kept of it.
+    /// Cleans up after a trial, and notes the kept files in its `result`.
     pub(crate) fn end(&mut self, order: &Order, result: &mut TrialResult) {
         if let Some(shelf) = &self.shelf {
             result.outputs = shelf.end(&order.job.trial);
@@ -138,7 +139,7 @@ impl Place {
         self.clean();
     }
 
-    /// Removes what a trial left in TEST_TMPDIR: two system calls when there is nothing.
+    /// Empties TEST_TMPDIR after a trial: two system calls if it is empty already.
     fn clean(&mut self) {
         let mut buffer = [MaybeUninit::uninit(); 2048];
         if rustix::fs::seek(&self.tmp, SeekFrom::Start(0)).is_err() {
@@ -162,7 +163,7 @@ impl Place {
             if std::fs::remove_file(&path).is_err()
                 && let Err(why) = remove_tree::all(&path)
             {
-                // The folder goes aside with it; the next trial gets another.
+                // The folder is moved aside with its contents; the next trial gets a new one.
                 if let Ok(aside) = remove_tree::set_aside(&folder) {
                     stderr::line(&remove_tree::complaint("rrr-slave", &path, &aside, &why));
                 }
@@ -172,15 +173,15 @@ impl Place {
     }
 }
 
-/// The mode of a folder for one user.
+/// The mode of a private folder.
 const MODE_OF_A_FOLDER: u32 = 0o40700;
 
-/// Whether it is a folder that only this user can write to, and can.
+/// Whether this is a folder that only this user can write to, and can write to indeed.
 fn is_open(folder: &Path) -> bool {
     stat(folder).is_ok_and(|found| found.st_mode == MODE_OF_A_FOLDER)
 }
 
-/// Opens a folder; returns its device and number too, by which it is known again.
+/// Opens a folder; also returns its device and inode, which identify it.
 fn open(folder: &Path) -> io::Result<(OwnedFd, (u64, u64))> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = rustix::fs::open(folder, flags, Mode::empty())?;
@@ -188,7 +189,7 @@ fn open(folder: &Path) -> io::Result<(OwnedFd, (u64, u64))> {
     Ok((opened, (found.st_dev, found.st_ino)))
 }
 
-/// Sees to it that there is nothing at the path of a report in the slave's folder.
+/// Makes sure that the path of a report in the slave's folder is free.
 fn clear(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {

@@ -20,7 +20,7 @@ live\t''
 plain\t''"
 complete -c rrr-local -l trial-memory -d 'Maximum MiB of a trial as a whole, by its cgroup' -r
 complete -c rrr-local -l trial-pids -d 'Maximum processes and threads of a trial' -r
-complete -c rrr-local -l outputs -d 'Where to keep what tests leave on purpose' -r -F
+complete -c rrr-local -l outputs -d 'Folder for files that tests leave on purpose' -r -F
 complete -c rrr-local -l packaging-dir -d 'Folder of the suite, with its .rrr.toml' -r -F
 complete -c rrr-local -s 0 -l null -d 'Names in --files-from end with NUL'
 complete -c rrr-local -l print-config -d 'Print each setting and its source, then exit'

@@ -14,7 +14,7 @@ complete -c rrr-worker -l heartbeat -d 'Heartbeat timeout in seconds' -r
 complete -c rrr-worker -l env-allow -d 'Variables passed to tests, with PATH and the protocol\'s [default: all except rrr\'s own]' -r
 complete -c rrr-worker -l trial-memory -d 'Maximum MiB of a trial as a whole, by its cgroup' -r
 complete -c rrr-worker -l trial-pids -d 'Maximum processes and threads of a trial' -r
-complete -c rrr-worker -l outputs -d 'Where to keep what tests leave on purpose' -r -F
+complete -c rrr-worker -l outputs -d 'Folder for files that tests leave on purpose' -r -F
 complete -c rrr-worker -l trust -d 'Run only tasksets signed with a public key in FILE' -r -F
 complete -c rrr-worker -l taskset -d 'Run this taskset without the dispatcher, then exit' -r
 complete -c rrr-worker -l once -d 'Run one taskset, then exit'

@@ -290,5 +290,5 @@ fn a_worker_that_stops_during_a_suite_end_does_not_pass_it() {
         worker.term();
         worker.wait(PATIENCE).expect_code(0);
     });
-    assert!(reason.contains("broken off"), "{reason}");
+    assert!(reason.contains("interrupted"), "{reason}");
 }
