@@ -1,8 +1,8 @@
-//! rrr-fsck finds every fault that is seeded, and finds nothing in runs that keep the promises.
+//! rrr-fsck finds every seeded fault, and nothing in consistent runs.
 
 use crate::harness::*;
 
-/// The invariants that rrr-fsck finds broken.
+/// The invariants that rrr-fsck reports as violated.
 fn findings(server: &Server, args: &[&str]) -> Vec<String> {
     let tool = Tool::new(server, "rrr-fsck").args(["--pause", "0.1"]);
     let done = tool.args(args).run();
@@ -15,7 +15,7 @@ fn findings(server: &Server, args: &[&str]) -> Vec<String> {
     found
 }
 
-/// A taskset of two tasks that has succeeded and waits to be persisted.
+/// A succeeded taskset of two tasks, queued for persisting.
 fn succeeded(server: &Server) -> raw::Taskset<'_> {
     let taskset = raw::taskset(server, "t", &["a", "b"]).running();
     taskset.join_slave("rrrspec:worker:w:slave:1", true);
@@ -28,7 +28,7 @@ fn succeeded(server: &Server) -> raw::Taskset<'_> {
     taskset
 }
 
-/// Seeds a fault into a good taskset, and expects that it is found, alone and among all.
+/// Seeds a fault into a good taskset and expects it to be found, checked alone and among all.
 fn is_found(invariant: &str, seed: impl Fn(&Server, &raw::Taskset<'_>)) {
     let server = Server::new();
     let taskset = succeeded(&server);
@@ -85,15 +85,15 @@ fn i4_a_wrong_tasks_left_is_found() {
 #[test]
 fn i5_a_lost_task_is_found() {
     let server = Server::new();
-    let taskset = raw::taskset(&server, "t", &["queued", "tried", "told", "lost"]).running();
+    let taskset = raw::taskset(&server, "t", &["queued", "tried", "reported", "lost"]).running();
     taskset.join_slave("rrrspec:worker:w:slave:2", true);
     taskset.start_trial("tried", "1", "rrrspec:worker:w:slave:2");
-    let told = taskset.finish_trial("told", "1", "passed");
-    server.tell_arbiter(format!("trial\t{told}"));
+    let reported = taskset.finish_trial("reported", "1", "passed");
+    server.tell_arbiter(format!("trial\t{reported}"));
     let queue = taskset.list_key("task_queue");
     server.run::<i64>(&["LREM", &queue, "1", &taskset.task("lost")]);
     assert_eq!(findings(&server, &[&taskset.key]), ["I5"]);
-    // A dead slave's task is lost as well, until an arbiter has seen it.
+    // A dead slave's task counts as lost too, until an arbiter has handled it.
     server.run::<i64>(&["DEL", "rrrspec:worker:w:slave:2:heartbeat"]);
     assert_eq!(findings(&server, &[&taskset.key]), ["I5", "I5"]);
 }
@@ -211,7 +211,7 @@ fn a_run_in_progress_and_its_end_are_clean() {
         .file("kills.sh", "kill -9 $PPID");
     let submitter = submit(&server, &suite, &[]);
     submitter.wait_for_event("task_finished", PATIENCE);
-    // With the usual pause: a role that waits for its turn on a busy machine is not gone.
+    // With the usual pause: a role that waits for CPU on a busy machine is not dead.
     while submitter.is_running() {
         assert_eq!(invariants::findings(&server), [""; 0]);
     }
@@ -224,7 +224,7 @@ fn a_busy_consistent_system_is_clean_at_every_check() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let _workers = ["v", "w"].map(|id| fleet.worker(id, 2, suite.path()));
-    // Tasks that are between two trials, and workers that are between two tasksets, again and again.
+    // Many tasks between two trials, and workers between two tasksets.
     suite
         .many(20, "exit 0")
         .file("bad.sh", "sleep 0.05; exit 1")
@@ -236,7 +236,7 @@ fn a_busy_consistent_system_is_clean_at_every_check() {
         while looks < 8 && runs.len() < 4 {
             runs.push(submit(&server, &suite, &["--max-trials", "9"]));
         }
-        // Long enough for a role that waits for its turn, short enough that the system stays busy.
+        // Long enough for a role that waits for CPU, short enough that the system stays busy.
         let fsck = Tool::new(&server, "rrr-fsck").args(["--pause", "1.5"]);
         assert_eq!(fsck.run().stdout, "", "at look {looks}");
         looks += 1;

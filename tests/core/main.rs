@@ -1,4 +1,4 @@
-//! The core: suites through real roles, faults of the original, schedules, and what rrr-fsck finds.
+//! The core: suites run by real roles, faults of the original, schedules, and rrr-fsck.
 
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -17,7 +17,7 @@
 //! #[test]
 //! fn a_verdict_alone() {
 //!     let server = Server::new();
-//!     let taskset = raw::taskset(&server, "t", &["a"]).running(); // written as PROTOCOL.txt defines it
+//!     let taskset = raw::taskset(&server, "t", &["a"]).running(); // as PROTOCOL.txt has it
 //!     let trial = taskset.finish_trial("a", "1", "passed");
 //!     server.tell_arbiter(format!("trial\t{trial}"));
 //!     drain(&server, "rrr-arbiter");

@@ -95,7 +95,7 @@ fn c3_a_trial_announced_three_times_counts_once() {
     }
     drain(&server, "rrr-arbiter");
     assert_eq!(taskset.counts(), (1, 0));
-    assert_eq!(taskset.list("task_queue"), ["b"], "put back once");
+    assert_eq!(taskset.list("task_queue"), ["b"], "requeued once");
 }
 
 #[test]
@@ -132,8 +132,8 @@ fn c5_a_late_result_is_late_even_if_it_agrees_with_the_verdict() {
     assert_eq!(late_result_of_a_stalled_slave("kill -9 $$"), "error");
 }
 
-/// Stops a slave until it is taken for dead and another has failed its task; lets its test end by
-/// `ending`, lets the slave go on, and returns the status it came with.
+/// Stops a slave until it is declared dead and another slave has failed its task. Then ends its
+/// test with `ending`, resumes the slave, and returns the status that it reports.
 fn late_result_of_a_stalled_slave(ending: &str) -> String {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
@@ -152,7 +152,7 @@ fn late_result_of_a_stalled_slave(ending: &str) -> String {
     let (trial, slave_key) = (&trial["trial"], &trial["slave"]);
     let heartbeat = format!("{}:heartbeat", slave_key.as_str().unwrap());
     server.run::<()>(&["DEL", &heartbeat]);
-    // The test ends while its slave is held up; the slave is taken for dead meanwhile.
+    // The test ends while its slave is stopped; the slave is declared dead.
     suite.file("go", "");
     let _other = fleet.worker("other", 1, suite.path());
     let done = follower.wait(PATIENCE).expect_code(1);
@@ -210,7 +210,7 @@ fn c6_a_slave_has_a_heartbeat_before_it_reserves_a_task() {
     assert_eq!(taskset.list("slave"), [slave.to_string()]);
     let beats = server.run::<i64>(&["EXISTS", &slave.heartbeat()]);
     assert_eq!((beats, taskset.list("task_queue").len()), (1, 1));
-    // An arbiter that looks before the first trial finds it alive.
+    // An arbiter that checks before the first trial finds the slave alive.
     drain(&server, "rrr-arbiter");
     assert_eq!(server.hget(slave.as_str(), "status"), None);
 }
@@ -269,7 +269,7 @@ fn c12_nothing_depends_on_synchronized_clocks() {
         .file("first.sh", "until [ -e go ]; do sleep 0.02; done")
         .file("second.sh", "until [ -e go ]; do sleep 0.02; done");
     let follower = submit(&server, &suite, &["--max-trials", "3"]);
-    // Each worker has a trial, and goes on to send its heartbeats, and its slave's.
+    // Each worker has a trial and keeps sending its own and its slave's heartbeats.
     for id in ["ahead", "right"] {
         let worker = format!("rrrspec:worker:{id}");
         let slave = format!("{worker}:");
@@ -293,7 +293,7 @@ fn c12_nothing_depends_on_synchronized_clocks() {
     let counts = ["tasks", "succeeded", "failed", "flaky"].map(|name| receipt[name].as_u64());
     assert_eq!(counts, [24, 23, 1, 1].map(Some), "{receipt}");
 
-    // Nobody was taken for dead, and nothing was tried twice that need not be.
+    // No process was declared dead, and no task was retried unnecessarily.
     let finished = done.events_named("trial_finished");
     let tries = |file: &str| {
         let of = finished.iter().filter(|event| event["spec_file"] == file);
@@ -304,7 +304,7 @@ fn c12_nothing_depends_on_synchronized_clocks() {
         [1, 1, 2, 3]
     );
 
-    // The order and the times of the events are those of one clock, which is Redis's.
+    // Order and times of the events come from one clock, that of Redis.
     let events = done.events();
     let times: Vec<&str> = events
         .iter()
@@ -323,7 +323,7 @@ fn c12_nothing_depends_on_synchronized_clocks() {
         assert!(place("trial_started", event) < place("trial_finished", event));
     }
 
-    // The worker's clock was ahead indeed.
+    // The worker's clock was indeed ahead.
     let slave_of =
         |event: &&serde_json::Value| event["slave"].as_str().unwrap().contains(":ahead:");
     let trial = finished.iter().find(slave_of).unwrap()["trial"]

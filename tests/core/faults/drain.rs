@@ -1,4 +1,4 @@
-//! Daemons from cron: one `--drain` leaves the state that a daemon would reach. And what a look costs.
+//! Daemons run from cron: one `--drain` reaches the state that a daemon would.
 
 use crate::harness::*;
 use rrr::entity::reservation;
@@ -7,7 +7,7 @@ use rrr::entity::reservation::Next;
 use rrr::entity::slave;
 use rrr::protocol::key::SlaveKey;
 
-/// Lets a new slave of `worker` take the next task; returns its key and that of its trial.
+/// Lets a new slave of `worker` reserve the next task; returns the keys of slave and trial.
 fn at_work(server: &Server, taskset: &raw::Taskset, worker: &str) -> (SlaveKey, String) {
     let mut store = rrr::cli::redis_args::RedisArgs::at(server.url())
         .connect()
@@ -34,7 +34,7 @@ fn one_drain_of_the_arbiter_reaps_requeues_judges_and_ends() {
         .running();
     let (slave, trial) = at_work(&server, &lost, "w1");
     fall_silent(&server, slave.as_str());
-    // The trial of another has ended, and its message is lost with the slave.
+    // Another trial has finished, and its message was lost with the slave.
     let untold = raw::taskset(&server, "untold", &["a"]).running();
     let (mute, ended) = at_work(&server, &untold, "w2");
     server.hset(&ended, "status", "passed");

@@ -1,4 +1,4 @@
-//! Green that tested nothing: the worst of all.
+//! False greens: success without a test, the worst of all faults.
 
 use crate::harness::*;
 

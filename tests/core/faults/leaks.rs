@@ -1,4 +1,4 @@
-//! Keys that would stay for ever.
+//! Keys, processes and folders that would stay forever.
 
 use crate::harness::*;
 use std::path::Path;
@@ -62,7 +62,7 @@ fn k3_slaves_of_a_killed_worker_exit_without_a_request() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).arbiters(0).without_persister().start();
     let worker = fleet.worker("w", 2, suite.path());
-    // One slave tries the only task, the other waits for work.
+    // One slave runs the only task, the other waits for work.
     suite.file("a.sh", "touch began; sleep 600");
     let _follower = submit(&server, &suite, &[]);
     eventually(PATIENCE, "the test begins", || {
@@ -93,7 +93,7 @@ fn k4_keys_of_a_submitter_killed_at_any_command_expire() {
                 over.then_some(())
             });
             if let [taskset] = &active()[..] {
-                // Handed over: it is whole.
+                // Handed over: the taskset is complete.
                 let tasks = server.list(&format!("{taskset}:tasks_left"));
                 assert_eq!(tasks.len(), 2, "command {number}, {crash:?}");
                 assert_eq!(dump::immortal(&server.dump_keys()), [taskset]);
@@ -163,7 +163,7 @@ fn k3_a_slave_without_worker_and_redis_ends_with_its_test() {
     });
 }
 
-/// What the folder for temporary files holds of ours.
+/// The rrr entries in the folder for temporary files.
 fn ours(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
@@ -214,7 +214,7 @@ fn the_next_start_removes_only_leftovers_of_a_killed_rrr_local() {
         killed.family().is_empty().then_some(())
     });
     assert_eq!(ours(tmp.path()).len(), 1, "its folder");
-    // Another tool that lives, and somebody else's folder that only has such a name.
+    // The folder of another running tool, and a foreign folder with a similar name.
     let alive = tmp.path().join("rrr-slave-alive");
     std::fs::create_dir(&alive).unwrap();
     let lock = std::fs::File::create(alive.join("lock")).unwrap();

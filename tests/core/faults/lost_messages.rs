@@ -46,7 +46,7 @@ fn q2_a_repeated_call_reserves_and_reports_nothing_twice() {
     let key = taskset.key.parse().unwrap();
     let slave = "rrrspec:worker:w:slave:1".parse().unwrap();
     slave::join(&mut store, &key, &slave, &Heartbeat::default()).unwrap();
-    // A network that was held up delivers what the slave has given up and repeated.
+    // A stalled network delivers a call that the slave has already timed out and repeated.
     let mut reserve =
         || match reservation::reserve(&mut store, &key, &slave, 1, true, true).unwrap() {
             Next::Run(mut jobs) => jobs.remove(0),
@@ -110,7 +110,7 @@ fn q4_the_queue_of_a_dead_worker_is_deleted() {
     assert!(server.list("rrrspec:worker:dead:worker_queue").is_empty());
 }
 
-/// Lets an arbiter die at every command while it handles `message`, which must have its effect.
+/// Kills an arbiter at every command while it handles `message`, which must take effect.
 fn survives_every_death(message: &str, crash: Crash, status: &str) {
     let server = Server::new();
     for number in 1.. {

@@ -1,5 +1,5 @@
-//! What went wrong in the original, one fault a test: each is named by the fault's id and the
-//! promise that it must not break.
+//! The faults of the original, one per test. Each test is named after the fault's id and the
+//! invariant that must hold.
 
 mod double_counts;
 mod drain;

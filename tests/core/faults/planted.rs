@@ -1,5 +1,5 @@
-//! Things that a test puts where a file or a folder should be: the next test starts clean all the
-//! same, and no tool waits for what never comes.
+//! Objects that a test plants in place of a file or folder: the next test still starts clean, and
+//! no tool blocks on them.
 
 use crate::harness::*;
 use serde_json::Value;
@@ -9,7 +9,7 @@ fn local(suite: &Suite, args: &[&str]) -> Tool {
     tool.args(args).dir(suite.path())
 }
 
-/// The statuses of the trials, by spec file in order.
+/// The statuses of the trials, sorted by spec file.
 fn statuses(done: &Finished) -> Vec<String> {
     let mut trials = done.events_named("trial_finished");
     trials.sort_by_key(|event| event["spec_file"].to_string());

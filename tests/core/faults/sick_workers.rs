@@ -1,11 +1,11 @@
-//! Machines that cannot run what they are given.
+//! Workers that cannot run their tasksets.
 
 use crate::faults::lost_messages::connect;
 use crate::harness::*;
 
 use rrr::entity::taskset::fail_unrunnable;
 
-/// Waits until they are known: one that is not is none that might do better.
+/// Waits until the workers are registered: others do not count as alternatives.
 fn registered(server: &Server, workers: &[&str]) {
     for id in workers {
         eventually(PATIENCE, "a worker registers", || {
@@ -91,7 +91,7 @@ fn l9_a_taskset_waits_while_a_worker_may_run_it_or_none_lives() {
     let log = format!("{}:worker_log:{sick}", taskset.key);
     server.push(&taskset.list_key("worker_log"), &log);
     server.hset(&log, "worker", &sick);
-    assert!(!is_given_up(true), "nobody has failed it");
+    assert!(!is_given_up(true), "no worker has failed it");
     server.hset(&log, "failure", "its setup failed");
     assert!(is_given_up(false));
     let other = server.add_worker("other");
@@ -102,10 +102,10 @@ fn l9_a_taskset_waits_while_a_worker_may_run_it_or_none_lives() {
     server.hset(&other, "worker_type", "gpu");
     assert!(is_given_up(false));
     server.hset(&other, "taskset", &taskset.key);
-    assert!(!is_given_up(true), "somebody has it on hand");
+    assert!(!is_given_up(true), "a worker is running it");
     server.hset(&other, "taskset", "");
     server.push(&format!("{other}:worker_queue"), &taskset.key);
-    assert!(!is_given_up(true), "somebody was given it");
+    assert!(!is_given_up(true), "it is assigned to a worker");
     server.end_heartbeat(&other);
     server.end_heartbeat(&sick);
     assert!(!is_given_up(true), "a worker may come");
@@ -138,10 +138,10 @@ fn l9_a_worker_whose_setups_fail_is_benched_until_it_restarts() {
     let waiting = raw::taskset(&server, "t", &["x"]).submitted();
     drain(&server, "rrr-dispatch");
     assert_eq!(waiting.status(), None, "it was given to a benched worker");
-    // A new process of the same name is another worker: somebody may have mended the machine.
+    // A new process with the same id is another worker: the machine may have been repaired.
     worker.term();
     worker.wait(PATIENCE).expect_code(0);
-    let _mended = fleet.worker("w", 1, suite.path());
+    let _repaired = fleet.worker("w", 1, suite.path());
     eventually(PATIENCE, "the taskset to be run", || {
         (waiting.status()? == "succeeded").then_some(())
     });
@@ -195,7 +195,7 @@ fn a_worker_stops_with_a_reason_when_its_heartbeat_is_refused() {
     eventually(PATIENCE, "the worker", || {
         server.hget("rrrspec:worker:w", "worker_type")
     });
-    // No longer a hash: whatever the worker asks of it is an error that does not pass.
+    // The key is no longer a hash: every command of the worker on it fails permanently.
     server.run::<String>(&["SET", "rrrspec:worker:w", "x"]);
     let done = worker.wait(PATIENCE).expect_code(70);
     assert!(

@@ -1,4 +1,4 @@
-//! Tasksets and daemons that would never end.
+//! Tasksets and daemons that would hang.
 
 use crate::harness::*;
 
@@ -109,7 +109,7 @@ fn l8_invalid_entries_in_any_queue_stop_no_daemon() {
 
 #[test]
 fn l8_invalid_utf8_stops_no_role() {
-    // Below our prefix, where the roles' users may look.
+    // Below the rrr prefix, which the roles' users may read.
     const NO_TEXT: &[u8] = b"rrrspec:taskset:t:\xff";
     let (server, suite) = (Server::new(), Suite::new());
     let taskset = raw::taskset(&server, "t", &["a", "b"]).submitted();
@@ -201,7 +201,7 @@ fn l8_arbiters_survive_keys_of_the_wrong_type() {
         dead.iter().all(|entry| entry.contains("WRONGTYPE")),
         "{dead:?}"
     );
-    // Mended, it is judged though its message is gone.
+    // Once repaired, it is judged although its message is gone.
     server.run::<()>(&["DEL", &broken]);
     let words = [vec!["HSET".to_owned(), broken], healthy].concat();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -212,7 +212,7 @@ fn l8_arbiters_survive_keys_of_the_wrong_type() {
     });
     arbiter.term();
     let done = arbiter.wait(PATIENCE).expect_code(0);
-    // What was looked at twice at least is told of once.
+    // A key that was read at least twice is reported once.
     assert_eq!(done.stderr.matches("skipping").count(), 1, "{done:#?}");
 }
 
@@ -229,7 +229,7 @@ fn l8_non_numeric_counts_do_not_affect_other_tasksets() {
     }
     drain(&server, "rrr-arbiter");
     assert_eq!(good.status().as_deref(), Some("succeeded"));
-    // Its own is counted again from its tasks.
+    // Its own count is recomputed from its tasks.
     assert_eq!(odd.status().as_deref(), Some("succeeded"));
     assert_eq!(odd.counts(), (1, 0));
     assert_eq!(server.list("rrrspec:arbiter_queue:dead").len(), 1);

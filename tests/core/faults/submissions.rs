@@ -1,4 +1,4 @@
-//! Submissions that come twice, several under one key, and several into one tree.
+//! Repeated submissions, several under one key, and several into one tree.
 
 use crate::faults::lost_messages::connect;
 use crate::harness::*;
@@ -36,7 +36,7 @@ fn tasks(name: &str, number: u64) -> Vec<(String, Option<u64>)> {
         .collect()
 }
 
-/// The tasks that stand, by the letter that their names begin with.
+/// The remaining tasks, by the first letter of their names.
 fn owners(server: &Server, list: &str) -> Vec<String> {
     let tasks = server.list(&format!("{KEY}:{list}"));
     let file = |task: &String| task.rsplit(':').next().unwrap().to_owned();
@@ -113,7 +113,7 @@ fn c13_tasks_of_a_dead_submitter_do_not_join_the_next_run() {
     let mut store = connect(&server);
     let (a, b) = (tasks("a", 500), tasks("b", 500));
     taskset::stage(&mut store, &submission(), &fields("one"), &a).unwrap();
-    // An hour later.
+    // Simulates an hour later.
     server.run::<()>(&["DEL", KEY]);
     let next = submission();
     taskset::stage(&mut store, &next, &fields("two"), &b).unwrap();
@@ -177,7 +177,7 @@ fn f4_a_submitter_does_not_mistake_anothers_lock_for_its_own() {
     assert_eq!(while_active.as_deref(), Some(KEY));
 }
 
-/// An rsync that has a helper, does not end at TERM, and never gets done.
+/// An rsync with a helper process that ignores SIGTERM and never finishes.
 const STUBBORN: &str = "trap '' TERM; (sleep 600); exit 0";
 
 /// Submits from `suite` under this rsync name by an rsync that is the `script`, and waits until that runs.

@@ -1,4 +1,4 @@
-//! The ends of suites that are lost, late, repeated or killed: the taskset ends, and is not green by it.
+//! Suite ends that are lost, late, repeated or killed: the taskset finishes, never falsely green.
 
 use crate::faults::lost_messages::connect;
 use crate::harness::*;
@@ -14,7 +14,7 @@ use rrr::protocol::result::SuiteEnd;
 use rrr::protocol::status::SlaveStatus;
 use rrr::store::Store;
 
-/// A taskset whose one task has passed in the slave `a`, with these slaves, whose runners are open.
+/// A taskset whose only task has passed in the slave `a`, with these slaves and open runners.
 struct Scene<'a> {
     taskset: raw::Taskset<'a>,
     store: Store,
@@ -58,7 +58,7 @@ impl<'a> Scene<'a> {
         taskset::judge(&mut self.store, 10).unwrap();
     }
 
-    /// Its status after the arbiter has looked, and why it has failed.
+    /// The status and failure reason after a check by the arbiter.
     fn look(&mut self) -> (String, Option<String>) {
         taskset::recover(&mut self.store, &self.key, &[]).unwrap();
         let status = self.taskset.status().unwrap();
@@ -116,7 +116,7 @@ fn a_taskset_waits_exactly_for_the_pending_suite_ends() {
 fn a_late_or_repeated_suite_end_message_counts_once() {
     let server = Server::new();
     let mut scene = Scene::new(&server, &["1"]);
-    // Its runner was replaced; then both calls about the first come again.
+    // The runner was replaced; then both calls about the first one are repeated.
     scene.end("1", 1, &SuiteEnd::Good);
     scene.open("1", 2);
     scene.open("1", 1);
@@ -124,7 +124,7 @@ fn a_late_or_repeated_suite_end_message_counts_once() {
     scene.pass("1");
     assert_eq!(scene.look(), running());
     scene.end("1", 2, &SuiteEnd::Good);
-    // Held up until now: nothing would end it any more.
+    // Delayed until now: nothing else would end it.
     scene.open("1", 2);
     scene.end("1", 3, &SuiteEnd::Good);
     scene.open("1", 3);
@@ -146,7 +146,7 @@ fn a_failed_suite_end_mid_run_is_kept_until_the_last_task() {
     scene.end("1", 1, &bad("exit code 7"));
     scene.open("1", 2);
     scene.end("1", 2, &bad("another one"));
-    // Broken off while others go on: what it would have found is not known, and not missed.
+    // Interrupted while others continue: its result is unknown and not needed.
     scene.end("2", 1, &SuiteEnd::BrokenOff("it was asked to stop".into()));
     assert_eq!(scene.look(), running());
     scene.pass("1");
@@ -159,7 +159,7 @@ fn a_suite_end_interrupted_after_the_last_task_is_a_failure() {
     let server = Server::new();
     let mut scene = Scene::new(&server, &["1", "2", "3"]);
     scene.pass("1");
-    // It has made no trial, so nothing of the suite is lost with it.
+    // The slave ran no trial, so nothing of the suite is lost with it.
     scene.end("2", 1, &SuiteEnd::BrokenOff("its worker stops".into()));
     scene.end("3", 1, &bad("no"));
     scene.end("1", 1, &SuiteEnd::BrokenOff("it stops".into()));
@@ -174,9 +174,9 @@ fn only_a_certain_death_in_the_suite_end_fails_the_suite() {
             true,
             failed("the end of the suite is not known: signal 9"),
         ),
-        // It has made no trial, so nothing of the suite is lost with it.
+        // The slave ran no trial, so nothing of the suite is lost with it.
         (true, false, succeeded()),
-        // Its machine, perhaps.
+        // Perhaps its machine failed.
         (false, true, succeeded()),
     ] {
         let server = Server::new();
@@ -187,7 +187,7 @@ fn only_a_certain_death_in_the_suite_end_fails_the_suite() {
         assert_eq!(scene.look(), running());
         let dead = slave(dead);
         server.run::<()>(&["DEL", &dead.heartbeat()]);
-        // Without a heartbeat it is waited for until it is declared dead.
+        // Without a heartbeat, the slave is waited for until it is declared dead.
         assert_eq!(scene.look(), running());
         slave::reap(&mut scene.store, &scene.key, &dead, "signal 9", certain).unwrap();
         assert_eq!(scene.look(), expected);
@@ -251,7 +251,7 @@ open("ending", "w").close()
 time.sleep(600)
 "#;
 
-/// Runs one file in a runner that hangs at its end, and has something happen then; why it failed.
+/// Runs one file in a runner that hangs at its end, applies an event; returns the failure reason.
 fn interrupted(what: impl FnOnce(&mut Fleet, &Running)) -> String {
     let (server, suite) = (Server::new(), Suite::new());
     let mut fleet = Fleet::start(&server);
@@ -274,7 +274,7 @@ fn interrupted(what: impl FnOnce(&mut Fleet, &Running)) -> String {
 #[test]
 fn a_slave_killed_in_its_suite_end_fails_the_taskset() {
     let reason = interrupted(|fleet, worker| {
-        // The arbiter keeps nothing of it in memory.
+        // The arbiter keeps no state of it in memory.
         fleet.arbiters[0].kill();
         for slave in worker.family().iter().filter(|it| it.is("rrr-slave")) {
             slave.signal(rustix::process::Signal::KILL);

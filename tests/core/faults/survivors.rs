@@ -1,10 +1,10 @@
-//! Processes that are left when others are killed: nothing of a trial outlives its slave, its worker
-//! or its guardian, whatever the test ignores.
+//! Processes left when others are killed: no process of a trial outlives its slave, worker or
+//! guardian, whatever signals the test ignores.
 
 use crate::harness::*;
 use rustix::process::{Pid, kill_process_group};
 
-/// A test that hears no signal, with an orphan in a session of its own, until there is a file `over`.
+/// A test that ignores signals, with an orphan in a separate session, until the file `over` exists.
 const DEAF: &str = "[ ! -e over ] || exit 0
     trap '' TERM INT HUP QUIT
     setsid sh -c 'sleep 1001 & sleep 1002' &
@@ -116,7 +116,7 @@ fn i10_a_killed_rrr_local_leaves_no_test_process() {
 #[test]
 fn i10_chains_of_forks_are_killed_and_reported() {
     let suite = Suite::new();
-    // Each link starts the next in a session of its own, and ends.
+    // Each link starts the next in a new session and exits.
     let link = "os.setsid()\nwhile True:\n    if os.fork(): os._exit(0)\n    os.setsid()\n";
     let chain = format!(
         "import os\nfor _ in range(20):\n    if os.fork() == 0:\n        {}",
@@ -133,7 +133,7 @@ fn i10_chains_of_forks_are_killed_and_reported() {
     let trial = local.wait_for_event_where("trial_finished", PATIENCE, |event| {
         event["spec_file"] == "a.sh"
     });
-    // A link that ends just before it is killed is not counted.
+    // A link that exits just before it is killed is not counted.
     let leaked = trial["leaked"].as_u64().unwrap_or(0);
     assert!(leaked >= 1, "{trial}");
     assert!(

@@ -1,4 +1,4 @@
-//! Bad input is refused: what is wrong, how to mend it, the documented exit code, nothing lost.
+//! Bad input is refused with a message, a hint and the documented exit code, and nothing is lost.
 
 use crate::harness::*;
 
@@ -61,7 +61,7 @@ fn bad_arguments_of_rrr_submit_are_refused_with_a_remedy() {
     assert!(server.dump_keys().is_empty(), "{:?}", server.dump_keys());
 }
 
-/// Every tool with arguments that would be good if Redis were there.
+/// Every tool, with arguments that would be valid if Redis were reachable.
 const TOOLS: [(&str, &[&str]); 7] = [
     ("rrr-submit", &["--no-rsync", "x", "--", "true"]),
     ("rrr-dispatch", &["--drain"]),

@@ -1,4 +1,4 @@
-//! Hands: slaves whose trials take next to no time have several tasks at once, and nobody notices.
+//! Batches: slaves with very short trials reserve several tasks at once, without visible effects.
 
 use crate::harness::*;
 use rrr::entity::reservation;
@@ -10,7 +10,7 @@ use rrr::protocol::job::Job;
 use rrr::protocol::key::{SlaveKey, TasksetKey};
 use rrr::store::Store;
 
-/// A slave that is asked for each step, and its taskset.
+/// A slave driven step by step, and its taskset.
 struct Player {
     store: Store,
     taskset: TasksetKey,
@@ -83,7 +83,7 @@ fn a_batch_is_reported_and_reserved_in_one_call() {
     let taskset = written(&server, &many(40));
     let mut player = Player::join(&server, &taskset, 1);
     let alone = player.take(1);
-    // From here on Redis knows the script.
+    // From here on Redis has cached the script.
     let (_, hand) = player.pass(&alone, 8);
     assert_eq!(files(&hand), names(1..9));
     assert_eq!(hand.iter().filter(|job| job.begun).count(), 1);
@@ -112,7 +112,7 @@ fn a_batch_leaves_a_fair_share_and_shrinks_to_one_at_the_end() {
     let taskset = written(&server, &many(13));
     let mut first = Player::join(&server, &taskset, 1);
     let mut second = Player::join(&server, &taskset, 2);
-    // Twelve are left behind the first: each of two may have six, and half of them at once.
+    // Twelve are left after the first: each of two slaves may have six, half of them at once.
     assert_eq!(files(&first.take(16)), names(0..4));
     assert_eq!(files(&second.take(16)), names(4..7));
     assert_eq!(taskset.list("task_queue"), names(7..13));
@@ -170,7 +170,7 @@ fn q2_repeated_calls_about_a_batch_change_nothing() {
     assert_eq!(dump::lines(&server.dump_keys()), before);
     let (_, next) = player.pass(&hand[2..3], 4);
     assert_eq!(files(&next), ["t03"]);
-    // An old call that was held up on its way does not touch the new trial of the task.
+    // An old, delayed call does not affect the new trial of the task.
     let before = dump::lines(&server.dump_keys());
     player.release(Some(&hand[2]), &hand[3..]);
     let (counted, same) = player.pass(&hand[2..3], 4);
@@ -195,7 +195,7 @@ fn unstarted_tasks_of_a_dead_slave_are_released_without_a_trace() {
         assert_eq!(server.list(&format!("{task}:trial")), [""; 0]);
         assert_eq!(server.run::<i64>(&["EXISTS", job.trial.as_str()]), 0);
     }
-    // It may have ended before: nobody knows what killed the slave, so it is no try.
+    // The trial may have finished before: the cause of the death is unknown, so it does not count.
     let first = hand[0].trial.as_str();
     assert_eq!(server.hget(first, "status").as_deref(), Some("error"));
     assert_eq!(server.hget(first, "stopped").as_deref(), Some("it died"));
@@ -265,7 +265,7 @@ fn q2_a_call_delayed_until_its_trial_failed_lists_it_once() {
     server.tell_arbiter(format!("trial\t{trial}"));
     drain(&server, "rrr-arbiter");
     assert_eq!(taskset.list("task_queue"), ["t00", "t01"]);
-    // The same call again, by its digest, as a network would deliver it.
+    // Repeats the call by its digest, as a network would deliver it.
     let seen = proxy.transcript();
     let call = seen
         .iter()
@@ -305,7 +305,7 @@ fn a_lost_batch_is_found_and_each_task_requeued_once() {
     let server = Server::new();
     let taskset = written(&server, &many(4));
     let mut player = Player::join(&server, &taskset, 1);
-    // As if there had been many more.
+    // As if there were many more.
     let queue = taskset.list_key("task_queue");
     for _ in 0..20 {
         server.push(&queue, "x");
@@ -354,7 +354,7 @@ fn no_task_waits_in_the_batch_of_a_slave_with_a_slow_test() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::start(&server);
     let _worker = fleet.worker("w", 2, suite.path());
-    // It ends when all others have: if one of them were on hand here, neither would.
+    // It ends after all others: if one of them were in the same batch, neither would end.
     let waits = "until [ -e go ]; do sleep 0.02; done";
     suite
         .many(40, "exit 0")
@@ -415,7 +415,7 @@ fn a_batch_of_a_departed_slave_is_not_a_trial_of_its_tasks() {
     let server = Server::new();
     let taskset = written(&server, &many(4)).set("max_trials", "1");
     let mut player = Player::join(&server, &taskset, 1);
-    // A call that was held up takes tasks for a slave that leaves.
+    // A delayed call reserves tasks for a slave that is leaving.
     let taken = player.take(1);
     assert_eq!(files(&taken), many(1));
     let status = SlaveStatus::NormalExit;

@@ -73,7 +73,7 @@ fn rrr_local_ends_with_all_its_processes_on_ctrl_c() {
     eventually(PATIENCE, "the test begins", || {
         suite.path().join("began").exists().then_some(())
     });
-    // As from timeout(1): its child's own, and that of the group. They are one wish.
+    // As from timeout(1), which signals its child and the group: both are one request.
     local.stop();
     local.int();
     local.term();
@@ -119,7 +119,7 @@ fn rrr_local_reports_that_its_redis_died_and_cleans_up() {
     eventually(PATIENCE, "the test begins", || {
         suite.path().join("began").exists().then_some(())
     });
-    // It writes over its environment, by which the others of the family are known.
+    // It overwrites its environment, which marks the other processes of the family.
     let parent = local.pid().to_string();
     let children = Tool::program("unused", "pgrep")
         .args(["-P", &parent, "-f", "redis-server|valkey-server"])

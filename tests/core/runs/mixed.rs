@@ -1,8 +1,8 @@
-//! Roles of another implementation, which know the protocol alone, on one Redis with ours.
+//! Roles of another implementation, which know only the protocol, on the same Redis as rrr.
 
 use crate::harness::*;
 
-/// A slave by the protocol alone. Its tasks do as their names say: pass, die, or time out.
+/// A slave written to the protocol. Its tasks do as their names say: pass, die, or time out.
 const SLAVE: &str = r#"
 set -o pipefail
 say() { redis-cli -s "$1" "${@:2}" </dev/null; }
@@ -35,7 +35,7 @@ while [[ $(say "$socket" HGET "$taskset" status) == running ]]; do
 done >/dev/null
 "#;
 
-/// A taskset whose slaves are of another implementation, which call their worker `worker`.
+/// A taskset with slaves of another implementation, which call their worker `worker`.
 fn foreign<'a>(
     server: &'a Server,
     suite: &Suite,
@@ -93,7 +93,7 @@ fn the_death_of_a_foreign_slave_ends_its_trial_at_once() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     let host = String::from_utf8(std::fs::read("/proc/sys/kernel/hostname").unwrap()).unwrap();
-    // It knows its worker by the host, whatever that calls itself.
+    // It identifies its worker by the host, whatever the worker's id.
     let taskset = foreign(&server, &suite, host.trim(), &["die", "slow", "good"]);
     let _worker = fleet.worker("w", 1, suite.path());
     eventually(PATIENCE, "the verdict", || {
@@ -145,7 +145,7 @@ fn an_idle_slave_asks_for_a_check_when_its_tasks_are_done() {
         .arg(suite.path())
         .spawn();
     let check = format!("check\t{}", taskset.key);
-    eventually(PATIENCE, "a check behind the trial", || {
+    eventually(PATIENCE, "a check after the trial", || {
         let queue = server.list("rrrspec:arbiter_queue");
         let trial = queue
             .iter()
@@ -196,7 +196,7 @@ fn a_taskset_reassigned_after_a_failed_setup_fails() {
         .dispatchers(0)
         .without_persister()
         .start();
-    // Another worker of the type lives, to which it is passed on, and never given.
+    // Another worker of the type is alive; the taskset is released for it but never assigned.
     server.add_worker("other");
     let _worker = fleet.worker("w", 1, suite.path());
     let taskset = raw::taskset(&server, "again", &["a"])

@@ -1,4 +1,4 @@
-//! Suites run through the real roles on a real Redis, and what the tools say to their users.
+//! Suites run by the real roles on a real Redis, and the messages of the tools.
 
 mod bad_input;
 mod hands;

@@ -1,4 +1,4 @@
-//! Where a task that has failed is tried again: on another machine, or at least by another slave.
+//! Placement of retries: on another machine, or at least by another slave.
 
 use crate::harness::*;
 use rrr::entity::reservation;
@@ -8,7 +8,7 @@ use rrr::entity::slave;
 use rrr::protocol::key::{SlaveKey, TasksetKey};
 use rrr::store::Store;
 
-/// Slaves of one taskset that are asked for each step.
+/// The slaves of one taskset, driven step by step.
 struct Crew<'a> {
     server: &'a Server,
     store: Store,
@@ -36,7 +36,7 @@ impl<'a> Crew<'a> {
         self.server.run::<i64>(&["DEL", &heartbeat]);
     }
 
-    /// The task that the slave is given, 'skip' when it leaves all to others, or ''.
+    /// The task that the slave reserves, 'skip' if it leaves all tasks to others, or ''.
     fn ask(&mut self, name: &str, patient: bool) -> String {
         let key = slave_key(name);
         match reservation::reserve(&mut self.store, &self.key, &key, 1, patient, false).unwrap() {
@@ -46,7 +46,7 @@ impl<'a> Crew<'a> {
         }
     }
 
-    /// The slave takes the next task, `file`, and fails it; the arbiter puts it back.
+    /// Lets the slave reserve the next task, `file`, and fail it; the arbiter requeues it.
     fn fail(&mut self, name: &str, file: &str) {
         let trial = self.ask(name, true);
         assert!(
@@ -59,7 +59,7 @@ impl<'a> Crew<'a> {
     }
 }
 
-/// `worker/number`.
+/// The name of a slave, `worker/number`.
 fn slave_key(name: &str) -> SlaveKey {
     let (worker, number) = name.split_once('/').unwrap();
     format!("rrrspec:worker:{worker}:slave:{number}")
@@ -79,16 +79,16 @@ fn a_retry_prefers_a_living_slave_of_another_worker() {
     crew.join("good/1");
     assert!(crew.ask("good/1", true).contains(":task:long:"));
     crew.fail("sick/1", "a");
-    // What it has tried is stepped over, and stays where it is.
+    // Tasks that it has tried are skipped and keep their places.
     crew.fail("sick/1", "b");
     assert_eq!(taskset.list("task_queue"), ["b", "a"]);
     for name in ["sick/1", "sick/2"] {
-        // The good slave is busy, for however long.
+        // The good slave is busy indefinitely.
         assert_eq!(crew.ask(name, true), "skip", "{name}");
         assert_eq!(crew.ask(name, false), "skip", "{name}");
     }
     crew.die("good/1");
-    // Its neighbour is of the same worker, but has not tried it.
+    // The other slave belongs to the same worker but has not tried it.
     assert_eq!(crew.ask("sick/1", true), "skip");
     crew.fail("sick/2", "b");
     crew.die("sick/2");
@@ -107,7 +107,7 @@ fn a_retry_waits_briefly_for_an_idle_slave_or_a_worker_in_setup() {
     crew.join("sick/1");
     crew.fail("sick/1", "a");
     crew.fail("sick/1", "a");
-    // Another worker is at its setup; then that fails.
+    // Another worker runs its setup, which then fails.
     let log = taskset.list_key("worker_log:rrrspec:worker:good");
     server.push(&taskset.list_key("worker_log"), &log);
     server.hset(&log, "worker", "rrrspec:worker:good");
@@ -116,7 +116,7 @@ fn a_retry_waits_briefly_for_an_idle_slave_or_a_worker_in_setup() {
     assert_eq!(crew.ask("sick/1", true), "skip");
     server.hset(&log, "failure", "rsync failed");
     crew.fail("sick/1", "a");
-    // One that joins late.
+    // A slave that joins late.
     crew.join("good/1");
     assert_eq!(crew.ask("sick/1", true), "skip");
     assert!(crew.ask("sick/1", false).contains(":task:a:"));

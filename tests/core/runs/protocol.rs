@@ -1,4 +1,4 @@
-//! The protocol is the product: others may share the Redis.
+//! The protocol alone: other implementations may share the Redis.
 
 use crate::harness::*;
 

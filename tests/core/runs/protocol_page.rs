@@ -1,5 +1,5 @@
-//! rrr-protocol(7) against a Redis that has seen everything: a key, type, field, status or event
-//! that the page lacks is found here.
+//! Compares rrr-protocol(7) with a Redis after an eventful run, to find any key, type, field,
+//! status or event that the page lacks.
 
 use crate::harness::*;
 
@@ -8,11 +8,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// What the page says of one key.
+/// The description of one key on the page.
 struct Described {
     pattern: String,
     kind: String,
-    /// Whether such keys may stand without a time to live.
+    /// Whether such keys may lack a time to live.
     stays: bool,
     fields: BTreeSet<String>,
     /// Fields that are extensions; all of them if the key itself is one.
@@ -20,7 +20,7 @@ struct Described {
     is_extension: bool,
 }
 
-/// The page, as far as a test can hold it to something.
+/// The parts of the page that a test can check.
 pub struct Page {
     pub text: String,
     keys: Vec<Described>,
@@ -78,7 +78,7 @@ impl Page {
     }
 }
 
-/// What stands in bold after each `.TP`.
+/// The bold text after each `.TP`.
 fn items(text: &str) -> Vec<String> {
     let items = text.split(".TP\n.B ").skip(1);
     items.map(first_line).collect()
@@ -88,7 +88,7 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap().to_owned()
 }
 
-/// Whether `key` has the form of `pattern`, whose words in capitals stand for something.
+/// Whether `key` matches `pattern`, whose words in capitals are placeholders.
 fn matches(pattern: &str, key: &str) -> bool {
     let word = pattern.find(|c: char| c.is_ascii_uppercase());
     let Some(start) = word else {
@@ -110,7 +110,7 @@ fn matches(pattern: &str, key: &str) -> bool {
         .any(|end| matches(rest, &key[end..]))
 }
 
-/// What in these keys the page does not have.
+/// The parts of these keys that the page lacks.
 fn lacking(page: &Page, keys: &dump::Keys) -> BTreeSet<String> {
     let mut lacking = BTreeSet::new();
     for (name, key) in keys {
@@ -137,7 +137,7 @@ fn lacking(page: &Page, keys: &dump::Keys) -> BTreeSet<String> {
     lacking
 }
 
-/// The events in these keys that the page does not have, or not with all their fields.
+/// The events in these keys that the page lacks or describes incompletely.
 fn lacking_events(page: &Page, keys: &dump::Keys) -> BTreeSet<String> {
     let streams = keys.iter().filter(|(name, _)| name.ends_with(":events"));
     let entries = streams.flat_map(|(_, key)| key.value.as_array().unwrap());
@@ -156,7 +156,7 @@ fn lacking_events(page: &Page, keys: &dump::Keys) -> BTreeSet<String> {
     lacking
 }
 
-/// Lets everything happen that leaves something in Redis; calls `look` now and then.
+/// Causes every event that leaves something in Redis, calling `look` in between.
 fn an_eventful_day(look: impl Fn(&str, &Server)) {
     let (server, suite, trees) = (Server::new(), Suite::new(), Suite::new());
     let (remote, work) = (trees.path().join("remote"), trees.path().join("work"));
@@ -186,7 +186,7 @@ fn an_eventful_day(look: impl Fn(&str, &Server)) {
             "kills.sh",
             "[ -e killed ] && exit 0; touch killed; kill -9 $PPID; sleep 60",
         )
-        // The last one: the other slave idles, and makes a second copy of it.
+        // The last file: the other slave is idle and runs a second copy of it.
         .file("slow.sh", "[ -e slow ] && exit 0; touch slow; sleep 60");
     let submitter = |files: &[String], args: &[&str], command: &[&str]| {
         Tool::new(&server, "rrr-submit")
@@ -222,7 +222,7 @@ fn an_eventful_day(look: impl Fn(&str, &Server)) {
     let unable = submitter(&["pass.sh".into()], &["--setup", "false"], &["sh", "{}"]).run();
     assert!(unable.expect_code(1).receipt()["fail_reason"].is_string());
 
-    // A runner, whose end is open.
+    // A runner with a pending suite end.
     let hello = r#"read -r hello <&3; echo '{"type":"hello","version":1}' >&4; sleep 600"#;
     suite.file("endless.sh", hello);
     let files = ["endless.sh", "./endless.sh", ".//endless.sh"].map(str::to_owned);
@@ -244,7 +244,7 @@ fn an_eventful_day(look: impl Fn(&str, &Server)) {
     fleet.dispatchers[0].stop();
     Tool::new(&server, "rrr-cancel").arg("--all").run();
     quick();
-    look("while nobody listens", &server);
+    look("without listeners", &server);
     arbiter.cont();
     fleet.dispatchers[0].cont();
     endless.wait(PATIENCE).expect_code(3);
@@ -322,7 +322,7 @@ fn the_page_names_every_key_type_field_and_event_of_a_real_run() {
             .unwrap()
             .extend(known.map(|entry| entry.pattern.clone()));
     });
-    // The other way round: the day was eventful enough to show what the page describes.
+    // Conversely, the run was eventful enough to show everything that the page describes.
     let rare = ["rsync_lock:NAME", "taskset:ID:log", "ID:N", "ID:N:log"];
     let seen = seen.into_inner().unwrap();
     let unseen: Vec<_> = page

@@ -1,4 +1,4 @@
-//! The example of rrr-protocol(7), typed into redis-cli: Redis gives the replies on the page, and each
+//! The example of rrr-protocol(7), run in redis-cli: Redis gives the replies on the page, and each
 //! role leaves the same keys as the commands of its step.
 
 use super::protocol_page::Page;
@@ -10,9 +10,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// The commands of one role, and what Redis replies to each.
+/// The commands of one role, with the reply to each.
 struct Step {
-    /// The role, and what it does.
+    /// The role and its action.
     about: String,
     commands: Vec<(String, String)>,
 }
@@ -22,7 +22,7 @@ impl Step {
         self.about.starts_with(&format!("\\fBThe {role}\\fR "))
     }
 
-    /// Types its commands into redis-cli.
+    /// Runs the commands in redis-cli.
     fn play(&self, server: &Server) {
         for (command, reply) in &self.commands {
             let typed = Tool::program(server, redis_cli())

@@ -1,4 +1,4 @@
-//! Second chances: retries, extra copies, and who is stopped for whose sake.
+//! Retries and second copies, and which trial a verdict stops.
 
 use crate::harness::*;
 use rrr::entity::reservation;
@@ -21,7 +21,7 @@ fn a_retry_goes_to_a_slave_that_has_not_tried_the_task() {
         slave::join(&mut store, &key, &slave, &beat).unwrap();
         slave
     });
-    // One slave fails the task, and asks for it again before the other does.
+    // One slave fails the task and requests it again before the other does.
     let mut reserve =
         |slave, spare| reservation::reserve(&mut store, &key, slave, 1, spare, false).unwrap();
     let Next::Run(jobs) = reserve(&first, true) else {
@@ -90,10 +90,7 @@ fn c8_the_first_verdict_stops_the_other_copy_of_a_slow_task() {
     let done = submit(&server, &suite, &[]).wait(PATIENCE).expect_code(0);
     assert_eq!(done.events_named("task_speculated").len(), 1);
     let finished = done.events_named("task_finished").remove(0);
-    assert_eq!(
-        finished["flaky"], false,
-        "a copy that was stopped is no failure"
-    );
+    assert_eq!(finished["flaky"], false, "a stopped copy is not a failure");
     assert_eq!(finished["trials"], 2);
     let test = suite.lines("pid").remove(0);
     eventually(PATIENCE, "the end of the slower copy", || {
@@ -148,7 +145,7 @@ fn a_cancelled_test_that_ignores_term_is_killed_after_the_grace() {
     );
     let submitter = submit(&server, &suite, &[]);
     let test = eventually(PATIENCE, "the test", || suite.lines("pid").pop());
-    // The test may have begun before the submitter has told us of it.
+    // The test may have started before the submitter reports it.
     let submitted = submitter.wait_for_event("taskset_submitted", PATIENCE);
     let key = submitted["taskset"].as_str().unwrap().to_owned();
     let cancel = Tool::new(&server, "rrr-cancel").arg(&key).run();

@@ -1,4 +1,4 @@
-//! Many tasks, several of each role.
+//! Many tasks, with several processes of each role.
 
 use crate::harness::*;
 
@@ -66,8 +66,8 @@ fn five_thousand_tasks_succeed_with_separately_started_roles() {
     assert_eq!((finished.len(), files.len()), (5000, 5000));
 }
 
-/// The commands and the round trips of a slave's main connection for so many tasks. What comes after
-/// the last result is left out: how often a slave asks for more depends on how long the arbiter takes.
+/// The commands and round trips of a slave's main connection for this number of tasks. Calls after
+/// the last result are excluded: their number depends on how long the arbiter takes.
 fn cost_of(tasks: usize, adapter: &[&str]) -> (usize, u64) {
     let (server, suite) = (Server::new(), Suite::new());
     let files: Vec<String> = (0..tasks).map(|n| format!("t{n}")).collect();

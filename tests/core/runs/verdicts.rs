@@ -1,4 +1,4 @@
-//! What a run ends with.
+//! The verdicts of runs.
 
 use crate::harness::*;
 
@@ -89,7 +89,7 @@ fn c3_a_task_counted_twice_by_two_arbiters_still_succeeds() {
         ("both", ("1", "1"), "passed", "succeeded"),
         ("red", ("2", "0"), "failed", "failed"),
     ] {
-        // The other arbiter has settled the first task, and counted it as it liked.
+        // The other arbiter has judged the first task and counted it in its own way.
         let taskset = raw::taskset(&server, id, &["a", "b"])
             .set("max_trials", "1")
             .set("succeeded_count", counts.0)
@@ -188,7 +188,7 @@ fn any_valid_file_name_arrives_unchanged() {
         .into();
     let nul = submitter().args(from_stdin).arg("-0").args(command);
     ways.push(nul.stdin(names.join("\0")));
-    // A name that looks like a flag needs a list, or its folder.
+    // A name that looks like a flag must come from a list or include its folder.
     let (flag, others) = names.split_last().unwrap();
     assert_eq!(*flag, "-flag.sh");
     ways.push(submitter().args(others).arg("./-flag.sh").args(command));

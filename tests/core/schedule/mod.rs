@@ -1,4 +1,4 @@
-//! How good the order and the second copies are: whole runs under virtual time, beside the lower
+//! The quality of ordering and second copies: whole runs in virtual time, compared with the lower
 //! bound. Every figure is exact for its seeds; `scripts/sim` prints them.
 
 mod world;
@@ -40,7 +40,7 @@ const DEATHS: Weather = Weather {
     ..CALM
 };
 
-/// How the durations of a suite are spread.
+/// The distribution of durations in a suite.
 #[derive(Clone, Copy, Debug)]
 enum Shape {
     /// From one to three seconds.
@@ -49,7 +49,7 @@ enum Shape {
     HeavyTailed,
 }
 
-/// A suite; what is known of a file is off by up to a fifth, and of one in twenty nothing is.
+/// A suite whose estimates are off by up to a fifth; one file in twenty has none.
 fn suite(shape: Shape, seed: u64) -> Vec<File> {
     let mut rng = fastrand::Rng::with_seed(seed);
     (0..FILES)
@@ -70,13 +70,13 @@ fn suite(shape: Shape, seed: u64) -> Vec<File> {
         .collect()
 }
 
-/// The mean, over all seeds, of what `value` makes of each suite and its seed.
+/// The mean of `value` over all suites and their seeds.
 fn mean(shape: Shape, value: impl Fn(&[File], u64) -> f64) -> f64 {
     let values = SEEDS.map(|seed| value(&suite(shape, seed), seed));
     values.sum::<f64>() / SEEDS.count() as f64
 }
 
-/// The mean makespan in times of the lower bound.
+/// The mean makespan as a multiple of the lower bound.
 fn over_the_bound(shape: Shape, slaves: usize, policy: Policy, weather: Weather) -> f64 {
     mean(shape, |files, seed| {
         let Outcome { makespan_ms, .. } = run(files, slaves, policy, weather, seed);
@@ -112,7 +112,7 @@ fn compare(what: &str, without: Policy, with: Policy, check: impl Fn(&str, f64, 
     }
 }
 
-/// What a policy may cost where it has nothing to gain.
+/// The maximum cost of a policy where it cannot help.
 const HURT: f64 = 1.01;
 
 #[test]

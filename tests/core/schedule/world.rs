@@ -1,5 +1,5 @@
-//! A run under virtual time: slaves, a queue and an arbiter as rrr's are, with the real decisions of
-//! [`rrr::entity::speculation`] in them. Times are milliseconds.
+//! A run in virtual time: slaves, a queue and an arbiter modelled on rrr's, with the real decisions
+//! of [`rrr::entity::speculation`]. Times are milliseconds.
 
 use rrr::entity::speculation::{self, Running};
 use rrr::protocol::key::{TaskKey, TasksetKey};
@@ -7,7 +7,7 @@ use rrr::suite::order;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
-/// Time between the arbiter's looks at the running tasks, as in rrr-arbiter.
+/// Interval between the arbiter's checks of the running tasks, as in rrr-arbiter.
 const TICK: u64 = 500;
 /// From the end of a trial to the start of the next: a judgement and a round trip.
 const TURN: u64 = 1;
@@ -15,23 +15,23 @@ const TURN: u64 = 1;
 const FAILOVER: u64 = 100;
 /// From the death of a slave until another takes its place.
 const REBOOT: u64 = 2_000;
-/// As rrr-submit has it by default, in seconds.
+/// The default of rrr-submit, in seconds.
 const LEAST_TIMEOUT: f64 = 30.0;
 const MAX_TRIALS: u64 = 3;
-/// How many tasks that it has tried a slave steps over, as in trial_reserve.lua.
+/// Number of already tried tasks that a slave skips, as in trial_reserve.lua.
 const MOST_SKIPS: usize = 30;
 
 /// A spec file.
 #[derive(Clone, Debug)]
 pub struct File {
     pub name: String,
-    /// How long it takes on a healthy host.
+    /// The duration on a healthy host.
     pub ms: u64,
-    /// What earlier runs told of it; none for a new file.
+    /// The estimate from earlier runs; none for a new file.
     pub known_ms: Option<u64>,
 }
 
-/// What can happen to a run.
+/// The faults that can affect a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Weather {
     /// Share of the trials that fail.
@@ -42,24 +42,24 @@ pub struct Weather {
     pub deaths_ms: Option<u64>,
 }
 
-/// How tasks are given out.
+/// The policy for handing out tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// By what is known of them; otherwise as they come.
+    /// Whether tasks are ordered by estimate; otherwise as submitted.
     pub ordered: bool,
     pub speculating: bool,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
     pub makespan_ms: u64,
-    /// Trials, those of tasks that needed one only included.
+    /// Number of trials, including those of tasks with only one.
     pub trials: u64,
     pub failed: usize,
 }
 
-/// Nothing can be faster: neither than all work shared evenly, nor than the longest file.
+/// The lower bound of the makespan: all work shared evenly, or the longest file.
 pub fn lower_bound_ms(files: &[File], slaves: usize) -> u64 {
     let total: u64 = files.iter().map(|file| file.ms).sum();
     let longest = files.iter().map(|file| file.ms).max().unwrap_or(0);
@@ -68,13 +68,13 @@ pub fn lower_bound_ms(files: &[File], slaves: usize) -> u64 {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// The slave's trial of this number ends, if it still makes it.
+    /// The slave's trial with this number ends, if still running.
     Ends(usize, u64),
-    /// The slave dies in its trial of this number, if it still makes it.
+    /// The slave dies in its trial with this number, if still running.
     Dies(usize, u64),
-    /// The task of a dead slave is put back, or given up.
+    /// The task of a dead slave is requeued or failed.
     Lost(usize),
-    /// The slave asks for a task.
+    /// The slave requests a task.
     Asks(usize),
     Tick,
 }
@@ -104,9 +104,9 @@ struct World<'a> {
     keys: Vec<TaskKey>,
     tasks: Vec<Task>,
     queue: VecDeque<usize>,
-    /// What each slave tries.
+    /// The running trial of each slave.
     at_work: Vec<Option<Trial>>,
-    /// Slaves that wait for the queue to fill.
+    /// Slaves waiting for a task.
     idle: Vec<usize>,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     numbers: u64,
@@ -114,7 +114,7 @@ struct World<'a> {
     now: u64,
 }
 
-/// Runs `files` on so many slaves; the same `seed` meets the same luck.
+/// Runs `files` on `slaves` slaves. The same `seed` causes the same faults.
 pub fn run(files: &[File], slaves: usize, policy: Policy, weather: Weather, seed: u64) -> Outcome {
     let taskset: TasksetKey = "rrrspec:taskset:simulated".parse().expect("a key");
     let mut order: Vec<(String, Option<u64>)> = files
@@ -166,7 +166,7 @@ pub fn run(files: &[File], slaves: usize, policy: Policy, weather: Weather, seed
 
 impl World<'_> {
     fn later(&mut self, after: u64, event: Event) {
-        // In the order of their making, when at the same time.
+        // Simultaneous events are handled in order of creation.
         self.numbers += 1;
         self.events
             .push(Reverse((self.now + after, self.numbers, event)));
@@ -196,7 +196,7 @@ impl World<'_> {
             if self.tasks[task].settled {
                 continue;
             }
-            // It goes to a slave that has not tried it, if there is one.
+            // The task goes to a slave that has not tried it, if there is one.
             let tried_by = &self.tasks[task].tried_by;
             let others = (0..self.at_work.len()).filter(|other| !tried_by.contains(other));
             if tried_by.contains(&slave) && others.count() > 0 {
@@ -249,15 +249,15 @@ impl World<'_> {
         }
     }
 
-    /// The luck of the task's newest trial, which is the same under every policy: so two of them
-    /// differ by what they do only.
+    /// The random outcome of the task's newest trial. It is the same under every policy, so that
+    /// results differ only by policy.
     fn luck(&self, task: usize) -> [f64; 3] {
         let trial = (task as u64) << 32 | self.tasks[task].trials;
         let mut rng = fastrand::Rng::with_seed(self.seed << 48 ^ trial);
         [rng.f64(), rng.f64(), rng.f64()]
     }
 
-    /// Takes the trial from the slave if it is still at it.
+    /// Removes the trial from the slave if it is still running.
     fn take(&mut self, slave: usize, number: u64) -> Option<Trial> {
         self.at_work[slave].take_if(|trial| trial.number == number)
     }
@@ -276,7 +276,7 @@ impl World<'_> {
         }
     }
 
-    /// As trial_judge.lua.
+    /// Judges a trial, as in trial_judge.lua.
     fn judge(&mut self, task: usize, passed: bool) {
         if self.tasks[task].settled {
             return;

@@ -173,7 +173,7 @@ fn name(program: &Path) -> String {
 fn filtered(redis: &(impl Address + ?Sized), program: &Path, unit: &str) -> Tool {
     let filters = Filters::of(unit);
     Tool::program(redis, program)
-        .owning_nothing()
+        .unprivileged()
         .before_exec(move || filters.enter())
 }
 

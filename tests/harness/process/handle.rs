@@ -1,4 +1,4 @@
-//! Signals to a process that a test has started, from any thread.
+//! Sends signals to a process that a test has started, from any thread.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, getpid, getppid, kill_process, kill_process_g
 
 use crate::harness::wait::{PATIENCE, eventually};
 
-/// A process that can be signalled from any thread; it never hits another that got the same id.
+/// A process that can be signalled from any thread, safe against reuse of its id.
 #[derive(Clone)]
 pub struct Handle(Arc<Shared>);
 
@@ -26,12 +26,12 @@ impl Handle {
         Self(Arc::new(Shared { name, pid, child }))
     }
 
-    /// The name of its program.
+    /// The name of the program.
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Its process id.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.0.pid.as_raw_nonzero().get().cast_unsigned()
     }
@@ -44,15 +44,15 @@ impl Handle {
         }
     }
 
-    /// Sends SIGKILL to it and waits until it is gone.
+    /// Sends SIGKILL to the process and waits for its end.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
         eventually(PATIENCE, "a killed process ends", || self.ended());
     }
 
-    /// Sends SIGKILL to it and all its process group, and waits until it is gone.
+    /// Sends SIGKILL to the whole process group and waits for the end of the process.
     pub fn kill_group(&self) {
-        // Its id names its group at least until it is waited for.
+        // The id names the group at least until the process is reaped.
         let mut child = self.lock();
         if let Ok(None) = child.try_wait() {
             let _ = kill_process_group(self.0.pid, Signal::KILL);
@@ -61,7 +61,7 @@ impl Handle {
         eventually(PATIENCE, "a killed process ends", || self.ended());
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     pub fn ended(&self) -> Option<ExitStatus> {
         self.lock().try_wait().expect("a child of ours")
     }
@@ -79,12 +79,12 @@ pub(crate) fn die_with_the_test(command: &mut Command) {
     let test = getpid();
     let ask = move || {
         set_parent_process_death_signal(Some(Signal::KILL))?;
-        // The test may have died before that.
+        // The test may have died before the call.
         match getppid() {
             Some(parent) if parent == test => Ok(()),
             _ => Err(rustix::io::Errno::SRCH.into()),
         }
     };
-    // SAFETY: between fork and exec it makes two system calls and allocates nothing.
+    // SAFETY: between fork and exec, only two system calls are made and nothing is allocated.
     unsafe { command.pre_exec(ask) };
 }

@@ -1,4 +1,4 @@
-//! A process that a test has started: its output and its end.
+//! A process that a test has started: its output and its exit status.
 
 pub mod handle;
 pub mod output;
@@ -20,18 +20,18 @@ use crate::harness::output::{Output, json_lines};
 use crate::harness::process_tree::Member;
 use crate::harness::wait::within;
 
-/// What is left of a process.
+/// A finished process.
 #[derive(Clone, Debug)]
 pub struct Finished {
-    /// Its exit code, unless a signal ended it.
+    /// The exit code, unless a signal ended it.
     pub code: Option<i32>,
-    /// The signal that ended it.
+    /// The signal that ended the process.
     pub signal: Option<i32>,
-    /// All it wrote; what is not UTF-8 is replaced.
+    /// The whole output, with invalid UTF-8 replaced.
     pub stdout: String,
-    /// All it wrote; what is not UTF-8 is replaced.
+    /// The whole output, with invalid UTF-8 replaced.
     pub stderr: String,
-    /// Whether stdout or stderr were still open, held by another process, 5 s after its end.
+    /// Whether another process still held stdout or stderr open 5 s after its end.
     pub output_held: bool,
 }
 
@@ -42,20 +42,20 @@ impl Finished {
         json_lines(&self.stdout)
     }
 
-    /// The events of this name.
+    /// The events with this name.
     #[track_caller]
     pub fn events_named(&self, name: &str) -> Vec<Value> {
         named(self.events(), name)
     }
 
-    /// The last event of stdout: the receipt, when it followed a taskset to its end.
+    /// The last event on stdout: the receipt, if the tool followed a taskset to its end.
     #[track_caller]
     pub fn receipt(&self) -> Value {
         let last = self.events().pop();
         last.unwrap_or_else(|| panic!("no event on stdout: {self:#?}"))
     }
 
-    /// Panics with all it wrote unless it ended with `code`.
+    /// Panics with the whole output unless the exit code is `code`.
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
@@ -63,10 +63,10 @@ impl Finished {
     }
 }
 
-/// A running process, the leader of a process group of its own.
+/// A running process, the leader of its own process group.
 ///
-/// When dropped, it and all its [family](Running::family) are killed; what it wrote is printed if
-/// the test has failed.
+/// On drop, the process and its [family](Running::family) are killed. Its output is printed if the
+/// test has failed.
 pub struct Running {
     handle: Handle,
     tag: String,
@@ -86,17 +86,17 @@ impl Running {
         }
     }
 
-    /// A way to signal it from another thread.
+    /// A handle to signal the process from another thread.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Its process id.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.handle.pid()
     }
 
-    /// Sends SIGKILL to it, to no other process, and waits until it is gone.
+    /// Sends SIGKILL to this process alone and waits for its end.
     pub fn kill(&self) {
         self.handle.kill();
     }
@@ -111,12 +111,12 @@ impl Running {
         self.signal(Signal::INT);
     }
 
-    /// Stops it where it is (SIGSTOP), only this process.
+    /// Stops this process alone (SIGSTOP).
     pub fn stop(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Resumes the process (SIGCONT).
     pub fn cont(&self) {
         self.signal(Signal::CONT);
     }
@@ -126,25 +126,25 @@ impl Running {
         self.handle.signal(signal);
     }
 
-    /// Whether it has not ended yet.
+    /// Whether the process is still running.
     pub fn is_running(&self) -> bool {
         self.handle.ended().is_none()
     }
 
-    /// Whether a signal has ended it.
+    /// Whether a signal has ended the process.
     pub fn was_killed(&self) -> bool {
         self.handle
             .ended()
             .is_some_and(|end| end.signal().is_some())
     }
 
-    /// Waits for its end; panics with all it wrote when `bound` is over.
+    /// Waits for the end of the process; panics with its output after `bound`.
     #[track_caller]
     pub fn wait(&self, bound: Duration) -> Finished {
         let Some(status) = within(bound, || self.handle.ended()) else {
             self.fail(&format!("it has not ended within {bound:?}"));
         };
-        // A process that it has left behind may hold its output open for good.
+        // A leaked descendant may hold the output open forever.
         let closed = || (self.stdout.closed() && self.stderr.closed()).then_some(());
         let output_held = within(Duration::from_secs(5), closed).is_none();
         Finished {
@@ -156,13 +156,13 @@ impl Running {
         }
     }
 
-    /// All it has written to stderr so far.
+    /// The output on stderr so far.
     pub fn stderr(&self) -> String {
         self.stderr.text()
     }
 
-    /// The first line of stdout, of those so far and to come, that `predicate` holds for. Panics
-    /// with all it wrote when `bound` is over, or when it has ended without such a line.
+    /// Waits for the first line of stdout, already printed or not, that satisfies `predicate`.
+    /// Panics with the output after `bound`, or if the process ends without such a line.
     #[track_caller]
     pub fn wait_for_line(&self, bound: Duration, predicate: impl Fn(&str) -> bool) -> String {
         let found = self
@@ -180,25 +180,25 @@ impl Running {
         found.unwrap_or_else(|why| self.fail(&format!("no such line on stderr {why}")))
     }
 
-    /// The JSON lines of stdout so far; panics on a whole line that is not JSON.
+    /// The JSON lines of stdout so far; panics on a complete line that is not JSON.
     #[track_caller]
     pub fn events(&self) -> Vec<Value> {
         json_lines(&self.stdout.text())
     }
 
-    /// The events of this name so far.
+    /// The events with this name so far.
     #[track_caller]
     pub fn events_named(&self, name: &str) -> Vec<Value> {
         named(self.events(), name)
     }
 
-    /// The first event of this name, waiting as [`Running::wait_for_line`] does.
+    /// Waits for the first event with this name, as [`Running::wait_for_line`] does.
     #[track_caller]
     pub fn wait_for_event(&self, name: &str, bound: Duration) -> Value {
         self.wait_for_event_where(name, bound, |_| true)
     }
 
-    /// The first event of this name that `predicate` holds for.
+    /// Waits for the first event with this name that satisfies `predicate`.
     #[track_caller]
     pub fn wait_for_event_where(
         &self,
@@ -214,7 +214,7 @@ impl Running {
         found.unwrap_or_else(|why| self.fail(&format!("no such event '{name}' {why}")))
     }
 
-    /// Every live process that it started, directly or not, and itself.
+    /// The process and all its live descendants.
     pub fn family(&self) -> Vec<Member> {
         process_tree::tagged(&self.tag)
     }

@@ -1,4 +1,4 @@
-//! What a process writes, read as it comes.
+//! The output of a process, read as it is written.
 
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::harness::wait::within;
 
-/// Bytes that a thread reads from a pipe until its end.
+/// The bytes that a thread has read from a pipe.
 #[derive(Default)]
 pub struct Output {
     bytes: Mutex<Vec<u8>>,
@@ -17,7 +17,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Reads `pipe` on a thread of its own; without a pipe it is closed from the start.
+    /// Reads `pipe` on a new thread. Without a pipe, the output is closed from the start.
     pub fn follow(mut pipe: Option<impl Read + Send + 'static>) -> Arc<Self> {
         let output = Arc::new(Self::default());
         let writer = Arc::clone(&output);
@@ -38,17 +38,17 @@ impl Output {
         self.bytes.lock().unwrap()
     }
 
-    /// Whether every writer has closed it.
+    /// Whether every writer has closed the pipe.
     pub fn closed(&self) -> bool {
         self.closed.load(SeqCst)
     }
 
-    /// All of it; what is not UTF-8 is replaced.
+    /// The whole text, with invalid UTF-8 replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.lock()).into_owned()
     }
 
-    /// The whole lines after byte `from`, which is moved past them.
+    /// The complete lines after byte `from`, which is moved past them.
     pub fn lines_from(&self, from: &mut usize) -> Vec<String> {
         let bytes = self.lock();
         let rest = &bytes[*from..];
@@ -61,7 +61,7 @@ impl Output {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// The first thing found in a line, or why there is none.
+    /// The first value that a line yields, or the reason why none does.
     pub fn wait_for<T>(
         &self,
         bound: Duration,
@@ -80,7 +80,7 @@ impl Output {
     }
 }
 
-/// The whole lines of `text`, each of which must be JSON.
+/// The complete lines of `text`, each of which must be JSON.
 #[track_caller]
 pub fn json_lines(text: &str) -> Vec<Value> {
     // The last line of a killed process may be cut.

@@ -1,4 +1,4 @@
-//! All that a process has started, however it tried to get away: found by a mark in the environment.
+//! All descendants of a process, even escaped ones, found by a mark in their environment.
 //!
 //! A child inherits its parent's environment, so double forks, `setsid` and orphans are found too;
 //! only a program started with an emptied environment is not.
@@ -13,29 +13,29 @@ use crate::harness::wait::within;
 /// The environment variable with the mark.
 pub const TAG: &str = "HARNESS_TAG";
 
-/// A live process (a zombie is not).
+/// A live process; zombies are excluded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Its process id.
+    /// The process id.
     pub pid: u32,
-    /// Its arguments, joined by spaces.
+    /// The arguments, joined by spaces.
     pub command: String,
 }
 
 impl Member {
-    /// The process of this id.
+    /// The live process with this id.
     pub fn of(pid: u32) -> Self {
         let command = command(pid);
         Self { pid, command }
     }
 
-    /// Whether it runs this program, whatever its folder.
+    /// Whether the process runs this program, in any folder.
     pub fn is(&self, program: &str) -> bool {
         let first = self.command.split(' ').next().unwrap_or_default();
         first.rsplit('/').next() == Some(program)
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
         let _ = kill_process(pid.expect("a process id of /proc"), signal);
@@ -71,7 +71,7 @@ pub fn tagged(tag: &str) -> Vec<Member> {
     members
 }
 
-/// Kills every process with this mark, again and again while there are new ones, for 5 s at most.
+/// Kills every process with this mark, repeatedly while new ones appear, for up to 5 s.
 pub(crate) fn kill_tagged(tag: &str) {
     within(Duration::from_secs(5), || {
         let members = tagged(tag);
@@ -84,7 +84,7 @@ pub(crate) fn kill_tagged(tag: &str) {
 
 fn has_tag(pid: u32, tag: &str) -> bool {
     let wanted = format!("{TAG}={tag}");
-    // The environment of a zombie, or of somebody else's process, reads as nothing.
+    // The environment of a zombie, or of another user's process, reads as empty.
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     environment
         .split(|byte| *byte == 0)

@@ -1,4 +1,4 @@
-//! Starting one of our binaries, or any other program, in a known environment.
+//! Starts an rrr binary, or any other program, in a known environment.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -12,26 +12,26 @@ use crate::harness::process::{Finished, Running};
 use crate::harness::process_tree::TAG;
 use crate::harness::server::Address;
 
-/// The user that owns nothing.
+/// The unprivileged user `nobody`.
 pub const NOBODY: u32 = 65534;
 
-/// Where cargo built our binary `name`.
+/// The path of the rrr binary `name`.
 #[track_caller]
 pub fn bin(name: &str) -> PathBuf {
-    // All binaries of the package are built into one folder, before any integration test.
+    // Cargo builds all binaries of the package into one folder, before any integration test.
     let path = Path::new(env!("CARGO_BIN_EXE_rrr-submit")).with_file_name(name);
     assert!(path.is_file(), "no binary at {}", path.display());
     path
 }
 
-/// Lets a role handle what is queued: `rrr-arbiter --drain`.
+/// Lets a role handle its queue once, as with `rrr-arbiter --drain`.
 #[track_caller]
 pub fn drain(redis: &(impl Address + ?Sized), role: &str) -> Finished {
     Tool::new(redis, role).arg("--drain").run().expect_code(0)
 }
 
-/// A program that is to be started. Its environment is the test's, less what would configure us
-/// (`RRR*`, `REDIS_URL`, `NOTIFY_SOCKET`, …) or hide a fault, with `RRR_REDIS_URL` set; its stdin is empty.
+/// A program to start. Its environment is the test's, without variables that configure rrr (`RRR*`,
+/// `REDIS_URL`, `NOTIFY_SOCKET`, …) or hide a fault, and with `RRR_REDIS_URL`. Its stdin is empty.
 pub struct Tool {
     name: String,
     tag: String,
@@ -41,13 +41,13 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// Our binary `name`, which is to use the Redis at `redis`.
+    /// The rrr binary `name`, connected to `redis`.
     #[track_caller]
     pub fn new(redis: &(impl Address + ?Sized), name: &str) -> Self {
         Self::program(redis, bin(name))
     }
 
-    /// Any program: a script of ours, or `sh` to check the harness with.
+    /// Any other program, such as a script of the project or `sh`.
     pub fn program(redis: &(impl Address + ?Sized), program: impl AsRef<OsStr>) -> Self {
         let program = Path::new(program.as_ref());
         let mut command = Command::new(program);
@@ -91,36 +91,36 @@ impl Tool {
         self
     }
 
-    /// Takes an environment variable away, `RRR_REDIS_URL` for one.
+    /// Removes an environment variable, such as `RRR_REDIS_URL`.
     pub fn env_remove(mut self, name: &str) -> Self {
         self.command.env_remove(name);
         self
     }
 
-    /// Starts it in `folder`.
+    /// Sets the working folder.
     pub fn dir(mut self, folder: impl AsRef<Path>) -> Self {
         self.command.current_dir(folder);
         self
     }
 
-    /// As root: starts it as the user that owns nothing.
-    pub fn owning_nothing(mut self) -> Self {
+    /// Starts the program as `nobody` if the test is root.
+    pub fn unprivileged(mut self) -> Self {
         if rustix::process::geteuid().is_root() {
             self.command.uid(NOBODY).gid(NOBODY);
         }
         self
     }
 
-    /// The same, but it owns `suite`, and so what its tests leave there.
+    /// As [`Tool::unprivileged`], after making `nobody` the owner of `suite`.
     pub fn owning(self, suite: &crate::harness::fleet::Suite) -> Self {
         if rustix::process::geteuid().is_root() {
             suite.give_to(NOBODY);
         }
-        self.owning_nothing()
+        self.unprivileged()
     }
 
-    /// Lets the new process do `work` before it becomes the program: system calls only, since the
-    /// locks of other threads, that of the allocator too, may be held for ever there.
+    /// Runs `work` in the new process before exec. It may only make system calls: locks of other
+    /// threads, including the allocator's, may be held forever there.
     pub fn before_exec(
         mut self,
         work: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
@@ -130,19 +130,19 @@ impl Tool {
         self
     }
 
-    /// Gives it `bytes` on stdin, then the end of it.
+    /// Sends `bytes` to stdin, then closes it.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
         self
     }
 
-    /// How long [`Tool::run`] waits; a minute unless told.
+    /// Sets the maximum wait of [`Tool::run`] (default: one minute).
     pub fn bound(mut self, bound: Duration) -> Self {
         self.bound = bound;
         self
     }
 
-    /// Starts it, and returns at once.
+    /// Starts the program without waiting for it.
     ///
     /// The thread that calls this must live as long as the process may: the kernel kills the
     /// process when that thread ends.
@@ -151,7 +151,7 @@ impl Tool {
         self.start(Stdio::piped())
     }
 
-    /// Starts it with a stdout that nobody reads: the first write there fails.
+    /// Starts the program with a stdout that has no reader: the first write fails.
     #[track_caller]
     pub fn spawn_with_stdout_closed(self) -> Running {
         let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -159,7 +159,7 @@ impl Tool {
         self.start(writer.into())
     }
 
-    /// Starts it and waits for its end; panics with what it wrote if that takes too long.
+    /// Runs the program to its end; panics with its output if that takes too long.
     #[track_caller]
     pub fn run(self) -> Finished {
         let bound = self.bound;
@@ -181,24 +181,25 @@ impl Tool {
             Err(error) => panic!("cannot start {}: {error}", self.name),
         };
         if let (Some(bytes), Some(mut stdin)) = (self.stdin, child.stdin.take()) {
-            // A program that does not read all of it is no error.
+            // A program need not read all of its stdin.
             std::thread::spawn(move || stdin.write_all(&bytes));
         }
         Running::new(self.name, self.tag, child)
     }
 }
 
-/// Where the tools of one Redis keep their state: beside its socket, so that it goes with it.
+/// The state folder of the tools of one Redis: next to its socket, so that both are removed
+/// together.
 fn state_folder(url: &str) -> std::path::PathBuf {
     let socket = url.strip_prefix("unix://").map(Path::new);
     let folder = socket.and_then(Path::parent).filter(|path| path.is_dir());
-    // In /proc nobody can make a folder, not even root, whose tests would share one elsewhere.
+    // Not even root can make a folder in /proc; elsewhere, tests run by root would share one.
     folder.map_or_else(|| "/proc/nonexistent".into(), |path| path.join("state"))
 }
 
 fn configures_us(name: &OsString) -> bool {
     const OTHERS: [&str; 8] = [
-        // It would hide what a runner forgets to flush.
+        // PYTHONUNBUFFERED would hide output that a runner forgets to flush.
         "PYTHONUNBUFFERED",
         "REDIS_URL",
         "NOTIFY_SOCKET",

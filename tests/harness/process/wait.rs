@@ -1,17 +1,17 @@
-//! Waiting for a condition, never for a guessed time.
+//! Waits for a condition, never for a guessed time.
 
 use std::time::{Duration, Instant};
 
-/// How often a condition is looked at.
+/// Interval at which a condition is polled.
 pub const POLL: Duration = Duration::from_millis(10);
 
-/// The usual bound: far more than a slow machine needs, since only a failing test waits so long.
+/// The usual bound: far longer than a slow machine needs, as only a failing test waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Calls `look` until it gives something, and gives that.
+/// Calls `look` until it returns a value, and returns that.
 ///
-/// Panics with `what` once `bound` is over; `look` is called at least once, and once more after
-/// the bound, so that a test process that was held up does not fail for that.
+/// Panics with `what` after `bound`. `look` is called at least once, and once more after the bound,
+/// so that a stalled test process does not fail.
 #[track_caller]
 pub fn eventually<T>(bound: Duration, what: &str, look: impl FnMut() -> Option<T>) -> T {
     match within(bound, look) {
@@ -20,7 +20,7 @@ pub fn eventually<T>(bound: Duration, what: &str, look: impl FnMut() -> Option<T
     }
 }
 
-/// As [`eventually`], but gives `None` when `bound` is over.
+/// As [`eventually`], but returns `None` after `bound`.
 pub fn within<T>(bound: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {

@@ -13,37 +13,37 @@ use crate::harness::proxy::{Crash, Shared};
 use crate::harness::resp::{Frames, Garbled, is_push};
 use crate::harness::wait::{PATIENCE, eventually, within};
 
-/// The two sides of a connection, and how far it is.
+/// The two sides of a connection and its progress.
 pub struct Link {
     id: usize,
     client: UnixStream,
     server: UnixStream,
     progress: Mutex<Progress>,
-    /// Whether bytes of both directions are thrown away from now on.
+    /// Whether bytes in both directions are discarded from now on.
     mute: AtomicBool,
 }
 
 #[derive(Default)]
 struct Progress {
-    /// Commands that the server was sent.
+    /// Commands sent to the server.
     sent: u64,
-    /// Replies that the server gave.
+    /// Replies received from the server.
     answered: u64,
-    /// Replies that the client was sent.
+    /// Replies sent to the client.
     delivered: u64,
-    /// The reply that nobody is to see: its client dies instead.
+    /// The reply that must not arrive: its client is killed instead.
     last: Option<u64>,
-    /// Whether a reply was thrown away.
+    /// Whether a reply was discarded.
     lost: bool,
 }
 
 /// Why a direction of a connection ended.
 enum End {
-    /// One side is gone: so is the other.
+    /// One side has closed, so the other must close.
     Closed,
-    /// No more commands are wanted, but a reply is.
+    /// No more commands are forwarded, but a reply is expected.
     LastCommandSent,
-    /// The bytes make no sense.
+    /// The bytes are not valid RESP.
     Garbled(Garbled),
 }
 
@@ -78,12 +78,12 @@ impl Link {
         let _ = self.server.shutdown(Shutdown::Both);
     }
 
-    /// Throws away whatever either side says from now on, and tells neither.
+    /// Discards all bytes from both sides from now on, without closing the connection.
     pub fn silence(&self) {
         self.mute.store(true, SeqCst);
     }
 
-    /// Whether a reply was thrown away, so that the next would answer the wrong command.
+    /// Whether a reply was discarded, so that the next would answer the wrong command.
     pub fn has_lost(&self) -> bool {
         self.progress().lost
     }
@@ -94,7 +94,7 @@ impl Link {
             .unwrap_or_else(|broken| broken.into_inner())
     }
 
-    /// From the client to the server.
+    /// Forwards commands from the client to the server.
     fn commands(&self, shared: &Shared) -> Result<(), End> {
         let mut frames = Frames::default();
         let mut chunk = vec![0; 64 * 1024];
@@ -136,7 +136,7 @@ impl Link {
         }
     }
 
-    /// From the server to the client.
+    /// Forwards replies from the server to the client.
     fn replies(&self, shared: &Shared) -> Result<(), End> {
         let mut frames = Frames::default();
         let mut chunk = vec![0; 64 * 1024];
@@ -179,11 +179,11 @@ impl Link {
         }
     }
 
-    /// Kills the process at the other end, and waits until it is gone: then nothing holds its end.
+    /// Kills the client process and waits for its end, so that nothing holds its socket.
     fn kill_client(&self, shared: &Shared) {
         let peer = rustix::net::sockopt::socket_peercred(&self.client);
         let pid = peer.expect("the client of a Unix socket").pid;
-        // Counted first: whoever sees the process dead may ask at once how many were killed.
+        // Counted first: a test that sees the process dead may ask for the count immediately.
         shared.control().killed += 1;
         let _ = kill_process(pid, Signal::KILL);
         eventually(PATIENCE, "a killed client ends", || {
@@ -192,7 +192,7 @@ impl Link {
         });
     }
 
-    /// Until the server has answered all it was sent; not for ever, as a command may block.
+    /// Waits until the server has answered every command, with a bound: a command may block.
     fn wait_for_replies(&self) {
         within(Duration::from_secs(1), || {
             let progress = self.progress();
@@ -211,7 +211,7 @@ impl Link {
     }
 }
 
-/// Moves the bytes of a connection until it ends.
+/// Forwards the bytes of a connection until it ends.
 pub(crate) fn carry(shared: &Arc<Shared>, link: &Arc<Link>) {
     type Direction = fn(&Link, &Shared) -> Result<(), End>;
     let directions: [Direction; 2] = [Link::commands, Link::replies];

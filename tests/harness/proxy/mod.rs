@@ -1,10 +1,10 @@
-//! A man in the middle between tools and a server, that knows where each command ends.
+//! A man in the middle between tools and a server that parses commands and replies.
 //!
-//! It makes crash points: at the k-th command, counted over all connections, the process that sent
+//! The proxy creates crash points: at the k-th command over all connections, the process that sent
 //! it is killed, either before the server has seen the command, or after the server has applied it
-//! and before anybody has seen the reply. Besides it delays, cuts, freezes and swallows.
+//! and before the reply arrives. The proxy can also delay, disconnect, freeze and drop replies.
 //!
-//! Not understood: inline commands, `MONITOR`, and the publish and subscribe of RESP2.
+//! Not supported: inline commands, `MONITOR`, and the publish and subscribe of RESP2.
 
 pub mod link;
 
@@ -19,31 +19,31 @@ use crate::harness::resp::{Garbled, words};
 use crate::harness::server::{Address, Server};
 use crate::harness::wait::POLL;
 
-/// Where a client dies at a command: both sides of each crash point.
+/// The moment at which a client dies: before or after a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crash {
-    /// The server gets every command before this one of the same connection, and answers them, but
-    /// never this one.
+    /// The server receives and answers every earlier command of the connection, but never this
+    /// one.
     Before,
-    /// The server gets and answers this command, nobody sees the reply, nothing after it is sent.
+    /// The server receives and answers this command; its reply and all later commands are lost.
     After,
 }
 
-/// One command that has arrived.
+/// A command that has arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Which command it was, from 1, over all connections.
+    /// The number of the command, from 1, over all connections.
     pub number: u64,
-    /// Which connection it came on, from 0.
+    /// The number of its connection, from 0.
     pub link: usize,
-    /// `EVALSHA SHA`, `CLIENT SETINFO` (a command with subcommands), else the command; upper case
-    /// but for the SHA.
+    /// `EVALSHA SHA`, `CLIENT SETINFO` (a command with subcommands), else the command, in upper
+    /// case except for the SHA.
     pub name: String,
-    /// The words after the first, each cut at 80 characters.
+    /// The arguments, each truncated to 80 characters.
     pub args: Vec<String>,
 }
 
-/// The proxy; connections to it are cut when it is dropped.
+/// The proxy. Its connections are closed on drop.
 pub struct Proxy {
     shared: Arc<Shared>,
     folder: tempfile::TempDir,
@@ -51,7 +51,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy before `server`, listening on a Unix socket of its own.
+    /// Starts a proxy to `server` that listens on a new Unix socket.
     #[track_caller]
     pub fn start(server: &Server) -> Self {
         let folder = tempfile::Builder::new().prefix("rrr-proxy.").tempdir();
@@ -74,7 +74,7 @@ impl Proxy {
         }
     }
 
-    /// Its URL, with the password of the server if it has one.
+    /// The URL, with the server's password if there is one.
     pub fn url(&self) -> String {
         self.url.clone()
     }
@@ -86,12 +86,12 @@ impl Proxy {
         self.control().crashes.insert(number, crash);
     }
 
-    /// How many processes it has killed.
+    /// Number of processes killed.
     pub fn crashes(&self) -> usize {
         self.control().killed
     }
 
-    /// How many commands have arrived, those never forwarded included.
+    /// Number of commands that have arrived, including those never forwarded.
     pub fn count(&self) -> u64 {
         self.control().seen.len() as u64
     }
@@ -107,9 +107,9 @@ impl Proxy {
         self.control().seen.clone()
     }
 
-    /// How often the client of a connection has sent after it had got all replies: its round
-    /// trips, a pipeline being one. (A pipeline so long that it is answered in part while it is
-    /// being sent may count as more; what fits into 64 KiB does not.)
+    /// The round trips of each connection: how often its client sent after receiving all replies.
+    /// A pipeline is one round trip; one longer than 64 KiB may count as several, because it may
+    /// be answered in part while it is sent.
     pub fn round_trips(&self, link: usize) -> u64 {
         self.control().round_trips.get(&link).copied().unwrap_or(0)
     }
@@ -119,7 +119,7 @@ impl Proxy {
         self.control().round_trips.values().sum()
     }
 
-    /// Forgets all that was counted and every crash. Connections stay.
+    /// Resets all counts and crash points. Connections stay open.
     pub fn reset(&self) {
         let mut control = self.control();
         control.seen.clear();
@@ -128,19 +128,19 @@ impl Proxy {
         control.killed = 0;
     }
 
-    /// Holds whatever a client sends for so long.
+    /// Delays everything that clients send.
     pub fn delay(&self, delay: Duration) {
         self.control().delay = delay;
     }
 
-    /// Closes every connection, now. New ones are welcome.
+    /// Closes every current connection. New ones are accepted.
     pub fn cut(&self) {
         let links: Vec<_> = self.control().links.values().cloned().collect();
         links.iter().for_each(|link| link.close());
     }
 
-    /// Makes every connection of now half-open for good: nothing arrives any more, on either side,
-    /// and nobody is told. New ones work.
+    /// Makes every current connection half-open for good: nothing arrives on either side, and
+    /// neither is notified. New connections work.
     pub fn silence(&self) {
         self.control()
             .links
@@ -148,12 +148,12 @@ impl Proxy {
             .for_each(|link| link.silence());
     }
 
-    /// While on, closes each new connection at once.
+    /// While on, closes each new connection immediately.
     pub fn refuse(&self, on: bool) {
         self.control().refuse = on;
     }
 
-    /// While on, commands reach the server and replies are thrown away: a half-open connection.
+    /// While on, commands reach the server and replies are discarded: a half-open connection.
     /// Switching it off closes the connections that have lost replies.
     pub fn blackhole(&self, on: bool) {
         self.control().swallow = on;
@@ -166,20 +166,20 @@ impl Proxy {
         }
     }
 
-    /// How many connections have lost a reply.
+    /// Number of connections that have lost a reply.
     pub fn swallowed(&self) -> usize {
         let control = self.control();
         let lost = control.links.values().filter(|link| link.has_lost());
         lost.count()
     }
 
-    /// While on, nothing moves in either direction; what was held goes on when it is switched off:
-    /// a network that stalls and heals.
+    /// While on, nothing is forwarded in either direction. Switching it off delivers the held
+    /// bytes: a network that stalls and heals.
     pub fn freeze(&self, on: bool) {
         self.control().frozen = on;
     }
 
-    /// How many connections are open.
+    /// Number of open connections.
     pub fn links(&self) -> usize {
         self.control().links.len()
     }
@@ -199,7 +199,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.control().closing = true;
         self.cut();
-        // Wakes the thread that accepts.
+        // Wakes the accepting thread.
         let _ = UnixStream::connect(self.folder.path().join("proxy.sock"));
         let garbled = self.control().garbled.take();
         if let (Some(Garbled(bytes)), false) = (garbled, std::thread::panicking()) {
@@ -208,7 +208,7 @@ impl Drop for Proxy {
     }
 }
 
-/// What the proxy and its connections share.
+/// State shared by the proxy and its connections.
 pub(crate) struct Shared {
     pub upstream: PathBuf,
     control: Mutex<Control>,
@@ -236,7 +236,7 @@ impl Shared {
             .unwrap_or_else(|broken| broken.into_inner())
     }
 
-    /// Counts a command that has arrived, and tells what is to happen at it.
+    /// Counts an arrived command and returns its crash point, if any.
     pub fn arrived(&self, link: usize, frame: &[u8]) -> Result<Option<Crash>, Garbled> {
         let words = words(frame)?;
         let mut control = self.control();
@@ -271,7 +271,7 @@ fn accept(shared: &Arc<Shared>, listener: &UnixListener) {
         if control.closing {
             return;
         }
-        // With no server there, the client sees its connection closed.
+        // Without a server, the client sees its connection closed.
         let Ok(server) = UnixStream::connect(&shared.upstream) else {
             continue;
         };

@@ -1,17 +1,17 @@
-//! What the server counted: calls by command, those inside scripts too.
+//! The server's counts of calls per command, including those inside scripts.
 //!
-//! Round trips of one client are the business of [`Proxy::round_trips`](crate::harness::Proxy::round_trips).
+//! [`Proxy::round_trips`](crate::harness::Proxy::round_trips) counts the round trips of a client.
 
 use std::collections::BTreeMap;
 
 use redis::{Connection, cmd};
 
-/// Calls by command name as INFO has it: lower case, `client|setinfo` for a subcommand.
+/// Calls by command name as in INFO: lower case, `client|setinfo` for a subcommand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts(BTreeMap<String, u64>);
 
 impl Counts {
-    /// The calls since the server started; not counting the one that asks.
+    /// The calls since the server started, excluding this INFO.
     #[track_caller]
     pub fn take(conn: &mut Connection) -> Self {
         let info: String = cmd("INFO").arg("commandstats").query(conn).expect("INFO");
@@ -23,7 +23,7 @@ impl Counts {
         Self(info.lines().filter_map(count).collect())
     }
 
-    /// The calls between `before` and this, less the INFO that took `before`.
+    /// The calls since `before`, excluding the INFO that took `before`.
     pub fn since(&self, before: &Self) -> Self {
         let mut calls = self.0.clone();
         for (name, count) in &mut calls {
@@ -39,7 +39,7 @@ impl Counts {
         self.0.get(command).copied().unwrap_or_default()
     }
 
-    /// Commands and calls, in the order of the names.
+    /// Commands and their calls, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.0.iter().map(|(name, count)| (name.as_str(), *count))
     }

@@ -1,4 +1,4 @@
-//! All keys of a Redis, for tests that say exactly what must be there.
+//! All keys of a Redis, for tests of its exact content.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,22 +7,22 @@ use std::time::Duration;
 use redis::{Connection, FromRedisValue, cmd};
 use serde_json::{Map, Value, json};
 
-/// Keys by name, in order.
+/// Keys, sorted by name.
 pub type Keys = BTreeMap<String, Entry>;
 
-/// An entry of a stream: its id, and its fields with their values.
+/// A stream entry: its id, and its fields with their values.
 type StreamEntry = (String, Vec<(Vec<u8>, Vec<u8>)>);
 
-/// One key. `Display` gives type and content on a line: `hash {"a":"1"}`.
+/// A key. `Display` prints type and content on one line: `hash {"a":"1"}`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// `string`, `list`, `set`, `zset`, `hash` or `stream`.
     pub kind: String,
-    /// Time to live; `None` is for ever.
+    /// Time to live; `None` if the key does not expire.
     pub ttl: Option<Duration>,
-    /// A string as text, a hash as an object with its fields in order, a list as an array, a set
+    /// A string as text, a hash as an object with sorted fields, a list as an array, a set
     /// as a sorted array, a sorted set as an object of scores, a stream as an array of objects.
-    /// What is not UTF-8 is replaced.
+    /// Invalid UTF-8 is replaced.
     pub value: Value,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for Entry {
     }
 }
 
-/// Reads every key. Keys that go while it reads are left out.
+/// Reads every key. Keys that disappear during the scan are omitted.
 #[track_caller]
 pub fn keys(conn: &mut Connection) -> Keys {
     let names: Vec<Vec<u8>> = ask(conn, "KEYS", &[b"*"]);
@@ -46,14 +46,14 @@ pub fn keys(conn: &mut Connection) -> Keys {
     names.into_iter().filter_map(entry).collect()
 }
 
-/// One line a key, `NAME: TYPE CONTENT`, in the order of the names, without times to live.
+/// One line per key, `NAME: TYPE CONTENT`, sorted by name, without times to live.
 pub fn lines(keys: &Keys) -> Vec<String> {
     let line = |(name, entry)| format!("{name}: {entry}");
     keys.iter().map(line).collect()
 }
 
-/// The names of those that would never go by themselves and are not meant to stay: rrr-protocol(7)
-/// names the few that are, and the taskset's own hash, which stays until it is persisted.
+/// The keys without an expiry that should have one. Exempt are the few permanent keys of
+/// rrr-protocol(7), and a taskset's hash, which stays until it is persisted.
 pub fn immortal(keys: &Keys) -> Vec<&str> {
     const FIXED: [&str; 7] = [
         "rrrspec:rsync_info",

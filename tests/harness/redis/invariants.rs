@@ -1,4 +1,4 @@
-//! What must hold for a taskset that has ended, whatever happened on the way.
+//! Invariants of a finished taskset, whatever happened during its run.
 
 use serde_json::Value;
 
@@ -6,8 +6,8 @@ use crate::harness::dump::Keys;
 use crate::harness::server::Server;
 use crate::harness::tool::Tool;
 
-/// What `rrr-fsck` finds when all is over. Daemons may still have the last message to handle, so what
-/// looks wrong must stay so for as long as its usual pause.
+/// The findings of `rrr-fsck` after the end of a run. Daemons may still be handling the last
+/// message, so a finding must persist for the tool's usual pause.
 #[track_caller]
 pub fn findings(server: &Server) -> Vec<String> {
     let fsck = Tool::new(server, "rrr-fsck").run();
@@ -16,7 +16,7 @@ pub fn findings(server: &Server) -> Vec<String> {
     found
 }
 
-/// What is wrong with a taskset that has succeeded or failed, in a dump of all keys.
+/// The violated invariants of a succeeded or failed taskset, in a dump of all keys.
 pub fn violations(keys: &Keys, taskset: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut check = |good: bool, what: &str| {
@@ -68,10 +68,10 @@ pub fn violations(keys: &Keys, taskset: &str) -> Vec<String> {
         "I8: it is still active",
     );
     let events = events(keys, taskset);
-    let told = |name: &str| events.iter().filter(|event| event["event"] == name).count();
-    check(told("taskset_finished") == 1, "I1: it did not finish once");
+    let count = |name: &str| events.iter().filter(|event| event["event"] == name).count();
+    check(count("taskset_finished") == 1, "I1: it did not finish once");
     check(
-        told("task_finished") == tasks.len(),
+        count("task_finished") == tasks.len(),
         "I1: not each task finished once",
     );
     wrong

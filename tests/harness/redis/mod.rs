@@ -1,4 +1,4 @@
-//! A Redis of the test's own, and everything in it.
+//! One Redis per test, and access to its content.
 
 pub mod commandstats;
 pub mod dump;

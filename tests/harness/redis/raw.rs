@@ -1,22 +1,22 @@
-//! Tasksets, trials, slaves and workers written by PROTOCOL.txt alone, as another implementation
-//! of it would: no key and no field of ours, so no scripts and no wrappers of the library either.
+//! Tasksets, trials, slaves and workers written as PROTOCOL.txt defines them, as another
+//! implementation would write them: no rrr extensions, scripts or wrappers.
 
 use redis::{FromRedisValue, ToRedisArgs};
 
 use crate::harness::server::Server;
 
-/// A worker log or a trial that happened then.
+/// The time of every worker log and trial.
 const THEN: &str = "2013-07-11 15:43:36 +0900";
 
-/// A taskset that a test has written; the methods read and write its keys.
+/// A taskset written by a test. The methods read and write its keys.
 pub struct Taskset<'a> {
     server: &'a Server,
-    /// Its key.
+    /// The key of the taskset.
     pub key: String,
 }
 
-/// Writes a taskset with these spec files, which nobody has been told of yet: two trials a task at
-/// most, three workers, the slave command `rrr-slave -- true`.
+/// Writes a taskset with these spec files that is not announced yet: at most two trials per task,
+/// three workers, and the slave command `rrr-slave -- true`.
 pub fn taskset<'a>(server: &'a Server, id: &str, files: &[&str]) -> Taskset<'a> {
     let key = format!("rrrspec:taskset:{id}");
     let taskset = Taskset { server, key };
@@ -49,35 +49,35 @@ pub fn taskset<'a>(server: &'a Server, id: &str, files: &[&str]) -> Taskset<'a> 
 }
 
 impl Taskset<'_> {
-    /// Sets fields of its hash.
+    /// Sets fields of the taskset's hash.
     pub fn set(self, field: &str, value: &str) -> Self {
         self.server.hset(&self.key, field, value);
         self
     }
 
-    /// Makes it active and tells the dispatcher.
+    /// Makes the taskset active and notifies the dispatcher.
     pub fn submitted(self) -> Self {
         self.server.push("rrrspec:active_taskset", &self.key);
         self.server.push("rrrspec:dispatcher_queue", "0");
         self
     }
 
-    /// As [`Taskset::submitted`], with a worker that has taken it.
+    /// As [`Taskset::submitted`], and already assigned to a worker.
     pub fn running(self) -> Self {
         self.set("status", "running").submitted()
     }
 
-    /// A field of its hash.
+    /// A field of the taskset's hash.
     pub fn get(&self, field: &str) -> Option<String> {
         self.server.hget(&self.key, field)
     }
 
-    /// Its status, `None` while it waits for a worker.
+    /// The status, `None` while waiting for a worker.
     pub fn status(&self) -> Option<String> {
         self.get("status")
     }
 
-    /// Its counts of succeeded and failed tasks.
+    /// The counts of succeeded and failed tasks.
     pub fn counts(&self) -> (u64, u64) {
         let count = |field| self.get(field).map_or(0, |text| text.parse().unwrap());
         (count("succeeded_count"), count("failed_count"))
@@ -88,12 +88,12 @@ impl Taskset<'_> {
         format!("{}:task:{file}", self.key)
     }
 
-    /// The key of its list `name`: `tasks`, `tasks_left`, `task_queue`, `slave`, `worker_log`.
+    /// The key of the list `name`: `tasks`, `tasks_left`, `task_queue`, `slave`, `worker_log`.
     pub fn list_key(&self, name: &str) -> String {
         format!("{}:{name}", self.key)
     }
 
-    /// The entries of that list; those that are tasks of this taskset as spec files.
+    /// The entries of that list, with tasks of this taskset as spec files.
     pub fn list(&self, name: &str) -> Vec<String> {
         let prefix = self.task("");
         let entries = self.server.list(&self.list_key(name));
@@ -101,7 +101,7 @@ impl Taskset<'_> {
         entries.into_iter().map(short).collect()
     }
 
-    /// Lets a slave take the task of `file` from the queue: a trial that has started.
+    /// Reserves the task of `file` for a slave and starts a trial.
     pub fn start_trial(&self, file: &str, id: &str, slave: &str) -> String {
         let task = self.task(file);
         let trial = format!("{task}:trial:{id}");
@@ -125,8 +125,8 @@ impl Taskset<'_> {
         trial
     }
 
-    /// As [`Taskset::start_trial`], and the trial has ended with `status`. The arbiter has not
-    /// been told: see [`Server::tell_arbiter`].
+    /// As [`Taskset::start_trial`], and finishes the trial with `status`. The arbiter is not
+    /// notified: see [`Server::tell_arbiter`].
     pub fn finish_trial(&self, file: &str, id: &str, status: &str) -> String {
         let trial = self.start_trial(file, id, "rrrspec:worker:w:slave:1");
         let fields = [("status", status), ("finished_at", THEN)];
@@ -135,7 +135,7 @@ impl Taskset<'_> {
         trial
     }
 
-    /// Adds a slave to the taskset; with a heartbeat if it is to be alive.
+    /// Adds a slave to the taskset, with a heartbeat if `alive`.
     pub fn join_slave(&self, slave: &str, alive: bool) {
         self.server.push(&self.list_key("slave"), slave);
         if alive {
@@ -145,7 +145,7 @@ impl Taskset<'_> {
 }
 
 impl Server {
-    /// Puts an idle worker of the type `default` on the books, alive.
+    /// Registers an idle worker of the type `default`, with a heartbeat.
     pub fn add_worker(&self, id: &str) -> String {
         let key = format!("rrrspec:worker:{id}");
         self.hset(&key, "worker_type", "default");
@@ -154,13 +154,13 @@ impl Server {
         key
     }
 
-    /// Lets a worker or a slave live for fifteen more seconds.
+    /// Sets a heartbeat of a worker or slave that expires in 15 s.
     pub fn set_heartbeat(&self, key: &str) {
         let key = format!("{key}:heartbeat");
         self.ask::<()>("SET", &[key.as_bytes(), b"alive", b"EX"], "15");
     }
 
-    /// Puts a message, whatever its bytes, at the end of the arbiter's queue.
+    /// Appends a message of any bytes to the arbiter's queue.
     pub fn tell_arbiter(&self, message: impl AsRef<[u8]>) {
         self.push("rrrspec:arbiter_queue", message.as_ref());
     }

@@ -1,5 +1,5 @@
-//! Alternative ways for the tools to connect to the test's Redis. `RRR_TEST_REDIS` selects one for a
-//! whole test run, so that the usual suite covers them too:
+//! Alternative ways for the tools to connect to the test's Redis. `RRR_TEST_REDIS` selects one for
+//! a whole test run, so that the usual suite covers them too:
 //!
 //! - `acl`: each tool as its own user of `scripts/redis/users.acl`; the test fails if Redis refuses
 //!   one a command, key or channel;

@@ -1,19 +1,19 @@
-//! The Redis protocol as far as a man in the middle needs it: where a command or a reply ends.
+//! A parser of the Redis protocol that finds the end of each command and reply.
 
-/// Bytes that are no RESP2 or RESP3.
+/// An error: the bytes are neither RESP2 nor RESP3.
 #[derive(Debug)]
 pub struct Garbled(pub String);
 
-/// Cuts a stream into whole commands or whole replies, however its bytes come.
+/// Splits a stream into complete commands or replies, however its bytes arrive.
 ///
 /// An attribute of RESP3 is part of the reply that it precedes.
 pub struct Frames {
     bytes: Vec<u8>,
-    /// Where the frame that is being read starts.
+    /// Start of the current frame.
     start: usize,
-    /// Up to where it has been read; always at the head of a value.
+    /// Position up to which the frame is parsed; always at the head of a value.
     at: usize,
-    /// How many values it still needs.
+    /// Number of values still missing.
     missing: u64,
 }
 
@@ -29,12 +29,12 @@ impl Default for Frames {
 }
 
 impl Frames {
-    /// Whether no byte of an unfinished frame is held.
+    /// Whether no unfinished frame is buffered.
     pub fn is_empty(&self) -> bool {
         self.start == self.bytes.len()
     }
 
-    /// Takes more bytes.
+    /// Appends bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.start);
         self.at -= self.start;
@@ -42,7 +42,7 @@ impl Frames {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next whole frame, byte by byte as it came.
+    /// The next complete frame, unchanged.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, Garbled> {
         while self.missing > 0 {
             let Some((length, inner)) = value(&self.bytes[self.at..])? else {
@@ -58,7 +58,7 @@ impl Frames {
     }
 }
 
-/// Whether a reply was not asked for (RESP3 push: invalidations, messages).
+/// Whether a reply is unsolicited (RESP3 push: invalidations, messages).
 pub fn is_push(frame: &[u8]) -> bool {
     frame.first() == Some(&b'>')
 }
@@ -84,8 +84,8 @@ pub fn words(frame: &[u8]) -> Result<Vec<&[u8]>, Garbled> {
     }
 }
 
-/// The bytes that the value at the head takes without the values inside it, and how many of those
-/// follow (for an attribute one more: what it is an attribute of). `None` if it is not whole.
+/// The length of the value at the head without its nested values, and the number of nested values
+/// (for an attribute one more: the value it belongs to). `None` if it is incomplete.
 fn value(bytes: &[u8]) -> Result<Option<(usize, u64)>, Garbled> {
     let Some(&kind) = bytes.first() else {
         return Ok(None);
@@ -104,7 +104,7 @@ fn value(bytes: &[u8]) -> Result<Option<(usize, u64)>, Garbled> {
         .ok()
         .and_then(|n| n.parse::<i64>().ok());
     let number = number.ok_or_else(|| garbled(bytes))?;
-    // -1 is the nil of RESP2: a value without more.
+    // -1 is the nil of RESP2: a value without content.
     let count = u64::try_from(number).unwrap_or(0);
     Ok(match kind {
         b'$' | b'=' | b'!' if number >= 0 => {
@@ -119,7 +119,7 @@ fn value(bytes: &[u8]) -> Result<Option<(usize, u64)>, Garbled> {
     })
 }
 
-/// The first line without its end.
+/// The first line without its line ending.
 fn line(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
     Some(&bytes[..end])

@@ -1,4 +1,4 @@
-//! A real redis-server for one test: its own folder, its own Unix socket, gone with the test.
+//! A real redis-server for one test, with its own folder and Unix socket, removed with the test.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use crate::harness::handle::die_with_the_test;
 use crate::harness::redis_mode::{self, RedisMode};
 use crate::harness::wait::{PATIENCE, eventually};
 
-/// Whatever a tool can be pointed at: a [`Server`], a [`Proxy`](crate::harness::Proxy), or a URL as text.
+/// An address for tools: a [`Server`], a [`Proxy`](crate::harness::Proxy), or a URL as text.
 pub trait Address {
     /// The URL, with the password if there is one.
     fn redis_url(&self) -> String;
@@ -32,7 +32,7 @@ impl Address for String {
     }
 }
 
-/// Settings of a [`Server`] that is to be started.
+/// Settings of a [`Server`] to start.
 #[derive(Default)]
 pub struct Options {
     settings: Vec<(String, String)>,
@@ -41,25 +41,25 @@ pub struct Options {
 }
 
 impl Options {
-    /// Adds a setting as redis.conf names it, over the default of the same name.
+    /// Adds a setting of redis.conf, overriding the default.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Keeps the data over [`Server::kill`] and [`Server::restart`]: every write is in the file
-    /// before its reply (by default a busy server may hold it back for up to two seconds).
+    /// Keeps the data across [`Server::kill`] and [`Server::restart`]: every write is on disk
+    /// before its reply (by default a busy server may delay it for up to two seconds).
     pub fn append_only(self) -> Self {
         self.set("appendonly", "yes").set("appendfsync", "always")
     }
 
-    /// Asks every client for `password`; [`Server::url`] has it.
+    /// Requires `password` of every client; [`Server::url`] includes it.
     pub fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
         self.set("requirepass", password)
     }
 
-    /// Listens on a free port of 127.0.0.1 too.
+    /// Also listens on a free port of 127.0.0.1.
     pub fn tcp(mut self) -> Self {
         self.tcp = true;
         self
@@ -88,8 +88,8 @@ impl Options {
 /// A running redis-server: without snapshots and append-only file, without eviction, unless
 /// [`Options`] say so.
 ///
-/// All its methods take `&self`, so that a [`Fleet`](crate::harness::Fleet) can use a server that the test
-/// stops and starts. It is killed when dropped, and its log is printed if the test has failed.
+/// All methods take `&self`, so that a [`Fleet`](crate::harness::Fleet) can use a server that the
+/// test stops and starts. On drop, it is killed, and its log is printed if the test has failed.
 pub struct Server {
     options: Options,
     folder: tempfile::TempDir,
@@ -99,25 +99,25 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server with the usual settings, answering.
+    /// Starts a server with the usual settings and waits until it answers.
     #[track_caller]
     pub fn new() -> Self {
         Options::default().start()
     }
 
-    /// Settings to be changed before the start.
+    /// The default settings, to change before the start.
     pub fn options() -> Options {
         Options::default()
     }
 
-    /// The URL of its Unix socket, with the password if it has one.
+    /// The URL of the Unix socket, with the password if there is one.
     pub fn url(&self) -> String {
         let query = self.options.password.as_ref().map(|p| format!("?pass={p}"));
         let query = query.unwrap_or_default();
         format!("unix://{}{query}", self.socket().display())
     }
 
-    /// The URL of its TCP port, with the password if it has one.
+    /// The URL of the TCP port, with the password if there is one.
     #[track_caller]
     pub fn tcp_url(&self) -> String {
         assert!(self.options.tcp, "start it with Server::options().tcp()");
@@ -126,22 +126,22 @@ impl Server {
         format!("redis://{password}127.0.0.1:{}", self.port)
     }
 
-    /// The port it listens on with [`Options::tcp`].
+    /// The TCP port, with [`Options::tcp`].
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its Unix socket.
+    /// The path of the Unix socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("redis.sock")
     }
 
-    /// Where its data is.
+    /// The folder of its data.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A fresh connection; a reply that takes over a minute is an error.
+    /// Opens a connection; a reply that takes over a minute is an error.
     #[track_caller]
     pub fn conn(&self) -> redis::Connection {
         self.try_conn().expect("a connection to the test's Redis")
@@ -153,7 +153,7 @@ impl Server {
         Ok(conn)
     }
 
-    /// Runs one command, as `redis-cli` would: `server.run::<usize>(&["LLEN", "a list"])`.
+    /// Runs one command, as `redis-cli` does: `server.run::<usize>(&["LLEN", "a list"])`.
     #[track_caller]
     pub fn run<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let mut command = redis::cmd(words[0]);
@@ -162,59 +162,59 @@ impl Server {
         result.unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
-    /// Every key with its type, time to live and content.
+    /// All keys with type, time to live and content.
     pub fn dump_keys(&self) -> crate::harness::dump::Keys {
         crate::harness::dump::keys(&mut self.conn())
     }
 
-    /// Ends it as an init system does (SIGTERM: it writes what it has to) and waits for the end.
+    /// Sends SIGTERM, as an init system does, and waits for the end.
     pub fn stop(&self) {
         self.signal(Signal::CONT);
         self.signal(Signal::TERM);
         self.wait_for_the_end();
     }
 
-    /// Ends it with `SHUTDOWN NOSAVE` and waits for the end.
+    /// Stops the server with `SHUTDOWN NOSAVE` and waits for its end.
     pub fn shutdown(&self) {
         let _: Result<(), _> = redis::cmd("SHUTDOWN").arg("NOSAVE").query(&mut self.conn());
         self.wait_for_the_end();
     }
 
-    /// Ends it with SIGKILL and waits for the end.
+    /// Kills the server with SIGKILL and waits for its end.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
         self.wait_for_the_end();
     }
 
-    /// Starts it again on the same folder, socket and port, ending it first if it still runs, and
-    /// waits until it answers and has loaded its data.
+    /// Restarts the server on the same folder, socket and port, and waits until it answers and has
+    /// loaded its data.
     #[track_caller]
     pub fn restart(&self) {
         self.stop();
         self.start();
     }
 
-    /// Ends the life of a heartbeat now: for one whose process is gone, or stands still, so that no
-    /// test need make lives so short that a busy machine ends them.
+    /// Expires the heartbeat of a dead or stopped process now. A test need not use an expiry so
+    /// short that it fails on a busy machine.
     pub fn end_heartbeat(&self, key: &str) {
         let heartbeat = format!("{key}:heartbeat");
-        // A beat that was sent before its sender stood still may come after the first time.
+        // A heartbeat sent before its sender stopped may arrive after the first deletion.
         eventually(PATIENCE, "the end of a heartbeat", || {
             (self.run::<u64>(&["DEL", &heartbeat]) == 0).then_some(())
         });
     }
 
-    /// Stops its process (SIGSTOP): connections stay open, nothing answers.
+    /// Stops the process (SIGSTOP): connections stay open, but nothing answers.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets a paused server go on.
+    /// Resumes a paused server.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// Takes the last `bytes` bytes from the append-only file of a server that does not run.
+    /// Cuts the last `bytes` bytes off the append-only file of a stopped server.
     #[track_caller]
     pub fn cut_append_only_tail(&self, bytes: u64) {
         assert!(self.lock().is_none(), "stop or kill the server first");
@@ -224,7 +224,7 @@ impl Server {
         file.set_len(length.saturating_sub(bytes)).unwrap();
     }
 
-    /// How many bytes of append-only file it has written.
+    /// Size of the append-only file in bytes.
     #[track_caller]
     pub fn append_only_length(&self) -> u64 {
         fs::metadata(self.append_only_file()).unwrap().len()
@@ -241,7 +241,7 @@ impl Server {
             .expect("an incremental append-only file")
     }
 
-    /// What it has logged, over all its starts.
+    /// The server log, over all starts.
     pub fn log(&self) -> String {
         let bytes = fs::read(self.folder().join("log")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
@@ -292,7 +292,7 @@ impl Server {
         command
     }
 
-    /// What the mode of this run wants; a server with a password has one of its own.
+    /// The settings of this run's Redis mode; a server with a password has its own user.
     fn mode_settings(&self) -> Vec<(String, String)> {
         match redis_mode::current() {
             _ if self.options.password.is_some() => Vec::new(),
@@ -361,7 +361,7 @@ impl Drop for Server {
     }
 }
 
-/// Valkey is the same server under another name.
+/// The path of redis-server, or of Valkey, a compatible server.
 fn program() -> &'static str {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = |name: &&str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
@@ -370,8 +370,8 @@ fn program() -> &'static str {
     found.expect("redis-server or valkey-server on PATH")
 }
 
-/// A port nobody listens on now, below those that the kernel gives to outgoing connections: one of
-/// those could be taken by any connection before the server listens there.
+/// A free port below the kernel's range for outgoing connections: a port in that range could be
+/// taken by any connection before the server listens on it.
 pub fn free_port() -> u16 {
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let mut some = std::iter::repeat_with(|| fastrand::u16(10_000..32_000)).take(1000);
