@@ -7,7 +7,7 @@ use crate::entity::worker::Post;
 use crate::protocol::key::{TasksetKey, WorkerKey};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// The state of all live workers at one moment.
+/// The live workers at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     /// Workers that run the taskset or have it in their queue.

@@ -389,7 +389,7 @@ mod tests {
         parts[0] = "another-boot";
         assert!(
             !is_gone(&parts.join(" ")),
-            "nothing is known of another machine"
+            "instances of other machines are never known to be gone"
         );
         assert!(!is_gone("unknown"));
     }

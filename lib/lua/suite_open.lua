@@ -12,6 +12,6 @@ end
 if read_end(redis.call('HGET', taskset .. ':ends', slave)) < tonumber(ARGV[1]) then
   redis.call('HSET', taskset .. ':ends', slave, ARGV[1] .. ' open')
   redis.call('EXPIRE', taskset .. ':ends', KEY_TTL)
-  -- Without this field, the ends are not read at all.
+  -- If no script sets this field, the ends are never read.
   redis.call('HSET', taskset, 'ends', 1)
 end

@@ -50,10 +50,11 @@ impl Tls {
             }),
             (None, None) => None,
             _ => {
-                return Err(
-                    failure(exit::USAGE, "a client certificate and its key go together")
-                        .hint("pass both --redis-cert and --redis-key"),
-                );
+                return Err(failure(
+                    exit::USAGE,
+                    "a client certificate requires its key, and a key its certificate",
+                )
+                .hint("pass both --redis-cert and --redis-key"));
             }
         };
         Ok(TlsCertificates {
@@ -150,9 +151,9 @@ impl Address {
             // Passing an authority asks for TLS, which must not silently become a plain connection.
             ConnectionAddr::Tcp(..) if self.tls.is_named() => Err(failure(
                 exit::USAGE,
-                format!("'{}' is not a TLS connection, but files for one are named", self.shown),
+                format!("'{}' is not a TLS connection, but TLS files are given", self.shown),
             )
-            .hint("write rediss:// for redis://, or take --redis-ca, --redis-cert and --redis-key away")),
+            .hint("use rediss:// instead of redis://, or omit --redis-ca, --redis-cert and --redis-key")),
             _ => Ok(()),
         }
     }
@@ -329,7 +330,7 @@ pub(crate) fn hint(error: &RedisError) -> &'static str {
     } else if text.contains("CertificateRequired") {
         "pass this client's certificate: --redis-cert FILE --redis-key FILE"
     } else if text.contains("certificate") {
-        "name who signed the server's certificate by --redis-ca FILE, and the server as it is named in there"
+        "pass the authority of the server's certificate by --redis-ca FILE, and the host name in it by --redis"
     } else if text.contains("Sentinel") || text.contains("master") {
         "redis+sentinel://HOST:PORT,HOST:PORT/MASTER, with the master's name as the Sentinels know it"
     } else {

@@ -133,7 +133,7 @@ pub fn activate(
         "active" => Ok(()),
         "taken" => Err(taken(taskset).into()),
         "unlocked" => {
-            let lost = format!("lost the lock of the rsync name '{rsync_name}' before submitting");
+            let lost = format!("lost the lock on the rsync name '{rsync_name}' before submitting");
             Err(exit::usage(lost).hint(AGAIN).into())
         }
         _ => anyhow::bail!("taskset '{taskset}' was incomplete in Redis when it was submitted"),
@@ -167,7 +167,7 @@ pub fn renew_rsync_lock(
         Some("-") => "it has expired".to_owned(),
         Some(taskset) => format!("it is in use by '{taskset}'"),
     };
-    let lost = format!("lost the lock of the rsync name '{rsync_name}' while rsync ran: {why}");
+    let lost = format!("lost the lock on the rsync name '{rsync_name}' while rsync ran: {why}");
     Err(exit::usage(lost).hint(AGAIN).into())
 }
 

@@ -239,9 +239,9 @@ pub fn request_fail(
 
 static FAIL_UNRUNNABLE: Script = lua!("taskset_fail_unrunnable", "event", "close", "worker");
 
-/// Whether every live worker of the taskset's type, and at least one, has reported that it cannot
-/// run it, while no worker is running it. With `fail`, the taskset then fails with one of the
-/// reasons.
+/// Whether the taskset is unrunnable: it has at least one live worker of its type, each has
+/// reported that it cannot run it, and none is running it. With `fail`, the taskset then fails with
+/// one of the reasons.
 pub fn fail_unrunnable(
     store: &mut Store,
     taskset: &TasksetKey,

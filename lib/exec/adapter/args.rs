@@ -100,7 +100,7 @@ impl Choice {
             && (self.isolation.is_some() || self.interpreter.is_some() || !self.preload.is_empty())
         {
             return Err(exit::usage(
-                "--preload, --isolation and --interpreter are for --adapter rspec and pytest",
+                "--preload, --isolation and --interpreter require --adapter rspec or pytest",
             )
             .into());
         }

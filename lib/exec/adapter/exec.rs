@@ -303,7 +303,7 @@ fn check_command(program: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(exit::usage(format!("command not found: '{program}'"))
-        .hint("install it on this worker, or name it by its path")
+        .hint("install it on this worker, or give its full path")
         .into())
 }
 

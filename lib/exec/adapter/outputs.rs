@@ -18,7 +18,7 @@ pub(crate) struct Outputs {
     /// Folder for files that tests leave on purpose
     ///
     /// Each trial finds the path of a new folder below DIR in TEST_UNDECLARED_OUTPUTS_DIR. Its
-    /// files are kept, and the trial's output shows the path; an empty folder is removed after the
+    /// files are kept, and the trial's record holds the path; an empty folder is removed after the
     /// trial.
     #[arg(long = "outputs", value_name = "DIR", hide_short_help = true)]
     folder: Option<PathBuf>,
@@ -45,7 +45,7 @@ impl Outputs {
         *folder = make(folder).map_err(|error| {
             let folder = folder.display();
             exit::usage(format!("cannot keep outputs in '{folder}': {error}"))
-                .hint("give --outputs a folder that can be written, with room in it")
+                .hint("pass --outputs a writable folder with free space")
         })?;
         Ok(())
     }

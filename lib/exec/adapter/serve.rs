@@ -72,7 +72,7 @@ impl Serve {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut process = Resident::start(&mut command, self.place.cgroup()).map_err(|error| {
             exit::usage(format!("cannot run '{program}': {error}"))
-                .hint("install it on this worker, or name it by its path")
+                .hint("install it on this worker, or give its full path")
         })?;
         if let Some(bytes) = self.memory {
             process.limit_memory(bytes)?;

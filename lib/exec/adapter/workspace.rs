@@ -22,7 +22,7 @@ pub(crate) struct Place {
     tmp: OwnedFd,
     /// Its device and inode: a test may put another folder in its place.
     known: (u64, u64),
-    /// The tests' TMPDIR, created here if it differs from that of the roles.
+    /// The tests' TMPDIR, if a role has created one for them.
     shared: Option<PathBuf>,
     run_id: String,
     slot: OsString,
@@ -70,7 +70,7 @@ impl Place {
         self.cgroup.take()
     }
 
-    /// The path of one of the slave's own files.
+    /// The folder for the slave's own files.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -97,7 +97,7 @@ impl Place {
     pub(crate) fn begin(&mut self, order: &Order) -> Result<Vec<(&'static str, String)>, String> {
         self.renew().map_err(|error| {
             let path = self.folder.path().display();
-            format!("cannot make the temporary folder '{path}' again: {error}")
+            format!("cannot recreate the temporary folder '{path}': {error}")
         })?;
         let mut variables = vec![
             ("RRR_ATTEMPT", order.job.attempt.to_string()),

@@ -69,7 +69,9 @@ impl Bounds {
     pub(crate) fn cannot_be_kept(&self, tool: &str, error: &io::Error) {
         if !self.is_empty() {
             say!("{tool}: --trial-memory and --trial-pids cannot be enforced here: {error}");
-            say!("hint: they need a delegated cgroup v2, as a systemd unit with Delegate=yes has");
+            say!(
+                "hint: they need a delegated cgroup v2, for example a systemd unit with Delegate=yes"
+            );
         }
     }
 

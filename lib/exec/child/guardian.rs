@@ -38,8 +38,9 @@ pub(crate) enum Rest {
 /// or with [`Rest::Keep`] a process that ends as the command does.
 pub(crate) fn stand_between(command: &mut Command, rest: Rest) -> io::Result<()> {
     let us = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
-    // SAFETY: the closure only makes system calls before its process becomes the command. A guardian
-    // goes on without exec: libc's fork has made its allocator usable, and it takes no other lock.
+    // SAFETY: the closure only makes system calls until its process becomes the command. A guardian
+    // continues without exec: libc's fork has left its allocator usable, and it takes no other
+    // lock.
     unsafe {
         command.pre_exec(move || {
             match rest {

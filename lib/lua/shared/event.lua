@@ -32,8 +32,7 @@ local function wake(taskset, word, about)
   redis.call('EXPIRE', taskset .. ':wake', KEY_TTL)
 end
 
--- Whether a field of a hash is set: the protocol's nil is an absent field, and '' is read as nil
--- too.
+-- Whether a hash field is set: the protocol's nil is an absent field, and '' is read as nil too.
 local function is_set(field)
   return field and field ~= ''
 end

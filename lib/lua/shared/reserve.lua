@@ -226,7 +226,8 @@ local function reserve(ask, events)
       if attempt == 1 then
         redis.call('EXPIRE', each .. ':trial', KEY_TTL)
       else
-        -- Without this field, the arbiter need not read the trials of a task that passes at once.
+        -- Set only from the second trial on: without it, the arbiter need not read the trials of a
+        -- task that passes at once.
         redis.call('HSET', each, 'trials', attempt)
       end
       trials[#trials + 1] = trial
