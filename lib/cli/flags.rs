@@ -72,7 +72,7 @@ pub(crate) fn exclude(command: &Command, one: &Id, other: &Id) -> bool {
     alternatives || says(one, other) || says(other, one)
 }
 
-/// What a parser of numbers says, in words for people.
+/// The message of a number parser, for people.
 pub(crate) fn in_plain_words(text: &str) -> String {
     text.replace("invalid digit found in string", "it is not a whole number")
         .replace(

@@ -1,4 +1,4 @@
-//! What all tools share on the command line.
+//! The main function that all tools share.
 
 use crate::cli::flags::in_plain_words;
 use crate::cli::{parse, project_file};
@@ -7,7 +7,7 @@ use crate::process::stderr::say;
 use anyhow::Context;
 use std::process::ExitCode;
 
-/// Runs a tool: parses its command line, and maps what comes of it to an exit code.
+/// Runs a tool: parses its command line, and maps the result to an exit code.
 pub fn main<O: clap::Parser>(tool: &'static str, run: fn(O) -> anyhow::Result<u8>) -> ExitCode {
     conclude(
         tool,
@@ -16,7 +16,7 @@ pub fn main<O: clap::Parser>(tool: &'static str, run: fn(O) -> anyhow::Result<u8
 }
 
 /// Runs a tool that also takes settings from the project file. `readers` are the commands of all
-/// such tools: the file may set any flag of theirs.
+/// such tools: the file may set any of their flags.
 pub fn main_with_file<O: clap::Parser>(
     tool: &'static str,
     run: fn(O) -> anyhow::Result<u8>,
@@ -26,7 +26,7 @@ pub fn main_with_file<O: clap::Parser>(
     conclude(tool, parse::parse(load).and_then(|o| start(run, o)))
 }
 
-/// Does `run`, unless the options were all that was wanted.
+/// Calls `run`, unless parsing the options already answered the request.
 fn start<O>(run: fn(O) -> anyhow::Result<u8>, options: Option<O>) -> anyhow::Result<u8> {
     let Some(options) = options else {
         return Ok(exit::OK);
@@ -57,7 +57,7 @@ fn conclude(tool: &str, outcome: anyhow::Result<u8>) -> ExitCode {
     }
 }
 
-/// What the parser refuses, in the words of our other refusals.
+/// A parser error, in the format of all other failures.
 fn refused(tool: &str, error: &clap::Error) -> Failure {
     let text = error.to_string();
     let said = text.lines().take_while(|line| !line.starts_with("Usage: "));

@@ -1,4 +1,4 @@
-//! The flags that say how to reach Redis.
+//! The flags for connecting to Redis.
 
 use crate::process::exit::{self, failure};
 use crate::process::regular_file::{self, Links};
@@ -14,7 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// How to reach Redis.
+/// The flags for connecting to Redis.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct RedisArgs {
     /// redis://, rediss://, unix:// or redis+sentinel:// [$REDIS_URL, or redis://127.0.0.1:6379]
@@ -25,15 +25,15 @@ pub struct RedisArgs {
         hide_env_values = true
     )]
     url: Option<String>,
-    /// File with the password of Redis
+    /// File with the Redis password
     #[arg(
         long = "redis-password-file",
         value_name = "FILE",
         hide_short_help = true
     )]
     password_file: Option<PathBuf>,
-    // What few need stands in the manual page only: --help fits on a screen.
-    /// Authorities that may sign the certificate of Redis, in PEM [default: the system's]
+    // Rarely used flags appear only in the man page, to keep --help on one screen.
+    /// Certificate authorities for Redis, in PEM [default: the system's]
     #[arg(
         long = "redis-ca",
         value_name = "FILE",
@@ -41,7 +41,7 @@ pub struct RedisArgs {
         hide_long_help = true
     )]
     ca: Option<PathBuf>,
-    /// Certificate to show to Redis, in PEM
+    /// Client certificate for Redis, in PEM
     #[arg(
         long = "redis-cert",
         value_name = "FILE",
@@ -49,7 +49,7 @@ pub struct RedisArgs {
         hide_long_help = true
     )]
     cert: Option<PathBuf>,
-    /// Key of that certificate, in PEM
+    /// Key of the client certificate, in PEM
     #[arg(
         long = "redis-key",
         value_name = "FILE",
@@ -57,13 +57,13 @@ pub struct RedisArgs {
         hide_long_help = true
     )]
     key: Option<PathBuf>,
-    /// A password that is in no file.
+    /// A password that is not in a file.
     #[arg(skip)]
     secret: Option<Secret>,
 }
 
 impl RedisArgs {
-    /// Settings to reach the Redis of this URL.
+    /// Settings for the Redis at this URL.
     pub fn at(url: String) -> Self {
         Self {
             url: Some(url),
@@ -71,13 +71,13 @@ impl RedisArgs {
         }
     }
 
-    /// The same, with a password that no file holds.
+    /// Settings with a password that is not in a file.
     pub(crate) fn with_secret(mut self, secret: Secret) -> Self {
         self.secret = Some(secret);
         self
     }
 
-    /// The URL, by flag, `RRR_REDIS_URL`, `REDIS_URL` or the default.
+    /// The URL: from the flag, `RRR_REDIS_URL`, `REDIS_URL` or the default.
     pub(crate) fn url(&self) -> String {
         self.url
             .clone()
@@ -90,9 +90,9 @@ impl RedisArgs {
             .unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned())
     }
 
-    /// Tells a process that `command` starts to use the same Redis, wherever it starts. Returns the
-    /// other end of its stdin, if the password goes that way: what is in an environment, any process of
-    /// this user can read.
+    /// Makes the process that `command` starts use the same Redis, from any folder. Returns the
+    /// write end of its stdin, if the password is sent that way: any process of this user can read
+    /// an environment.
     pub(crate) fn pass_on(&self, command: &mut Command) -> std::io::Result<Option<UnixStream>> {
         let url = self.url();
         let open = without_password(&url);
@@ -131,7 +131,7 @@ impl RedisArgs {
         }
     }
 
-    /// The password in the `url`, if that is the one that counts; `open` is the URL without it.
+    /// The password in the `url`, if it is the effective one; `open` is the URL without it.
     pub(crate) fn password_in_url(&self, url: &str, open: &str) -> std::io::Result<Option<String>> {
         let by_other_means = self.password().map_err(std::io::Error::other)?;
         if by_other_means.is_some_and(|password| !password.is_empty()) {
@@ -164,7 +164,7 @@ impl RedisArgs {
         Ok(Address::parse(&self.url(), self.password()?, self.tls())?)
     }
 
-    /// The password in the file, if one was named.
+    /// The password in the file, if one is set.
     pub(crate) fn password(&self) -> anyhow::Result<Option<String>> {
         let Some(path) = &self.password_file else {
             let secret = match &self.secret {
@@ -185,21 +185,22 @@ impl RedisArgs {
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
-    /// Connects, and checks that this Redis keeps what it is given.
+    /// Connects, and checks that this Redis does not evict or lose data.
     pub fn connect(&self) -> anyhow::Result<Store> {
         let mut store = self.connect_quickly()?;
         store.check_server()?;
         Ok(store)
     }
 
-    /// Connects without a look at the server: for processes that are started often.
+    /// Connects without checking the server, for processes that are started often.
     pub(crate) fn connect_quickly(&self) -> anyhow::Result<Store> {
         observer::install(&Reporter);
         Store::connect(self.address()?)
     }
 }
 
-/// Prints outages and notes on stderr and events on stdout, and feeds each answer to systemd's watchdog.
+/// Prints outages and notes on stderr and events on stdout, and feeds each answer to systemd's
+/// watchdog.
 struct Reporter;
 
 impl Observer for Reporter {
@@ -218,7 +219,7 @@ impl Observer for Reporter {
     }
 
     fn emitted(&self, taskset: &str, json: &str) {
-        // What is not an event, such as one of a later version, is not printed.
+        // Unknown events, such as those of a later version, are not printed.
         if let Ok(event) = serde_json::from_str(json) {
             stdout::line(&event::line(time::unix_ms(), taskset, &event));
         }

@@ -1,4 +1,5 @@
-//! What each tool does. A role never names a Redis command: it calls the modules of the nouns.
+//! The roles: one module per tool. A role never names a Redis command: it calls the entities'
+//! modules.
 
 pub mod arbiter;
 pub mod cancel;

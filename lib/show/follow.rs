@@ -1,5 +1,5 @@
-//! Follows a taskset to its end by its events, which are read from the first, so that whoever
-//! attaches late or twice sees the same.
+//! Follows a taskset to its end through its events. They are read from the first, so that a
+//! follower that attaches late or twice sees the same.
 
 use crate::entity::event_stream::{self, START};
 use crate::entity::taskset::{self, Progress, Record};
@@ -11,51 +11,51 @@ use crate::show::waiting::standing;
 use crate::store::Store;
 use std::time::{Duration, Instant};
 
-/// Who looks at the events.
+/// A consumer of the events.
 pub(crate) trait Sink {
-    /// One event, and when it was written (milliseconds since 1970, by Redis' clock).
+    /// Handles one event and its time (milliseconds since 1970, by Redis' clock).
     fn event(&mut self, store: &mut Store, unix_ms: i64, event: &Event) -> anyhow::Result<()>;
 
-    /// No more events for now; called every [`TICK`] or sooner.
+    /// Called when there are no more events for now, at least every [`TICK`].
     fn tick(&mut self) -> anyhow::Result<()> {
         Ok(())
     }
 
-    /// What the taskset waits for, when nothing happens; `None` when something does again.
+    /// Shows the reason for a wait; `None` once the taskset makes progress again.
     fn waiting(&mut self, what: Option<&str>) {
         if let Some(what) = what {
             self.say(what);
         }
     }
 
-    /// Something that the follower has to say.
+    /// Shows a message of the follower.
     fn say(&mut self, what: &str) {
         stderr::line(what);
     }
 }
 
-/// What Ctrl-C (and SIGTERM) means to the taskset; the second one always ends the following.
+/// The effect of Ctrl-C (and SIGTERM) on the taskset; the second one always ends the following.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnInterrupt {
-    /// It is ours: cancel it.
+    /// The taskset was submitted here: cancel it.
     Cancel,
-    /// We only watch: leave it alone.
+    /// The taskset is only watched: leave it alone.
     Leave,
 }
 
-/// What is followed.
+/// The settings for following a taskset.
 pub(crate) struct Follow<'a> {
     pub taskset: &'a TasksetKey,
-    /// Give up after this time (exit code 124).
+    /// Maximum time to follow (exit code 124).
     pub limit: Option<Duration>,
     pub on_interrupt: OnInterrupt,
 }
 
-/// Longest time without a call of the sink.
+/// Maximum time between two calls of the sink.
 pub(crate) const TICK: Duration = Duration::from_millis(200);
-/// Least time between two reads: events come in runs, and a read takes all that have come.
+/// Minimum time between two reads: events arrive in bursts, and one read takes them all.
 const GATHER: Duration = Duration::from_millis(10);
-/// How long nothing may happen before it is asked what is waited for, and asked again.
+/// Time without progress before the reason for the wait is looked up, and looked up again.
 pub(crate) const QUIET: Duration = Duration::from_secs(3);
 
 /// Shows each event to `sink` until the taskset ends; returns the exit code of its verdict.
@@ -122,7 +122,7 @@ pub(crate) fn to_the_end(
             return Err(gone(follow.taskset, after != START).into());
         };
         if let Some(status) = record.status().filter(|status| status.is_final()) {
-            // Finished by somebody who writes no events, and none is on its way.
+            // Finished by another implementation, which writes no events; none is in flight.
             let late =
                 store.call(|c, _| event_stream::read(c, follow.taskset, &mut after.clone(), 1))?;
             if late.is_empty() {
@@ -142,13 +142,13 @@ pub(crate) fn to_the_end(
     }
 }
 
-/// The taskset's hash; without one there is nothing to follow.
+/// Reads the taskset's hash; without one there is nothing to follow.
 pub(crate) fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Record> {
     Record::load(store, taskset)?.ok_or_else(|| gone(taskset, false).into())
 }
 
-/// There is no such taskset, or there was one a moment ago: then Redis has lost it, and nobody
-/// knows its verdict.
+/// The failure for a missing taskset. If it existed a moment ago, Redis has lost it, and its
+/// verdict is unknown.
 fn gone(taskset: &TasksetKey, seen: bool) -> exit::Failure {
     if seen {
         let message = format!("taskset '{taskset}' disappeared from Redis while it ran");
@@ -167,8 +167,8 @@ fn verdict(status: TasksetStatus) -> u8 {
     }
 }
 
-/// The end of a taskset as its hash has it: an event can be written by anyone who can write to
-/// Redis. None if the hash says that the taskset goes on.
+/// The verdict of a taskset from its hash, since anyone with access to Redis can forge an event.
+/// `None` if the taskset is still running according to the hash.
 fn confirm(
     store: &mut Store,
     taskset: &TasksetKey,
@@ -197,7 +197,7 @@ fn confirm(
     Ok(Some((status, receipt(&record, status, left))))
 }
 
-/// The receipt of a taskset whose finisher wrote none.
+/// The receipt of a taskset that was finished without one.
 fn receipt(record: &Record, status: TasksetStatus, left: u64) -> Event {
     let count = |field| record.number(field).unwrap_or(0);
     let (succeeded, failed) = (count("succeeded_count"), count("failed_count"));

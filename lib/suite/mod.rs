@@ -1,4 +1,4 @@
-//! A submission before it is in Redis: which tasks, in which order, with which tree, signed by whom.
+//! A submission before it is in Redis: its tasks, their order, its tree and its signature.
 
 pub(crate) mod args;
 pub mod order;

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 /// Orders tasks, each with its estimate in whole seconds, for submission: those without one first
 /// (they may be the longest), then the longest first, so that a long one does not start last.
-/// `known_ms`: milliseconds by spec file, that tell those of the same seconds apart; not used where
-/// they say something else than the seconds do, which another implementation may have written.
+/// `known_ms`: milliseconds by spec file, which order files with equal seconds. They are ignored
+/// where they contradict the seconds, which another implementation may have written.
 pub fn order(tasks: &mut [(String, Option<u64>)], known_ms: &HashMap<String, u64>) {
     tasks.sort_by_cached_key(|(file, estimate)| {
         let fine = |seconds: &u64| {
@@ -45,7 +45,7 @@ mod tests {
             &ms.map(|(file, ms)| (file.to_owned(), ms)).into(),
         );
         let files: Vec<_> = tasks.iter().map(|(file, _)| file.as_str()).collect();
-        // The estimate of the last was changed to a second by somebody who knows no milliseconds.
+        // Another implementation, without milliseconds, changed the last estimate to one second.
         assert_eq!(files, ["c", "old", "b", "a"]);
     }
 }

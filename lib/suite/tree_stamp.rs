@@ -1,6 +1,6 @@
-//! The stamp of a tree: a small file that rrr-submit sends with a tree, and whose digest is a field of
-//! the taskset. A worker compares the two, so that no run is of a tree that somebody else has sent, or
-//! of one that was sent earlier (FAULTS F3).
+//! The stamp of a tree: a small file that rrr-submit sends with a tree, and whose digest is a field
+//! of the taskset. A worker compares the two, so that a taskset never runs on a tree from another
+//! or an earlier submission (FAULTS F3).
 
 use crate::process::regular_file::{self, Links};
 use crate::process::temp_dir::{self, Folder};
@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 /// The file's name, at the top of the tree.
 pub(crate) const NAME: &str = ".rrr-stamp";
 
-/// How the field begins where no tree was sent.
+/// The start of the field if no tree was sent.
 const NOT_SENT: &str = "not sent: ";
 
-/// More is not read of the file.
+/// Maximum bytes read from the file.
 const LONGEST: u64 = 4096;
 
-/// A stamp that was made, in a folder of its own: what is sent is that folder and the tree as one, and
-/// nothing is written into the submitter's tree.
+/// A new stamp in a separate folder: rsync sends that folder merged with the tree, so the
+/// submitter's tree is never written to.
 pub(crate) struct Stamp {
     _folder: Folder,
     path: PathBuf,
@@ -28,10 +28,10 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// Makes one for the tree in `folder`.
+    /// Creates a stamp for the tree in `folder`.
     pub(crate) fn new(taskset: &TasksetKey, folder: &Path) -> std::io::Result<Self> {
         let id = uuid::Uuid::new_v4().simple().to_string();
-        // Of no two lengths alike, or almost: rsync --size-only takes files of one length for the same.
+        // The length is random, since rsync --size-only skips files of equal length.
         let length = usize::from_str_radix(&id[..3], 16).unwrap_or(0) % 2048;
         let line = format!("{taskset} {id} {}", shown(folder));
         let line: String = line.chars().take(1000).collect();
@@ -43,7 +43,7 @@ impl Stamp {
         let file = path.join(NAME);
         std::fs::write(&file, &text)?;
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644))?;
-        // Both folders become one, with what the first says of itself.
+        // rsync merges both folders, with the attributes of the first.
         let tree = std::fs::metadata(folder)?;
         std::fs::set_permissions(&path, tree.permissions())?;
         File::open(&path)?.set_modified(tree.modified()?)?;
@@ -54,12 +54,12 @@ impl Stamp {
         })
     }
 
-    /// The folder that holds it alone.
+    /// The folder that contains only the stamp.
     pub(crate) fn folder(&self) -> &Path {
         &self.path
     }
 
-    /// What the taskset says.
+    /// The value of the taskset's field.
     pub(crate) fn field(&self) -> String {
         self.digest.clone()
     }
@@ -72,19 +72,19 @@ impl Drop for Stamp {
     }
 }
 
-/// What a taskset says whose tree in `folder` was not sent.
+/// The value of the taskset's field if the tree in `folder` was not sent.
 pub(crate) fn not_sent(folder: &Path) -> String {
     format!("{NOT_SENT}{}", shown(folder))
 }
 
-/// Whether the taskset's `field` says that no tree was sent: then from where it was submitted.
+/// The place of submission, if the taskset's `field` shows that no tree was sent.
 pub(crate) fn place_of_unsent(field: &str) -> Option<&str> {
     field.strip_prefix(NOT_SENT)
 }
 
 /// Compares the taskset's `field` with the stamp of the tree in `folder`.
 ///
-/// Errors: they differ, and how.
+/// Errors: how they differ.
 pub(crate) fn check(field: &str, folder: &Path) -> Result<(), String> {
     let found = regular_file::read(&folder.join(NAME), Links::Refuse, LONGEST);
     let (found, line) = match &found {
@@ -99,12 +99,12 @@ pub(crate) fn check(field: &str, folder: &Path) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "the tree here is not the one that was submitted: its stamp is {found}{line}, that of the taskset {field}; \
+        "the tree here is not the one that was submitted: its stamp is {found}{line}, the taskset's is {field}; \
          compare --rsync-remote-path and --rsync-options of rrr-submit and of this rrr-worker"
     ))
 }
 
-/// A folder of this machine, for people.
+/// A folder with the name of this machine, for people.
 fn shown(folder: &Path) -> String {
     let host = rustix::system::uname()
         .nodename()

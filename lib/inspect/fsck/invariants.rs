@@ -1,4 +1,4 @@
-//! The invariants, as functions of what a look saw.
+//! The invariants, as functions of a snapshot.
 
 use super::Finding;
 use super::snapshot::{Around, Task, Taskset};
@@ -9,9 +9,9 @@ use crate::protocol::limits::STOPPED_ALLOWANCE;
 use crate::protocol::status::{TaskStatus, TasksetStatus, TrialStatus};
 use std::collections::HashSet;
 
-/// Room for the line that says what was dropped.
+/// Bytes reserved for the line that reports dropped text.
 const NOTE: usize = 4096;
-/// Events of a taskset and of a task that no normal run passes.
+/// Maximum events of a taskset and of a task in any normal run.
 const EVENTS: usize = 10_000;
 
 type Findings = Vec<Finding>;
@@ -26,7 +26,7 @@ impl Judge<'_> {
         self.report_at(0, invariant, key, finding);
     }
 
-    /// Of something that has come as far as `state`.
+    /// A finding about something whose progress is `state`.
     fn report_at(
         &mut self,
         state: usize,
@@ -44,7 +44,7 @@ impl Judge<'_> {
     }
 }
 
-/// All rules about one taskset that is there.
+/// Checks all rules for one existing taskset.
 pub(crate) fn taskset(seen: &Taskset, around: &Around) -> Findings {
     let mut judge = Judge {
         seen,
@@ -71,7 +71,7 @@ pub(crate) fn taskset(seen: &Taskset, around: &Around) -> Findings {
 }
 
 impl Judge<'_> {
-    /// I1, I7: what was told as final is told once, and is what stands.
+    /// I1, I7: a final status is reported once, and matches the stored status.
     fn endings(&mut self) {
         let stands = self.seen.record.status().filter(|status| status.is_final());
         let told = &self.seen.endings;
@@ -80,7 +80,7 @@ impl Judge<'_> {
             self.report(
                 "I1",
                 self.seen.key.events(),
-                format!("it ended more than once: {all}"),
+                format!("it finished more than once: {all}"),
             );
         }
         if told
@@ -88,7 +88,7 @@ impl Judge<'_> {
             .any(|status| TasksetStatus::parse(status) != stands)
         {
             let now = self.seen.record.get("status").unwrap_or("none");
-            let finding = format!("it ended as {}, and its status is {now}", told[0]);
+            let finding = format!("it finished as {}, but its status is {now}", told[0]);
             self.report("I7", &self.seen.key, finding);
         }
         for task in &self.seen.tasks {
@@ -96,23 +96,19 @@ impl Judge<'_> {
                 continue;
             };
             if told.len() > 1 {
-                let finding = format!("it was settled more than once: {}", told.join(", "));
+                let finding = format!("it has more than one verdict: {}", told.join(", "));
                 self.report("I1", &task.key, finding);
             }
             if told
                 .iter()
                 .any(|status| TaskStatus::parse(status) != task.status)
             {
-                self.report(
-                    "I7",
-                    &task.key,
-                    "its status is not the one it was settled with",
-                );
+                self.report("I7", &task.key, "its status differs from its verdict");
             }
         }
     }
 
-    /// I2: the counts are those of the tasks, and at a normal end those of all tasks.
+    /// I2: the counts match the tasks, and at a normal end they cover all tasks.
     fn counts(&mut self) {
         let has = |wanted: &[TaskStatus]| {
             let tasks = self.seen.tasks.iter();
@@ -142,7 +138,7 @@ impl Judge<'_> {
         }
     }
 
-    /// I3: a task that passed has a trial that did.
+    /// I3: a passed task has a passed trial.
     fn successes(&mut self) {
         let seen = self.seen;
         for task in &seen.tasks {
@@ -158,20 +154,18 @@ impl Judge<'_> {
         }
     }
 
-    /// I4: tasks_left are those without a status, each once.
+    /// I4: tasks_left contains the tasks without a status, each once.
     fn tasks_left(&mut self) {
         let seen = self.seen;
         let left: HashSet<&String> = seen.left.iter().collect();
         if left.len() != seen.left.len() {
-            self.report("I4", seen.key.tasks_left(), "a task stands in it twice");
+            self.report("I4", seen.key.tasks_left(), "it contains a task twice");
         }
         for task in &seen.tasks {
             match (task.status, left.contains(&task.key)) {
-                (Some(_), true) => self.report(
-                    "I4",
-                    &task.key,
-                    "it has its verdict and stands in tasks_left",
-                ),
+                (Some(_), true) => {
+                    self.report("I4", &task.key, "it has a verdict and is in tasks_left")
+                }
                 (None, false) => self.report(
                     "I4",
                     &task.key,
@@ -182,7 +176,7 @@ impl Judge<'_> {
         }
     }
 
-    /// I5: somebody or something will bring the verdict of each open task.
+    /// I5: each open task is queued, running, or announced to the arbiter.
     fn lost(&mut self) {
         let seen = self.seen;
         let is_lost = |task: &&Task| {
@@ -195,26 +189,27 @@ impl Judge<'_> {
                 task.trials.len(),
                 "I5",
                 &task.key,
-                "it is not queued, not tried by a living slave, and not announced",
+                "it is not queued, not running on a living slave, and not announced",
             );
         }
     }
 
-    /// I6: no task is tried more often than it may be.
+    /// I6: no task has more trials than allowed.
     fn trials(&mut self) {
         let seen = self.seen;
         let most = seen.record.number("max_trials").unwrap_or(1).max(1) as usize;
         for task in &seen.tasks {
             let tries = task.trials.iter().filter(|trial| !trial.stopped).count();
-            // One copy may be made while the last try is under way.
+            // One speculative trial may start while the last trial is running.
             if tries > most + 1 || task.trials.len() > most + 1 + STOPPED_ALLOWANCE {
-                let finding = format!("it has {} trials of at most {most}", task.trials.len());
+                let finding = format!("it has {} trials; the maximum is {most}", task.trials.len());
                 self.report("I6", &task.key, finding);
             }
         }
     }
 
-    /// I8, I14: open ones are active; finished ones are not, and go to the persister.
+    /// I8, I14: unfinished tasksets are active; finished ones are not, and are queued for the
+    /// persister.
     fn active(&mut self, around: &Around) {
         let seen = self.seen;
         let key = seen.key.to_string();
@@ -224,9 +219,9 @@ impl Judge<'_> {
             .filter(|active| **active == key)
             .count();
         let is_final = seen.record.status().is_some_and(TasksetStatus::is_final);
-        // An arbiter of another implementation, which writes no events, leaves them.
+        // Arbiters of other implementations, which write no events, leave them.
         if is_final && seen.has_ends && !seen.endings.is_empty() {
-            let finding = "the taskset has ended, and ends of its suites are kept";
+            let finding = "the taskset has finished, but ends of its suites are left";
             self.report("I8", seen.key.ends(), finding);
         }
         if times > 1 {
@@ -239,21 +234,21 @@ impl Judge<'_> {
             self.report(
                 "I8",
                 key::active_taskset(),
-                "the taskset has ended and is still active",
+                "the taskset has finished but is still active",
             );
         } else if seen.record.status() == Some(TasksetStatus::Running) && times == 0 {
-            self.report("I8", &seen.key, "it is running and not active");
+            self.report("I8", &seen.key, "it is running but not active");
         }
         if is_final && !seen.is_persisted() && !around.to_persist.contains(&key) {
             self.report(
                 "I14",
                 &seen.key,
-                "it has ended, and nobody is told to persist it",
+                "it has finished but is not queued for rrr-persist",
             );
         }
     }
 
-    /// I12: what waits, waits for something that can come.
+    /// I12: a waiting taskset waits for something that can happen.
     fn waiting(&mut self, around: &Around) {
         let seen = self.seen;
         let key = seen.key.to_string();
@@ -261,12 +256,12 @@ impl Judge<'_> {
             return;
         }
         if seen.tasks.is_empty() {
-            self.report("I12", &seen.key, "it is active and has no tasks");
+            self.report("I12", &seen.key, "it is active but has no tasks");
         }
         let is_done = seen.left.is_empty() && seen.record.status() == Some(TasksetStatus::Running);
         if is_done && !seen.awaits_end && !around.spoken_of.contains(&key) && !seen.tasks.is_empty()
         {
-            let finding = "it is running, has no task left, and waits for no end of a suite";
+            let finding = "it is running, but has no tasks left and no end of a suite to wait for";
             self.report_at(seen.events, "I12", &seen.key, finding);
         }
         let engaged = |worker: &&_| {
@@ -292,7 +287,7 @@ impl Judge<'_> {
         }
     }
 
-    /// I15: what a test or a tool printed does not fill Redis.
+    /// I15: output of tests and tools does not fill Redis.
     fn bytes(&mut self) {
         let seen = self.seen;
         for trial in seen.tasks.iter().flat_map(|task| &task.trials) {
@@ -315,7 +310,7 @@ impl Judge<'_> {
     }
 }
 
-/// A taskset of which nothing is left but its name.
+/// Reports an active taskset that no longer exists.
 pub(crate) fn gone(taskset: &TasksetKey, around: &Around) -> Findings {
     if !around.active.iter().any(|key| key == taskset.as_str()) {
         return Vec::new();
@@ -324,13 +319,13 @@ pub(crate) fn gone(taskset: &TasksetKey, around: &Around) -> Findings {
         invariant: "I8",
         taskset: Some(taskset.to_string()),
         key: key::active_taskset(),
-        finding: "the taskset is active and does not exist".into(),
+        finding: "the taskset is active but does not exist".into(),
         state: 0,
     }]
 }
 
-/// Queues that nobody reads (I12): the same message at the head at both looks. A check is no sign:
-/// slaves ask for the same one again and again.
+/// Finds queues without a reader (I12): the same message is at the head in both snapshots. Requests
+/// for a check do not count, since slaves repeat the same one.
 pub(crate) fn queues(around: &Around) -> Findings {
     let head = around.arbiter_head.iter();
     let telling = head.filter(|message| !message.starts_with("check"));

@@ -1,18 +1,18 @@
-//! Keys that would stay for ever (I9): one pass over all keys, or over those of some tasksets.
+//! Leaked keys, which never expire (I9): one pass over all keys, or over those of some tasksets.
 
 use super::Finding;
 use crate::protocol::key::{self, SlaveKey, TasksetKey};
 use crate::store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a pass over the keys found.
+/// The result of a pass over the keys.
 #[derive(Default)]
 pub(crate) struct Scan {
-    /// How many keys were seen.
+    /// Number of keys seen.
     pub keys: usize,
-    /// Tasksets whose hash, or any key below it, is there.
+    /// Tasksets whose hash, or any key below it, exists.
     pub tasksets: BTreeSet<TasksetKey>,
-    /// Keys without an expiry that are not on the fixed list, with the taskset they belong to.
+    /// Keys without an expiry that are not on the fixed list, with their taskset.
     immortal: BTreeMap<String, Option<TasksetKey>>,
 }
 
@@ -94,8 +94,8 @@ impl Scan {
     }
 }
 
-/// What is not persisted yet: its keys may stand without an expiry, since another implementation
-/// gives them none before.
+/// Tasksets that are not persisted yet: other implementations set no expiry on their keys until
+/// then.
 #[derive(Default)]
 pub(crate) struct Lasting {
     pub tasksets: BTreeSet<TasksetKey>,

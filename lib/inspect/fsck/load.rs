@@ -1,4 +1,4 @@
-//! Reading tasksets whole: small ones many at a time, so that ten thousand of them take few round trips.
+//! Reads whole tasksets, many small ones at a time, so that ten thousand take few round trips.
 
 use super::snapshot::{Around, BATCH, Task, Taskset, Trial, set};
 use crate::entity::taskset;
@@ -16,7 +16,7 @@ pub(crate) const MANY: usize = 200;
 /// Events in one page.
 const EVENTS: usize = 1000;
 
-/// Reads `keys`, at most [`MANY`]; `None` for one that is not there, or goes while it is read.
+/// Reads `keys`, at most [`MANY`]; `None` for one that does not exist, or expires while it is read.
 pub(crate) fn tasksets(
     store: &mut Store,
     keys: &[TasksetKey],
@@ -43,7 +43,7 @@ pub(crate) fn tasksets(
         found.push(there.then(|| Taskset::new(key.clone(), record, expiry)));
         sizes.push(tasks);
     }
-    // A persisted taskset goes key by key: nothing of it can be held against anybody.
+    // A persisted taskset expires key by key, so missing keys are not findings.
     let mut open: Vec<(&mut Taskset, usize)> = found
         .iter_mut()
         .zip(sizes)
@@ -66,7 +66,7 @@ pub(crate) fn tasksets(
         .collect())
 }
 
-/// Reads all that belongs to these tasksets; one with a key of the wrong type is passed over (L8).
+/// Reads all data of these tasksets; one with a key of the wrong type is skipped (L8).
 fn fill_each(store: &mut Store, group: &mut [&mut Taskset], around: &Around) -> anyhow::Result<()> {
     match fill(store, group, around) {
         Err(error) if error.is::<Refused>() => {}
@@ -83,7 +83,7 @@ fn fill_each(store: &mut Store, group: &mut [&mut Taskset], around: &Around) -> 
     Ok(())
 }
 
-/// Reads all that belongs to these tasksets.
+/// Reads all data of these tasksets.
 fn fill(store: &mut Store, group: &mut [&mut Taskset], around: &Around) -> anyhow::Result<()> {
     type Lists = (Vec<Text>, Vec<Text>, Vec<Text>, Vec<Text>, Vec<Text>);
     let lists: Vec<Lists> = store.call(|c, _| {
@@ -118,7 +118,7 @@ fn fill(store: &mut Store, group: &mut [&mut Taskset], around: &Around) -> anyho
     for chunk in tasks.chunks(BATCH) {
         tasks_of(store, group, chunk, around)?;
     }
-    // They may have been persisted meanwhile.
+    // They may have been persisted since.
     let expiries: Vec<i64> = store.call(|c, _| {
         let mut pipe = redis::pipe();
         for seen in group.iter() {
@@ -196,7 +196,7 @@ impl Taskset {
     }
 }
 
-/// Reads the lengths of all logs, and which workers have given up.
+/// Reads the lengths of all logs, and the workers that cannot run the taskset.
 fn logs(
     store: &mut Store,
     group: &mut [&mut Taskset],
@@ -242,7 +242,7 @@ fn logs(
     Ok(())
 }
 
-/// Reads which ends of suites are kept, and which of them can still come.
+/// Reads the recorded ends of suites, and whether any can still arrive.
 fn ends(store: &mut Store, group: &mut [&mut Taskset]) -> anyhow::Result<()> {
     let all: Vec<HashMap<Text, Text>> = store.call(|c, _| {
         let mut pipe = redis::pipe();

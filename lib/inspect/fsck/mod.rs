@@ -1,14 +1,15 @@
-//! Checks the promises against what Redis holds, and changes nothing.
+//! Checks the invariants of all data in Redis, without changing anything.
 //!
-//! A look at a run in progress is not taken in one instant: between two of its reads a slave may
-//! finish its trial. So what a look finds wrong counts only when more looks find the same, with
-//! nothing about it changed: most of what is wrong for a moment does not come again, and what does (a
-//! task between two trials, a worker between two tasksets) shows by its [`Finding::state`] that it
-//! moves, or is gone at one of the looks. [`snapshot`] and [`load`] read, [`invariants`] decides (no Redis there), [`leaks`] goes over all keys.
+//! A snapshot of a run in progress is not atomic: between two of its reads a slave may finish its
+//! trial. So a violation counts only when several snapshots show it with no change in between: most
+//! transient ones do not recur, and those that do (a task between two trials, a worker between two
+//! tasksets) either show progress in their [`Finding::state`] or are missing from one snapshot.
+//! [`snapshot`] and [`load`] read, [`invariants`] decides (without Redis), [`leaks`] scans all
+//! keys.
 //!
-//! The invariants are numbered as in tests/core/faults/README.md: I1 one final status, I2
-//! counts, I3 a success has its passes, I4 tasks_left, I5 no task is lost, I6 trials, I7 a final
-//! status stays, I8 active, I9 nothing lives for ever, I12 nothing waits for nobody, I14 each
+//! The invariants are numbered as in tests/core/faults/README.md: I1 one final status, I2 counts,
+//! I3 a success has its passes, I4 tasks_left, I5 no task is lost, I6 trials, I7 a final status
+//! stays, I8 active, I9 no key lives for ever, I12 every waiting message has a reader, I14 each
 //! finished taskset is persisted or will be, I15 bounded bytes. I10, I11 and I13 are about
 //! processes and files, which Redis does not know.
 
@@ -23,39 +24,39 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Something that is not as promised.
+/// A violated invariant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Finding {
     /// `I1` to `I15`.
     pub invariant: &'static str,
-    /// The taskset it is about, if it is about one.
+    /// The taskset concerned, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taskset: Option<String>,
-    /// The key that shows it.
+    /// The key that shows the violation.
     pub key: String,
-    /// What is wrong, for people.
+    /// A description for people.
     pub finding: String,
-    /// How far what it is about has come: a number that grows when something happens there.
+    /// The progress of the object concerned: a number that grows with every change.
     #[serde(skip)]
     pub state: usize,
 }
 
-/// What was looked at.
+/// The extent of a check.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Report {
-    /// Tasksets that were there.
+    /// Number of existing tasksets.
     pub tasksets: usize,
-    /// Keys whose time to live was read.
+    /// Number of keys whose time to live was read.
     pub keys: usize,
 }
 
-/// Looks after the second one at what is still suspicious.
+/// Snapshots after the second, while suspicions remain.
 const MORE_LOOKS: u32 = 4;
 
-/// Checks `tasksets`, or everything when none is named; a suspicion is looked at again after
-/// `pause`, and if it stays some more times in as long again.
+/// Checks `tasksets`, or everything if none are named. Suspicions are checked again after `pause`,
+/// and those that remain a few more times within another pause.
 ///
-/// Errors: Redis refuses, or goes away for longer than the store's patience.
+/// Errors: Redis refuses a command, or is unreachable for longer than the store waits.
 pub(crate) fn check(
     store: &mut Store,
     tasksets: &[TasksetKey],
@@ -86,8 +87,8 @@ pub(crate) fn check(
     Ok((report, findings.into_iter().collect()))
 }
 
-/// The tasksets that the findings are about; none when one is about something else, or about a key,
-/// which only a look at everything sees.
+/// The tasksets concerned by the findings; none if a finding concerns something else, or a key that
+/// only a full check can see.
 fn suspects(findings: &BTreeSet<Finding>) -> Option<Vec<TasksetKey>> {
     let of = |finding: &Finding| finding.taskset.as_ref()?.parse().ok();
     let suspects: Option<BTreeSet<TasksetKey>> = findings.iter().map(of).collect();

@@ -1,4 +1,5 @@
-//! What one look sees: a taskset whole, and what stands around it. [`super::load`] reads tasksets.
+//! A snapshot: whole tasksets, and the queues and workers around them. [`super::load`] reads
+//! tasksets.
 
 use crate::entity::taskset;
 use crate::protocol::key::{self, SlaveKey, TaskKey, TasksetKey, WorkerKey};
@@ -11,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 /// Tasks or trials read in one round trip.
 pub(super) const BATCH: usize = 500;
 
-/// What is not of one taskset: queues and workers.
+/// The state outside any one taskset: queues and workers.
 #[derive(Debug, Default)]
 pub(crate) struct Around {
     /// Entries of active_taskset, in order.
@@ -27,12 +28,12 @@ pub(crate) struct Around {
     pub workers: Vec<Worker>,
 }
 
-/// A worker on the books that has a heartbeat.
+/// A registered worker that has a heartbeat.
 #[derive(Debug, Default)]
 pub(crate) struct Worker {
     pub key: String,
     pub worker_type: String,
-    /// The taskset on hand, or in its queue.
+    /// The current taskset, or the one in its queue.
     pub taskset: Option<String>,
     pub benched: bool,
 }
@@ -42,7 +43,7 @@ pub(super) fn set(text: Option<Text>) -> Option<String> {
 }
 
 impl Around {
-    /// Reads it.
+    /// Reads the queues and workers.
     pub(crate) fn load(store: &mut Store) -> anyhow::Result<Self> {
         let mut texts = |list: String| {
             let texts = read::texts(store, &list);
@@ -102,16 +103,16 @@ fn workers_of(store: &mut Store, keys: &[WorkerKey]) -> anyhow::Result<Vec<Worke
     Ok(workers)
 }
 
-/// A trial as far as the rules need it.
+/// The fields of a trial that the rules need.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trial {
     pub key: String,
     pub status: Option<TrialStatus>,
-    /// It was stopped from outside, and does not count as a try.
+    /// Whether the trial was stopped from outside, and does not count.
     pub stopped: bool,
-    /// It has no status and its slave lives.
+    /// Whether the trial has no status and its slave is alive.
     pub live: bool,
-    /// Bytes of its longer output.
+    /// Bytes of its longest output stream.
     pub output: usize,
 }
 
@@ -128,20 +129,20 @@ pub(crate) struct Task {
 pub(crate) struct Taskset {
     pub key: TasksetKey,
     pub record: taskset::Record,
-    /// Seconds until its hash expires; -1: never, so it is not persisted.
+    /// Seconds until its hash expires; -1: never, so the taskset is not persisted.
     pub expiry: i64,
     pub tasks: Vec<Task>,
     pub left: Vec<String>,
     pub queue: HashSet<String>,
-    /// Final statuses that its events tell: of itself, and of its spec files.
+    /// Final statuses in its events: of the taskset, and of its spec files.
     pub endings: Vec<String>,
     pub task_endings: HashMap<String, Vec<String>>,
     pub events: usize,
-    /// Slaves that ever joined it.
+    /// Slaves that have ever joined the taskset.
     pub slaves: Vec<SlaveKey>,
-    /// Its logs, with their bytes.
+    /// Its logs, with their sizes in bytes.
     pub logs: Vec<(String, usize)>,
-    /// Workers that said they cannot run it.
+    /// Workers that have reported that they cannot run it.
     pub given_up: HashSet<String>,
     /// Whether it has a key for the ends of its suites, and whether one of them can still come.
     pub has_ends: bool,
@@ -149,7 +150,7 @@ pub(crate) struct Taskset {
 }
 
 impl Taskset {
-    /// Whether its record is durable, so that its keys may go.
+    /// Whether its record is durable, so that its keys may expire.
     pub(crate) fn is_persisted(&self) -> bool {
         self.expiry >= 0
     }

@@ -84,7 +84,7 @@ fn read_lines(pipe: PipeReader, lines: &Sender<String>) {
 }
 
 impl House {
-    /// A house without anybody in it.
+    /// An empty set of processes.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let (reader, stderr) = std::io::pipe()?;
         let (sender, said) = channel();

@@ -16,9 +16,9 @@ use crate::store::Store;
 use crate::suite::signing::Signer;
 use std::collections::HashMap;
 
-/// What `earlier` asked for, and those of its tasks that did not pass. A taskset that has gone from
-/// Redis is looked up in the database at `place`. With a `signer` it must have been signed with the
-/// same key: else whoever can write to Redis could have anything signed.
+/// The request of `earlier`, with those of its tasks that did not pass. A taskset that is no longer
+/// in Redis is looked up in the database at `place`. With a `signer` it must have been signed with
+/// the same key: otherwise anyone who can write to Redis could have anything signed.
 pub(crate) fn of(
     store: &mut Store,
     place: &db::Place,

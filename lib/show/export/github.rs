@@ -1,6 +1,6 @@
-//! GitHub Actions: annotations on stdout, and the whole story in `$GITHUB_STEP_SUMMARY`.
+//! GitHub Actions: annotations on stdout, and the full report in `$GITHUB_STEP_SUMMARY`.
 //!
-//! GitHub shows ten annotations of a kind for each step, and a summary of at most 1 MiB.
+//! GitHub shows ten annotations of each kind per step, and a summary of at most 1 MiB.
 
 use super::markdown::Page;
 use super::run::{Case, tail, trouble};
@@ -13,15 +13,15 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-/// Annotations of a kind that GitHub shows.
+/// Maximum annotations of a kind that GitHub shows.
 const MOST: usize = 10;
-/// Bytes of a step's summary that GitHub takes.
+/// Maximum bytes of a step's summary on GitHub.
 const SUMMARY: usize = 1 << 20;
-/// Most characters of the message and of the title of an annotation.
+/// Maximum characters of an annotation's message and title.
 const MESSAGE: usize = 1 << 10;
 const TITLE: usize = 200;
 
-/// Annotations of one kind, and how many more there were.
+/// Annotations of one kind, and the number of those left out.
 #[derive(Default)]
 struct Some10 {
     shown: Vec<String>,
@@ -53,7 +53,7 @@ impl Some10 {
     }
 }
 
-/// Writes annotations to `out`, and the summary where the job wants it.
+/// Writes annotations to `out`, and the summary to the job's file.
 pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
     let summary = step_summary()?;
     let room = summary.as_ref().map_or(0, |summary| summary.room);
@@ -108,7 +108,7 @@ pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow
 /// The summary of the job's step.
 struct StepSummary {
     file: File,
-    /// Bytes that GitHub would still take.
+    /// Bytes left within GitHub's limit.
     room: usize,
     problem: String,
 }
@@ -119,7 +119,7 @@ fn step_summary() -> anyhow::Result<Option<StepSummary>> {
     };
     let path = PathBuf::from(path);
     let problem = format!("cannot write the step's summary '{}'", path.display());
-    // A test may have put a pipe there that nobody reads.
+    // A test may have replaced the file with a pipe without a reader.
     let file = OpenOptions::new()
         .append(true)
         .create(true)
@@ -134,7 +134,7 @@ fn step_summary() -> anyhow::Result<Option<StepSummary>> {
     }))
 }
 
-/// The annotations of a failure: one for each example that failed, or one for the file.
+/// The annotations of a failure: one per failed example, or one for the file.
 fn errors(case: &Case) -> Vec<String> {
     let own = case.failed_examples().map(|example| {
         let file = example.file.as_deref().unwrap_or(case.spec_file);
@@ -173,7 +173,7 @@ fn command(kind: &str, file: &str, line: Option<u64>, title: &str, message: &str
     )
 }
 
-/// At most so many characters, and a mark where there were more.
+/// The text cut to a maximum number of characters, with a mark if it was longer.
 fn cut(text: &str, most: usize) -> String {
     let mut short: String = text.chars().take(most).collect();
     if short.len() < text.len() {

@@ -1,4 +1,4 @@
-//! The whole record as one JSON document, written while it is read.
+//! The whole record as one JSON document, streamed while it is read.
 
 use crate::archive::document::{Bytes, Head, Rest, Slave, Task, Taskset, WorkerLog, fields};
 use crate::process::text::is_harmful;
@@ -27,7 +27,7 @@ pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow
     };
     let mut out = Harmless(out);
     let written = serde_json::to_writer_pretty(&mut out, &whole);
-    // What stopped the reading says more than that the writing stopped.
+    // The read error is more useful than the write error that it causes.
     if let Some(trouble) = trouble.take() {
         return Err(trouble);
     }
@@ -35,7 +35,7 @@ pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow
     Ok(out.0.write_all(b"\n")?)
 }
 
-/// As [`crate::archive::document::Document`], whose parts are read when their turn comes.
+/// A [`crate::archive::document::Document`] whose parts are read on demand.
 #[derive(Serialize)]
 struct Whole<'a, 'b> {
     key: &'a TasksetKey,
@@ -89,7 +89,8 @@ impl Serialize for Part<'_, '_> {
     }
 }
 
-/// Writes JSON with the escapes that its serializer leaves out (see [`crate::process::text::harmless_json`]).
+/// Writes JSON with escapes that the serializer lacks (see
+/// [`crate::process::text::harmless_json`]).
 struct Harmless<'a>(&'a mut dyn Write);
 
 impl Write for Harmless<'_> {

@@ -1,8 +1,9 @@
-//! JUnit XML, in the dialect that CI servers read: one flat level of suites, one for each spec
-//! file; a case for each example, or one for the file where no example is known. A taskset that is
-//! red by itself is a suite and a case of its own.
+//! JUnit XML, in the dialect that CI servers read: one flat level of suites, one per spec file; one
+//! case per example, or one for the file if no examples are known. A problem of the taskset itself
+//! is a separate suite and case.
 //!
-//! Examples that the record lacks are counted in the totals, and named as a property and a note.
+//! Examples missing from the record are counted in the totals, and reported as a property and a
+//! note.
 
 use super::run::{Case, elapsed_ms, tail, trouble};
 use super::spool::Spool;
@@ -15,13 +16,13 @@ use chrono::SecondsFormat;
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 
-/// Most bytes of each output of a trial.
+/// Maximum bytes of each output of a trial.
 const OUTPUT: usize = 64 << 10;
-/// Most bytes of what tests wrote, all together: GitLab takes files under 30 MB.
+/// Maximum bytes of all test output together: GitLab accepts files under 30 MB.
 const ALL: usize = 16 << 20;
-/// Most characters of a message's first line.
+/// Maximum characters of a message's first line.
 const FIRST: usize = 200;
-/// In the place of a text for which there is no room.
+/// The replacement for text beyond the limit.
 const NO_ROOM: &str = "(left out: the report would be too large; rrr-show prints it)";
 
 /// Writes the report.
@@ -29,7 +30,7 @@ pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow
     let mut totals = Totals::default();
     let mut failed = 0;
     let mut room = ALL;
-    // The totals come first, and are known last.
+    // The totals come first but are known last.
     let mut suites = Spool::default();
     rest.tasks(|task| {
         let case = Case::of(task);
@@ -82,7 +83,7 @@ fn seconds(ms: u64) -> String {
     format!("{}.{:03}", ms / 1000, ms % 1000)
 }
 
-/// The numbers of a suite, or of all.
+/// The counts of one suite, or of all.
 #[derive(Clone, Copy, Default)]
 struct Totals {
     tests: u64,
@@ -139,7 +140,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// The element that tells of it, and that of a trial before.
+    /// The element for this result, and the one for the same result of an earlier trial.
     fn elements(self) -> (Option<&'static str>, &'static str) {
         match self {
             Self::Success => (None, "flaky"),
@@ -150,13 +151,13 @@ impl Kind {
     }
 }
 
-/// How a case ended.
+/// The result of a case.
 struct Outcome<'a> {
     kind: Kind,
     word: Option<&'a str>,
     message: Option<String>,
     text: Option<&'a str>,
-    /// Trials in which it went wrong before.
+    /// Earlier trials in which the case failed.
     before: Vec<&'a Trial>,
 }
 
@@ -194,7 +195,7 @@ impl Outcome<'_> {
     }
 }
 
-/// The first line of a message, and a mark where there is more of that line.
+/// The first line of a message, with a mark if the line was cut.
 fn first_line(message: &str) -> String {
     let message = clean(message);
     let line = message.lines().next().unwrap_or_default();
@@ -204,7 +205,7 @@ fn first_line(message: &str) -> String {
     }
 }
 
-/// The suite of a file, and its numbers.
+/// Writes the suite of a file, and returns its counts.
 fn suite(case: &Case, room: &mut usize) -> anyhow::Result<(Totals, Vec<u8>)> {
     let mut totals = Totals::default();
     let mut cases = Xml::new(Vec::new());
@@ -214,7 +215,7 @@ fn suite(case: &Case, room: &mut usize) -> anyhow::Result<(Totals, Vec<u8>)> {
         totals.count(&outcome);
         example_case(&mut cases, case, example, &outcome, &mut names)?;
     }
-    // A file that failed outside of its examples, or that told of none, is a case of its own.
+    // A file that failed outside its examples, or that reported none, is a separate case.
     let told = case.failed_examples().next().is_some();
     if case.examples().is_empty() || (case.is_failed() && !told) {
         let outcome = file_outcome(case);
@@ -251,7 +252,7 @@ fn suite(case: &Case, room: &mut usize) -> anyhow::Result<(Totals, Vec<u8>)> {
     Ok((totals, xml.into_inner()))
 }
 
-/// What the deciding trial of a failed file printed, and the note.
+/// The output of the deciding trial of a failed file, and the note.
 fn outputs(
     xml: &mut Xml<Vec<u8>>,
     case: &Case,
@@ -283,7 +284,7 @@ fn output(bytes: &Bytes, room: &mut usize) -> Option<String> {
     })
 }
 
-/// Takes the room that the text needs as XML, if there is so much.
+/// Reserves the bytes that the text needs as XML, if enough are left.
 fn takes(text: &str, room: &mut usize) -> bool {
     let needed = size(text);
     let fits = needed <= *room;
@@ -293,11 +294,12 @@ fn takes(text: &str, room: &mut usize) -> bool {
     fits
 }
 
-/// The names of a suite's cases: GitLab keeps only the first of two with one name.
+/// The names of a suite's cases, made unique: GitLab keeps only the first of two with the same
+/// name.
 #[derive(Default)]
 struct Names {
     used: HashSet<String>,
-    /// The last number that was given to a name.
+    /// The last number appended to a name.
     last: HashMap<String, u32>,
 }
 
@@ -353,7 +355,7 @@ fn example_outcome<'a>(case: &Case<'a>, example: &'a Example, room: &mut usize) 
     outcome
 }
 
-/// Whether the example went wrong in that trial, too.
+/// Whether the example also failed in that trial.
 fn failed_in(trial: &Trial, example: &Example) -> bool {
     let bad = |one: &Example| matches!(one.status, Status::Failed | Status::Error);
     let all = trial.examples.iter().flatten();

@@ -1,4 +1,4 @@
-//! One JSON object for each task: what jq wants to ask.
+//! One JSON object per task, for queries with jq.
 
 use super::run::Case;
 use crate::archive::document::{Head, Rest, Trial};
@@ -7,7 +7,7 @@ use crate::protocol::status::{TaskStatus, TrialStatus};
 use serde_json::json;
 use std::io::Write;
 
-/// Writes them, in the order of submission.
+/// Writes the objects, in the order of submission.
 pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
     rest.tasks(|task| {
         let case = Case::of(task);

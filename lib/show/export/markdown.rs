@@ -8,9 +8,9 @@ use crate::show::view::summary::{Summary, rerun};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 
-/// Most bytes of each output of a failure.
+/// Maximum bytes of each output of a failure.
 const OUTPUT: usize = 2 << 10;
-/// Room for the line that counts what was left out.
+/// Bytes reserved for the line that counts omitted failures.
 const NOTE: usize = 100;
 
 /// Writes the whole page.
@@ -20,18 +20,18 @@ pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow
     page.finish(head, out).map(drop)
 }
 
-/// A page that is being written: what comes first on it is known last.
+/// A page in progress: its first part is known last.
 pub(crate) struct Page {
     tally: Tally,
     failures: Spool,
-    /// The bytes of each of them.
+    /// The size of each in bytes.
     lengths: Vec<usize>,
     spooled: usize,
     most: usize,
 }
 
 impl Page {
-    /// An empty one; failures are left out, and counted, where it would be longer than `most` bytes.
+    /// An empty page; failures that would make it longer than `most` bytes are omitted and counted.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             tally: Tally::default(),
@@ -153,11 +153,11 @@ fn failure(case: &Case, slave_command: &str) -> String {
     text
 }
 
-/// Punctuation of a receipt, which means nothing inside of a line.
+/// Punctuation of a receipt, which has no meaning within a line.
 const PLAIN: &str = "+=;:.,-()/";
 
-/// Text on one line whose punctuation, less what is `kept`, is written as numbers: Markdown and HTML
-/// leave that alone.
+/// Text on one line with its punctuation, except `kept`, written as numeric character references,
+/// which Markdown and HTML do not interpret.
 fn escape(text: &str, kept: &str) -> String {
     let mut safe = String::new();
     for c in one_line(text).chars() {
@@ -171,7 +171,7 @@ fn escape(text: &str, kept: &str) -> String {
     safe
 }
 
-/// Code in a table, which a `|` would end: GitHub looks for those first.
+/// Code in a table cell, which a `|` would end, since GitHub splits cells first.
 fn cell(text: &str) -> String {
     match text.contains('|') {
         true => format!("<code>{}</code>", escape(text, "")),
@@ -179,7 +179,7 @@ fn cell(text: &str) -> String {
     }
 }
 
-/// A fence longer than any row of backticks in the text.
+/// A fence longer than any run of backticks in the text.
 fn fence(text: &str, least: usize) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     "`".repeat(least.max(longest + 1))

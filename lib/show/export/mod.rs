@@ -1,7 +1,7 @@
-//! The record of a taskset in the forms that people and other programs read.
+//! Exports the record of a taskset in formats for people and other programs.
 //!
-//! [`run`] says what the record means (verdicts, flaky files, the trial that decided); each other
-//! module writes one form of it.
+//! [`run`] interprets the record (verdicts, flaky files, the deciding trial); each other module
+//! writes one format.
 
 mod github;
 mod json;
@@ -20,7 +20,7 @@ mod xml;
 use crate::archive::document::Source;
 use std::io::Write;
 
-/// A form of the record.
+/// An export format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
     Text,
@@ -34,8 +34,8 @@ pub(crate) enum Format {
     Trace,
 }
 
-/// Writes the record in this form, while it is read: only what a timeline is made of is in memory as
-/// a whole, for those forms that are one.
+/// Writes the record in this format while it is read. Only the timeline formats keep the whole
+/// timeline in memory.
 pub(crate) fn write(
     format: Format,
     source: &mut Source,

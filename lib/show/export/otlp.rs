@@ -1,8 +1,8 @@
-//! OpenTelemetry: the spans of a run in OTLP's JSON, one `TracesData` a line, as its file exporter
-//! writes them and its collector reads them.
+//! OpenTelemetry: the spans of a run in OTLP JSON, one `TracesData` per line, as the file exporter
+//! writes them and the collector reads them.
 //!
-//! Ids are digests of the keys, so that an export again gives the same spans. Names of attributes
-//! are those of the conventions for tests, CI/CD and processes; what these lack begins with `rrr.`.
+//! Ids are digests of the keys, so a second export has the same spans. Attribute names follow the
+//! semantic conventions for tests, CI/CD and processes; other names begin with `rrr.`.
 
 use super::run::trouble;
 use super::timeline::{Span, Stay, Timeline, worker_id};
@@ -14,14 +14,14 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Write;
 
-/// Spans in one line.
+/// Maximum spans per line.
 const BATCH: usize = 500;
-/// Values of OTLP's enumerations.
+/// Values of OTLP enumerations.
 const INTERNAL: u8 = 1;
 const OK: u8 = 1;
 const ERROR: u8 = 2;
 
-/// Writes the lines: first the taskset and its tasks, then what each worker did.
+/// Writes the lines: first the taskset and its tasks, then the workers.
 pub(crate) fn write(document: &Document, out: &mut dyn Write) -> anyhow::Result<()> {
     let timeline = Timeline::of(document);
     let export = Export {
@@ -91,7 +91,7 @@ fn span_id(key: &str) -> String {
     id("span", key, 8)
 }
 
-/// Attributes, of which those without a value are left out.
+/// Attributes; those without a value are left out.
 #[derive(Default)]
 struct Attributes(Vec<Value>);
 
@@ -105,7 +105,7 @@ impl Attributes {
 
     fn number(&mut self, key: &str, value: Option<i64>) {
         if let Some(value) = value {
-            // As OTLP's JSON has 64 bits.
+            // OTLP JSON writes 64-bit integers as strings.
             let value = json!({"intValue": value.to_string()});
             self.0.push(json!({"key": key, "value": value}));
         }
@@ -223,7 +223,7 @@ impl Export<'_> {
         let cut = i64::try_from(trial.examples_cut()).ok();
         attributes.number("rrr.examples.left_out", cut.filter(|cut| *cut > 0));
         span.insert("attributes".into(), attributes.0.into());
-        // Why there was another trial: the one before.
+        // A link to the earlier trial, the cause of this one.
         if let Some(before) = number.checked_sub(1).map(|place| &task.trials[place]) {
             let link = json!({
                 "traceId": span["traceId"],
@@ -237,7 +237,7 @@ impl Export<'_> {
         span.into()
     }
 
-    /// The stay of a worker, and the steps before its slaves began.
+    /// The stay of a worker, and the steps before its slaves started.
     fn stay(&self, stay: &Stay) -> Vec<Value> {
         let key = &stay.log.key;
         let root = Some(self.document.key.as_str());

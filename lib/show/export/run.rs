@@ -1,5 +1,5 @@
-//! What a record means: the verdict of each file, the trial that decided it, and what went wrong
-//! before.
+//! The interpretation of a record: the verdict of each file, the deciding trial, and earlier
+//! failures.
 
 use crate::archive::document::{Head, Task, Taskset, Trial};
 use crate::process::text::harmless;
@@ -10,14 +10,14 @@ use crate::show::view::progress::Remains;
 use crate::show::view::summary::{Failure, NO_TASK_FAILED, SLOWEST, Summary, counted, places};
 use std::fmt;
 
-/// A task with what became of it.
+/// A task with its result.
 pub(crate) struct Case<'a> {
     pub spec_file: &'a str,
-    /// None when the taskset ended before it.
+    /// `None` if the taskset finished without a verdict for the task.
     pub verdict: Option<TaskStatus>,
-    /// The trial that says most: the one that passed, or the last.
+    /// The deciding trial: the one that passed, or the last.
     pub trial: Option<&'a Trial>,
-    /// Trials that went wrong, other than [`Self::trial`], oldest first.
+    /// Failed trials other than [`Self::trial`], oldest first.
     pub wrong: Vec<&'a Trial>,
     pub trials: usize,
 }
@@ -57,22 +57,22 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Passed, but not at once.
+    /// Whether the task passed, but not in its first trial.
     pub(crate) fn is_flaky(&self) -> bool {
         self.verdict != Some(TaskStatus::Failed) && self.verdict.is_some() && !self.wrong.is_empty()
     }
 
-    /// Failed for good.
+    /// Whether the verdict is failed.
     pub(crate) fn is_failed(&self) -> bool {
         self.verdict == Some(TaskStatus::Failed)
     }
 
-    /// What the deciding trial took.
+    /// The duration of the deciding trial.
     pub(crate) fn duration_ms(&self) -> Option<u64> {
         u64::try_from(self.trial?.duration_ms?).ok()
     }
 
-    /// Its verdict in a word: how the last trial ended where that says more.
+    /// The verdict in a word, or the status of the last trial if that is more specific.
     pub(crate) fn word(&self) -> &'static str {
         let how = self.trial.and_then(Trial::status);
         match (self.verdict, how) {
@@ -92,13 +92,13 @@ impl<'a> Case<'a> {
             .unwrap_or_default()
     }
 
-    /// Those of them that failed.
+    /// The failed examples of the deciding trial.
     pub(crate) fn failed_examples(&self) -> impl Iterator<Item = &'a Example> {
         let bad = |e: &&Example| matches!(e.status, ExampleStatus::Failed | ExampleStatus::Error);
         self.examples().iter().filter(bad)
     }
 
-    /// The examples of the deciding trial that its record lacks, if it lacks any.
+    /// The number of examples of the deciding trial missing from its record, if any.
     pub(crate) fn left_out(&self) -> Option<LeftOut> {
         let trial = self.trial?;
         let all = trial.examples_cut();
@@ -127,7 +127,7 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// How it ended, with the facts: `failed (exit 1, 3 trials)`.
+    /// The result with details: `failed (exit 1, 3 trials)`.
     pub(crate) fn story(&self) -> String {
         let mut facts = Vec::new();
         if let Some(trial) = self.trial {
@@ -143,7 +143,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// The last `most` bytes of what a trial printed, from the start of a line; harmless.
+/// The last `most` bytes of a trial's output, from the start of a line, made harmless.
 pub(crate) fn tail(bytes: &crate::archive::document::Bytes, most: usize) -> String {
     let bytes = &bytes.0;
     let cut = bytes.len().saturating_sub(most);
@@ -158,7 +158,7 @@ pub(crate) fn tail(bytes: &crate::archive::document::Bytes, most: usize) -> Stri
     }
 }
 
-/// Examples of which no more than their number is known.
+/// Examples of which only the number is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LeftOut {
     pub all: u64,
@@ -182,7 +182,7 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// The status of a taskset in a word, as whoever wrote it spelled it.
+/// The status of a taskset in a word, spelled as in the record.
 pub(crate) fn status(taskset: &Taskset) -> &str {
     match (&taskset.status, &taskset.created_at) {
         (Some(status), _) => status,
@@ -191,15 +191,15 @@ pub(crate) fn status(taskset: &Taskset) -> &str {
     }
 }
 
-/// Why a taskset is red, where its tasks do not tell: a word for it, and a sentence.
+/// The reason why a taskset is red, if its tasks do not show it: a word, and a sentence.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Trouble {
     pub word: String,
     pub message: String,
 }
 
-/// The trouble of a taskset of which so many tasks failed. A report is green only for a taskset that
-/// succeeded: CI servers judge by it.
+/// The trouble of a taskset with this number of failed tasks. Only a taskset that succeeded has a
+/// green report, since CI servers judge by it.
 pub(crate) fn trouble(taskset: &Taskset, failed: u64) -> Option<Trouble> {
     let reason = taskset.fail_reason.as_deref();
     let message = match (taskset.status(), reason) {
@@ -220,14 +220,14 @@ pub(crate) fn trouble(taskset: &Taskset, failed: u64) -> Option<Trouble> {
     })
 }
 
-/// From its submission to its end, as far as whole seconds tell.
+/// The time from submission to the end, in whole seconds.
 pub(crate) fn elapsed_ms(taskset: &Taskset) -> Option<u64> {
     let at = |text: &Option<String>| time::parse(text.as_deref()?);
     let (from, to) = (at(&taskset.created_at)?, at(&taskset.finished_at)?);
     u64::try_from((to - from).num_milliseconds()).ok()
 }
 
-/// What the tasks seen so far add up to.
+/// The totals of the tasks seen so far.
 #[derive(Default)]
 pub(crate) struct Tally {
     tasks: u64,

@@ -1,13 +1,13 @@
-//! Text that is kept until what comes before it is known: in memory while it is short, else in a file
-//! without a name.
+//! A spool: text kept until the text before it is known, in memory while it is short, else in an
+//! unnamed file.
 
 use std::io::{BufWriter, Read, Seek, Write};
 use tempfile::SpooledTempFile;
 
-/// Bytes that are kept in memory.
+/// Maximum bytes kept in memory.
 const SHORT: usize = 1 << 20;
 
-/// Text for later.
+/// Text to be written later.
 pub(crate) struct Spool(BufWriter<SpooledTempFile>);
 
 impl Default for Spool {
@@ -32,7 +32,7 @@ impl Spool {
         std::io::copy(&mut self.into_reader()?, out).map(drop)
     }
 
-    /// What reads it from its start.
+    /// A reader from the start of the text.
     pub(crate) fn into_reader(self) -> std::io::Result<impl Read> {
         let mut file = self.0.into_inner().map_err(|error| error.into_error())?;
         file.rewind()?;

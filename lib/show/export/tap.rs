@@ -1,4 +1,4 @@
-//! TAP 14: one line for each task.
+//! TAP 14: one line per task.
 
 use super::run::{Case, trouble};
 use super::spool::Spool;
@@ -8,11 +8,11 @@ use crate::protocol::status::TaskStatus;
 use std::fmt::Write as _;
 use std::io::Write;
 
-/// Writes the whole document. What is wrong with the taskset itself is a test point of its own, and
-/// ends the document as a bail-out.
+/// Writes the whole document. A problem of the taskset itself is a separate test point, and ends
+/// the document as a bail-out.
 pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
     let (mut number, mut failed) = (0, 0);
-    // The plan comes first, and is known last.
+    // The plan comes first but is known last.
     let mut points = Spool::default();
     rest.tasks(|task| {
         let case = Case::of(task);
@@ -46,7 +46,7 @@ fn point(number: u64, case: &Case) -> String {
     text
 }
 
-/// `\` and `#` mean something in a description.
+/// Escapes `\` and `#`, which are special in a description.
 fn escape(text: &str) -> String {
     one_line(text).replace('\\', "\\\\").replace('#', "\\#")
 }

@@ -1,11 +1,11 @@
-//! For a person: what failed with the end of its output, then the summary.
+//! Text for people: the failures with the end of their output, then the summary.
 
 use super::run::{Case, Tally, status, tail};
 use crate::archive::document::{Head, Rest};
 use crate::process::text::{harmless, one_line};
 use std::io::Write;
 
-/// Most bytes of each output of a failure.
+/// Maximum bytes of each output of a failure.
 const OUTPUT: usize = 4 << 10;
 
 /// Writes the whole text.

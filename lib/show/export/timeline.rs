@@ -1,32 +1,33 @@
-//! When everything of a run happened, as far as its record tells.
+//! The timeline of a run, from its record.
 //!
-//! The record has whole seconds and, of a trial, its length to the millisecond. A slave makes one
-//! trial after the other, so those that began in one second are laid end to end: then each is
-//! placed to the second and long to the millisecond, and none overlaps another of its slave.
+//! The record has times in whole seconds, and the durations of trials in milliseconds. A slave runs
+//! one trial after the other, so trials that started in the same second are laid end to end: start
+//! times are then exact to the second and durations to the millisecond, and trials of one slave do
+//! not overlap.
 
 use crate::archive::document::{Document, Trial, WorkerLog};
 use crate::protocol::key::{SlaveKey, WorkerKey};
 use crate::protocol::time;
 use std::collections::BTreeMap;
 
-/// From when to when, in milliseconds since 1970.
+/// Start and end, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub start: i64,
     pub end: i64,
 }
 
-/// A trial that has ended.
+/// A finished trial.
 pub(crate) struct Bar<'a> {
-    /// Its task's place in the record.
+    /// The index of its task in the record.
     pub task: usize,
-    /// Its own place among the task's trials.
+    /// Its index among the task's trials.
     pub number: usize,
     pub trial: &'a Trial,
     pub span: Span,
 }
 
-/// What a worker did before its slaves began, and how long it stayed.
+/// The steps of a worker before its slaves started, and the duration of its stay.
 pub(crate) struct Stay<'a> {
     pub log: &'a WorkerLog,
     pub whole: Span,
@@ -34,10 +35,10 @@ pub(crate) struct Stay<'a> {
     pub setup: Option<Span>,
 }
 
-/// A run in time.
+/// The timeline of a run.
 pub(crate) struct Timeline<'a> {
     pub whole: Span,
-    /// By slave, in order of time.
+    /// Trials by slave, in chronological order.
     pub slaves: BTreeMap<&'a str, Vec<Bar<'a>>>,
     pub stays: Vec<Stay<'a>>,
 }
@@ -57,7 +58,7 @@ impl Span {
 }
 
 impl<'a> Timeline<'a> {
-    /// Of a record. What has not ended is left out.
+    /// The timeline of a record, without anything unfinished.
     pub(crate) fn of(document: &'a Document) -> Self {
         let mut slaves: BTreeMap<&str, Vec<Bar>> = BTreeMap::new();
         for (task, one) in document.tasks.iter().enumerate() {
@@ -80,7 +81,7 @@ impl<'a> Timeline<'a> {
             start: at,
             end: finished.unwrap_or(at),
         });
-        // Times are cut to the second: what the taskset did does not reach beyond it.
+        // Times are truncated to seconds: nothing may extend beyond the taskset's own end.
         let bars = slaves.values().flatten().map(|bar| bar.span);
         let all = bars.chain(stays.iter().map(|stay| stay.whole)).chain(known);
         Self {
@@ -101,9 +102,9 @@ fn span(trial: &Trial) -> Option<Span> {
     Some(Span { start, end })
 }
 
-/// Moves the trials of one slave behind each other.
+/// Lays the trials of one slave end to end.
 fn lay(bars: &mut [Bar]) {
-    // In one second a task's trials are in their order.
+    // Within one second, a task's trials keep their order.
     bars.sort_by_key(|bar| (bar.span.start, at(&bar.trial.finished_at), bar.number));
     let mut free = i64::MIN;
     for bar in bars {
@@ -138,7 +139,7 @@ impl<'a> Stay<'a> {
     }
 }
 
-/// The id of the worker whose key, or whose slave's key, this is; all of it if it is neither.
+/// The worker's id in the key of a worker or slave; the whole key if it is neither.
 pub(crate) fn worker_id(key: &str) -> &str {
     let worker = match key.parse::<SlaveKey>() {
         Ok(slave) => slave.worker(),

@@ -1,5 +1,5 @@
-//! Chrome's trace events, which Perfetto (<https://ui.perfetto.dev>), chrome://tracing and speedscope open: a
-//! process for each worker, in it a row for each slave and one for what came before; arrows from a
+//! Chrome trace events, for Perfetto (<https://ui.perfetto.dev>), chrome://tracing and speedscope:
+//! one process per worker, with one row per slave and one for the preparation; arrows from each
 //! trial to the next one of its task.
 
 use super::run::trouble;
@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 
-/// The process of the taskset itself; workers come after it.
+/// The process of the taskset; workers follow it.
 const TASKSET: usize = 1;
-/// The row of a worker's preparations; slaves come after it.
+/// The row of a worker's preparation; slaves follow it.
 const PREPARATION: usize = 0;
 
-/// Where something stands: process and row.
+/// A position: process and row.
 type Row = (usize, usize);
 
-/// Writes one JSON object, an event a line.
+/// Writes one JSON object, with one event per line.
 pub(crate) fn write(document: &Document, out: &mut dyn Write) -> anyhow::Result<()> {
     let timeline = Timeline::of(document);
     let about = json!({
@@ -74,7 +74,7 @@ fn events(document: &Document, timeline: &Timeline) -> Vec<Value> {
             events.extend(span.map(|span| slice(zero, row, step, span, json!({}))));
         }
     }
-    // By task, then by number: where each trial stands.
+    // The position of each trial, by task, then by number.
     let mut trials: BTreeMap<(usize, usize), (Row, &Bar)> = BTreeMap::new();
     let mut rows: BTreeMap<usize, usize> = BTreeMap::new();
     for (slave, bars) in &timeline.slaves {
@@ -104,7 +104,7 @@ fn events(document: &Document, timeline: &Timeline) -> Vec<Value> {
     events
 }
 
-/// Why the taskset is red, where its tasks do not tell.
+/// The reason why the taskset is red, if its tasks do not show it.
 fn why(document: &Document) -> Option<String> {
     let failed = document.tasks.iter();
     let failed = failed.filter(|task| task.status() == Some(TaskStatus::Failed));
@@ -148,8 +148,8 @@ fn slice(zero: i64, row: Row, name: &str, span: Span, args: Value) -> Value {
     })
 }
 
-/// From one trial to the next of the same task: the same again after it ended, or a second copy
-/// beside it. Both ends lie at starts, where a slice is sure to be.
+/// Arrows from each trial to the next of the same task, a retry or a speculative trial. Both ends
+/// are at the start of a trial, where a slice always exists.
 fn arrow(zero: i64, number: usize, from: (Row, &Bar), to: (Row, &Bar)) -> [Value; 2] {
     let ((source, one), (target, next)) = (from, to);
     let beside = next.span.start < one.span.end;

@@ -1,4 +1,4 @@
-//! XML 1.0 out of any text.
+//! XML 1.0 from arbitrary text.
 
 use crate::process::text::harmless;
 use quick_xml::Writer;
@@ -8,8 +8,8 @@ use quick_xml::name::QName;
 use std::borrow::Cow;
 use std::io::Write;
 
-/// The text without its colours, and with what XML has no place for (or a terminal does not bear)
-/// made visible. Tabs and line feeds stay.
+/// The text without colours, with characters that are invalid in XML or unsafe on a terminal made
+/// visible. Tabs and line feeds stay.
 pub(crate) fn clean(text: &str) -> String {
     let text = harmless(&console::strip_ansi_codes(text));
     match text.contains(['\u{fffe}', '\u{ffff}']) {
@@ -20,14 +20,15 @@ pub(crate) fn clean(text: &str) -> String {
     }
 }
 
-/// Clean text as content of an element.
+/// Clean text, escaped as the content of an element.
 fn content(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
 }
 
-/// Clean text as the value of an attribute: a reader makes bare tabs and line feeds spaces.
+/// Clean text, escaped as the value of an attribute: readers turn bare tabs and line feeds into
+/// spaces.
 fn value(text: &str) -> String {
     content(text)
         .replace('"', "&quot;")
@@ -35,7 +36,7 @@ fn value(text: &str) -> String {
         .replace('\n', "&#10;")
 }
 
-/// Bytes that clean text takes in a document, at most.
+/// Maximum bytes of clean text in a document.
 pub(crate) fn size(text: &str) -> usize {
     let longer = text.bytes().filter(|byte| b"<>&\"\t\n".contains(byte));
     text.len() + 5 * longer.count()
@@ -55,7 +56,7 @@ fn start<'a>(name: &'a str, attributes: &[(&'a str, Option<&str>)]) -> BytesStar
     tag
 }
 
-/// A document that is being written.
+/// A document in progress.
 pub(crate) struct Xml<W: Write>(Writer<W>);
 
 impl<W: Write> Xml<W> {
@@ -75,7 +76,7 @@ impl<W: Write> Xml<W> {
         self.0.write_event(Event::End(BytesEnd::new(name)))
     }
 
-    /// An element with this text in it, or with nothing.
+    /// Writes an element with this text, or an empty one.
     pub(crate) fn element(
         &mut self,
         name: &str,
@@ -97,7 +98,7 @@ impl<W: Write> Xml<W> {
 }
 
 impl Xml<Vec<u8>> {
-    /// Takes what was written in another document over.
+    /// Appends the contents of another document.
     pub(crate) fn append(&mut self, other: Xml<Vec<u8>>) {
         let inner = self.0.get_mut();
         inner.push(b'\n');

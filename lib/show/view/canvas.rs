@@ -1,11 +1,11 @@
-//! Lines at the foot of a terminal that are drawn over and over, below text that stays.
+//! Lines at the bottom of a terminal that are redrawn in place, below permanent text.
 
 use crate::process::stderr;
 use console::{Term, measure_text_width};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// What is drawn at the foot of the terminal on stderr. While it lives, what this process has to
-/// say goes above it.
+/// The lines drawn at the bottom of the terminal on stderr. While it exists, messages of this
+/// process are written above them.
 pub(crate) struct Canvas(Arc<Mutex<Foot>>);
 
 struct Foot {
@@ -15,7 +15,7 @@ struct Foot {
 }
 
 impl Canvas {
-    /// An empty one.
+    /// An empty canvas.
     pub(crate) fn new() -> Self {
         let foot = Arc::new(Mutex::new(Foot {
             term: Term::buffered_stderr(),
@@ -34,8 +34,8 @@ impl Canvas {
         lock(&self.0).size()
     }
 
-    /// Shows `lines` instead of what was drawn before. A terminal that cannot be written to is no
-    /// reason to end what is watched.
+    /// Replaces the drawn lines with `lines`. Errors of the terminal are ignored: they must not end
+    /// the run that is watched.
     pub(crate) fn draw(&mut self, lines: Vec<String>) {
         let mut foot = lock(&self.0);
         let width = foot.size().1;
@@ -44,12 +44,12 @@ impl Canvas {
         }
     }
 
-    /// Writes `lines` above what is drawn, to stay.
+    /// Writes permanent `lines` above the drawn ones.
     pub(crate) fn print(&mut self, lines: &[String]) {
         lock(&self.0).print(lines);
     }
 
-    /// Takes away what is drawn.
+    /// Erases the drawn lines.
     pub(crate) fn clear(&mut self) {
         lock(&self.0).replace(&[], Vec::new());
     }
@@ -72,7 +72,7 @@ impl Foot {
 
     fn replace(&mut self, above: &[String], lines: Vec<String>) {
         let width = self.size().1.max(1);
-        // A terminal that was made narrower has wrapped the lines by itself.
+        // A terminal that has become narrower has wrapped the lines.
         let rows = self
             .drawn
             .iter()
@@ -89,7 +89,7 @@ impl Foot {
 
 impl Drop for Canvas {
     fn drop(&mut self) {
-        // However the following ends, the terminal is left clean.
+        // The terminal is left clean, however the following ends.
         self.clear();
         stderr::divert(None);
     }

@@ -1,27 +1,27 @@
-//! Guesses how long a run will still take, from estimates and from how good they were so far.
+//! Estimates the remaining time of a run, from estimates and their accuracy so far.
 //!
-//! A run ends when its work is done by all seats together, and not before its longest task has
-//! ended. The sum of many tasks varies little, a single one much, so that the two grow apart
-//! differently from the even guess to the careful one.
+//! A run finishes once all slaves together have done the work, and not before its longest task has
+//! finished. The sum of many tasks varies little but a single task varies much, so the margin
+//! between median and 90th percentile differs between the two.
 
-/// The time left in milliseconds: as likely too short as too long, and enough nine times of ten.
+/// The time left in milliseconds: median and 90th percentile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Left {
     pub p50_ms: u64,
     pub p90_ms: u64,
 }
 
-/// How much longer (or shorter) than estimated the finished tasks have taken.
+/// The ratios of actual to estimated run time of the finished tasks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ratios(Vec<f64>);
 
-/// What is believed of estimates before any task has finished, as if three had.
+/// The prior for the ratios, with the weight of three finished tasks.
 const PRIOR: [f64; 3] = [0.7, 1.0, 1.3];
-/// Most ratios that are kept: the latest count.
+/// Maximum number of ratios kept, the latest ones.
 const KEPT: usize = 500;
-/// A task that is past its time is expected to take this part of its age again: evenly, carefully.
+/// An overdue task is expected to run for this fraction of its age longer: median, 90th percentile.
 const OVERDUE: (f64, f64) = (0.2, 1.0);
-/// Standard deviations of a normal distribution that 90 % lie below.
+/// The 90th percentile of a normal distribution, in standard deviations.
 const Z90: f64 = 1.28;
 
 impl Ratios {
@@ -34,7 +34,7 @@ impl Ratios {
     }
 
     fn all(&self) -> Vec<f64> {
-        // What has been seen soon outweighs what was believed.
+        // Observations soon outweigh the prior.
         let mut all = self.0.clone();
         if all.len() < 3 {
             all.extend(PRIOR);
@@ -54,7 +54,7 @@ pub(crate) fn mean(values: impl Iterator<Item = u64>) -> Option<u64> {
     sum.checked_div(count)
 }
 
-/// The time left for `work`, a list of (estimate, age so far), on so many seats.
+/// The time left for `work`, a list of (estimate, age so far), on this number of slaves.
 pub(crate) fn left(work: &[(u64, u64)], seats: usize, ratios: &Ratios) -> Left {
     let ratios = ratios.all();
     let count = ratios.len() as f64;

@@ -8,7 +8,7 @@ use crate::store::Store;
 
 pub(crate) struct Json {
     taskset: TasksetKey,
-    /// Lines of events that were read together, to be written together.
+    /// Lines of events that were read together, written in one call.
     lines: String,
 }
 
@@ -20,7 +20,7 @@ impl Json {
         }
     }
 
-    /// Prints one at once.
+    /// Prints one event immediately.
     pub(crate) fn print(&self, unix_ms: i64, event: &Event) {
         stdout::line(&event::line(unix_ms, self.taskset.as_str(), event));
     }

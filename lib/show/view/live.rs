@@ -1,5 +1,5 @@
-//! The run as a picture at the foot of the terminal: a bar, the counts, and what each slave runs
-//! now. What is worth keeping scrolls away above it; the picture itself leaves no trace.
+//! The live view at the bottom of the terminal: a bar, the counts, and the current trial of each
+//! slave. Noteworthy events scroll away above it; the view itself is erased at the end.
 
 use super::canvas::Canvas;
 use super::json::Json;
@@ -14,9 +14,9 @@ use crate::store::Store;
 use console::{Style, measure_text_width};
 use std::time::{Duration, Instant};
 
-/// Most slaves that are shown, however tall the terminal is.
+/// Maximum slaves shown, however tall the terminal is.
 const MOST_SLAVES: usize = 24;
-/// Least time between two pictures.
+/// Minimum time between two redraws.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Live {
@@ -25,7 +25,7 @@ pub(crate) struct Live {
     canvas: Canvas,
     drawn_at: Option<Instant>,
     waiting: Option<String>,
-    /// Redis' clock minus ours, once known: events carry the time of the former.
+    /// Redis' clock minus the local clock, once known: events carry Redis' time.
     ahead_ms: Option<i64>,
 }
 
@@ -87,7 +87,7 @@ impl Sink for Live {
     }
 }
 
-/// The picture: lines that fit into `width` columns and, together, into `height` rows.
+/// The view's lines, which fit into `width` columns and, together, into `height` rows.
 fn frame(
     progress: &Progress,
     waiting: Option<&str>,
@@ -95,7 +95,7 @@ fn frame(
     width: usize,
     height: usize,
 ) -> Vec<String> {
-    // A line as wide as the terminal would make some of them wrap.
+    // Some terminals wrap a line that is exactly as wide as they are.
     let width = width.saturating_sub(1).max(20);
     let mut lines = vec![head(progress, now_ms, width), counts(progress)];
     let mut running: Vec<&Running> = progress.running.values().collect();

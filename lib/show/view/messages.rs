@@ -1,4 +1,4 @@
-//! Single happenings of a run in words, for whoever watches it.
+//! Messages for people about single events of a run.
 
 use super::progress::{Failed, Note, Progress};
 use super::summary;
@@ -9,10 +9,10 @@ use crate::protocol::key::{TrialKey, WorkerKey};
 use crate::store::Store;
 use console::Style;
 
-/// Most lines of an output, and of an example's message, that are shown with a failure.
+/// Maximum lines shown with a failure, from its output and from an example's message.
 const OUTPUT_LINES: usize = 10;
 const MESSAGE_LINES: usize = 6;
-/// Most failures whose output is shown: a suite that fails as a whole says the same many times.
+/// Maximum failures shown with their output: a suite that fails as a whole repeats the same one.
 const MOST_OUTPUTS: usize = 20;
 
 fn red() -> Style {
@@ -23,7 +23,7 @@ fn yellow() -> Style {
     Style::new().for_stderr().yellow()
 }
 
-/// The lines that tell of `note`, which `progress` has just given.
+/// The lines that report `note`, which `progress` has just returned.
 pub(crate) fn note(
     store: &mut Store,
     progress: &Progress,
@@ -100,7 +100,7 @@ fn failure(store: &mut Store, progress: &Progress, failed: &Failed) -> anyhow::R
     Ok(lines)
 }
 
-/// What is worth seeing of an outcome: its examples that failed, or the end of its output.
+/// The details of an outcome: its failed examples, or the end of its output.
 fn excerpt(outcome: &Outcome) -> Vec<String> {
     let bad = |example: &&Example| matches!(example.status, Status::Failed | Status::Error);
     let examples: Vec<&Example> = outcome.examples.iter().filter(bad).collect();

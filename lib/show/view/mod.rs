@@ -1,8 +1,8 @@
-//! What following a taskset looks like: events as JSON lines for programs; for people a live
-//! picture on a terminal, or a plain line now and then where there is none.
+//! The views of a followed taskset: JSON lines of events for programs; for people a live view on a
+//! terminal, or plain lines elsewhere.
 //!
-//! [`progress`] folds the events into what is known, [`eta`] guesses the time left, [`summary`]
-//! tells the end; [`json`], [`plain`] and [`live`] show it.
+//! [`progress`] folds the events into a state, [`eta`] estimates the time left, [`summary`]
+//! describes the end; [`json`], [`plain`] and [`live`] print them.
 
 mod canvas;
 pub(crate) mod eta;
@@ -22,7 +22,7 @@ use std::io::IsTerminal;
 /// Flags of the tools that follow a taskset.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Choice {
-    /// What to show; auto is live on a terminal, else json
+    /// Output format; auto: live on a terminal, else json
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Auto, hide_short_help = true)]
     output: Form,
 }
@@ -35,12 +35,12 @@ enum Form {
     Plain,
 }
 
-/// What there is to show things on.
+/// The available output streams.
 struct Screen {
     stdout: bool,
     stderr: bool,
     dumb: bool,
-    /// Something reads our stdout: nothing of ours may stand between its lines on the terminal.
+    /// Another program reads stdout: no other text may appear between its lines on the terminal.
     pipe: bool,
 }
 
@@ -57,15 +57,15 @@ impl Screen {
     }
 }
 
-/// Whether stdout gets the events, and what stderr shows.
+/// The choice whether stdout gets the events, and of the view on stderr.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
     json: bool,
     people: Option<Form>,
 }
 
-/// Events go to stdout unless a person reads it there. People are shown the run on stderr unless
-/// stdout is a pipe, whose reader writes to the same terminal.
+/// Chooses the outputs. Events go to stdout unless it is a terminal. stderr shows the run to people
+/// unless stdout is a pipe, whose reader writes to the same terminal.
 fn plan(form: Form, screen: &Screen) -> Plan {
     let moving = screen.stderr && !screen.dumb;
     let best = if moving { Form::Live } else { Form::Plain };
@@ -80,7 +80,7 @@ fn plan(form: Form, screen: &Screen) -> Plan {
     Plan { json, people }
 }
 
-/// The view that fits where our output goes. `lasting`: the taskset can be asked about afterwards.
+/// The view for the current output streams. `lasting`: the taskset can be queried afterwards.
 pub(crate) fn open(
     store: &mut Store,
     taskset: &TasksetKey,

@@ -1,5 +1,5 @@
-//! The run as lines of a log: where it stands, once a second while something changes, and what
-//! is worth keeping as it comes.
+//! The run as lines of a log: its progress, at most once per second while it changes, and
+//! noteworthy events as they happen.
 
 use super::json::Json;
 use super::messages;
@@ -11,9 +11,9 @@ use crate::show::follow::Sink;
 use crate::store::Store;
 use std::time::{Duration, Instant};
 
-/// Least time between two lines of where it stands.
+/// Minimum time between two progress lines.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Most time: a log that says nothing looks like a hang.
+/// Maximum time between two progress lines: a silent log looks like a hang.
 const LONGEST: Duration = Duration::from_secs(10);
 
 pub(crate) struct Plain {
@@ -22,14 +22,14 @@ pub(crate) struct Plain {
     pace: Pace,
 }
 
-/// When where it stands is told.
+/// The schedule of progress lines.
 struct Pace {
     said: String,
     said_at: Instant,
 }
 
 impl Pace {
-    /// Whether `what` is to be said at `now`; then it counts as said.
+    /// Whether `what` should be printed at `now`; if so, it counts as printed.
     fn is_due(&mut self, what: &str, now: Instant) -> bool {
         let pause = if what == self.said { LONGEST } else { PAUSE };
         let due = now.saturating_duration_since(self.said_at) >= pause;
@@ -54,7 +54,7 @@ impl Plain {
     }
 }
 
-/// Where a run stands, on one line.
+/// The progress of a run, on one line.
 fn standing(progress: &Progress) -> String {
     let mut parts = vec![format!("{}/{} done", progress.done(), progress.total)];
     for (count, word) in [

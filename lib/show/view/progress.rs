@@ -1,4 +1,4 @@
-//! What is known of a run, folded from its events: a pure function of what was read.
+//! The state of a run, folded from its events by a pure function.
 
 use super::eta;
 use crate::entity::estimates;
@@ -9,7 +9,7 @@ use crate::protocol::key::{SlaveKey, TasksetKey};
 use crate::store::Store;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// A trial that is being made.
+/// A running trial.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Running {
     pub spec_file: String,
@@ -18,11 +18,11 @@ pub(crate) struct Running {
     pub started_ms: i64,
     /// 1 for the task's first trial.
     pub attempt: u64,
-    /// A second copy of a task that another slave still runs.
+    /// Whether another slave is still running the same task.
     pub copy: bool,
 }
 
-/// A task that failed for good.
+/// A task whose verdict is failed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Failed {
     pub spec_file: String,
@@ -41,7 +41,7 @@ pub(crate) struct Ended {
     pub unix_ms: i64,
 }
 
-/// What an event is worth telling a person who watches.
+/// A noteworthy change, for people watching.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Note {
     WorkerJoined(String),
@@ -52,17 +52,17 @@ pub(crate) enum Note {
     Ended,
 }
 
-/// What the last trial of a task left on its machine.
+/// Leftovers of the last trial of a task on its machine.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Remains {
-    /// Processes, which were killed.
+    /// Number of processes, which were killed.
     pub leaked: u64,
-    /// A folder of files, which are kept.
+    /// The folder of its output files, which are kept.
     pub outputs: Option<String>,
 }
 
 impl Remains {
-    /// None where nothing was left.
+    /// Returns `None` if nothing was left.
     pub(crate) fn of(leaked: u64, outputs: Option<&str>) -> Option<Self> {
         (leaked > 0 || outputs.is_some()).then(|| Self {
             leaked,
@@ -76,19 +76,19 @@ struct LastTrial {
     status: String,
 }
 
-/// The state of a run as its events tell it.
+/// The state of a run according to its events.
 pub(crate) struct Progress {
     pub taskset: TasksetKey,
     pub slave_command: String,
-    /// Whether the taskset can be asked about when the run is over.
+    /// Whether the taskset can still be queried after the run.
     pub lasting: bool,
     pub total: u64,
     pub passed: u64,
     pub pending: u64,
     pub failed: Vec<Failed>,
-    /// Files that failed and then passed, and in how many trials.
+    /// Files that failed and then passed, with their number of trials.
     pub flaky: Vec<(String, u64)>,
-    /// By spec file; of those that left something.
+    /// Leftovers by spec file, where there are any.
     pub remains: BTreeMap<String, Remains>,
     pub retries: u64,
     pub copies: u64,
@@ -97,9 +97,9 @@ pub(crate) struct Progress {
     pub workers: HashSet<String>,
     pub began_ms: Option<i64>,
     pub ended: Option<Ended>,
-    /// How long the trial that settled it took, by spec file.
+    /// Duration of the deciding trial, by spec file.
     pub took_ms: HashMap<String, u64>,
-    /// Milliseconds expected, by spec file.
+    /// Expected milliseconds, by spec file.
     estimates: HashMap<String, u64>,
     open: HashSet<String>,
     last: HashMap<String, LastTrial>,
@@ -110,7 +110,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// A run of which no event was read yet.
+    /// The state before the first event.
     pub(crate) fn new(
         taskset: &TasksetKey,
         slave_command: &str,
@@ -144,7 +144,7 @@ impl Progress {
         }
     }
 
-    /// The same, with the tasks and estimates of a taskset in Redis.
+    /// The state before the first event, with the tasks and estimates of a taskset in Redis.
     pub(crate) fn load(
         store: &mut Store,
         taskset: &TasksetKey,
@@ -164,12 +164,12 @@ impl Progress {
         ))
     }
 
-    /// How many tasks have their verdict.
+    /// Number of tasks with a verdict.
     pub(crate) fn done(&self) -> u64 {
         self.passed + self.pending + self.failed.len() as u64
     }
 
-    /// Takes in one event; returns what is worth telling.
+    /// Applies one event; returns the noteworthy changes.
     pub(crate) fn apply(&mut self, unix_ms: i64, event: &Event) -> Option<Note> {
         self.began_ms.get_or_insert(unix_ms);
         match event {
@@ -308,12 +308,12 @@ impl Progress {
         format!("{}/{}", one_line(&worker), at + 1)
     }
 
-    /// What the file is expected to take, if anything is known of it (milliseconds).
+    /// The expected duration of the file in milliseconds, if known.
     pub(crate) fn expected_ms(&self, spec_file: &str) -> Option<u64> {
         self.estimates.get(spec_file).copied()
     }
 
-    /// The time left at this moment: an even guess, and one that is right nine times out of ten.
+    /// The time left at this moment: median and 90th percentile.
     pub(crate) fn left(&self, now_ms: i64) -> Option<eta::Left> {
         let mean = eta::mean(self.took_ms.values().copied());
         let expected = |file: &str| self.expected_ms(file).or(mean);
@@ -340,7 +340,7 @@ impl Progress {
         Some(eta::left(&work, seats, &self.ratios))
     }
 
-    /// The `count` files that took longest, the longest first.
+    /// The `count` slowest files, slowest first.
     pub(crate) fn slowest(&self, count: usize) -> Vec<(&str, u64)> {
         let mut all: Vec<(&str, u64)> = self
             .took_ms

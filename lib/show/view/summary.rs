@@ -1,5 +1,5 @@
-//! The end of a run for people: what failed and how to run it again, what was flaky, what was
-//! slow, and the receipt, whose numbers add up.
+//! The summary of a finished run for people: the failures and how to rerun them, flaky files, slow
+//! files, and the receipt, whose numbers add up.
 
 use super::progress::{Progress, Remains};
 use crate::entity::trial;
@@ -9,26 +9,26 @@ use crate::protocol::key::{TasksetKey, TrialKey};
 use crate::store::Store;
 use console::Style;
 
-/// How many of the slowest files are named.
+/// Number of slowest files listed.
 pub(crate) const SLOWEST: usize = 5;
 
-/// The reason of a taskset that failed and has none.
+/// The reason shown for a taskset that failed without one.
 pub(crate) const NO_TASK_FAILED: &str = "the taskset failed, though none of its tasks did";
 
 /// A task that failed.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub spec_file: String,
-    /// Where in which file, if the runner told.
+    /// The location of the failure, if the runner reported it.
     pub places: Vec<String>,
     pub status: String,
     pub trials: u64,
 }
 
-/// What a summary is made of.
+/// The contents of a summary.
 #[derive(Clone, Debug)]
 pub(crate) struct Summary {
-    /// None for a run of which nothing is left.
+    /// `None` if no data of the run is left.
     pub taskset: Option<TasksetKey>,
     pub slave_command: String,
     pub status: String,
@@ -39,18 +39,18 @@ pub(crate) struct Summary {
     pub failures: Vec<Failure>,
     pub flaky: Vec<(String, u64)>,
     pub slowest: Vec<(String, u64)>,
-    /// What tests left on their machines.
+    /// Leftovers of tests on their machines.
     pub remains: Vec<(String, Remains)>,
-    /// Examples that the record lacks, in words.
+    /// A note on examples missing from the record.
     pub left_out: Vec<(String, String)>,
     pub elapsed_ms: Option<u64>,
 }
 
-/// Most failures of which the place is looked up.
+/// Maximum failures whose location is looked up.
 const MOST_PLACES: usize = 100;
 
 impl Summary {
-    /// The summary of a run that has ended; asks Redis for the lines of what failed.
+    /// The summary of a finished run; reads the locations of the failures from Redis.
     pub(crate) fn of(store: &mut Store, progress: &Progress) -> anyhow::Result<Self> {
         let mut failures = Vec::new();
         for failed in &progress.failed {
@@ -93,7 +93,7 @@ impl Summary {
         })
     }
 
-    /// The lines of it.
+    /// The lines of the summary.
     pub(crate) fn lines(&self) -> Vec<String> {
         let bold = Style::new().for_stderr().bold();
         let mut lines = Vec::new();
@@ -170,7 +170,7 @@ impl Summary {
         lines
     }
 
-    /// Why the taskset failed, where its tasks do not tell.
+    /// The reason why the taskset failed, if its tasks do not show it.
     pub(crate) fn reason(&self) -> Option<&str> {
         let silent = self.status == "failed" && self.failures.is_empty();
         self.fail_reason
@@ -228,8 +228,8 @@ pub(crate) fn places(examples: &[crate::protocol::example::Example]) -> Vec<Stri
     .collect()
 }
 
-/// A command that runs just `spec_file` again, here: what the slave would do with it, where that
-/// can be told from the command that starts a slave.
+/// A command that reruns only `spec_file`, on this machine: the slave's command, if it can be
+/// derived from the command that starts a slave.
 pub(crate) fn rerun(slave_command: &str, spec_file: &str) -> String {
     let words = shlex::split(slave_command).unwrap_or_default();
     let is_ours = words

@@ -1,9 +1,9 @@
-//! The signed runs that a worker has begun and has seen end. Without this whoever can write to Redis could
-//! have a run again and again, with its signature, for as long as that holds.
+//! The signed runs that a worker has begun and has seen finish. Without this record anyone who can
+//! write to Redis could replay a run until its signature expires.
 //!
-//! A file of the worker, a line for each: until when the signature holds, a digest of all that was
-//! signed, the taskset, and `begun` or `ended`. A run that has begun may be gone on with, as after a
-//! restart of the worker.
+//! The worker's file has one line per run: the expiry of the signature, a digest of everything
+//! signed, the taskset, and `begun` or `ended`. A run that has begun may continue, for example
+//! after a restart of the worker.
 
 use super::Run;
 use crate::process::regular_file::{self, Links};
@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Most bytes of the file.
+/// Maximum bytes of the file.
 const MOST: u64 = 64 << 20;
 const BEGUN: &str = "begun";
 const ENDED: &str = "ended";
@@ -26,11 +26,11 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// The one of the worker `id` in `folder`, which is made if need be. Runs whose signature has expired at
-    /// `now` are forgotten. Those that have begun have ended if `is_over`: this worker may have been
-    /// killed, and not have seen it.
+    /// Opens the file of the worker `id` in `folder`, which is created if missing. Runs whose
+    /// signature has expired at `now` are dropped. Begun runs are marked as ended if `is_over`,
+    /// since this worker may have been killed before it saw their end.
     ///
-    /// Errors: the file cannot be kept, or is damaged; then no run may begin.
+    /// Errors: the file cannot be written, or is damaged; then no run may begin.
     pub(crate) fn open(
         folder: &Path,
         id: &str,
@@ -38,7 +38,7 @@ impl Ended {
         mut is_over: impl FnMut(&TasksetKey) -> anyhow::Result<bool>,
     ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        // An id may have a slash.
+        // An id may contain a slash.
         let name = &super::digest([id].into_iter())[..16];
         let ended = Self {
             path: folder.join(format!("signed-runs-{name}")),
@@ -51,19 +51,20 @@ impl Ended {
                 lines.push_str(&line(&run, if has_ended { ENDED } else { BEGUN }));
             }
         }
-        // In place, since another one may have it open; a crash in the middle leaves a file that is damaged.
+        // Written in place, since another process may have it open; a crash while writing damages
+        // it.
         file.set_len(0)?;
         file.write_all(lines.as_bytes())?;
         file.sync_all()?;
         Ok(ended)
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Notes that `run` begins; false if it has ended already.
+    /// Notes that `run` begins; false if it has already ended.
     pub(crate) fn begin(&mut self, run: &Run) -> io::Result<bool> {
         let mut file = self.file()?;
         match self.runs()?.get(run) {
@@ -83,7 +84,7 @@ impl Ended {
         file.sync_data()
     }
 
-    /// The file, to add to; locked while it is open.
+    /// Opens the file for appending, locked while it is open.
     fn file(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -154,7 +155,7 @@ mod tests {
         }
         let mut ended = open(2);
         assert!(ended.begin(&seen).unwrap(), "after a restart too");
-        assert!(!ended.begin(&gone).unwrap(), "it ended meanwhile");
+        assert!(!ended.begin(&gone).unwrap(), "it has ended");
         ended.end(&seen).unwrap();
         assert!(!ended.begin(&seen).unwrap());
         assert!(!open(10).begin(&seen).unwrap());

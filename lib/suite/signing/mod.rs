@@ -1,10 +1,10 @@
-//! Signed tasksets: a worker that was told whom to trust runs nothing else, whoever writes to Redis
-//! (FAULTS S1).
+//! Signed tasksets: a worker with --trust runs only tasksets signed with a trusted key, whoever can
+//! write to Redis (FAULTS S1).
 //!
-//! The submitter signs, by Ed25519, all that decides what a worker runs, the taskset's own id, and
-//! until when it holds; so a signature can neither be moved to another taskset nor used again
-//! later. The signed bytes are `rrr-taskset-1`, then for each of [`FIELDS`] its name, the length of
-//! its value in bytes, and the value, each in a line of its own.
+//! The submitter signs, with Ed25519, everything that determines the commands of a worker, the
+//! taskset's id, and an expiry time, so that a signature can neither be moved to another taskset
+//! nor be reused later. The signed bytes are `rrr-taskset-1`, then for each of [`FIELDS`] its name,
+//! the length of its value in bytes, and the value, each on a separate line.
 
 mod ended;
 
@@ -39,17 +39,17 @@ pub const FIELDS: [&str; 12] = [
     "signed_at",
     "signed_until",
 ];
-/// The field that has the signature itself, in Base64.
+/// The field with the signature, in Base64.
 pub const SIGNATURE: &str = "signature";
 
 const SECRET: &str = "rrr-ed25519-secret";
 const PUBLIC: &str = "rrr-ed25519-public";
-/// Seconds that the clocks of a submitter and a worker may differ.
+/// Maximum difference between the clocks of a submitter and a worker, in seconds.
 const SKEW: i64 = 300;
 
 type Fields = HashMap<String, String>;
 
-/// What the list of tasks comes to: their spec files in order, each with its length.
+/// The digest of the task list: the spec files in order, each with its length.
 pub fn digest<'a>(spec_files: impl Iterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for file in spec_files {
@@ -63,9 +63,9 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Most bytes of a file with keys.
+/// Maximum bytes of a file with keys.
 const MOST: u64 = 1 << 20;
-/// Most bytes of the file with what was signed.
+/// Maximum bytes of the file with the signed task list.
 const MOST_SIGNED: u64 = 1 << 30;
 
 fn signed_bytes(taskset: &TasksetKey, fields: &Fields) -> Vec<u8> {
@@ -77,7 +77,7 @@ fn signed_bytes(taskset: &TasksetKey, fields: &Fields) -> Vec<u8> {
     for name in FIELDS {
         add(name, fields.get(name).map_or("", String::as_str));
     }
-    // It has come later: a taskset without it is signed as before.
+    // Added in a later version: a taskset without it is signed as before.
     if let Some(stamp) = fields
         .get(request::TREE_STAMP)
         .filter(|text| !text.is_empty())
@@ -87,7 +87,7 @@ fn signed_bytes(taskset: &TasksetKey, fields: &Fields) -> Vec<u8> {
     bytes
 }
 
-/// Whether all this was signed by one of `keys`, and is the list of tasks that was signed.
+/// Checks that the fields and the task list were signed with one of `keys`.
 fn verify<'a>(
     keys: &[VerifyingKey],
     whose: &str,
@@ -114,20 +114,20 @@ fn verify<'a>(
     Ok(())
 }
 
-/// A signed taskset: the same again only if all that was signed is the same.
+/// The identity of a signed run: equal only if everything signed is equal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Run {
     taskset: TasksetKey,
-    /// Until when the signature holds.
+    /// Expiry of the signature.
     until: i64,
     digest: String,
 }
 
-/// Who signs.
+/// The signer of tasksets.
 pub struct Signer(SigningKey);
 
 impl Signer {
-    /// Reads a secret key, which nobody else may be able to read.
+    /// Reads a secret key, whose file other users must not be able to read.
     pub fn load(path: &Path) -> Result<Self, Failure> {
         let bad = |why: String| usage(format!("cannot sign with '{}': {why}", path.display()));
         let mode = std::fs::metadata(path)
@@ -147,7 +147,7 @@ impl Signer {
         }
     }
 
-    /// Checks that this key has signed a taskset, however long ago.
+    /// Checks that this key has signed a taskset, at any time.
     pub(crate) fn has_signed<'a>(
         &self,
         taskset: &TasksetKey,
@@ -158,7 +158,7 @@ impl Signer {
         verify(&[key], "this key", taskset, fields, spec_files)
     }
 
-    /// Adds the fields of a signature to those of a taskset; it holds for `seconds` from `now`.
+    /// Adds a signature to the fields of a taskset; it expires `seconds` after `now`.
     pub fn sign(&self, taskset: &TasksetKey, fields: &mut Fields, now: i64, seconds: u64) {
         let until = now.saturating_add_unsigned(seconds);
         fields.insert("signed_at".into(), now.to_string());
@@ -171,14 +171,14 @@ impl Signer {
     }
 }
 
-/// Whom a worker trusts.
+/// The keys that a worker trusts.
 pub struct Trust {
     path: PathBuf,
     keys: Vec<VerifyingKey>,
 }
 
 impl Trust {
-    /// Reads public keys, one a line; `#` begins a comment.
+    /// Reads public keys, one per line; `#` begins a comment.
     pub fn load(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
         let text = read_guarded(path)
@@ -215,8 +215,8 @@ impl Trust {
         })
     }
 
-    /// Checks a taskset as it is in Redis, with the spec files of its tasks; returns which run it
-    /// is. Errors say why it is not to be run.
+    /// Checks a taskset as it is in Redis, with the spec files of its tasks; returns the identity
+    /// of the run. Errors give the reason for refusing it.
     pub fn check<'a>(
         &self,
         taskset: &TasksetKey,
@@ -227,7 +227,7 @@ impl Trust {
         let whose = format!("a key in '{}'", self.path.display());
         verify(&self.keys, &whose, taskset, fields, spec_files)?;
         let field = |name: &str| fields.get(name).map_or("", String::as_str);
-        // From here on the fields are the signer's own words.
+        // From here on the fields are those that the signer wrote.
         let time = |name: &str| {
             field(name)
                 .parse::<i64>()
@@ -250,8 +250,8 @@ impl Trust {
     }
 }
 
-/// Reads a file that decides who is trusted, unless others can change it: the file itself, or what
-/// is at its path. The inner error says who could.
+/// Reads a file of trusted keys, unless other users can change it or replace it at its path. The
+/// inner error gives the reason.
 fn read_guarded(path: &Path) -> std::io::Result<Result<String, String>> {
     let path = path.canonicalize()?;
     let file = regular_file::open(&path, Links::Refuse)?;
@@ -268,7 +268,7 @@ fn read_guarded(path: &Path) -> std::io::Result<Result<String, String>> {
         return Ok(Err("others can write to it".into()));
     }
     for folder in folder.ancestors() {
-        // In a folder such as /tmp nobody can replace another user's files.
+        // In a sticky folder such as /tmp, users cannot replace each other's files.
         let mode = folder.metadata()?.mode();
         if mode & 0o022 != 0 && mode & 0o1000 == 0 {
             let folder = folder.display();
@@ -280,15 +280,15 @@ fn read_guarded(path: &Path) -> std::io::Result<Result<String, String>> {
     Ok(Ok(text))
 }
 
-/// What a slave keeps to of a signed taskset, whatever stands in Redis by then: the worker that has
-/// checked the signature hands it on in a file.
+/// The signed values that a slave uses instead of those in Redis, which may have changed: the
+/// worker that has checked the signature passes them on in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Signed {
     /// Seconds for a task without an estimate.
     pub unknown_sec: u64,
-    /// Seconds for any task at least.
+    /// Minimum seconds for any task.
     pub least_sec: u64,
-    /// The only tasks that may be tried.
+    /// The only tasks that may run.
     pub spec_files: HashSet<String>,
 }
 
@@ -296,7 +296,7 @@ impl Signed {
     /// The variable that names the file.
     pub(crate) const VARIABLE: &str = "RRR_SIGNED";
 
-    /// Of a taskset that was [checked](Trust::check).
+    /// The signed values of a taskset that was [checked](Trust::check).
     pub(crate) fn of<'a>(fields: &Fields, spec_files: impl Iterator<Item = &'a str>) -> Self {
         let number = |name: &str| fields.get(name).and_then(|text| text.parse().ok());
         Self {
@@ -306,14 +306,14 @@ impl Signed {
         }
     }
 
-    /// Writes it: the limits, then a spec file a line, since no name of one has a line's end.
+    /// Writes the limits, then one spec file per line, since spec files contain no line breaks.
     pub(crate) fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "{} {}", self.unknown_sec, self.least_sec)?;
         let mut files = self.spec_files.iter();
         files.try_for_each(|file| writeln!(out, "{file}"))
     }
 
-    /// Reads the file that the worker names; `None` when it trusts everybody.
+    /// Reads the file set by the worker; `None` if the worker runs without --trust.
     pub(crate) fn load() -> anyhow::Result<Option<Self>> {
         let Some(path) = std::env::var_os(Self::VARIABLE) else {
             return Ok(None);
@@ -334,8 +334,8 @@ impl Signed {
     }
 }
 
-/// Makes a key: the secret one in `path`, for its owner alone, and the public one in `path.pub`.
-/// Neither may exist.
+/// Generates a key pair: the secret key in `path`, readable only by its owner, and the public key
+/// in `path.pub`. Neither file may exist.
 pub fn generate(path: &Path) -> anyhow::Result<String> {
     let mut secret = [0; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut secret)?;

@@ -14,7 +14,7 @@ complete -c rrr-local -l taskset-class -d 'Class of run times to use and update'
 complete -c rrr-local -l unknown-spec-timeout -d 'Timeout for files without an estimate' -r
 complete -c rrr-local -l least-timeout -d 'Minimum timeout per spec file' -r
 complete -c rrr-local -l timeout -d 'Stop after SEC seconds (exit 124)' -r
-complete -c rrr-local -l output -d 'What to show; auto is live on a terminal, else json' -r -f -a "auto\t''
+complete -c rrr-local -l output -d 'Output format; auto: live on a terminal, else json' -r -f -a "auto\t''
 json\t''
 live\t''
 plain\t''"

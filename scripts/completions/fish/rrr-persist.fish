@@ -1,8 +1,8 @@
 complete -c rrr-persist -l redis -d 'redis://, rediss://, unix:// or redis+sentinel:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
-complete -c rrr-persist -l redis-password-file -d 'File with the password of Redis' -r -F
-complete -c rrr-persist -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F
-complete -c rrr-persist -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
-complete -c rrr-persist -l redis-key -d 'Key of that certificate, in PEM' -r -F
+complete -c rrr-persist -l redis-password-file -d 'File with the Redis password' -r -F
+complete -c rrr-persist -l redis-ca -d 'Certificate authorities for Redis, in PEM [default: the system\'s]' -r -F
+complete -c rrr-persist -l redis-cert -d 'Client certificate for Redis, in PEM' -r -F
+complete -c rrr-persist -l redis-key -d 'Key of the client certificate, in PEM' -r -F
 complete -c rrr-persist -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-persist -l log-dir -d 'Folder for outputs and logs, one JSON document per taskset [default: ~/.local/state/rrr/log]' -r -F
 complete -c rrr-persist -l keep-free -d 'Space to keep free there and on the disk of SQLite' -r

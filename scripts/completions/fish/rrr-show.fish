@@ -12,10 +12,10 @@ complete -c rrr-show -l task -d 'Print the output of this spec file\'s last tria
 complete -c rrr-show -l trial -d 'Print the output of this trial' -r
 complete -c rrr-show -l document -d 'Read the document that rrr-persist wrote to FILE' -r -F
 complete -c rrr-show -l redis -d 'redis://, rediss://, unix:// or redis+sentinel:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
-complete -c rrr-show -l redis-password-file -d 'File with the password of Redis' -r -F
-complete -c rrr-show -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F
-complete -c rrr-show -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
-complete -c rrr-show -l redis-key -d 'Key of that certificate, in PEM' -r -F
+complete -c rrr-show -l redis-password-file -d 'File with the Redis password' -r -F
+complete -c rrr-show -l redis-ca -d 'Certificate authorities for Redis, in PEM [default: the system\'s]' -r -F
+complete -c rrr-show -l redis-cert -d 'Client certificate for Redis, in PEM' -r -F
+complete -c rrr-show -l redis-key -d 'Key of the client certificate, in PEM' -r -F
 complete -c rrr-show -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-show -l log-dir -d 'Folder with the outputs that rrr-persist wrote' -r -F
 complete -c rrr-show -l log -d 'Print the logs of the taskset, its workers and slaves'

@@ -11,10 +11,10 @@ complete -c rrr-stat -l max-queue-age -d 'Maximum seconds that a message may wai
 complete -c rrr-stat -l max-waiting -d 'Maximum seconds that a taskset may wait for its first worker' -r
 complete -c rrr-stat -l max-memory -d 'Maximum percentage of its maxmemory that Redis may use' -r
 complete -c rrr-stat -l redis -d 'redis://, rediss://, unix:// or redis+sentinel:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
-complete -c rrr-stat -l redis-password-file -d 'File with the password of Redis' -r -F
-complete -c rrr-stat -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F
-complete -c rrr-stat -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
-complete -c rrr-stat -l redis-key -d 'Key of that certificate, in PEM' -r -F
+complete -c rrr-stat -l redis-password-file -d 'File with the Redis password' -r -F
+complete -c rrr-stat -l redis-ca -d 'Certificate authorities for Redis, in PEM [default: the system\'s]' -r -F
+complete -c rrr-stat -l redis-cert -d 'Client certificate for Redis, in PEM' -r -F
+complete -c rrr-stat -l redis-key -d 'Key of the client certificate, in PEM' -r -F
 complete -c rrr-stat -l check -d 'Print only problems; exit with 1 if there are any'
 complete -c rrr-stat -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-stat -s V -l version -d 'Print version'

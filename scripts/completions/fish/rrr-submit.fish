@@ -15,7 +15,7 @@ complete -c rrr-submit -l least-timeout -d 'Minimum timeout per spec file' -r
 complete -c rrr-submit -l rerun-failed -d 'Resubmit the tasks of KEY that did not pass' -r
 complete -c rrr-submit -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-submit -l timeout -d 'Stop following after SEC seconds (exit 124)' -r
-complete -c rrr-submit -l output -d 'What to show; auto is live on a terminal, else json' -r -f -a "auto\t''
+complete -c rrr-submit -l output -d 'Output format; auto: live on a terminal, else json' -r -f -a "auto\t''
 json\t''
 live\t''
 plain\t''"
@@ -27,10 +27,10 @@ complete -c rrr-submit -l rsync-options -d 'rsync options [rsync_info in Redis]'
 complete -c rrr-submit -l sign-key -d 'Sign the taskset with the secret key in FILE (rrr-keygen)' -r -F
 complete -c rrr-submit -l sign-for -d 'Seconds until the signature expires' -r
 complete -c rrr-submit -l redis -d 'redis://, rediss://, unix:// or redis+sentinel:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
-complete -c rrr-submit -l redis-password-file -d 'File with the password of Redis' -r -F
-complete -c rrr-submit -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F
-complete -c rrr-submit -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
-complete -c rrr-submit -l redis-key -d 'Key of that certificate, in PEM' -r -F
+complete -c rrr-submit -l redis-password-file -d 'File with the Redis password' -r -F
+complete -c rrr-submit -l redis-ca -d 'Certificate authorities for Redis, in PEM [default: the system\'s]' -r -F
+complete -c rrr-submit -l redis-cert -d 'Client certificate for Redis, in PEM' -r -F
+complete -c rrr-submit -l redis-key -d 'Key of the client certificate, in PEM' -r -F
 complete -c rrr-submit -s 0 -l null -d 'Names in --files-from end with NUL'
 complete -c rrr-submit -l print-config -d 'Print each setting and its source, then exit'
 complete -c rrr-submit -l follow -d 'Watch until it finishes; exit with its verdict'

@@ -1,8 +1,8 @@
 complete -c rrr-worker -l redis -d 'redis://, rediss://, unix:// or redis+sentinel:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r
-complete -c rrr-worker -l redis-password-file -d 'File with the password of Redis' -r -F
-complete -c rrr-worker -l redis-ca -d 'Authorities that may sign the certificate of Redis, in PEM [default: the system\'s]' -r -F
-complete -c rrr-worker -l redis-cert -d 'Certificate to show to Redis, in PEM' -r -F
-complete -c rrr-worker -l redis-key -d 'Key of that certificate, in PEM' -r -F
+complete -c rrr-worker -l redis-password-file -d 'File with the Redis password' -r -F
+complete -c rrr-worker -l redis-ca -d 'Certificate authorities for Redis, in PEM [default: the system\'s]' -r -F
+complete -c rrr-worker -l redis-cert -d 'Client certificate for Redis, in PEM' -r -F
+complete -c rrr-worker -l redis-key -d 'Key of the client certificate, in PEM' -r -F
 complete -c rrr-worker -l worker-id -d 'Name of this worker [default: the host name]' -r
 complete -c rrr-worker -l worker-type -d 'Type of the tasksets to take' -r
 complete -c rrr-worker -l slaves -d 'Number of slaves [default: the number of processors]' -r

@@ -52,7 +52,7 @@ fn rrr_local_reports_why_its_processes_cannot_start() {
         (
             local(&alone),
             "rrr-arbiter': No such file",
-            "hint: rrr-local wants the other tools in its own folder",
+            "hint: rrr-local needs the other tools in its own folder",
         ),
     ] {
         let done = tool.run().expect_code(2);

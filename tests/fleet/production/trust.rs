@@ -245,7 +245,7 @@ fn a_signed_taskset_runs_on_workers_of_its_type_alone() {
     server.push("rrrspec:worker:w:worker_queue", taskset);
     let receipt = run.wait(PATIENCE).expect_code(1).receipt();
     let reason = receipt["fail_reason"].as_str().unwrap();
-    assert!(reason.contains("of the type 'gpu'"), "{reason}");
+    assert!(reason.contains("of type 'gpu'"), "{reason}");
     assert_eq!(suite.lines("ran"), [""; 0]);
 }
 

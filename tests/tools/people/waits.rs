@@ -47,7 +47,11 @@ fn waiting_is_bounded_and_names_its_reason() {
         .expect_code(124);
     let wanted = "waiting for a worker of type 'default' (0 alive)";
     assert!(done.stderr.contains(wanted), "{}", done.stderr);
-    assert!(done.stderr.contains("hint: it goes on"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("hint: the taskset continues"),
+        "{}",
+        done.stderr
+    );
     let wait = Tool::new(&server, "rrr-wait").arg(&key).spawn();
     wait.wait_for_stderr(PATIENCE, |text| text.contains(wanted));
     Tool::new(&server, "rrr-cancel")
