@@ -62,9 +62,14 @@ pub(crate) fn stand_between(command: &mut Command, rest: Rest) -> io::Result<()>
                         pass_on(told.into());
                     }
                     let _ = reap::become_subreaper();
+                    // A kill of the command's group must not reach the guardian: what the command
+                    // has left outside of that group would be the worker's, and survive its death.
+                    let group = rustix::process::getpgrp();
+                    rustix::process::setpgid(None, None)?;
                     if let Some(child) = fork()? {
                         watch(child, us.as_raw_fd(), Some(tell.as_raw_fd()));
                     }
+                    rustix::process::setpgid(None, Some(group))?;
                 }
             }
             Ok(())
