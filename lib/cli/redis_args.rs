@@ -146,7 +146,7 @@ impl RedisArgs {
         };
         if read(open)?.is_some() {
             return Err(std::io::Error::other(
-                "the password is not plain to see in the Redis URL; pass it by --redis-password-file",
+                "cannot find the password in the Redis URL; pass it with --redis-password-file",
             ));
         }
         read(url)
@@ -168,7 +168,7 @@ impl RedisArgs {
     pub(crate) fn password(&self) -> anyhow::Result<Option<String>> {
         let Some(path) = &self.password_file else {
             let secret = match &self.secret {
-                None => Secret::given().context("cannot read the password of Redis on stdin")?,
+                None => Secret::given().context("cannot read the Redis password from stdin")?,
                 known => known.clone(),
             };
             return Ok(secret.map(Secret::into_text));

@@ -110,9 +110,7 @@ fn output(folder: &Path, words: Vec<String>) -> Result<Vec<u8>, String> {
     let Some(output) = handle.wait_timeout(PATIENCE).map_err(cannot)? else {
         let _ = handle.kill();
         let seconds = PATIENCE.as_secs();
-        return Err(format!(
-            "the list of its examples took more than {seconds} s"
-        ));
+        return Err(format!("listing its examples took more than {seconds} s"));
     };
     if output.status.success() {
         return Ok(output.stdout.clone());

@@ -46,7 +46,8 @@ pub(crate) fn interpreter(folder: &Path) -> Vec<String> {
         .unwrap_or_else(|| vec!["python3".into()])
 }
 
-/// What `#!/usr/bin/python3` names, unless it is no Python but, say, the shell of a wrapper.
+/// The interpreter in a line like `#!/usr/bin/python3`, unless it is not Python but, for example,
+/// the shell of a wrapper.
 fn from_first_line(script: &[u8]) -> Option<Vec<String>> {
     let line = script
         .strip_prefix(b"#!")?

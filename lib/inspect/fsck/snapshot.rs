@@ -144,7 +144,7 @@ pub(crate) struct Taskset {
     pub logs: Vec<(String, usize)>,
     /// Workers that have reported that they cannot run it.
     pub given_up: HashSet<String>,
-    /// Whether it has a key for the ends of its suites, and whether one of them can still come.
+    /// Whether it has a key for the ends of its suites, and whether one of them can still arrive.
     pub has_ends: bool,
     pub awaits_end: bool,
 }

@@ -49,7 +49,7 @@ pub struct Options {
     rebuild_estimates: bool,
 }
 
-const IDLE: &str = "waiting for tasksets that have ended";
+const IDLE: &str = "waiting for finished tasksets";
 /// Maximum wait of --drain for a database that does not answer: cron runs it again later.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 /// Milliseconds after which an unfinished file counts as abandoned.

@@ -185,7 +185,7 @@ impl Trust {
             .map_err(|error| usage(format!("cannot read the keys in '{shown}': {error}")))?;
         let text = text.map_err(|why| {
             usage(format!("cannot trust '{shown}': {why}")).hint(format!(
-                "chown it to root or to yourself, and chmod go-w it: ls -ld '{shown}'"
+                "make it owned by root or yourself and not writable by others: ls -ld '{shown}'"
             ))
         })?;
         let mut keys = Vec::new();

@@ -1,5 +1,5 @@
-//! The test binaries of cargo, and its doctests: what they contain according to cargo, and how
-//! cargo would run them.
+//! The test binaries of cargo, and its doctests: their contents according to cargo, and how cargo
+//! would run them.
 
 mod message;
 mod probe;
