@@ -1,26 +1,26 @@
-//! Tests that harm the process they run in, be it a fork or the runner itself (`--isolation none`),
-//! and runs that are broken off: each file gets its verdict, the files after it run, nothing stays.
+//! Tests that damage the process they run in, a fork or the runner itself (`--isolation none`), and
+//! cancelled runs: each file gets its verdict, later files run, and no process is left.
 
 use crate::Setup;
 use crate::harness::*;
 
-/// A tool, and how a test of it is written.
+/// A test tool and the form of its tests.
 struct Kind {
     slave: &'static str,
     runner: &'static str,
-    /// The name of a spec file.
+    /// Makes the name of a spec file.
     name: fn(&str) -> String,
-    /// Its text, by the code in its second example.
+    /// Makes the text of a spec file from the code of its second example.
     text: fn(&str) -> String,
     helper: (&'static str, &'static str),
-    /// In a fork: name of the file, code, the verdict, and what stderr of its trial says.
+    /// In a fork: file name, code, verdict, and expected stderr of the trial.
     fork_abuses: &'static [(&'static str, &'static str, &'static str, &'static str)],
-    /// In the runner: name of the file, code, and what stderr of its trial says.
+    /// In the runner: file name, code, and expected stderr of the trial.
     abuses: &'static [(&'static str, &'static str, &'static str)],
     sleeps: &'static str,
-    /// It sleeps, whatever it is told.
+    /// Code that sleeps and ignores signals.
     ignores: &'static str,
-    /// It holds the interpreter in one step of C, hears no signal, and lets nobody else run.
+    /// Code that blocks the interpreter in one C call, ignoring signals and other threads.
     holds: &'static str,
     daemon: &'static str,
 }
@@ -181,7 +181,7 @@ impl Kind {
         setup
     }
 
-    /// Writes a spec file, and gives its line for --files-from.
+    /// Writes a spec file and returns its line for --files-from.
     fn write(&self, setup: &Setup, name: &str, code: &str) -> String {
         let file = (self.name)(name);
         std::fs::write(setup.suite.path().join(&file), (self.text)(code)).unwrap();
@@ -197,7 +197,7 @@ impl Kind {
         });
     }
 
-    /// In a fork a crash costs the trial alone.
+    /// In a fork, a crash affects only its trial.
     fn crashes_of_a_fork_cost_the_trial(&self) {
         let setup = self.setup();
         for (name, code, _, _) in self.fork_abuses {
@@ -219,7 +219,7 @@ impl Kind {
         self.gone(&setup);
     }
 
-    /// In a fork a hang costs the trial alone, whatever it hears, and a daemon nothing but itself.
+    /// In a fork, a hang affects only its trial, and a daemon only itself.
     fn hangs_and_daemons_of_a_fork_end_with_its_trial(&self) {
         let setup = self.setup();
         let hangs = [
@@ -253,7 +253,7 @@ impl Kind {
         self.gone(&setup);
     }
 
-    /// Without isolation a crash costs the trial and the runner, which is started again.
+    /// Without isolation, a crash ends the trial and the runner, which is restarted.
     fn crashes_cost_the_trial_and_the_runner(&self) {
         let setup = self.setup();
         for (name, code, _) in self.abuses {
@@ -269,13 +269,13 @@ impl Kind {
             let good = (self.name)(&format!("{name}-good"));
             assert_eq!(ran.verdict(&good), "passed 2 0 0", "after {name}");
         }
-        // The nonsense may come from the file before: its trial is made once more by a new runner.
+        // The invalid line may come from the previous file: a new runner repeats the trial.
         let starts = 1 + self.abuses.len() + 1;
         assert_eq!(setup.suite.lines("loads").len(), starts);
         self.gone(&setup);
     }
 
-    /// Without isolation a hang costs the same, and a daemon nothing but itself.
+    /// Without isolation, a hang has the same effect, and a daemon affects only itself.
     fn hangs_and_daemons_end_with_their_trial(&self) {
         let setup = self.setup();
         let list = [
@@ -299,13 +299,13 @@ impl Kind {
             "{trial:?}"
         );
         assert_eq!(ran.verdict(&(self.name)("3-good")), "passed 2 0 0");
-        // The one that hung, and the one with a process that is still running.
+        // Restarted after the hang and after the leaked process.
         let loads = setup.suite.lines("loads").len();
         assert!(loads == 2 || loads == 3, "{loads}");
         self.gone(&setup);
     }
 
-    /// Cancelled while a test hears nothing, with a daemon beside it.
+    /// Cancels a run whose test ignores signals and has started a daemon.
     fn nothing_stays_of_a_cancelled_run(&self, isolation: &str) {
         let setup = self.setup();
         let code = format!("{}; open('began', 'w').close; {}", self.daemon, self.holds);

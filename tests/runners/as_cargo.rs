@@ -1,11 +1,11 @@
-//! What `cargo test` runs, and what its tests see: the same by rrr.
+//! rrr runs the same tests as `cargo test`, in the same environment.
 
 use crate::Setup;
 use crate::cargo::{package, task_names};
 use crate::harness::*;
 use std::os::unix::fs::PermissionsExt;
 
-/// What `cargo test` runs besides the tests of libtest, with and without a failure in each.
+/// The targets that `cargo test` runs in addition to libtest's, with and without a failure.
 fn unusual(suite: &Suite) {
     package(suite);
     let manifest = std::fs::read_to_string(suite.path().join("Cargo.toml")).unwrap();
@@ -49,7 +49,7 @@ fn everything_that_cargo_test_runs_is_a_task() {
         }
     };
     let doctests = ("doc/tests", "failed 1 0 1");
-    // Of exit codes cargo knows but two kinds.
+    // Cargo distinguishes only two kinds of exit code.
     let own = ("tiny::own", "failed 0 0 1");
     let speed = ("tiny::bench/speed", "passed 1 0 0");
     expect(
@@ -78,8 +78,8 @@ fn everything_that_cargo_test_runs_is_a_task() {
     );
 }
 
-/// A test that writes down all it can see of its process; a build script and a configuration that
-/// change what that is.
+/// A test that records the environment of its process, and a build script and a configuration that
+/// change it.
 fn mirror(suite: &Suite) {
     suite
         .file(

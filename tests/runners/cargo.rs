@@ -1,4 +1,4 @@
-//! Rust's tests: cargo, or nextest, says which there are and runs them; the counts are theirs.
+//! Rust tests, listed and run by cargo or nextest: the counts match theirs.
 
 use crate::Setup;
 use crate::harness::*;
@@ -40,10 +40,10 @@ fn setup() -> Setup {
 }
 
 impl Setup {
-    /// Submits what cargo lists.
+    /// Submits the tests that cargo lists.
     pub fn run_from(&self, args: &[&str]) -> crate::Ran<'_> {
         let target = self.suite.path().join("target");
-        // Others on the machine may hold cargo's lock for a while.
+        // Other processes may hold cargo's lock for a while.
         self.submit(|submit| {
             submit
                 .args(args)
@@ -212,7 +212,7 @@ fn nextest_runs_binaries_and_tests_from_a_build_or_an_archive() {
     assert!(bad["message"].as_str().unwrap().contains("boom"), "{bad}");
 }
 
-/// As the README has it: the tree goes up without what was built, and comes down elsewhere.
+/// As in the README: the tree is synced without build output and fetched on another machine.
 #[test]
 #[ignore = "needs cargo-nextest"]
 fn a_nextest_archive_is_synced_and_runs_without_a_build() {
@@ -228,7 +228,7 @@ fn a_nextest_archive_is_synced_and_runs_without_a_build() {
         .bound(PATIENCE * 10)
         .run()
         .expect_code(0);
-    // No build can be found at its old place either.
+    // The build is not available at its original path either.
     std::fs::rename(suite.path().join("target"), suite.path().join("target.old")).unwrap();
     std::fs::create_dir(suite.path().join("target")).unwrap();
     let options = "--archive --delete --exclude=/target --exclude=/target.old";

@@ -1,4 +1,4 @@
-//! The end of a suite decides too: what a runner does after its last spec file can fail the taskset.
+//! Suite ends: actions of a runner after its last spec file can fail the taskset.
 
 use crate::Setup;
 use crate::harness::*;
@@ -35,7 +35,7 @@ fn setup(slaves: usize) -> Setup {
 }
 
 impl Setup {
-    /// Runs these files and expects that all pass and the suite fails; returns why.
+    /// Runs these files, expects all to pass and the suite to fail, and returns the reason.
     fn fails_at_its_end(&self, slave: &str, files: &[&str]) -> String {
         let ran = self.submit(|submit| submit.args(["--slave", slave]).args(files));
         let receipt = ran.done.receipt();
@@ -76,7 +76,7 @@ fn a_runner_that_ends_badly_fails_the_taskset_with_the_reason() {
             "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)",
             "longer than 1 s",
         ),
-        // As soon as the answer is given, and before its input ends.
+        // Right after the answer, before the end of the input.
         (
             "early.py",
             "pass\nimport threading\nthreading.Timer(0.1, os._exit, [9]).start()",
@@ -193,7 +193,7 @@ fn rspec_after_suite_hooks_can_fail_the_suite() {
         setup.succeeds(&slave, &["spec/a_spec.rb"]);
     }
     std::fs::write(setup.suite.path().join("helper.rb"), "").unwrap();
-    // What a file brings along ends with its fork, as a part of its trial; else with the runner.
+    // Hooks of a file end with its fork, as part of its trial; without forks, with the runner.
     let hook = "at_exit { puts 'seen'; exit 4 if ENV['BAD'] }\nRSpec.describe('B') { it('b') {} }";
     setup.suite.file("spec/b_spec.rb", hook);
     let fork = "rrr-slave --adapter rspec";
@@ -207,7 +207,7 @@ fn rspec_after_suite_hooks_can_fail_the_suite() {
     let none = "BAD=1 rrr-slave --adapter rspec --isolation none";
     let reason = setup.fails_at_its_end(none, &["spec/b_spec.rb"]);
     assert!(reason.contains("exit code 4"), "{reason}");
-    // What could not be loaded has cost its own trial, and nothing at the end.
+    // A file that could not be loaded fails its own trial and does not affect the end.
     setup.suite.file(
         "spec/c_spec.rb",
         "File.exist?('c') or (File.write('c', ''); raise 'once')\nRSpec.describe('C') { it('c') {} }",
@@ -268,10 +268,10 @@ fn pytest_session_finish_hooks_can_fail_the_suite() {
     write("conftest.py", fixture);
     let reason = setup.fails_at_its_end(none, &["test_a.py"]);
     assert!(reason.contains("RuntimeError: torn down"), "{reason}");
-    // In a fork the fixture is the file's own.
+    // In a fork, the fixture belongs to the file.
     let ran = setup.submit(|submit| submit.args(["--slave", fork, "test_a.py"]));
     assert_eq!(ran.done.receipt()["failed"], 1);
-    // As pytest-cov does with its threshold.
+    // As pytest-cov does below its threshold.
     let threshold = "import pytest\n@pytest.hookimpl(hookwrapper=True)\ndef pytest_runtestloop(session):\n    yield\n    session.testsfailed += 1\n";
     write("conftest.py", threshold);
     let reason = setup.fails_at_its_end(none, &["test_a.py"]);

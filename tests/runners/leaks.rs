@@ -1,5 +1,5 @@
-//! What a spec file leaves behind, and what its runner believes: each file is judged by itself, and a
-//! broken one is never green, with a fork for each file and without.
+//! State that a spec file leaves in its runner: each file is judged on its own, and a broken one is
+//! never green, with or without a fork per file.
 
 use crate::Setup;
 
@@ -8,7 +8,7 @@ const SLAVES: [&str; 2] = [
     "rrr-slave --adapter rspec --isolation none",
 ];
 
-/// Fails if the file before left something.
+/// Fails if the previous file left any state.
 const CLEAN: &str = "RSpec.describe('clean') do
   it('finds its process as it was') { expect([Dir.pwd == ROOT, ENV['LEAK'], File.umask, trap('USR1', 'DEFAULT')]).to eq [true, nil, UMASK, 'DEFAULT'] }
   it('finds its outputs') { puts 'said'; warn 'warned'; expect([$stdout, $stderr]).to eq [STDOUT, STDERR] }
@@ -19,7 +19,7 @@ const CLEAN: &str = "RSpec.describe('clean') do
   it('looks as rspec does') { expect([File.basename($0), ARGV.size, defined?(JSON), defined?(PP)]).to eq ['rspec', 1, nil, nil] }
 end";
 
-/// What a file does in its only example, or outside of it.
+/// The code of a file, in its only example or outside it.
 const LEAKS: &[&str] = &[
     "it { Dir.chdir('/') }",
     "it { Dir.mkdir('gone'); Dir.chdir('gone'); Dir.rmdir('../gone') }",

@@ -1,17 +1,17 @@
-//! What tests leave in TEST_UNDECLARED_OUTPUTS_DIR is kept, where somebody wants it, and told.
+//! Files that tests leave in TEST_UNDECLARED_OUTPUTS_DIR are kept and reported, if configured.
 
 use crate::harness::*;
 use crate::{Ran, Setup};
 use std::path::{Path, PathBuf};
 
 impl Ran<'_> {
-    /// The folder that the last trial of a file told of.
+    /// The outputs folder that the last trial of a file reported.
     fn outputs(&self, file: &str) -> Option<PathBuf> {
         self.trial(file).get("outputs").map(PathBuf::from)
     }
 }
 
-/// A setup whose worker keeps outputs in `out`, below a folder in which it is started.
+/// A setup whose worker keeps outputs in `out`, relative to its working folder.
 fn setup(folder: &Path) -> Setup {
     Setup::with(1, |worker, _| worker.dir(folder).args(["--outputs", "out"]))
 }
@@ -22,7 +22,7 @@ fn count(folder: &Path) -> usize {
 
 #[test]
 fn only_files_that_a_test_leaves_are_kept_and_reported() {
-    // Most likely on another file system than the suite.
+    // Probably on another file system than the suite.
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     let setup = setup(folder.path());
     setup
@@ -136,7 +136,7 @@ fn an_unwritable_outputs_folder_is_reported() {
         let done = done.expect_code(2);
         assert!(done.stderr.contains(&says), "{}", done.stderr);
     }
-    // Or it is lost while the slave runs.
+    // The folder may also disappear while the slave runs.
     let setup = setup(folder.path());
     let out = folder.path().join("out");
     let spoil = format!("rm -r {0} && echo >{0}", out.display());

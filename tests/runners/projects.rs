@@ -1,5 +1,5 @@
-//! What a project brings along: its own Ruby or Python, files to load first, fixtures that want to
-//! know their worker.
+//! Project settings: a project's own Ruby or Python, preloaded files, and fixtures that need their
+//! worker's id.
 
 use crate::Setup;
 
@@ -8,7 +8,7 @@ fn a_gemfile_means_bundle_exec() {
     let setup = Setup::new(1);
     let text = "RSpec.describe('x') { it('y') { expect(defined?(Bundler)).to be_truthy } }";
     setup.suite.file("a_spec.rb", text);
-    // Without a source what is installed counts, and nothing is fetched.
+    // Without a source, bundler uses the installed gems and fetches nothing.
     std::fs::write(
         setup.suite.path().join("Gemfile"),
         "gem 'rspec-core'\ngem 'rspec-expectations'\n",
@@ -47,7 +47,7 @@ fn a_virtual_environment_beside_the_suite_is_used() {
         "{:?}",
         ran.trial("test_a.py")
     );
-    // One that is named comes before it.
+    // A named environment takes precedence.
     let other = "rrr-slave --adapter pytest --interpreter 'env OURS=no /usr/bin/python3'";
     assert_eq!(setup.run(other, &[]).verdict("test_a.py"), "failed 0 0 1");
 }

@@ -1,5 +1,5 @@
-//! pytest, loaded once: what its own command would say of a file, and nothing that a file does to its
-//! process harms the next.
+//! pytest, loaded once: the results match those of its own command, and a file cannot affect the
+//! next.
 
 use crate::Setup;
 use crate::harness::*;
@@ -89,7 +89,7 @@ fn conftest_and_plugins_are_loaded_once_and_sessions_end() {
             "from conftest import trace\ndef test_x(shared):\n    assert shared == 'yes'\n    trace('run')\n",
         );
     }
-    // A conftest.py that only one file has comes with it, and so do its hooks.
+    // A conftest.py in the folder of only one file is loaded with it, with its hooks.
     std::fs::create_dir(setup.suite.path().join("tests/sub")).unwrap();
     std::fs::write(
         setup.suite.path().join("tests/sub/conftest.py"),

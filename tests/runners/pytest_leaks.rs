@@ -1,10 +1,10 @@
-//! pytest without isolation: what a file leaves in the process changes no verdict of a later one.
+//! pytest without isolation: state left by a file changes no verdict of a later one.
 
 use crate::{Ran, Setup};
 
 const NONE: &str = "rrr-slave --adapter pytest --isolation none";
 
-/// Runs all files, the first of them first.
+/// Runs all files in order.
 fn in_order<'a>(setup: &'a Setup, slave: &str) -> Ran<'a> {
     let line = |file: &String| format!("{{\"spec_file\":\"{file}\",\"estimate_sec\":0}}\n");
     let lines: String = setup.suite.files().iter().map(line).collect();
@@ -21,7 +21,7 @@ fn leaks(code: &str) -> String {
     )
 }
 
-/// Fails if a change that belongs to one file is there, or one that belongs to all files is not.
+/// Fails if a change by one file is present, or a change for all files is missing.
 const LOOKS: &str = r"import builtins, json, logging, os, select, signal, socket, sys, time
 import sets_variable
 def test_variables():

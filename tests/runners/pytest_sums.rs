@@ -1,5 +1,5 @@
-//! pytest: a verdict counts only what the process that was asked has seen, and every attempt, part and
-//! name of a test is reported as one example.
+//! pytest: a verdict counts only results of the process that was asked, and all attempts and parts
+//! of a test are reported as one example.
 
 use crate::Setup;
 use crate::harness::*;
@@ -128,7 +128,7 @@ fn a_file_of_thousands_has_exact_counts_and_listed_failures() {
     assert_eq!((failed, examples.len() + cut), (180, 9000));
 }
 
-/// Whether the Python that runs the suite has these modules; says so if not.
+/// Whether the Python that runs the suite has these modules; reports a skip if not.
 fn has(modules: &str) -> bool {
     let python = match std::env::var("VIRTUAL_ENV") {
         Ok(environment) => format!("{environment}/bin/python"),

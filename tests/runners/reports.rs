@@ -1,4 +1,4 @@
-//! Reports of commands: they fill in the counts, and never turn a failure into a pass.
+//! Reports of commands: they provide counts and never turn a failure into a pass.
 
 use crate::Setup;
 
@@ -71,7 +71,7 @@ fn a_missing_broken_stale_or_empty_report_never_passes() {
         assert!(ran.verdict(file).starts_with("error "), "{file}");
         assert!(ran.trial(file)["stderr"].contains(says), "{file}");
     }
-    // Each would have passed by what an earlier trial had written.
+    // Each would pass with the report of an earlier trial.
     let path = "rrr-slave --report junit:out/{}.xml -- sh {} {report}";
     std::fs::create_dir(setup.suite.path().join("out")).unwrap();
     std::fs::write(setup.suite.path().join("out/2-writes-none.xml"), good).unwrap();

@@ -1,5 +1,5 @@
-//! RSpec, loaded once: what its own command would say of a file, and nothing that a file does to its
-//! process harms the next.
+//! RSpec, loaded once: the results match those of its own command, and a file cannot affect the
+//! next.
 
 use crate::Setup;
 use crate::harness::*;

@@ -1,10 +1,10 @@
-//! The runner protocol: what a runner says decides, and nothing it does stops the slave.
+//! The runner protocol: the runner's answer decides, and a broken runner does not stop the slave.
 
 use crate::Setup;
 use crate::harness::*;
 
 /// A runner in Python whose spec files are Python, run in its own process. `answer(status, …)`
-/// answers; `say(line)` says anything at all.
+/// answers; `say(line)` prints any line.
 const RUNNER: &str = r#"
 import json, os, signal, sys, time
 orders, answers = os.fdopen(3), os.fdopen(4, "w")
@@ -128,7 +128,7 @@ fn a_runner_that_dies_or_breaks_the_protocol_is_restarted() {
     assert_eq!(setup.suite.lines("starts").len(), cases.len() + 1);
 }
 
-/// Keeps `line` for a thread that writes it in the middle of the next trial.
+/// Keeps `line` for a thread that prints it during the next trial.
 fn late(line: &str) -> String {
     format!(
         "import threading\nline, go = {line}, threading.Event()\n\
@@ -238,7 +238,7 @@ fn l3_a_hanging_runner_times_out_and_is_restarted() {
     let lines = ["1-hangs.py", "2-ignores-term.py"]
         .map(|file| format!("{{\"spec_file\":\"{file}\",\"estimate_sec\":0}}\n"));
     std::fs::write(&files, lines.concat()).unwrap();
-    // An estimate of nothing makes the least timeout the soft and the hard one.
+    // An estimate of zero makes the minimum timeout both the soft and the hard one.
     let done = Tool::new(&setup.server, "rrr-submit")
         .args([
             "--no-rsync",

@@ -1,5 +1,5 @@
-//! Slow files, split by what RSpec and pytest list of them: each example runs once, and the sum is
-//! that of the file.
+//! Slow files, split by the lists of RSpec and pytest: each example runs once, and the total
+//! matches that of the file.
 
 use crate::{Ran, Setup};
 
@@ -22,7 +22,7 @@ fn run<'a>(setup: &'a Setup, list: &str, args: &[&str]) -> Ran<'a> {
     setup.submit(|submit| submit.args(["--files-from", "-"]).args(args).stdin(list))
 }
 
-/// The tasks, and what their trials were, in the order of their names.
+/// The tasks and the results of their trials, sorted by name.
 fn verdicts(ran: &Ran) -> Vec<(String, String)> {
     let events = ran.done.events().into_iter();
     let files = events
@@ -69,7 +69,7 @@ fn groups_of_a_slow_rspec_file_are_tasks() {
             ("slow_spec.rb[1:2]", "failed 0 1 1"),
         ],
     );
-    // As a command takes them, too; what the adapter leaves out is in no part.
+    // Also as a command takes them; no part contains examples that the adapter excludes.
     let command = ["--slave", "rrr-slave -- rspec {}", "--split-above", "20"];
     let ran = run(&setup, LIST.lines().next().unwrap(), &command);
     let parts = ["[1:1:1]", "[1:1:2]", "[1:1:3]", "[1:2:1]", "[1:2:2]"];

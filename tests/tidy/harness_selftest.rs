@@ -1,4 +1,4 @@
-//! The harness itself: a tool that hurts others must hurt exactly what it says.
+//! Tests of the harness: a tool that breaks others must break exactly the intended target.
 
 use crate::harness::*;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis::Connection;
 
-/// A connection through the proxy, its handshake not counted.
+/// A connection through the proxy, with its handshake excluded from the counts.
 fn connect(proxy: &Proxy) -> Connection {
     let client = redis::Client::open(proxy.url()).unwrap();
     let conn = client.get_connection().unwrap();
@@ -155,7 +155,7 @@ fn an_escaped_process_is_tracked_and_dies_with_its_parent() {
     });
     assert!(orphan.status("VmRSS").is_some());
     drop(parent);
-    // Init may take its time to collect it; a zombie has no memory.
+    // Init may reap it late; a zombie has no memory.
     assert_eq!(process_tree::status(orphan.pid, "VmRSS"), None);
 }
 

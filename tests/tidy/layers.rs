@@ -1,9 +1,9 @@
-//! The layers of lib/: a folder imports only folders below it, and no import goes round in a circle.
+//! The layers of lib/: a folder imports only folders below it, and imports have no cycles.
 
 use crate::{Source, only, sources};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The folders of lib/ by floor, the lowest first. Folders of one floor do not know each other.
+/// The layers of lib/, the lowest first. Folders of one layer do not import each other.
 const FLOORS: &[&[&str]] = &[
     &["process"],
     &["protocol"],
@@ -15,24 +15,24 @@ const FLOORS: &[&[&str]] = &[
     &["manual"],
 ];
 
-/// Folders that must not know these others, though they are above them.
+/// Folders that must not import these lower folders.
 const STRANGERS: &[(&str, &[&str])] = &[
-    // A test is run without Redis; what knows a test tool has no part in a run.
+    // Tests run without Redis; support for test tools is not part of a run.
     ("exec", &["store", "entity"]),
     ("tool", &["store", "entity"]),
 ];
 
-/// The modules of process/ that protocol/ may use: it does no I/O.
+/// The modules of process/ that protocol/ may import, as it does no I/O.
 const KNOWN_TO_PROTOCOL: &[&str] = &["exit", "text"];
 
 /// Files outside of store/ and entity/ that name the redis crate, and why.
 const REDIS_ELSEWHERE: &[&str] = &[
-    // A whole taskset with all its keys is read, and given an expiry, in bulk.
+    // A taskset with all its keys is read and given an expiry in bulk.
     "lib/archive/document/expire.rs",
     "lib/archive/document/gather.rs",
     // Estimates are published in one pipeline with the mark of the class.
     "lib/archive/estimate.rs",
-    // rrr-fsck and rrr-stat read what Redis holds, whether the entities would read it or not.
+    // rrr-fsck and rrr-stat read all keys, even those that the entities would reject.
     "lib/inspect/fsck/leaks.rs",
     "lib/inspect/fsck/load.rs",
     "lib/inspect/fsck/snapshot.rs",
@@ -82,7 +82,7 @@ fn paths(code: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// Reads one use tree from `text`, and adds its leaves to `found`.
+/// Parses one use tree from `text` and adds its leaves to `found`.
 fn expand(
     prefix: &mut Vec<String>,
     text: &mut std::iter::Peekable<std::str::Chars>,
@@ -94,7 +94,7 @@ fn expand(
         if text.next_if_eq(&'{').is_some() {
             while text.peek().is_some_and(|c| *c != '}') {
                 expand(prefix, text, found);
-                // An alias, and the comma.
+                // Skips an alias and the comma.
                 while text.next_if(|c| *c != ',' && *c != '}').is_some() {}
                 text.next_if_eq(&',');
                 while text.next_if(|c| c.is_whitespace()).is_some() {}
@@ -115,7 +115,7 @@ fn expand(
     prefix.truncate(depth);
 }
 
-/// The module that a path leads to, as far as the path names modules.
+/// The module that a path names.
 fn resolve(
     own: &[String],
     path: &[String],
@@ -225,7 +225,8 @@ fn store_and_entities_print_nothing() {
     only(&[], paths, "store and entities speak to the observer alone");
 }
 
-/// A module and its parent may know each other: the parent's file holds what its children share.
+/// Whether one module is the parent of another: they may import each other, as the parent's file holds
+/// items shared by its children.
 fn is_parent(one: &[String], other: &[String]) -> bool {
     one.len() == other.len() + 1 && one.starts_with(other)
 }
@@ -236,7 +237,7 @@ fn imports_have_no_cycles() {
     for (own, imported) in &mut imports {
         imported.retain(|module| !is_parent(own, module) && !is_parent(module, own));
     }
-    // What imports nothing is in no cycle, and neither is what nothing imports.
+    // A module without imports, or that no module imports, is not in a cycle.
     loop {
         let before = imports.len();
         let importing: BTreeSet<Vec<String>> = imports.keys().cloned().collect();

@@ -1,5 +1,5 @@
-//! The rules of the house, checked. A rule that is not kept everywhere yet names the files that
-//! break it; one that keeps it must be taken off the list, so that the lists only shrink.
+//! The project's own rules. A rule that is not yet kept everywhere lists the files that break it. A
+//! file that keeps the rule must be removed from the list, so that lists only shrink.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Roles that still talk to Redis by themselves.
+/// Roles that still run Redis commands directly.
 const ROLES_WITH_COMMANDS: &[&str] = &[];
 
 /// Modules that are still too long.
@@ -39,7 +39,7 @@ impl Source {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// The lines of a Lua file that are no comment.
+    /// The lines of a Lua file, without comments.
     fn code_of_lua(&self) -> String {
         let lines = self
             .text
@@ -57,7 +57,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files below `folder` whose name ends with `ending`, in order.
+/// The files below `folder` whose names end with `ending`, sorted.
 fn sources(folder: &str, ending: &str) -> Vec<Source> {
     let mut folders = vec![root().join(folder)];
     let mut paths: Vec<PathBuf> = Vec::new();
@@ -90,15 +90,18 @@ fn rust() -> Vec<Source> {
         .collect()
 }
 
-/// Every file that breaks a rule must be on the list, and nobody else.
+/// Asserts that exactly the files of the list break the rule.
 #[track_caller]
 fn only(allowed: &[&str], breaking: impl IntoIterator<Item = String>, rule: &str) {
     let breaking: BTreeSet<String> = breaking.into_iter().collect();
     let allowed: BTreeSet<String> = allowed.iter().map(|path| (*path).to_owned()).collect();
     let new: Vec<_> = breaking.difference(&allowed).collect();
     let kept: Vec<_> = allowed.difference(&breaking).collect();
-    assert!(new.is_empty(), "{rule}; these do not keep that: {new:?}");
-    assert!(kept.is_empty(), "take off the list for '{rule}': {kept:?}");
+    assert!(new.is_empty(), "{rule}; broken by {new:?}");
+    assert!(
+        kept.is_empty(),
+        "remove from the list for '{rule}': {kept:?}"
+    );
 }
 
 #[test]
@@ -166,7 +169,7 @@ fn tests_wait_for_conditions_and_never_sleep() {
         let word = ["thread", "sleep"].join("::");
         source.code().contains(&word)
     });
-    // The loop that waits for conditions, and the proxy, whose business are delays.
+    // The loop that waits for conditions, and the proxy, which creates delays.
     let allowed = [
         "tests/harness/process/wait.rs",
         "tests/harness/proxy/link.rs",
@@ -184,7 +187,7 @@ fn every_module_has_a_purpose_line() {
         !is_main && !source.text.starts_with("//! ")
     });
     let paths = silent.map(|source| source.path);
-    only(&[], paths, "a module opens with what it is for");
+    only(&[], paths, "a module starts with its purpose");
 }
 
 #[test]
@@ -199,7 +202,7 @@ fn no_module_has_a_meaningless_name() {
             .any(|part| empty.iter().any(|word| part == *word))
     });
     let paths = nameless.map(|source| source.path);
-    only(&[], paths, "a module is named for what it holds");
+    only(&[], paths, "a module is named for its content");
 }
 
 #[test]
@@ -227,7 +230,7 @@ fn every_tool_has_a_folder_and_is_in_the_readme() {
     assert!(unknown.is_empty(), "not in README.md: {unknown:?}");
 }
 
-/// What a Lua script says of itself before its first line of code.
+/// The header of a Lua script: the comments before its first line of code.
 fn header(source: &Source) -> Vec<&str> {
     let lines = source.text.lines();
     let header = lines.take_while(|line| line.starts_with("--"));
@@ -235,7 +238,7 @@ fn header(source: &Source) -> Vec<&str> {
 }
 
 /// The highest number that the header gives for `word` (`KEYS 1 taskset, 2 slave`), and whether
-/// there may be more behind it (`2… tasks`).
+/// more may follow (`2… tasks`).
 fn declared(header: &[&str], word: &str) -> (usize, bool) {
     let start = header
         .iter()
@@ -244,14 +247,14 @@ fn declared(header: &[&str], word: &str) -> (usize, bool) {
         return (0, false);
     };
     let mut text = header[start].trim_start()[word.len()..].to_owned();
-    // Its other lines are set in.
+    // Continuation lines are indented.
     for line in header[start + 1..]
         .iter()
         .take_while(|line| line.starts_with("   "))
     {
         text.push_str(line);
     }
-    // What stands in parentheses explains, and has numbers of its own.
+    // Text in parentheses is an explanation, and may contain other numbers.
     let mut depth = 0;
     text.retain(|c| {
         depth += i32::from(c == '(') - i32::from(c == ')');
@@ -308,16 +311,12 @@ fn the_header_of_a_lua_script_is_complete() {
         if shared {
             for word in ["KEYS", "ARGV"] {
                 let free = used(&code, word) == (0, false);
-                assert!(
-                    free,
-                    "{} takes {word} from whoever includes it",
-                    source.path
-                );
+                assert!(free, "{} must not use {word}", source.path);
             }
             continue;
         }
         let returns = header.iter().any(|line| line.starts_with(" returns "));
-        assert!(returns, "{}: the header tells what it returns", source.path);
+        assert!(returns, "{}: the header has no 'returns'", source.path);
         for word in ["KEYS", "ARGV"] {
             let (declared, more) = declared(&header, word);
             let (used, computed) = used(&code, word);

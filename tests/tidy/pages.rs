@@ -1,6 +1,6 @@
-//! The manual pages and completions are those of the flags.
+//! The manual pages and completions match the flags.
 //!
-//! `RRR_UPDATE=1 cargo test --test tidy pages` writes them anew.
+//! `RRR_UPDATE=1 cargo test --test tidy pages` regenerates them.
 
 use clap_complete::Shell;
 use rrr::cli::{flags, help};
@@ -71,7 +71,7 @@ fn manual(page: &Page) -> String {
     text
 }
 
-/// The section of a subcommand: what it does, and its flags.
+/// The section of a subcommand: its description and flags.
 fn subcommand(command: &clap::Command) -> String {
     let mut options = Vec::new();
     let shown = command.clone().mut_args(|arg| arg.hide_short_help(false));
@@ -83,7 +83,7 @@ fn subcommand(command: &clap::Command) -> String {
     section + &roff(&about.unwrap_or_default()) + "\n" + &options.replace(".SH OPTIONS\n", "")
 }
 
-/// The flags whose variable has another name than the rule says.
+/// The flags whose variable name does not follow the rule.
 fn exceptions(page: &Page) -> Vec<(String, String)> {
     let named = page.command.get_arguments().filter_map(|arg| {
         let variable = arg.get_env()?.to_str()?.to_owned();
@@ -107,7 +107,7 @@ fn bytes(text: &mut Vec<u8>) -> impl Write + '_ {
     Bytes(text)
 }
 
-/// Plain text for roff: nothing in it is a request or an escape.
+/// Escapes plain text for roff, so that it contains no request or escape.
 fn roff(text: &str) -> String {
     let text = text
         .replace('\\', "\\e")
@@ -125,9 +125,9 @@ fn completion(page: &Page, shell: Shell) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// Every generated file and what shall stand in it.
+/// Every generated file and its expected content.
 fn generated() -> Vec<(PathBuf, String)> {
-    // The same program under the name by which cargo finds it.
+    // The same program under the name that cargo uses.
     let mut files = vec![("man/cargo-rrr.1".to_owned(), ".so man1/rrr.1\n".to_owned())];
     for page in manual::all() {
         let name = page.name().to_owned();
@@ -218,7 +218,7 @@ fn every_example_parses() {
             let from = words.iter().position(ours);
             let from =
                 from.or_else(|| words.iter().position(|word| word.ends_with("$(rrr-submit")));
-            let from = from.unwrap_or_else(|| panic!("no tool of ours in: {example}"));
+            let from = from.unwrap_or_else(|| panic!("no rrr tool in: {example}"));
             let tool = words[from].rsplit('(').next().unwrap();
             let command = &pages
                 .iter()

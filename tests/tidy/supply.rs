@@ -1,12 +1,12 @@
-//! What is built into rrr: the rules of deny.toml that can be checked without a network, the list of
-//! it that a release has, and the oldest Rust that we promise.
+//! The crates built into rrr: the rules of deny.toml that can be checked offline, the SBOM of a
+//! release, and the minimum supported Rust version.
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-/// What cargo knows of the crates of a build for this machine.
+/// The metadata of all crates in a build for this machine.
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -65,7 +65,7 @@ fn output(program: &str, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The crates of a build with its tests, less our own.
+/// The crates of a build with its tests, except rrr itself.
 fn crates() -> Vec<Package> {
     let version = output("rustc", &["-vV"]);
     let host = version
@@ -122,7 +122,7 @@ fn duplicate_crates_are_exactly_those_allowed_in_deny_toml() {
         assert!(!skip.reason.is_empty(), "{}", skip.which);
         let (name, version) = skip.which.split_once('@').expect("NAME@VERSION");
         let own = versions.get_mut(name);
-        let own = own.unwrap_or_else(|| panic!("{name} is no longer there twice"));
+        let own = own.unwrap_or_else(|| panic!("{name} no longer occurs twice"));
         let before = own.len();
         own.retain(|one| !one.starts_with(&format!("{version}.")));
         assert_eq!(own.len() + 1, before, "{} is not there", skip.which);
@@ -150,8 +150,8 @@ fn numbers(version: &str) -> Vec<u32> {
     numbers
 }
 
-/// That our own code calls nothing newer is clippy's `incompatible_msrv`, denied in Cargo.toml. Newer
-/// syntax neither of them sees: only a build by that Rust would tell.
+/// Clippy's `incompatible_msrv`, denied in Cargo.toml, checks that rrr calls no newer API. Newer
+/// syntax is found only by a build with that Rust.
 #[test]
 fn no_crate_needs_a_newer_rust_than_declared() {
     let ours = numbers(env!("CARGO_PKG_RUST_VERSION"));
@@ -163,7 +163,7 @@ fn no_crate_needs_a_newer_rust_than_declared() {
     assert_eq!(newer, [""; 0]);
 }
 
-/// What a release says of itself, `scripts/release --sbom`, beside what cargo and SQLite know.
+/// Compares `scripts/release --sbom` with the metadata of cargo and SQLite.
 #[test]
 fn the_sbom_names_exactly_the_built_in_crates() {
     let list: serde_json::Value =
@@ -202,7 +202,7 @@ fn the_sbom_names_exactly_the_built_in_crates() {
             .iter()
             .chain([&node["ref"]])
         {
-            assert!(known.contains(&text(one)), "{one} is no component");
+            assert!(known.contains(&text(one)), "{one} is not a component");
         }
     }
     let manifest: toml::Table = output("cat", &["Cargo.toml"]).parse().unwrap();
@@ -211,7 +211,7 @@ fn the_sbom_names_exactly_the_built_in_crates() {
         .filter(|name| !names.contains(name))
         .collect();
     assert_eq!(missing, [""; 0]);
-    // Some are also wanted by what is built in: tempfile needs fastrand.
+    // Some are also dependencies of built-in crates: tempfile needs fastrand.
     let tests: Vec<String> = wanted("dev-dependencies")
         .filter(|name| !names.contains(name))
         .collect();

@@ -1,4 +1,4 @@
-//! The tools that people and scripts use, and the records that last.
+//! The tools for people and scripts, and persistent records.
 
 #[path = "../harness/mod.rs"]
 mod harness;

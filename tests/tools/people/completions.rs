@@ -1,10 +1,10 @@
-//! The completions, in the shells that they are for.
+//! The completions, each in its shell.
 
 use crate::harness::*;
 use crate::people::terminal::Terminal;
 use std::path::Path;
 
-/// The folder of a shell's completions, and the tools that have one there.
+/// The folder of a shell's completions, and the tools that have one.
 fn completions(shell: &str) -> (String, Vec<String>) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/completions");
     let folder = format!("{folder}/{shell}");
@@ -20,7 +20,7 @@ fn completions(shell: &str) -> (String, Vec<String>) {
     (folder, tools)
 }
 
-/// Types beginnings and Tab into a shell, and waits for what it makes of them.
+/// Types prefixes and Tab into a shell and waits for the completions.
 fn complete_in(mut terminal: Terminal, tools: &[String]) {
     terminal.wait_for("a prompt", |screen| screen.contains("ready> "));
     let some = [
@@ -37,7 +37,7 @@ fn complete_in(mut terminal: Terminal, tools: &[String]) {
         terminal.types("\t");
         let wanted = format!("ready> {wanted}");
         terminal.wait_for(&wanted, |screen| screen.contains(&wanted));
-        // Away with the line.
+        // Clears the line.
         terminal.types("\x15");
         let last = |screen: &str| screen.trim_end().lines().last().map(str::to_owned);
         terminal.wait_for("an empty prompt", |screen| {
@@ -63,7 +63,7 @@ fn bash_completes_every_tool() {
 fn zsh_completes_every_tool() {
     let (folder, tools) = completions("zsh");
     let suite = Suite::new();
-    // As installed: found by their names in a folder of functions.
+    // As installed: found by name in a folder of functions.
     let load = format!(
         "PS1='ready> '; unset zle_bracketed_paste; fpath=({folder} $fpath); autoload -U compinit; compinit -u -d dump\n"
     );
@@ -79,7 +79,7 @@ fn zsh_completes_every_tool() {
 fn fish_completes_every_tool() {
     let (folder, tools) = completions("fish");
     let suite = Suite::new();
-    // It loads them for commands that are there.
+    // It loads completions only for existing commands.
     let ours = bin("rrr").parent().unwrap().display().to_string();
     let path = format!("{ours}:{}", std::env::var("PATH").unwrap());
     let ask = |line: &str| {

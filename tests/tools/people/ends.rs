@@ -1,4 +1,4 @@
-//! rrr-show: every form of the record, for every way in which a taskset can end.
+//! rrr-show: every output format, for every way in which a taskset can finish.
 
 use crate::harness::*;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ pub const FORMS: [&str; 9] = [
     "trace",
 ];
 
-/// A record of these tasks and statuses ('': none) with one trial for each that has ended.
+/// A record of these tasks and statuses ('': none), with one trial per finished task.
 pub fn document(taskset: Value, tasks: &[(&str, &str)]) -> Value {
     let task = |(file, status): &(&str, &str)| {
         let key = format!("rrrspec:taskset:t:task:{file}");
@@ -42,7 +42,7 @@ pub fn document(taskset: Value, tasks: &[(&str, &str)]) -> Value {
     })
 }
 
-/// The record in this form.
+/// The record in this format.
 pub fn shown(suite: &Suite, document: &Value, form: &str) -> String {
     suite.file("document.json", &document.to_string());
     let args = ["--document", "document.json", "--format", form];
@@ -51,7 +51,7 @@ pub fn shown(suite: &Suite, document: &Value, form: &str) -> String {
     tool.run().expect_code(0).stdout
 }
 
-/// How often a text has a part.
+/// Number of occurrences of `part` in a text.
 fn count(text: &str, part: &str) -> u64 {
     text.matches(part).count() as u64
 }
@@ -64,7 +64,7 @@ fn total(xml: &str, name: &str) -> u64 {
     value.split('"').next().unwrap().parse().unwrap()
 }
 
-/// Whether whoever reads this form takes the taskset for failed; checks that its numbers agree.
+/// Whether the format reports the taskset as failed; also checks that its counts agree.
 fn is_red(form: &str, text: &str) -> bool {
     let json = |line: &str| serde_json::from_str::<Value>(line).unwrap();
     match form {
@@ -127,7 +127,7 @@ fn no_format_is_green_unless_the_taskset_succeeded() {
         let told = |text: &str| taskset["fail_reason"].is_null() || text.contains(why);
         for form in FORMS {
             let text = shown(&suite, &document, form);
-            // A line for each task is none for no task.
+            // One line per task: no task, no line.
             if form == "jsonl" && tasks.is_empty() {
                 assert_eq!(text, "");
                 continue;

@@ -1,13 +1,13 @@
-//! Texts of others (names, messages, outputs, keys, reasons) in what people and CI servers read.
+//! Untrusted text (names, messages, outputs, keys, reasons) in output for people and CI servers.
 
 use super::ends::{FORMS, document, shown};
 use crate::harness::*;
 use serde_json::{Value, json};
 
-/// Controls, marks that turn the direction of writing, separators of lines, and no characters at all.
+/// Control characters, bidirectional marks, line separators, and noncharacters.
 const BAD: &str = "\u{1b}[2J\u{1b}]0;x\u{7}\u{7f}\u{9b}31m\u{85}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\r\u{fffe}\u{ffff}";
 
-/// Whether a terminal or a CI log may get this character.
+/// Whether a terminal or CI log may receive this character.
 fn is_fine(c: char) -> bool {
     let bad = BAD.contains(c) && !matches!(c, '\u{fffe}' | '\u{ffff}') && !c.is_ascii_graphic();
     c == '\n' || c == '\t' || !(bad || c.is_control())
@@ -19,7 +19,7 @@ fn assert_fine(text: &str, of: &str) {
     assert!(bad.is_empty(), "{of}: {bad:?} in {text:?}");
 }
 
-/// A record with bad characters wherever others write.
+/// A record with bad characters in every untrusted field.
 fn hostile() -> Value {
     let taskset = json!({
         "status": "failed", "fail_reason": format!("reason {BAD}"),

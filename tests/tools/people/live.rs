@@ -6,11 +6,13 @@ use std::path::Path;
 
 const GO: &str = "until [ -e go ]; do sleep 0.02; done";
 
-/// Three files: one passes when told to, one fails with output, one is flaky.
+/// Three files: one waits for `go` and passes, one fails with output, one is flaky. A worker needs
+/// three slaves: one is busy with the first file, and a retry waits for a slave that has not tried
+/// the file.
 fn suite() -> Suite {
     let suite = Suite::new();
     suite
-        .file("waits_until_it_is_told_to_go_on.sh", GO)
+        .file("waits_for_the_file_go_to_go_on.sh", GO)
         .file(
             "fails.sh",
             "echo expected 3; printf 'got \\033[31m4\\033[0m\\n'; exit 1",
@@ -38,7 +40,7 @@ fn go(folder: &Path) {
     std::fs::write(folder.join("go"), "").unwrap();
 }
 
-/// What is on the screen when only one file is left.
+/// Text on the screen when only one file is left.
 const IN_THE_MIDDLE: [&str; 9] = [
     "2/3 66%",
     "1 passed, 1 failed, 1 flaky",
@@ -55,15 +57,15 @@ fn is_drawn_once(screen: &str) -> bool {
     screen.matches("66%").count() == 1
 }
 
-/// Runs the suite to its end on a terminal; what it looked like when only one file was left, and
-/// the end.
+/// Runs the suite to its end on a terminal. Returns the screen when only one file was left, the
+/// exit code, the last screen, and all bytes.
 fn run(columns: u16, env: &[(&str, &str)]) -> (String, u32, String, Vec<u8>) {
     let (server, suite) = (Server::new(), suite());
     let fleet = Fleet::start(&server);
     let _worker = fleet.worker("box", 3, suite.path());
     let mut terminal = submit_on(&server, &suite, columns, env);
-    // A look may come while the picture is being drawn.
-    let middle = terminal.wait_for("one picture with all in it", |screen| {
+    // The screen may be read while it is being redrawn.
+    let middle = terminal.wait_for("one complete live view", |screen| {
         IN_THE_MIDDLE.iter().all(|wanted| screen.contains(wanted)) && is_drawn_once(screen)
     });
     go(suite.path());
@@ -72,7 +74,7 @@ fn run(columns: u16, env: &[(&str, &str)]) -> (String, u32, String, Vec<u8>) {
 }
 
 #[track_caller]
-fn is_a_good_picture(middle: &str, code: u32, end: &str, columns: usize) {
+fn assert_good_live_view(middle: &str, code: u32, end: &str, columns: usize) {
     let picture = middle
         .lines()
         .filter(|line| line.contains("66%") || line.contains("box/"));
@@ -89,7 +91,7 @@ fn is_a_good_picture(middle: &str, code: u32, end: &str, columns: usize) {
     }
     assert!(
         !end.contains("66%") && !end.contains("box/"),
-        "the picture is gone:\n{end}"
+        "the live view is gone:\n{end}"
     );
     assert!(!end.contains("\"event\""), "a person sees no JSON:\n{end}");
     assert_eq!(code, 1);
@@ -98,15 +100,15 @@ fn is_a_good_picture(middle: &str, code: u32, end: &str, columns: usize) {
 #[test]
 fn the_live_view_fits_sixty_columns() {
     let (middle, code, end, _) = run(60, &[]);
-    is_a_good_picture(&middle, code, &end, 60);
+    assert_good_live_view(&middle, code, &end, 60);
 }
 
 #[test]
 fn the_live_view_fits_a_hundred_and_twenty_columns() {
     let (middle, code, end, bytes) = run(120, &[]);
-    is_a_good_picture(&middle, code, &end, 120);
+    assert_good_live_view(&middle, code, &end, 120);
     let coloured = bytes.windows(3).any(|three| three == b"\x1b[3");
-    assert!(coloured, "it has colours where they are wanted");
+    assert!(coloured, "it has colours");
 }
 
 /// Whether an escape sequence that ends with `last` was written.
@@ -120,11 +122,11 @@ fn has_escape(bytes: &[u8], last: u8) -> bool {
 #[test]
 fn no_color_redraws_the_live_view_without_colours() {
     let (middle, code, end, bytes) = run(80, &[("NO_COLOR", "1")]);
-    is_a_good_picture(&middle, code, &end, 80);
+    assert_good_live_view(&middle, code, &end, 80);
     assert!(!has_escape(&bytes, b'm'), "a colour");
     assert!(
         has_escape(&bytes, b'A') || has_escape(&bytes, b'K'),
-        "a picture that is drawn again"
+        "a live view that is redrawn"
     );
 }
 
@@ -134,7 +136,7 @@ fn a_dumb_terminal_gets_lines_without_any_escape() {
     let fleet = Fleet::start(&server);
     let _worker = fleet.worker("box", 3, suite.path());
     let mut terminal = submit_on(&server, &suite, 80, &[("TERM", "dumb")]);
-    terminal.wait_for("where it stands", |screen| {
+    terminal.wait_for("the progress", |screen| {
         screen.contains("2/3 done, 1 failed, 1 flaky, 1 running")
     });
     go(suite.path());
@@ -163,7 +165,7 @@ fn the_live_view_follows_resizes_and_keeps_scrollback_clean() {
     go(suite.path());
     let (code, end) = terminal.end();
     assert_eq!(code, 1);
-    assert_eq!(end.matches("2/3").count(), 0, "a picture is left:\n{end}");
+    assert_eq!(end.matches("2/3").count(), 0, "a live view is left:\n{end}");
     assert!(end.contains("failed: 3 tasks = 2 passed"), "{end}");
 }
 
@@ -180,7 +182,7 @@ fn late_and_second_followers_see_the_same() {
     let watch = || Terminal::start(&server, 90, suite.path(), "rrr-watch", &[&key], &[]);
     let (mut one, mut two) = (watch(), watch());
     for late in [&one, &two] {
-        late.wait_for("the picture", |screen| {
+        late.wait_for("the live view", |screen| {
             screen.contains("2/3 66%") && screen.contains("go_on.sh")
         });
     }
@@ -227,11 +229,11 @@ fn messages_are_printed_above_the_live_view_without_damage() {
     let fleet = Fleet::start(&server);
     let _worker = fleet.worker("box", 3, suite.path());
     let mut terminal = submit_on(&server, &suite, 100, &[]);
-    terminal.wait_for("the picture", |screen| {
+    terminal.wait_for("the live view", |screen| {
         screen.contains("2/3 66%") && screen.contains("go_on.sh")
     });
     server.kill();
-    terminal.wait_for("the loss is told", |screen| {
+    terminal.wait_for("the loss is reported", |screen| {
         screen.contains("lost Redis at")
     });
     server.restart();
@@ -252,6 +254,6 @@ fn messages_are_printed_above_the_live_view_without_damage() {
     assert_eq!(code, 1, "{end}");
     assert!(
         !end.contains("66%") && !end.contains("box/"),
-        "a picture is left:\n{end}"
+        "a live view is left:\n{end}"
     );
 }

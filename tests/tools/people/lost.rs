@@ -1,12 +1,12 @@
-//! Lines for people that cannot be written: they are lost, and nothing else is.
+//! Messages that cannot be written: only the message is lost.
 
 use crate::harness::*;
 
-/// A stderr that takes nothing: what the shell does first, and the redirection.
+/// An unwritable stderr: the shell commands that prepare it, and the redirection.
 const LOST: [(&str, &str); 3] = [
     ("", "2>&-"),
     ("", "2>/dev/full"),
-    // The reader is awaited, so that the write does fail.
+    // Waits for the reader, so that the write fails.
     ("exec 3> >(exec true); wait $!; ", "2>&3"),
 ];
 
@@ -48,7 +48,7 @@ fn daemons_survive_a_full_log() {
         let tool = Tool::program(&server, "bash").args(["-c", &script]);
         tool.dir(suite.path()).spawn()
     };
-    // Each of them has something to say of this.
+    // Each of them prints a message here.
     server.run::<i64>(&["RPUSH", "rrrspec:arbiter_queue", "bogus"]);
     server.run::<i64>(&["RPUSH", "rrrspec:persister_queue", "bogus"]);
     let roles = [

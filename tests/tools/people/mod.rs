@@ -1,4 +1,4 @@
-//! What people and scripts see: a real terminal, a pipe, a file, a list, a setting.
+//! Interfaces for people and scripts: terminals, pipes, files, lists and settings.
 
 mod terminal;
 

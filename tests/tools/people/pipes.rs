@@ -1,4 +1,4 @@
-//! Output for programs: JSON lines as things happen, and quiet when nobody reads any more.
+//! Output for programs: JSON lines in real time, and a silent end when the reader closes.
 
 use crate::harness::*;
 
@@ -17,12 +17,12 @@ fn a_pipe_gets_each_event_as_it_happens_and_nothing_else() {
         .env("PATH", format!("{path}:{}", std::env::var("PATH").unwrap()))
         .dir(suite.path())
         .spawn();
-    // The slow file still runs, and has to be told to end: so the line was not held back.
+    // The slow file is still running and waits for a signal, so the line was not buffered.
     shell.wait_for_line(PATIENCE, |line| line.contains("fast.sh"));
     std::fs::write(suite.path().join("go"), "").unwrap();
     let done = shell.wait(PATIENCE).expect_code(0);
     assert_eq!(done.events_named("task_finished").len(), 2);
-    // On a slow machine there may be somebody to wait for.
+    // On a slow machine, the submitter may report that it waits for a worker.
     let told = done.stderr.lines();
     let more: Vec<_> = told.filter(|line| !line.contains("waiting for")).collect();
     assert_eq!(more, [""; 0], "a pipe sees the events, and nothing else");

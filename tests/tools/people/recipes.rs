@@ -1,8 +1,8 @@
-//! The recipes of the README, run as they stand there.
+//! The recipes of the README, run verbatim.
 
 use crate::harness::*;
 
-/// The commands that stand below the words `title` in the README, up to the next text.
+/// The commands below the text `title` in the README, up to the next text.
 fn recipe(title: &str) -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
     let readme = std::fs::read_to_string(path).unwrap();
@@ -15,7 +15,7 @@ fn recipe(title: &str) -> String {
     code.map(str::trim_start).collect::<Vec<_>>().join("\n")
 }
 
-/// A shell that finds our tools, in the folder of the suite.
+/// A shell with the rrr tools in PATH, in the folder of the suite.
 fn shell(server: &Server, suite: &Suite, script: &str) -> Tool {
     let ours = bin("rrr-submit").parent().unwrap().display().to_string();
     let path = format!("{ours}:{}", std::env::var("PATH").unwrap());
@@ -36,7 +36,7 @@ fn several_ci_jobs_share_one_suite() {
     suite.file("tests/bad.sh", "exit 1");
     let worker = recipe("Any number of other jobs run the tests");
     let job = |index: &str| shell(&server, &suite, &worker).env("CI_NODE_INDEX", index);
-    // One job comes before the submitter, and one after.
+    // One job starts before the submitter, and one after.
     let early = job("1").spawn();
     eventually(PATIENCE, "the early job is there", || {
         (server.run::<i64>(&["SCARD", "rrrspec:worker"]) == 1).then_some(())
@@ -68,7 +68,7 @@ fn cron_persists_finished_tasksets() {
     let worker = fleet.worker("box", 1, suite.path());
     let done = submit(&server, &suite, &[]).wait(PATIENCE).expect_code(0);
     let key = done.events()[0]["taskset"].as_str().unwrap().to_owned();
-    // What it says of itself at its end is in the record too.
+    // Its log at the end is in the record too.
     worker.term();
     worker.wait(PATIENCE).expect_code(0);
     let line = recipe("Persist from cron");
@@ -94,7 +94,7 @@ fn cron_persists_finished_tasksets() {
     shell(&command).run().expect_code(0);
     assert_eq!(server.run::<i64>(&["LLEN", "rrrspec:persister_queue"]), 0);
     server.run::<String>(&["FLUSHALL"]);
-    assert_eq!(show(), before, "rrr-show reads what was persisted");
+    assert_eq!(show(), before, "rrr-show reads the persisted record");
 }
 
 #[test]

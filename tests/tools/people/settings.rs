@@ -1,4 +1,4 @@
-//! Settings: the command line overrules the environment, which overrules .rrr.toml.
+//! Settings: the command line overrides the environment, which overrides .rrr.toml.
 
 use crate::harness::*;
 use serde_json::Value;
@@ -198,7 +198,7 @@ fn s7_a_project_file_cannot_set_options_that_run_code() {
         let said = &refused.stderr;
         assert!(said.contains("would run code from the tree"), "{said}");
         assert!(said.contains(&hint), "{said}");
-        // Whoever submits has said so, or has excluded it.
+        // The submitter has set it explicitly, or excluded it.
         let rows = tool("rrr-submit", &[&format!("--{key}={value}")]).expect_code(0);
         let from = value_and_source(&rows.events(), key);
         assert_eq!(from, (value.to_owned(), "command line".to_owned()));

@@ -1,4 +1,4 @@
-//! rrr-show: the record in every form, read again by those that such files are for.
+//! rrr-show: every output format, read by the tools that consume it.
 
 use crate::harness::*;
 use serde_json::Value;
@@ -14,7 +14,7 @@ got &#27; 5: 100%</failure></testcase>
 EOF
 exit 1"#;
 
-/// Finished runs: one with a file of every kind, and one whose file tells of its examples.
+/// Finished runs: one with a file of every kind, and one whose file reports its examples.
 struct Ran {
     server: Server,
     suite: Suite,
@@ -81,7 +81,7 @@ impl Ran {
         self.show_of(&self.calc, args).run().expect_code(0).stdout
     }
 
-    /// Writes the reports of both runs, and returns their names.
+    /// Writes the reports of both runs and returns their names.
     fn reports(&self) -> [&'static str; 2] {
         for (key, file) in [(&self.key, "junit.xml"), (&self.calc, "calc.xml")] {
             self.show_of(key, &["--format", "junit", "--file", file])
@@ -106,7 +106,7 @@ fn output(program: &str, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The path of the schema that the crate junit-report brings: cargo has put it there.
+/// The path of the schema in the crate junit-report, which cargo has downloaded.
 fn published_schema() -> PathBuf {
     let version = output("rustc", &["-vV"]);
     let host = version
@@ -132,9 +132,9 @@ fn published_schema() -> PathBuf {
     manifest.with_file_name("tests").join("JUnit.xsd")
 }
 
-/// What the dialect has beyond the schema: where, and what is put there. Jenkins, GitLab and
-/// Buildkite read all of it; no published schema has it all. Maven Surefire's knows reruns, but no
-/// `<testsuites>`, file or timestamp, and wants a `<stackTrace>` in each rerun.
+/// The additions of the dialect to the schema: place and content. Jenkins, GitLab and Buildkite
+/// read all of them; no published schema has them all. Maven Surefire's has reruns, but no
+/// `<testsuites>`, file or timestamp, and requires a `<stackTrace>` in each rerun.
 const ADDITIONS: &[(&str, &str)] = &[
     (
         r#"<xs:element name="skipped" type="xs:string"/>"#,
@@ -189,7 +189,7 @@ fn junit_is_valid_by_a_published_schema_with_named_additions() {
         let done = validate(report);
         assert_eq!(done.code, Some(0), "{}", done.stderr);
     }
-    // It does refuse something.
+    // The schema does refuse invalid reports.
     let report = std::fs::read_to_string(ran.suite.path().join("calc.xml")).unwrap();
     let broken = report
         .replace("<failure", "<failed")
@@ -198,7 +198,7 @@ fn junit_is_valid_by_a_published_schema_with_named_additions() {
     assert_ne!(validate("broken.xml").code, Some(0));
 }
 
-/// What junitparser, which CI tools are built on, finds in a report.
+/// The content of a report as read by junitparser, on which CI tools are built.
 const READ: &str = "
 import json, junitparser, sys
 xml = junitparser.JUnitXml.fromfile(sys.argv[1])
@@ -215,7 +215,7 @@ fn junit_is_read_correctly_by_junitparser() {
     let ran = ran();
     let mut cases = Vec::new();
     for (report, totals) in ran.reports().into_iter().zip([[4, 1, 0, 1], [3, 1, 0, 1]]) {
-        // Debian's own Python has Debian's packages.
+        // Debian's own Python has the packaged modules.
         let read = Tool::program("unused", "/usr/bin/python3")
             .args(["-c", READ, report])
             .dir(ran.suite.path())
@@ -310,7 +310,7 @@ fn json_is_the_whole_record_and_jsonl_one_line_per_task() {
     assert_eq!(of("fails.sh")["trial_status"], "failed");
     assert_eq!(of("flaky #1.sh")["flaky"], true);
     assert_eq!(of("passes.sh")["trials"], 1);
-    // What rrr-persist writes reads the same.
+    // The document of rrr-persist gives the same output.
     ran.suite.file("document.json", &json);
     let args = ["--document", "document.json", "--format", "tap"];
     let again = Tool::new("unused", "rrr-show")

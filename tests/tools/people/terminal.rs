@@ -1,4 +1,4 @@
-//! A program in a real pseudo-terminal, most often a tool of ours, and what a person would see there.
+//! A program, usually an rrr tool, in a real pseudo-terminal, and its screen.
 
 use crate::harness::*;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// Tall enough for all that a test shows, so that nothing scrolls out of sight.
+/// Number of rows: enough that no output of a test scrolls away.
 const ROWS: u16 = 50;
 
 struct Shown {
@@ -16,7 +16,7 @@ struct Shown {
     bytes: Vec<u8>,
 }
 
-/// A program that believes to talk to a person.
+/// A program on a terminal.
 pub struct Terminal {
     master: Box<dyn MasterPty + Send>,
     keyboard: Box<dyn Write + Send>,
@@ -39,7 +39,7 @@ fn size(columns: u16) -> PtySize {
 }
 
 impl Terminal {
-    /// Starts the tool `name` in `folder`, on a terminal of so many columns.
+    /// Starts the tool `name` in `folder`, on a terminal `columns` wide.
     pub fn start(
         server: &Server,
         columns: u16,
@@ -103,17 +103,17 @@ impl Terminal {
         }
     }
 
-    /// What stands on the screen now.
+    /// The current content of the screen.
     pub fn screen(&self) -> String {
         self.shown.lock().unwrap().parser.screen().contents()
     }
 
-    /// Every byte that was written so far.
+    /// All bytes written so far.
     pub fn bytes(&self) -> Vec<u8> {
         self.shown.lock().unwrap().bytes.clone()
     }
 
-    /// Waits until the screen is as wanted, and returns it.
+    /// Waits until the screen satisfies the predicate and returns it.
     #[track_caller]
     pub fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         let mut last = String::new();
@@ -124,7 +124,7 @@ impl Terminal {
         seen.unwrap_or_else(|| panic!("{what} does not come; the screen is:\n{last}"))
     }
 
-    /// Makes the terminal wider or narrower.
+    /// Changes the width of the terminal.
     pub fn resize(&self, columns: u16) {
         self.shown
             .lock()
@@ -145,13 +145,13 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).expect("a key");
     }
 
-    /// Waits for the tool's end; its exit code, and the last screen.
+    /// Waits for the end of the tool. Returns its exit code and the last screen.
     #[track_caller]
     pub fn end(&mut self) -> (u32, String) {
         let status = eventually(PATIENCE, "the tool ends", || {
             self.child.try_wait().expect("a child of ours")
         });
-        // What it wrote last may still be on its way; the reader gets an error after it.
+        // The last bytes may not have arrived yet; the reader gets an error after them.
         eventually(PATIENCE, "the output ends", || {
             self.reader.is_finished().then_some(())
         });

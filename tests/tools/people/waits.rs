@@ -1,4 +1,4 @@
-//! rrr-wait: the verdict as an exit code, in bounded time; and what failed, run again.
+//! rrr-wait: the verdict as an exit code, in bounded time; and reruns of failed files.
 
 use crate::harness::*;
 
@@ -27,7 +27,7 @@ fn waiting_ends_with_the_verdict() {
                 .run()
                 .expect_code(code)
         };
-        // The first may have to say what it waits for, on a slow machine.
+        // On a slow machine, the first may print the reason for waiting.
         assert_eq!(wait().stdout, "");
         let again = wait();
         assert_eq!((again.stdout.as_str(), again.stderr.as_str()), ("", ""));
@@ -157,7 +157,7 @@ fn only_files_that_did_not_pass_are_resubmitted_unchanged() {
         Tool::new(&server, "rrr-submit")
             .args(["--no-rsync", "--follow", "--rerun-failed", earlier])
             .args(more)
-            // What else is set is for other runs.
+            // Other variables are for other runs.
             .env("RRR_MAX_TRIALS", "9")
             .dir(suite.path())
             .run()
@@ -270,7 +270,7 @@ fn a_signal_ignored_at_the_start_stays_ignored_under_nohup() {
     let key = key_of(&server, &suite, "true");
     let _arbiter = Tool::new(&server, "rrr-arbiter").spawn();
     let wait = Tool::new(&server, "rrr-wait").arg(&key).before_exec(|| {
-        // SAFETY: async-signal-safe, and no handler.
+        // SAFETY: async-signal-safe, and it installs no handler.
         unsafe { nix::libc::signal(nix::libc::SIGHUP, nix::libc::SIG_IGN) };
         Ok(())
     });

@@ -1,10 +1,10 @@
-//! A Redis, a log folder and a database, and tasksets to be persisted.
+//! A Redis, a log folder, a database, and tasksets to persist.
 
 use crate::harness::*;
 use rr::{Database, Document, Folder, TasksetKey};
 use std::path::PathBuf;
 
-/// The library's names, as short as they are used here.
+/// Short names for the library's items.
 pub mod rr {
     pub use rrr::archive::db::{Database, Url, number, text};
     pub use rrr::archive::document::{Bytes, Document, gather};
@@ -21,7 +21,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// With SQLite.
+    /// A bench with SQLite.
     pub fn sqlite() -> Self {
         Self {
             server: Server::new(),
@@ -29,7 +29,7 @@ impl Bench {
         }
     }
 
-    /// With PostgreSQL.
+    /// A bench with PostgreSQL.
     pub fn postgres() -> Self {
         Self {
             server: Server::new(),
@@ -37,7 +37,7 @@ impl Bench {
         }
     }
 
-    /// Each kind of database.
+    /// One bench per kind of database.
     pub fn both() -> [Self; 2] {
         [Self::sqlite(), Self::postgres()]
     }
@@ -62,7 +62,7 @@ impl Bench {
         self.tool("rrr-persist")
     }
 
-    /// Persists what is queued, without trouble.
+    /// Persists all queued tasksets, expecting success.
     #[track_caller]
     pub fn drain(&self) -> Finished {
         let finished = self.persister().arg("--drain").run();
@@ -85,7 +85,7 @@ impl Bench {
         rr::number(&rows.unwrap()[0][0])
     }
 
-    /// The record in the database, and what it lacks.
+    /// The record in the database, and its missing parts.
     pub fn load(&self, key: &str) -> Option<(Document, Option<String>)> {
         let key: TasksetKey = key.parse().unwrap();
         rr::history::load(&mut self.db(), &Folder::at(self.log_dir()), &key).unwrap()
@@ -106,7 +106,7 @@ impl Bench {
         names.filter(|name| name != ".drain.lock").collect()
     }
 
-    /// Queues a taskset that has ended, strange in every way that the protocol allows.
+    /// Queues a finished taskset with every oddity that the protocol allows.
     pub fn strange(&self, id: &str) -> String {
         let spec = ["a b.rb", "tab.rb", "ü/x'y.rb", "never.rb"];
         let taskset = self.ended(id, &spec, "failed");
@@ -152,12 +152,12 @@ impl Bench {
         taskset.key
     }
 
-    /// Queues a taskset that ended now.
+    /// Queues a taskset that has finished now.
     pub fn ended<'a>(&'a self, id: &str, files: &[&str], status: &str) -> raw::Taskset<'a> {
         self.ended_at(id, files, status, &rrr::protocol::time::now())
     }
 
-    /// Queues a taskset that ended then.
+    /// Queues a taskset that finished at this time.
     pub fn ended_at<'a>(
         &'a self,
         id: &str,

@@ -4,7 +4,7 @@
 use crate::harness::*;
 use crate::persist::bench::Bench;
 
-/// Kills a persister at its n-th step for every n, lets another one finish, and looks.
+/// Kills a persister at its n-th step for every n, lets another finish, and checks the result.
 fn sweep(bench: &Bench) {
     let mut points = 0;
     loop {
@@ -33,7 +33,7 @@ fn sweep(bench: &Bench) {
         assert!(queued.is_empty(), "point {number}: {queued:?}");
         let ttl: i64 = bench.server.run(&["TTL", &key]);
         assert!((0..=60).contains(&ttl), "point {number}: {ttl}");
-        // Learned once, however often it was tried.
+        // Learned once, however many attempts there were.
         let sql = "SELECT recent FROM estimates";
         let learned = bench.db().rows(sql, &[]).unwrap();
         let learned = crate::persist::bench::rr::text(&learned[0][0]).unwrap();

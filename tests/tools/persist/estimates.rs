@@ -1,4 +1,4 @@
-//! The next run is faster: files are ordered by what they took.
+//! Estimates make the next run faster: files are ordered by their run times.
 
 use crate::harness::*;
 use crate::persist::bench::Bench;
@@ -113,7 +113,7 @@ fn the_second_run_starts_with_the_longest_files_of_the_first() {
         .filter_map(|task| task.rsplit(':').next())
         .collect();
     assert_eq!(order[0], "new", "an unknown file may be the longest");
-    // Those of less than a second too.
+    // Also with run times below a second.
     assert_eq!(
         order[1..],
         ["c", "b", "d", "e", "a"],
@@ -140,13 +140,13 @@ fn an_estimate_unused_for_ninety_days_is_dropped() {
         assert_eq!(estimate(&bench, "stays"), pair("2", "2000"));
         assert_eq!(estimate(&bench, "new name"), pair("2", "2000"));
         assert_eq!(bench.count("estimates"), 2, "{}", bench.url());
-        // Nor does it come back with what the database still knows of its runs.
+        // Nor is it restored from the earlier runs in the database.
         bench.server.run::<String>(&["FLUSHALL"]);
         let rebuilt = bench.persister().arg("--rebuild-estimates").run();
         assert_eq!(output::json_lines(&rebuilt.stdout)[0]["estimates"], 2);
         assert_eq!(estimate(&bench, "old name"), (None, None));
         assert_eq!(estimate(&bench, "stays"), pair("2", "2000"));
-        // Until it is run again.
+        // The estimate returns after another run.
         run("again", "2026-04-03", &["old name"]);
         assert_eq!(estimate(&bench, "old name"), pair("2", "2000"));
     }

@@ -4,10 +4,10 @@ use crate::harness::*;
 use crate::persist::bench::Bench;
 use serde_json::{Value, json};
 
-/// Status, milliseconds, worker of each trial.
+/// Status, milliseconds and worker of each trial.
 type Tries<'a> = &'a [(&'a str, u64, &'a str)];
 
-/// Three tasksets: file `a` is flaky in the second, `b` fails in the third, `old` is long ago.
+/// Three tasksets: file `a` is flaky in the second, `b` fails in the third, and `old` is old.
 fn filled(bench: &Bench) {
     let old = bench.ended_at("old", &["a"], "failed", "2020-01-01 00:00:00 +0000");
     bench.tried(&old, "a", "failed", &[("failed", 1, "w")]);
@@ -152,8 +152,8 @@ fn prune_removes_old_tasksets_and_files_unless_a_dry_run() {
     for bench in Bench::both() {
         filled(&bench);
         let dry = ask(&bench, &["prune", "--keep", "30d", "--dry-run"]);
-        let told = only(&dry, &["taskset", "removed"]);
-        assert_eq!(told, [json!(["rrrspec:taskset:old", false])]);
+        let reported = only(&dry, &["taskset", "removed"]);
+        assert_eq!(reported, [json!(["rrrspec:taskset:old", false])]);
         assert_eq!((bench.count("tasksets"), bench.files().len()), (4, 4));
 
         let done = ask(&bench, &["prune", "--keep", "30d"]);

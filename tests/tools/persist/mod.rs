@@ -1,5 +1,5 @@
-//! rrr-persist and rrr-history: one record of each taskset, exact to the byte, whatever happens,
-//! in SQLite and in PostgreSQL alike.
+//! rrr-persist and rrr-history: exactly one record per taskset, exact to the byte, in SQLite and
+//! in PostgreSQL.
 
 mod bench;
 mod deaths;

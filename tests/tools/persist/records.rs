@@ -1,4 +1,4 @@
-//! What is written is what is read.
+//! Records are read back as they were written.
 
 use crate::harness::*;
 use crate::persist::bench::{Bench, rr};
@@ -17,7 +17,7 @@ fn a_record_comes_back_byte_for_byte() {
         let trial = &after.tasks[1].trials[0];
         assert_eq!(trial.stdout.0, b"\x00\xff\xfe\x1b[31m\\N\t\r\n\"'");
         assert_eq!(trial.examples.as_ref().unwrap()[0].name, "a\tb\\c\0d");
-        // The document is the file too.
+        // The document equals the file.
         let file = std::fs::read(line["file"].as_str().unwrap()).unwrap();
         let document: rr::Document = serde_json::from_slice(&file).unwrap();
         assert_eq!(document, before);
@@ -105,7 +105,7 @@ fn a_taskset_leaves_redis_and_stays_in_the_database() {
 fn c11_two_persisters_write_each_record_once() {
     for bench in Bench::both() {
         let keys: Vec<String> = (0..30).map(|n| bench.strange(&format!("t{n}"))).collect();
-        // Before their keys expire, a minute after each was persisted.
+        // The keys expire a minute after each taskset was persisted.
         let before: Vec<_> = keys.iter().map(|key| bench.gather(key)).collect();
         let persisters = [bench.persister().spawn(), bench.persister().spawn()];
         eventually(PATIENCE, "the queue is empty", || {

@@ -1,4 +1,4 @@
-//! PostgreSQL by TLS: verified, or not at all.
+//! PostgreSQL over TLS, always verified.
 
 use crate::harness::*;
 use crate::persist::bench::Bench;
@@ -29,7 +29,7 @@ fn a_tls_database_is_verified_before_any_data_is_sent() {
 
     let root = format!("sslmode=require&sslrootcert={ca}");
     for (url, code, said) in [
-        // Somebody else's name, an unknown authority, and no TLS where the server wants it.
+        // A wrong host name, an unknown authority, and no TLS where the server requires it.
         (postgres.tls_url("127.0.0.1", &root), 69, "sslrootcert=FILE"),
         (
             postgres.tls_url("localhost", "sslmode=require"),
@@ -60,7 +60,7 @@ fn a_tls_database_is_verified_before_any_data_is_sent() {
 #[test]
 fn a_client_certificate_admits_only_the_user_that_it_names() {
     let bench = Bench::sqlite();
-    // The certificate's name has to be that of the user.
+    // The certificate must name the user.
     let (postgres, made) = postgres::Postgres::start_with_tls("cert");
     let strange = redis_mode::certificates(&["localhost"]);
     let url = |chain: &std::path::Path, key: &std::path::Path| {
@@ -96,7 +96,7 @@ fn a_client_certificate_admits_only_the_user_that_it_names() {
             69,
             pair,
         ),
-        // The server's own, signed by the same authority; then another user with ours.
+        // The server's certificate, by the same authority; then another user with the right one.
         (
             url(&made.join("redis.crt"), &made.join("redis.key")),
             69,

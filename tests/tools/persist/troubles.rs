@@ -72,14 +72,14 @@ fn l7_a_record_that_keeps_failing_is_dead_lettered() {
     }
 }
 
-/// Two persisters look at the same head of the queue: the second waits for the first, whose save may
-/// take longer than anybody waits.
+/// Two persisters handle the same head of the queue: the second waits for the first, whose save may
+/// outlast the lock timeout.
 #[test]
 fn a_persister_keeps_waiting_for_another_on_the_same_record() {
     let bench = Bench::postgres();
     let key = bench.strange("t");
     let before = bench.gather(&key);
-    // The other one has the taskset's row, and a file of which it has told.
+    // The other persister holds the taskset's row and has registered a file.
     let folder = rr::Folder::open(bench.log_dir()).unwrap();
     bench.db();
     let mut other = bench.postgres.as_ref().unwrap().client();
@@ -100,7 +100,7 @@ fn a_persister_keeps_waiting_for_another_on_the_same_record() {
     let db = format!("{}&options=-c%20lock_timeout%3D100ms", bench.url());
     let persister = bench.persister().args(["--attempts", "1", "--db", &db]);
     let persister = persister.spawn();
-    // The pause after the second time.
+    // The pause after the second attempt.
     persister.wait_for_stderr(PATIENCE, |line| {
         line.contains("another persister is saving it") && line.contains("again in 400ms")
     });
@@ -142,7 +142,7 @@ fn a_drain_leaves_failing_records_queued_and_saves_the_others() {
 struct Small(tempfile::TempDir);
 
 impl Small {
-    /// None where that is not allowed.
+    /// Mounts one; `None` where mounting is not allowed.
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
@@ -160,11 +160,11 @@ impl Drop for Small {
     }
 }
 
-/// What is filled, the room that is left in it, and the MiB that are to stay free.
+/// The file system to fill, the space left in it, and the MiB to keep free.
 const FULL: [(&str, u64, &str); 4] = [
     ("log", 0, "0"),
     ("db", 0, "0"),
-    // There is room for the record, but it is not ours; then less than the record takes.
+    // There is space for the record, but it is reserved; then less than the record needs.
     ("log", 900 << 10, "1"),
     ("log", 1600 << 10, "1"),
 ];
@@ -184,7 +184,7 @@ fn a_full_disk_loses_nothing_and_work_resumes_with_space() {
             "log" => (log_dir, bench.url()),
             _ => (bench.log_dir(), db),
         };
-        // Neither a lost database nor a full disk is the taskset's fault.
+        // A lost database or full disk does not count as a failed attempt.
         let tool = || {
             let tool = bench.tool("rrr-persist").args(["--attempts", "1"]);
             let tool = tool.args(["--keep-free", keep_free, "--db", &db]);
@@ -259,7 +259,7 @@ fn attempts_are_kept_across_restarts_and_drains() {
     drain().expect_code(0);
     let dead = bench.server.list("rrrspec:persister_queue:dead").pop();
     assert!(dead.unwrap().contains("failed 3 times"));
-    // Taken up again it has all of its attempts.
+    // Once resumed, it has all of its attempts again.
     let again = bench
         .persister()
         .args(["--drain", "--retry-dead", "--attempts", "3"]);
@@ -279,7 +279,7 @@ fn a_database_unreachable_at_the_start_is_waited_for() {
     });
     postgres.run();
     persister.wait_for_line(PATIENCE, |line| line.contains(&key));
-    // It may be asked to stop while it waits; and a --drain does not wait for ever.
+    // It can be stopped while it waits, and --drain does not wait forever.
     persister.signal(Signal::TERM);
     persister.wait(PATIENCE).expect_code(0);
     postgres.stop();

@@ -1,9 +1,9 @@
-//! A database of an earlier version is brought up to date, and nothing in it is lost.
+//! Databases of earlier versions are upgraded without data loss.
 
 use crate::harness::*;
 use crate::persist::bench::Bench;
 
-/// Version 1, as SQLite's `.dump` gave it, with one taskset.
+/// A dump of version 1 by SQLite, with one taskset.
 const VERSION_1: &str = include_str!("../../fixtures/history-v1.sql");
 
 fn old(bench: &Bench) {
