@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// How tasks are run.
+/// The adapter and its flags.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Choice {
     /// How tasks are run
@@ -72,7 +72,7 @@ enum Name {
 /// A value that is not an exit code.
 const NEVER: i32 = -1;
 
-/// Where a spec file runs.
+/// The process in which a spec file runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Isolation {
     Fork,

@@ -194,7 +194,7 @@ impl Resident {
         Ok(ready[1])
     }
 
-    /// Takes the lines that were written but not yet listened to.
+    /// Returns the lines that were written but not yet listened to.
     pub(crate) fn take_unheard(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.inbox)
     }
@@ -209,8 +209,8 @@ impl Resident {
         self.wait(Duration::ZERO, &())
     }
 
-    /// Takes the output since the last call. Called after the answer: everything printed before it
-    /// is in the pipes by then.
+    /// Returns the output since the last call. Called after the answer: everything printed before
+    /// it is in the pipes by then.
     pub(crate) fn take_output(&mut self, there_may_be_more: bool) -> [Captured; 2] {
         let buffer = &mut self.buffer;
         self.outputs.each_mut().map(|output| {
@@ -294,7 +294,7 @@ impl Resident {
     }
 }
 
-/// How a process exited after its input was closed.
+/// The exit of a process after its input was closed.
 pub(crate) struct Left {
     pub exit: Exit,
     /// Whether the process exited on its own in time.

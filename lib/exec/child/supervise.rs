@@ -54,7 +54,7 @@ impl Watch for () {
     }
 }
 
-/// How the process ended.
+/// The exit of the process itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Code(i32),
