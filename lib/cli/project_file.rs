@@ -61,8 +61,8 @@ pub(crate) struct File {
     settings: Vec<(Id, Vec<OsString>)>,
 }
 
-/// Reads the file from the packaging folder given in `matches`; `None` when there is none. Its keys may
-/// be flags of any command in `known`.
+/// Reads the file from the packaging folder given in `matches`; `None` when there is none. Its keys
+/// may be flags of any command in `known`.
 pub(crate) fn load(
     command: &Command,
     matches: &ArgMatches,

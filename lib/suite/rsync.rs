@@ -88,9 +88,9 @@ const ALLOWED: &[&str] = &[
     "--no-specials",
     "--no-devices",
 ];
-/// Compares modification times to the nanosecond (rsync 3.1.3 and later). Without this option a file
-/// that was edited within one second, to the same length, would not be sent, and an older tree would
-/// run (F3).
+/// Compares modification times to the nanosecond (rsync 3.1.3 and later). Without this option a
+/// file that was edited within one second, to the same length, would not be sent, and an older tree
+/// would run (F3).
 const EXACT_TIMES: &str = "--modify-window=-1";
 
 /// Short options of the same kind, which may be bundled. Not `n`: nothing would be sent.

@@ -45,10 +45,7 @@ impl Some10 {
         }
         match self.more {
             0 => Ok(()),
-            more => writeln!(
-                out,
-                "... and {more} more {noun}, of which GitHub shows none"
-            ),
+            more => writeln!(out, "... and {more} more {noun}, not shown by GitHub"),
         }
     }
 }

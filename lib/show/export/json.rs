@@ -64,7 +64,7 @@ impl Serialize for Part<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut all = serializer.serialize_seq(None)?;
         let mut rest = self.rest.borrow_mut();
-        // The serializer's own errors do not live long enough to leave a visit.
+        // The serializer's own errors do not live long enough to be returned from a visit.
         let mut refused = None;
         let mut add = |written: Result<(), S::Error>| {
             written.map_err(|error| {

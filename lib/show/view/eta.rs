@@ -15,7 +15,7 @@ pub(crate) struct Left {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ratios(Vec<f64>);
 
-/// The prior for the ratios, with the weight of three finished tasks.
+/// The prior for the ratios, used until three tasks have finished.
 const PRIOR: [f64; 3] = [0.7, 1.0, 1.3];
 /// Maximum number of ratios kept, the latest ones.
 const KEPT: usize = 500;
@@ -34,7 +34,7 @@ impl Ratios {
     }
 
     fn all(&self) -> Vec<f64> {
-        // Observations soon outweigh the prior.
+        // The prior counts only until there are enough observations.
         let mut all = self.0.clone();
         if all.len() < 3 {
             all.extend(PRIOR);
