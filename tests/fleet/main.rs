@@ -1,4 +1,4 @@
-//! rrr in production, under attack, and in exact counts.
+//! rrr in production, under attack, and its costs in exact counts.
 
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -4,8 +4,8 @@ use crate::Setup;
 use crate::harness::*;
 use std::time::Instant;
 
-/// A runner in Python whose spec files are Python; a file may set `end`, which is called at the end of
-/// the input, and `more`, which is added to its answer.
+/// A runner in Python whose spec files are Python; a file may set `end`, which is called at the end
+/// of the input, and `more`, which is added to its answer.
 const RUNNER: &str = r#"
 import json, os, signal, sys, time
 orders, answers = os.fdopen(3), os.fdopen(4, "w")

@@ -225,8 +225,8 @@ fn store_and_entities_print_nothing() {
     only(&[], paths, "store and entities speak to the observer alone");
 }
 
-/// Whether one module is the parent of another: they may import each other, as the parent's file holds
-/// items shared by its children.
+/// Whether one module is the parent of another: they may import each other, as the parent's file
+/// holds items shared by its children.
 fn is_parent(one: &[String], other: &[String]) -> bool {
     one.len() == other.len() + 1 && one.starts_with(other)
 }

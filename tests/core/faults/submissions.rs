@@ -180,7 +180,8 @@ fn f4_a_submitter_does_not_mistake_anothers_lock_for_its_own() {
 /// An rsync with a helper process that ignores SIGTERM and never finishes.
 const STUBBORN: &str = "trap '' TERM; (sleep 600); exit 0";
 
-/// Submits from `suite` under this rsync name by an rsync that is the `script`, and waits until that runs.
+/// Submits from `suite` under this rsync name by an rsync that is the `script`, and waits until
+/// that runs.
 fn sending(server: &Server, suite: &Suite, name: &str, script: &str) -> Running {
     use std::os::unix::fs::PermissionsExt;
     let began = format!("began-{name}");

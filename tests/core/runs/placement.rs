@@ -157,7 +157,8 @@ fn a_slave_that_failed_many_tasks_still_gets_new_ones() {
 fn a_sick_worker_does_not_use_up_the_retries_of_a_suite() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
-    // The sick one begins only when the good one is busy, and for as long as it has anything to fail.
+    // The sick one begins only when the good one is busy, and for as long as it has anything to
+    // fail.
     let sick = "[ -n \"$SICK\" ] && { until [ -e good ]; do sleep 0.05; done; exit 1; }";
     suite.many(12, &format!("{sick}; touch good; sleep 0.1"));
     let _sick = fleet

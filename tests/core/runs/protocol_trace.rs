@@ -66,7 +66,8 @@ fn steps(page: &Page) -> Vec<Step> {
     steps
 }
 
-/// The keys without extensions, with times and the ids of slaves and trials replaced by a fixed word.
+/// The keys without extensions, with times and the ids of slaves and trials replaced by a fixed
+/// word.
 fn without_extensions(page: &Page, server: &Server) -> BTreeMap<String, Value> {
     let mut seen = BTreeMap::new();
     for (name, key) in server.dump_keys() {

@@ -1,9 +1,9 @@
-//! Campaign 2: SIGKILL to any role, or to a worker's whole process group, at any time, for as long
-//! as it is told. Each taskset must get the right verdict, one record, and no finding of rrr-fsck; at
-//! the end no process of any trial or setup is left. A submitter that is killed has either handed its
-//! taskset over, or its keys go by themselves.
+//! Campaign 2: SIGKILL to any role, or to a worker's whole process group, at any time, for a set
+//! duration. Each taskset must get the right verdict, one record, and no finding of rrr-fsck. At
+//! the end, no process of any trial or setup is left. A killed submitter has either handed its
+//! taskset over, or its keys expire.
 //!
-//! `scripts/chaos` runs it for longer: `RRR_CHAOS_SECONDS`, `RRR_CHAOS_TASKS`, `RRR_SEED`.
+//! `scripts/chaos` runs it longer: `RRR_CHAOS_SECONDS`, `RRR_CHAOS_TASKS`, `RRR_SEED`.
 
 use crate::campaigns::fire::{self, Post};
 use crate::harness::wait::within;
@@ -13,15 +13,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// A test that passes and leaves a process behind that hears no signal but KILL.
+/// A test that passes and leaks a process that ignores all signals except SIGKILL.
 const LEAVES: &str = "setsid sh -c 'trap \"\" TERM INT HUP; sleep 1001; sleep 1002' & sleep 0.1";
-/// A setup that leaves a daemon behind, which lives as long as its worker has the taskset.
+/// A setup that starts a daemon, which lives as long as its worker has the taskset.
 const SETUP: &str = "setsid sleep 1003 >/dev/null 2>&1 & disown";
-/// Tasksets under way at once.
+/// Number of concurrent tasksets.
 const TASKSETS: usize = 5;
-/// How long a submitter may live that is killed while it submits.
+/// Maximum life of a submitter that is killed while it submits.
 const SUBMITTING: Duration = Duration::from_millis(150);
-/// Longest time for what is under way to end once nobody is killed any more.
+/// Maximum time for the running tasksets to finish after the last kill.
 const END: Duration = Duration::from_secs(180);
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -31,7 +31,7 @@ fn setting(name: &str, default: u64) -> u64 {
     }
 }
 
-/// A taskset under way, and the verdict that it must get.
+/// A running taskset and its expected verdict.
 struct Awaited {
     key: String,
     failing: bool,
@@ -67,7 +67,7 @@ impl Arena {
             let tool = Tool::new(&*persister, "rrr-persist").arg("--log-dir");
             tool.arg(&records).spawn()
         }));
-        // The last as on a machine without cgroups.
+        // The last worker runs as on a machine without cgroups.
         for (id, has_cgroups) in [("w1", true), ("w2", true), ("w3", false)] {
             let (url, suite) = (url.clone(), suite.clone());
             posts.push(Post::new("rrr-worker", move || {
@@ -84,9 +84,9 @@ impl Arena {
         posts
     }
 
-    /// Submits a taskset, and kills the submitter of two in three: of one while it submits, of the
-    /// other while it follows. Every second taskset has a test that fails. None when the submitter
-    /// died before it handed the taskset over.
+    /// Submits a taskset and kills two submitters in three: one while it submits, the other while
+    /// it follows. Every second taskset has a failing test. Returns `None` if the submitter died
+    /// before the handover.
     fn submit(&self, tally: &mut Tally, dice: &mut fastrand::Rng) -> Option<Awaited> {
         let number = tally.submitted;
         tally.submitted += 1;
@@ -98,9 +98,9 @@ impl Arena {
         }
         let key = format!("rrrspec:taskset:chaos-{number}");
         let tool = Tool::new(&self.server, "rrr-submit").args(["--no-rsync", "--taskset", &key]);
-        // A killed slave costs its task a trial: enough that nobody runs out of them by bad luck.
+        // A killed slave costs its task a trial: enough that no task runs out of trials by chance.
         let tool = tool.args(["--max-trials", "8", "--max-workers", "2"]);
-        // Every third has a setup.
+        // Every third taskset has a setup.
         let setup = ["--setup", SETUP];
         let tool = tool.args(setup.iter().filter(|_| number.is_multiple_of(3)));
         let tool = tool.dir(self.suite.path());
@@ -130,14 +130,14 @@ impl Arena {
         Some(Awaited { key, failing })
     }
 
-    /// Whether the taskset of a submitter that is gone goes on; if not, all of it must expire.
+    /// Whether the taskset of a dead submitter was handed over; if not, all its keys must expire.
     fn is_handed_over(&self, key: &str) -> bool {
-        // Redis may still have to read what the submitter sent: each answer is a turn of its loop, in
-        // which it reads from all its clients.
+        // Redis may not yet have read the submitter's last commands. Each reply takes one turn of
+        // its event loop, which reads from all clients.
         (0..50).for_each(|_| self.server.run::<()>(&["PING"]));
         let active = self.server.list("rrrspec:active_taskset");
         let expiry = |key: &str| self.server.run::<i64>(&["TTL", key]);
-        // One that has ended and was persisted expires too.
+        // A finished and persisted taskset expires too.
         if expiry(key) == -1 || self.server.hget(key, "status").is_some() {
             return true;
         }
@@ -152,7 +152,7 @@ impl Arena {
         false
     }
 
-    /// How many findings there are of a taskset that has ended; `None` while it has not.
+    /// The number of findings for a finished taskset; `None` while it is running.
     fn conclude(&self, awaited: &Awaited) -> Option<usize> {
         let status = self.server.hget(&awaited.key, "status")?;
         if status == "running" {
@@ -179,8 +179,8 @@ impl Arena {
         Some(fsck.stdout.lines().count())
     }
 
-    /// What is wrong with the records: each taskset has one, with its verdict and that of every
-    /// task. A persister that was killed while it wrote leaves a file of another name behind.
+    /// The errors in the records: each taskset has one, with its verdict and that of every task. A
+    /// persister that was killed while writing leaves a file with another name.
     fn wrong_records(&self, all: &[Awaited]) -> Vec<String> {
         eventually(END, "every taskset is persisted", || {
             let waiting = self.server.list("rrrspec:persister_queue");
@@ -213,7 +213,7 @@ impl Arena {
     }
 }
 
-/// What the thread that submits and judges has seen.
+/// The results of the thread that submits and judges.
 #[derive(Default)]
 struct Tally {
     all: Vec<Awaited>,
@@ -223,12 +223,12 @@ struct Tally {
     submitters_killed: u64,
     /// Tasksets whose submitter was killed too early.
     never_handed_over: usize,
-    /// Submitters that follow, and when they are to be killed.
+    /// Following submitters, and when to kill them.
     followers: Vec<(Running, Instant)>,
 }
 
 impl Tally {
-    /// Kills the followers whose time has come.
+    /// Kills the followers that are due.
     fn kill_followers(&mut self) {
         let now = Instant::now();
         let is_due = |(_, due): &(Running, Instant)| now >= *due;
@@ -244,7 +244,7 @@ impl Tally {
 }
 
 impl Arena {
-    /// Keeps tasksets under way while `firing`, and judges each as soon as it has ended.
+    /// Keeps tasksets running while `firing` and judges each once it has finished.
     fn play(&self, firing: &AtomicBool) -> Tally {
         let mut dice = random::random();
         let mut tally = Tally::default();

@@ -1,12 +1,12 @@
-//! The crash-point sweep: whatever instruction a role dies at, nothing is lost or counted twice.
+//! The crash-point sweep: at whatever command a role dies, nothing is lost or counted twice.
 //!
-//! A small taskset runs with one role's connections through the proxy. For every k, in a run of
-//! its own, the process that sends the k-th command is killed: before the server has seen the
-//! command, and after the server has applied it and before anybody has seen the reply. It is
-//! started again, and the taskset must end with the right verdict, the right counts, one record,
-//! and no key left behind. A sweep ends with the first k that no command reached, so that it
-//! covers all of them, those of a role's start and of its clean end too. Pairs of crashes are
-//! sampled: `RRR_SEED=N` repeats a sample.
+//! A small taskset runs with one role's connections through the proxy. For every k, in a separate
+//! run, the process that sends the k-th command is killed: before the server has seen the command,
+//! and after the server has applied it but before the reply arrives. The process is restarted, and
+//! the taskset must finish with the right verdict, the right counts, one record, and no leftover
+//! key. A sweep ends at the first k that no command reached, so it covers every command, including
+//! those of a role's start and clean exit. Pairs of crashes are sampled: `RRR_SEED=N` repeats a
+//! sample.
 
 use crate::harness::*;
 
@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-/// What is put behind the proxy. A slave is started again by its worker, everybody else by us.
+/// The role behind the proxy. A worker restarts its slaves; the test restarts all other roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Submit,
@@ -24,7 +24,7 @@ enum Role {
     Arbiter,
     Worker,
     Slave,
-    /// A slave that has several tasks on hand, as its trials take next to no time.
+    /// A slave that reserves batches, as its trials are very short.
     SlaveWithHands,
     Persist,
 }
@@ -54,7 +54,7 @@ struct Bench {
     suite: Suite,
     records: Suite,
     role: Role,
-    /// How often a role is killed: a trial that dies with its slave is one of max_trials.
+    /// Number of kills of the role: a trial that dies with its slave counts towards max_trials.
     kills: usize,
 }
 
@@ -80,7 +80,7 @@ impl Bench {
         }
     }
 
-    /// Enough for the flaky file: a failure and a pass.
+    /// Maximum trials, enough for the flaky file: a failure and a pass.
     fn max_trials(&self) -> usize {
         2 + self.kills
     }
@@ -123,7 +123,7 @@ impl Bench {
         }
     }
 
-    /// Whether everybody is done with everything that was handed over.
+    /// Whether all roles have finished with everything handed over.
     fn is_done(&self) -> bool {
         let empty = |queue| self.server.run::<u64>(&["EXISTS", queue]) == 0;
         let queues = [
@@ -136,7 +136,7 @@ impl Bench {
             && !self.tasksets().is_empty()
     }
 
-    /// The tasksets that have ended.
+    /// The finished tasksets.
     fn tasksets(&self) -> Vec<String> {
         let keys: Vec<String> = self
             .server
@@ -146,7 +146,7 @@ impl Bench {
         ended.map(str::to_owned).collect()
     }
 
-    /// What each file of the suite must end with.
+    /// The expected result of each file of the suite.
     fn verdicts(&self) -> Vec<(String, &'static str)> {
         let fast = match self.role {
             Role::SlaveWithHands => FAST,
@@ -157,7 +157,7 @@ impl Bench {
         known.into_iter().chain(fast).collect()
     }
 
-    /// What is wrong with how it ended.
+    /// The violations at the end.
     fn violations(&self) -> Vec<String> {
         let keys = self.server.dump_keys();
         let mut wrong = Vec::new();
@@ -184,7 +184,7 @@ impl Bench {
                 let status = &keys[&task].value["status"];
                 check(status == wanted, format!("{file}: {status}"));
                 let trials = keys[&format!("{task}:trial")].value.as_array().unwrap();
-                // A trial that was stopped with its worker is not one of max_trials.
+                // A trial stopped with its worker does not count towards max_trials.
                 let most = self.max_trials() + self.kills;
                 check(
                     trials.len() <= most,
@@ -222,10 +222,10 @@ impl Bench {
     }
 }
 
-/// More files of a suite that makes slaves have hands.
+/// Additional files of a suite that makes slaves reserve batches.
 const FAST: usize = 60;
 
-/// Answers as the files of that suite would, but for one that takes longer than a hand may.
+/// A runner that answers like the files of that suite, except for one that is too slow for a batch.
 const RUNNER: &str = r#"
 import json, os, time
 for line in os.fdopen(3):
@@ -244,7 +244,7 @@ for line in os.fdopen(3):
     os.write(4, json.dumps(answer).encode() + b"\n")
 "#;
 
-/// What each file of every suite must end with.
+/// The expected result of each file of every suite.
 const VERDICTS: [(&str, &str); 4] = [
     ("pass.sh", "passed"),
     ("fail.sh", "failed"),
@@ -252,7 +252,7 @@ const VERDICTS: [(&str, &str); 4] = [
     ("flaky.sh", "passed"),
 ];
 
-/// Runs the suite, with crashes of one role; whether it got to all of them, and what is wrong.
+/// Runs the suite with crashes of one role. Returns whether all were reached, and the violations.
 fn run(points: &[Point]) -> (bool, Vec<String>) {
     let role = points[0].role;
     let bench = Bench::new(role, points.len());
@@ -269,7 +269,7 @@ fn run(points: &[Point]) -> (bool, Vec<String>) {
     let done = wait::within(PATIENCE, || {
         for (daemon, process) in &mut running {
             if !process.is_running() {
-                // The second crash, if there is one, is to hit it again.
+                // The second crash, if any, must hit the restarted process.
                 let again = bench.proxy.crashes() < points.len();
                 *process = bench.tool(*daemon, again).spawn();
             }
@@ -288,12 +288,12 @@ fn run(points: &[Point]) -> (bool, Vec<String>) {
             dump::lines(&bench.server.dump_keys())
         ));
     }
-    // A clean end is a part of the sweep; that of the others is not waited for.
+    // A clean exit is part of the sweep; the other roles are not waited for.
     running.retain(|(daemon, _)| *daemon == role);
     running.iter().for_each(|(_, process)| process.term());
     for (daemon, process) in &running {
         let end = process.wait(PATIENCE);
-        // One that was only just started again may not have got to where it minds SIGTERM.
+        // A process that was just restarted may not handle SIGTERM yet.
         if end.code != Some(0) && !matches!(end.signal, Some(9 | 15)) {
             wrong.push(format!("{daemon:?}: {end:#?}"));
         }
@@ -315,10 +315,10 @@ fn run(points: &[Point]) -> (bool, Vec<String>) {
     (bench.proxy.crashes() == points.len(), wrong)
 }
 
-/// Runs at once for each side of a sweep: they mostly wait.
+/// Number of concurrent runs per side of a sweep: they mostly wait.
 const AT_ONCE: usize = 3;
 
-/// Kills `role` at every command, both sides, and reports every violation.
+/// Kills `role` before and after every command and reports every violation.
 fn sweep(role: Role) {
     let began = Instant::now();
     let swept = |crash| {

@@ -1,4 +1,4 @@
-//! The kills of the chaos campaign: who is hit, who starts it again, and what must not be left of it.
+//! The kills of the chaos campaign: the victims, their restart, and the search for leftovers.
 
 use crate::harness::process_tree::Member;
 use crate::harness::wait::within;
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 /// Mean time between two kills.
 const MEAN: Duration = Duration::from_millis(200);
 
-/// What keeps a role running: a supervisor that starts it again whenever it ends.
+/// A supervisor, which restarts a role whenever it ends.
 pub struct Post {
     role: &'static str,
     start: Box<dyn Fn() -> Running>,
     running: Running,
-    /// Killed workers. They are kept, as dropping one kills its survivors too.
+    /// Killed workers, kept because dropping one would kill its surviving processes.
     dead: Vec<Running>,
 }
 
@@ -29,8 +29,8 @@ impl Post {
         }
     }
 
-    /// Starts it again if it was killed. One that ends by itself under fire is a fault of its own:
-    /// what it said is returned.
+    /// Restarts the role if it was killed. A role that ends on its own is a fault: its output is
+    /// returned.
     fn tend(&mut self) -> Option<String> {
         if self.running.is_running() {
             return None;
@@ -38,7 +38,7 @@ impl Post {
         let killed = self.running.was_killed();
         let fault = (!killed).then(|| {
             let end = self.running.wait(PATIENCE);
-            format!("{} ended by itself: {end:#?}", self.role)
+            format!("{} ended on its own: {end:#?}", self.role)
         });
         let dead = std::mem::replace(&mut self.running, (self.start)());
         if self.role == "rrr-worker" {
@@ -47,7 +47,7 @@ impl Post {
         fault
     }
 
-    /// Kills it, or a part of it; returns the name of the victim.
+    /// Kills the role or one of its processes; returns the name of the victim.
     fn hit(&self, dice: &mut fastrand::Rng) -> Option<&'static str> {
         if self.role != "rrr-worker" {
             return self.kill(self.role);
@@ -80,15 +80,15 @@ impl Post {
     }
 }
 
-/// The guardian above a slave. That of a setup is left alone: a killed setup has failed, rightly.
+/// The guardian of a slave. A setup's guardian is not killed: a killed setup rightly fails.
 fn guardian_of(slave: &Member) -> Option<Member> {
     let above = |member: &Member| Some(Member::of(u32::try_from(member.status("PPid")?).ok()?));
     let chain = std::iter::successors(above(slave), above);
-    // At most the shell of the slave command is between them.
+    // At most the shell of the slave command is in between.
     chain.take(2).find(|member| member.is("test-guardian"))
 }
 
-/// Kills and restarts until the time is over and `played` says that all has ended.
+/// Kills and restarts until the time is up and `played` reports that all tasksets have finished.
 pub fn attack(
     posts: &mut [Post],
     firing: &AtomicBool,
@@ -115,7 +115,7 @@ pub fn attack(
     (kills, faults)
 }
 
-/// The processes that are left of any worker, killed or not, once the last ones have stopped (I10).
+/// The leftover processes of any worker, killed or not, after the last ones have stopped (I10).
 pub fn survivors(posts: &[Post]) -> Vec<String> {
     let workers = || posts.iter().filter(|post| post.role == "rrr-worker");
     workers().for_each(|post| post.running.term());

@@ -1,10 +1,10 @@
-//! Campaign 7: tests that do what no test should. The worker survives all of it, the files after
-//! it run, and nothing of it outlives its trial.
+//! Campaign 7: misbehaving tests. The worker survives them, later files run, and no process
+//! outlives its trial.
 
 use crate::harness::*;
 use std::time::Duration;
 
-/// Processes that carry this in their environment.
+/// The processes with this mark in their environment.
 fn survivors(mark: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -22,10 +22,10 @@ fn survivors(mark: &str) -> Vec<String> {
     found
 }
 
-/// Submits these files, each once, to be run in this order. Those of `hasty` time out after a second,
-/// the others after minutes, so that only what hangs is cut short, however slow the machine.
+/// Submits these files, once and in this order. Those of `hasty` time out after a second, the
+/// others after minutes, so that only hanging tests time out, however slow the machine.
 fn submit_hasty(server: &Server, suite: &Suite, hasty: &[&str], files: &[&str]) -> Finished {
-    // A file without an estimate comes before all others, and then those that take longest.
+    // Files without an estimate come first, then the longest.
     let unknown = hasty.iter().map(|file| format!("{file}\n"));
     let known = files.iter().zip((100..1000).rev()).map(|(file, seconds)| {
         format!("{{\"spec_file\":\"{file}\",\"estimate_sec\":{seconds}}}\n")
@@ -43,7 +43,7 @@ fn submit_hasty(server: &Server, suite: &Suite, hasty: &[&str], files: &[&str]) 
     tool.stdin(unknown.chain(known).collect::<String>()).run()
 }
 
-/// Runs an abuser, and a good file after it; expects the abuser's status, and that nothing stays.
+/// Runs an abusive test and then a good file; expects the given status and no leftover process.
 fn abuse(script: &str, status: &str) -> String {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
@@ -81,7 +81,7 @@ fn i10_a_holder_of_stdout_does_not_keep_its_trial_open() {
     abuse("setsid sleep 1000 & exit 1", "failed");
 }
 
-/// A script with a reader of what it writes, which has something to say when there is no more.
+/// A script whose output goes through a reader, which prints a last line at the end of the input.
 const ENDS_WITH_ITS_TEST: &str =
     "mkfifo pipe; (cat; echo last words) <pipe >&2 & exec 9>pipe; echo more >&9; exit 0";
 
@@ -132,7 +132,7 @@ fn a_leak_is_counted_in_the_record_and_named_in_the_output() {
 
 #[test]
 fn a_test_leads_a_session_without_the_slaves_terminal() {
-    // The sixth and seventh field after the bracket: the session, and the terminal of it.
+    // The fields after the bracket include the session and its terminal.
     abuse(
         "set -- $(sed 's/.*) //' /proc/$$/stat); [ $4 = $$ ] && [ $5 = 0 ]",
         "passed",
@@ -145,7 +145,7 @@ fn processes_that_exit_with_the_test_are_not_leaks() {
     assert_eq!(told, "more\nlast words\n");
 }
 
-/// A cgroup of the test's own, in which a worker can be started.
+/// A cgroup in which a worker can be started.
 struct Delegated(std::path::PathBuf);
 
 impl Delegated {
@@ -156,7 +156,7 @@ impl Delegated {
         Some(Self(folder))
     }
 
-    /// A worker that is the only process there.
+    /// Starts a worker as the only process in the cgroup.
     fn worker(&self, server: &Server, suite: &Suite, args: &[&str]) -> Running {
         let enter = format!(
             "echo $$ >'{}/cgroup.procs' && exec \"$@\"",
@@ -221,7 +221,7 @@ fn a_tests_cgroup_is_removed_however_its_slave_ends() {
     slave.expect("a slave").signal(Signal::KILL);
     let second = cgroup_of(2);
     assert_eq!(delegated.children(), vec![second], "the first is gone");
-    // What a worker leaves that is killed with its slave is removed by the next one.
+    // Leftovers of a worker killed with its slave are removed by the next worker.
     let slave = worker.family().into_iter().find(|one| one.is("rrr-slave"));
     let slave = slave.expect("a slave");
     slave.signal(Signal::STOP);
@@ -280,7 +280,7 @@ fn unenforceable_limits_are_reported_once_and_stop_nothing() {
     let (server, suite) = (Server::new(), Suite::new());
     let fleet = Fleet::plan(&server).without_persister().start();
     suite.many(3, "exit 0");
-    // This process's cgroup has other processes in it: only the top one may bound others then.
+    // This cgroup contains other processes: then only the top one may limit others.
     let worker = fleet.worker_tool("w", 2, suite.path());
     let worker = worker.args(["--trial-pids", "5000"]).spawn();
     submit(&server, &suite, &[]).wait(PATIENCE).expect_code(0);
@@ -310,7 +310,7 @@ fn a_test_that_ignores_its_soft_timeout_can_be_cancelled() {
     );
     let fleet = Fleet::start(&server);
     let _worker = fleet.worker("w", 1, suite.path());
-    // Killed after 31 seconds, if nobody stops it before.
+    // Killed after 31 s unless it is stopped before.
     let hasty = ["--unknown-spec-timeout", "1", "--least-timeout", "1"];
     let run = submit_tool(&server, &suite, ["x"], &hasty, &["sh", "{}"]).spawn();
     let submitted = run.wait_for_event("taskset_submitted", PATIENCE);
@@ -351,7 +351,7 @@ fn i10_a_test_that_stops_itself_is_ended() {
 
 #[test]
 fn i10_a_fork_bomb_is_gone_after_its_trial() {
-    // Bounded by the shell's own limit where that counts, and by its depth where it does not.
+    // Bounded by the shell's limit where that applies, otherwise by its depth.
     let script = "b() { [ $1 -gt 6 ] && exec sleep 1000; b $(($1+1)) & b $(($1+1)) & wait; }; b 0";
     abuse(script, "timeout");
 }
@@ -376,7 +376,7 @@ fn s8_a_test_inherits_no_rrr_descriptor_or_credential() {
     let _worker = worker.env("OF_OURS", server.url()).spawn();
     suite.file("looks.sh", script);
     submit(&server, &suite, &[]).wait(PATIENCE).expect_code(0);
-    // 3 is ls's own, of the folder.
+    // ls itself has the folder open as 3.
     assert_eq!(suite.lines("fds"), ["0", "1", "2", "3"]);
     let socket = server.socket().display().to_string();
     for line in suite.lines("env") {
@@ -385,7 +385,7 @@ fn s8_a_test_inherits_no_rrr_descriptor_or_credential() {
     for suites_own in ["REDIS_URL=redis://app", "REDIS_HOST=app"] {
         assert!(suite.lines("env").contains(&suites_own.to_owned()));
     }
-    // Root may read anything; others may not read the environment of a slave.
+    // Root may read everything; other users may not read the environment of a slave.
     if !rustix::process::geteuid().is_root() {
         assert!(suite.lines("parent")[0].contains("ermission denied"));
     }

@@ -1,7 +1,7 @@
 //! The campaigns: attacks on a running system, each of which must end with the right verdict, the
-//! right counts, and nothing left over.
+//! right counts, and no leftovers.
 //!
-//! What is random begins with a seed that is printed; `RRR_SEED=N` repeats it.
+//! Random choices start from a printed seed; `RRR_SEED=N` repeats them.
 
 mod chaos;
 mod crash_points;

@@ -1,13 +1,13 @@
-//! Campaign 8: what tests print, in any amount and any bytes.
+//! Campaign 8: test output of any size and any bytes.
 
 use crate::harness::*;
 
-/// Bytes that a trial keeps of each output, half of them from its end.
+/// Bytes kept of each output of a trial, half of them from its end.
 const KEPT: usize = 4 << 20;
 /// Peak resident memory that a slave may reach, in KiB.
 const MOST_KIB: u64 = 32 << 10;
 
-/// Runs `script` as the only file, and gives its trial's fields of raw bytes.
+/// Runs `script` as the only file and returns the raw bytes of its trial's fields.
 struct Printed {
     server: Server,
     trial: String,
@@ -33,7 +33,8 @@ impl Printed {
     }
 }
 
-/// The head, the line that tells how much is missing, and the tail of `length` bytes of `byte_at`.
+/// The head, the line with the number of omitted bytes, and the tail of `length` bytes of
+/// `byte_at`.
 fn expected(length: usize, byte_at: impl Fn(usize) -> u8) -> Vec<u8> {
     let (half, dropped) = (KEPT / 2, length - KEPT);
     let mut bytes: Vec<u8> = (0..half).map(&byte_at).collect();
@@ -46,7 +47,7 @@ fn expected(length: usize, byte_at: impl Fn(usize) -> u8) -> Vec<u8> {
 fn k6_a_gigabyte_of_output_is_cut_exactly_in_little_memory() {
     let length = 1 << 30;
     let printed = Printed::run(
-        // The slave is the parent of the test; its peak is asked when the flood is over.
+        // The slave is the parent of the test; its peak memory is read after the flood.
         "yes 123456789abcdef | head -c 1073741824; grep VmHWM /proc/$PPID/status >&2; exit 77",
         0,
     );
@@ -103,7 +104,7 @@ fn output_printed_during_termination_is_kept() {
     let fleet = Fleet::plan(&server).without_persister().start();
     let _worker = fleet.worker("w", 1, suite.path());
     suite.file("slow.sh", script);
-    // Enough for a shell to begin on a machine that is busy.
+    // Enough for a shell to start on a busy machine.
     let args = [
         "--max-trials",
         "1",

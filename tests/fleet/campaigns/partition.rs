@@ -1,6 +1,6 @@
-//! Campaign 5: the network between the roles and Redis drops, stalls, delays, or lies.
+//! Campaign 5: the network between the roles and Redis drops, stalls, delays or loses replies.
 //!
-//! All roles stand behind one proxy. Whatever it does, the run ends, and rightly.
+//! All roles connect through one proxy. Whatever it does, the run finishes with the right verdict.
 
 use crate::harness::*;
 
@@ -29,7 +29,7 @@ impl Bench {
             );
         let fleet = Fleet::plan(&proxy).without_persister().start();
         let worker = fleet.worker("w", 2, suite.path());
-        // One that was held up beyond its heartbeat loses a trial.
+        // A slave that stalls longer than its heartbeat loses a trial.
         let follower = submit(&proxy, &suite, &["--max-trials", "9"]);
         Self {
             server,
@@ -41,14 +41,14 @@ impl Bench {
         }
     }
 
-    /// Waits until the last file is being tried, as it has nothing to wait for but `go`.
+    /// Waits until the last file is running and only waits for `go`.
     fn wait_for_the_last(&self) {
         eventually(PATIENCE, "the last file", || {
             self.suite.path().join("waits").exists().then_some(())
         });
     }
 
-    /// Lets the run end, and checks how.
+    /// Lets the run finish and checks the result.
     fn end(self) {
         self.suite.file("go", "");
         let receipt = self.follower.wait(PATIENCE).expect_code(0).receipt();
@@ -70,7 +70,7 @@ fn repeatedly_dropped_connections_change_nothing() {
     let mut random = random::random();
     let bench = Bench::start(40);
     for _ in 0..30 {
-        // So many commands later, wherever that is.
+        // After this number of commands, at any point of the run.
         let target = bench.proxy.count() + random.u64(1..20);
         wait::within(Duration::from_millis(500), || {
             (bench.proxy.count() >= target).then_some(())
@@ -92,7 +92,7 @@ fn silent_connections_are_detected_and_replaced() {
 fn lost_replies_repeat_no_effect() {
     let bench = Bench::start(10);
     bench.follower.wait_for_event("task_finished", PATIENCE);
-    // Commands are applied while nobody learns of it.
+    // Commands are applied, but their replies are lost.
     bench.proxy.blackhole(true);
     let before = bench.proxy.count();
     eventually(PATIENCE, "something is swallowed", || {
@@ -107,7 +107,7 @@ fn a_network_that_stalls_and_heals_loses_nothing() {
     let bench = Bench::start(10);
     bench.follower.wait_for_event("task_finished", PATIENCE);
     bench.proxy.freeze(true);
-    // The tests that run now end while nobody can be told.
+    // The running tests finish while results cannot be reported.
     bench.suite.file("go", "");
     bench
         .worker
@@ -136,8 +136,8 @@ fn a_redis_that_refuses_connections_is_waited_for() {
             &bench.fleet.dispatchers[0],
             &bench.worker,
         ];
-        let told = |daemon: &&Running| daemon.stderr().contains("lost Redis");
-        daemons.iter().all(told).then_some(())
+        let reported = |daemon: &&Running| daemon.stderr().contains("lost Redis");
+        daemons.iter().all(reported).then_some(())
     });
     bench.proxy.refuse(false);
     bench.end();
@@ -170,7 +170,7 @@ fn a_worker_cut_off_past_its_heartbeat_is_replaced_and_fenced() {
     assert!(second["slave"].as_str().unwrap().contains("worker:other:"));
     suite.file("go", "");
     let done = follower.wait(PATIENCE).expect_code(0);
-    // The first copy has passed too, and tells so when the network heals.
+    // The first copy has passed too, and reports it when the network heals.
     proxy.freeze(false);
     let trial = first["trial"].as_str().unwrap();
     let late = eventually(PATIENCE, "the late result", || {

@@ -1,15 +1,15 @@
-//! Campaign 3: Redis itself dies, forgets, or refuses. No false green, and no hang.
+//! Campaign 3: Redis itself dies, loses data, or refuses commands. No false green, and no hang.
 
 use crate::harness::*;
 
-/// A system in the middle of a run that goes on until the file `go` is there.
+/// A system in the middle of a run that continues until the file `go` exists.
 struct Bench {
     server: Server,
     suite: Suite,
     _fleet: Fleet,
     worker: Running,
     follower: Running,
-    /// How long the append-only file was, if there is one, when the taskset had just been handed over.
+    /// Size of the append-only file, if any, right after the handover of the taskset.
     handed_over: u64,
 }
 
@@ -22,7 +22,7 @@ impl Bench {
             .file("wait.sh", "until [ -e go ]; do sleep 0.05; done");
         let fleet = Fleet::plan(&server).without_persister().start();
         let worker = fleet.worker("w", 2, suite.path());
-        // A restart of Redis can cost a trial its slave.
+        // A restart of Redis can end a slave and its trial.
         let follower = submit(&server, &suite, &["--max-trials", "9"]);
         follower.wait_for_event("taskset_submitted", PATIENCE);
         let handed_over = match server.run::<Vec<String>>(&["CONFIG", "GET", "appendonly"]) {
@@ -40,13 +40,13 @@ impl Bench {
         }
     }
 
-    /// Waits until somebody of them has been refused or cut off.
+    /// Waits until one of the roles has been refused or disconnected.
     fn wait_until_it_is_felt(&self) {
         let felt = |line: &str| line.contains("lost Redis");
         self.worker.wait_for_stderr(PATIENCE, felt);
     }
 
-    /// Lets the run end, which must be a true success.
+    /// Lets the run finish, which must be a true success.
     fn succeeds(self) {
         self.suite.file("go", "");
         let receipt = self.follower.wait(PATIENCE).expect_code(0).receipt();
@@ -81,13 +81,13 @@ fn a_redis_that_loses_its_last_writes_is_no_false_green() {
     for _ in 0..3 {
         let bench = Bench::start(Server::options().append_only().start());
         bench.server.kill();
-        // A submission that was forgotten would be no run any more.
+        // Without its submission there would be no run.
         let written = bench.server.append_only_length() - bench.handed_over;
         let forgotten = random.u64(1..written.clamp(2, 4000));
         bench.server.cut_append_only_tail(forgotten);
         bench.server.restart();
         bench.suite.file("go", "");
-        // Its events may have been told before they were forgotten: the keys are what counts.
+        // Events may have been reported before they were lost: only the keys count.
         let taskset = bench.follower.wait_for_event("taskset_submitted", PATIENCE);
         let taskset = taskset["taskset"].as_str().unwrap();
         let server = &bench.server;
@@ -130,7 +130,7 @@ fn a_redis_that_was_emptied_ends_the_run_and_the_next_one_works() {
     let done = bench.follower.wait(PATIENCE);
     let done = done.expect_code(70);
     assert!(done.stderr.contains("disappeared from Redis"), "{done:#?}");
-    // The worker and its slaves have let go of it by themselves.
+    // The worker and its slaves have dropped the taskset on their own.
     let next = submit_tool(&bench.server, &bench.suite, ["x"], &[], &["true"]);
     assert_eq!(next.run().expect_code(0).receipt()["succeeded"], 1);
     bench.worker.term();

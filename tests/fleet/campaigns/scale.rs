@@ -1,15 +1,15 @@
-//! Campaign 9: many tasks, and ten thousand tasks lost at once. How long that took and how long
-//! scripts take is printed, not asserted: other processes share the machine. `scripts/scale` runs
-//! more tasks (`RRR_SCALE_TASKS`, `RRR_SCALE_SLAVES`), and judges the times.
+//! Campaign 9: many tasks, and ten thousand tasks lost at once. Times of runs and scripts are
+//! printed, not asserted, as other processes share the machine. `scripts/scale` runs more tasks
+//! (`RRR_SCALE_TASKS`, `RRR_SCALE_SLAVES`), and judges the times.
 
 use crate::harness::*;
 use std::time::{Duration, Instant};
 
 const TASKS: usize = 10_000;
-/// Longest time for a large suite.
+/// Maximum time for a large suite.
 const LONG: Duration = Duration::from_secs(900);
 
-/// The p50, p99 and p99.9 of a command in microseconds, as Redis 7 tells them; nothing before.
+/// The p50, p99 and p99.9 of a command in microseconds, from Redis 7 on; none before.
 fn percentiles(server: &Server, command: &str) -> [Option<f64>; 3] {
     let info: String = server.run(&["INFO", "latencystats"]);
     let name = format!("latency_percentiles_usec_{command}:");
@@ -19,7 +19,7 @@ fn percentiles(server: &Server, command: &str) -> [Option<f64>; 3] {
     std::array::from_fn(|_| values.next().flatten())
 }
 
-/// A runner that finds every spec file good, by the runner protocol.
+/// A runner (by the runner protocol) that passes every spec file.
 const RUNNER: &str = r#"
 import json, os
 orders, answers = os.fdopen(3), os.fdopen(4, "w")
@@ -73,7 +73,7 @@ fn setting(name: &str, default: usize) -> usize {
     }
 }
 
-/// The bytes that Redis has in use.
+/// The bytes used by Redis.
 fn memory(server: &Server) -> u64 {
     let info: String = server.run(&["INFO", "memory"]);
     let line = info
@@ -94,7 +94,7 @@ fn many_slaves_that_lose_a_tenth_of_the_tasks_count_exactly() {
     let submit = submit.args(["--files-from", "-"]).args(["--", "true"]);
     let key = submit.stdin(files).run().expect_code(0).stdout;
     let key = key.trim();
-    // As by a worker that has taken it.
+    // As if assigned to a worker.
     server.hset(key, "status", "running");
     let _arbiter = Tool::new(&server, "rrr-arbiter").spawn();
     let mut conn = server.conn();
@@ -157,7 +157,7 @@ fn ten_thousand_lost_tasks_are_requeued_once_each() {
     let submit = submit.args(["--files-from", "-"]).args(["--", "true"]);
     let key = submit.stdin(files).run().expect_code(0).stdout;
     let key = key.trim();
-    // As a Redis that was restored without them: no queue, no trial, no message.
+    // As in a Redis restored without them: no queue, no trial, no message.
     server.run::<()>(&["DEL", &format!("{key}:task_queue")]);
     server.hset(key, "status", "running");
     server.run::<()>(&["CONFIG", "RESETSTAT"]);

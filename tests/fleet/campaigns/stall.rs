@@ -1,5 +1,5 @@
-//! Campaign 4: processes that stand still (SIGSTOP) and go on (SIGCONT), for less and for more than
-//! their heartbeat lives.
+//! Campaign 4: processes that are stopped (SIGSTOP) and resumed (SIGCONT), for shorter and longer
+//! than their heartbeat's expiry.
 
 use crate::harness::*;
 
@@ -38,12 +38,12 @@ fn c5_a_slave_that_stalls_longer_than_its_heartbeat_is_fenced() {
     follower.wait_for_event_where("trial_started", PATIENCE, |event| event["attempt"] == 2);
     suite.file("go", "");
     let receipt = follower.wait(PATIENCE).expect_code(0).receipt();
-    // The stalled trial is no try, so nothing was flaky.
+    // The stalled trial does not count, so nothing was flaky.
     assert_eq!(
         (&receipt["succeeded"], &receipt["flaky"]),
         (&1.into(), &0.into())
     );
-    // Else the slave would find it running, and stop it.
+    // Otherwise the slave would find it running and stop it.
     eventually(PATIENCE, "the first test has ended", || {
         let stat = std::fs::read_to_string(format!("/proc/{test}/stat"));
         stat.unwrap().contains(") Z ").then_some(())
@@ -73,7 +73,7 @@ fn a_worker_that_stalls_longer_than_its_heartbeat_comes_back() {
         let books: Vec<String> = server.run(&["SMEMBERS", "rrrspec:worker"]);
         books.is_empty().then_some(())
     });
-    // Its slave lives, and goes on.
+    // Its slave is alive and continues.
     suite.file("go", "");
     let receipt = follower.wait(PATIENCE).expect_code(0).receipt();
     assert_eq!(
@@ -101,7 +101,7 @@ fn any_process_may_be_stopped_for_a_while() {
         .many(40, "sleep 0.2")
         .file("wait.sh", "until [ -e go ]; do sleep 0.05; done")
         .file("flaky.sh", "[ -e seen ] && exit 0; touch seen; exit 1");
-    // A stalled slave loses its trial, so there must be more of them than stalls.
+    // A stalled slave loses its trial, so there must be more trials than stalls.
     let follower = submit(&server, &suite, &["--max-trials", "99"]);
     follower.wait_for_event("task_finished", PATIENCE);
     for _ in 0..STALLS {
@@ -112,7 +112,7 @@ fn any_process_may_be_stopped_for_a_while() {
         pids.extend(slaves.map(|slave| slave.pid));
         let victim = process_tree::Member::of(pids[random.usize(..pids.len())]);
         victim.signal(Signal::STOP);
-        // From a tenth of a heartbeat's life to three times it; most stalls are short.
+        // From a tenth of a heartbeat's expiry to three times it; most stalls are short.
         let stall = TTL.mul_f64(0.1 + 2.9 * random.f64().powi(4));
         wait::within(stall, || (!follower.is_running()).then_some(()));
         victim.signal(Signal::CONT);

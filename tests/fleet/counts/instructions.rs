@@ -1,21 +1,21 @@
-//! How many instructions a slave takes for a task, as valgrind counts them: the same on a busy machine
-//! as on one at rest.
+//! Instructions of a slave per task, counted by valgrind: the same on a busy machine as on an idle
+//! one.
 
 use crate::harness::*;
 
 use std::time::Duration;
 
-/// Most instructions of a slave for a task that runs `true`, of a build with and without optimisation.
+/// Maximum instructions of a slave for a task that runs `true`, with and without optimisation.
 const INSTRUCTIONS_A_TASK: u64 = if cfg!(debug_assertions) {
     800_000
 } else {
     250_000
 };
 
-/// What a slave takes from its start to its end, for so many tasks.
+/// Instructions of a slave from start to end, for this number of tasks.
 ///
-/// A valgrind before 3.22 does not know pidfd_open: then the slave starts each test, cannot watch it,
-/// kills it and tells that as an error. All else is as always.
+/// Valgrind before 3.22 lacks pidfd_open: then the slave starts each test, cannot watch it, kills
+/// it and reports an error. All else is unchanged.
 fn instructions(tasks: usize) -> u64 {
     let (server, suite) = (Server::new(), Suite::new());
     let files: Vec<String> = (0..tasks).map(|n| format!("t{n:03}")).collect();

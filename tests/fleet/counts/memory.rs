@@ -1,14 +1,14 @@
-//! What a task takes of Redis' memory, as Redis counts it key by key.
+//! The Redis memory used by a task, as counted by Redis key by key.
 
 use crate::counts::all_are_to_be_judged;
 use crate::harness::*;
 
-/// Most bytes of the keys of a task that waits, and of one that has run, with a name of 30 bytes. Redis
-/// needs an entry of a table for each key besides; outputs and examples come on top.
+/// Maximum bytes of the keys of a waiting and of a finished task, with a name of 30 bytes. Redis
+/// also needs a table entry per key; outputs and examples are extra.
 const WAITING: u64 = 620;
 const HAS_RUN: u64 = 2800;
 
-/// The bytes of all keys, once each task waits, and once each has run.
+/// The bytes of all keys, when every task is waiting and when every task has finished.
 fn bytes(tasks: usize) -> [u64; 2] {
     let server = Server::options()
         .set("hash-max-ziplist-value", "512")
@@ -23,7 +23,7 @@ fn bytes(tasks: usize) -> [u64; 2] {
     let waiting = of_all_keys(&server);
     server.hset(key, "status", "running");
     let simulated = SimulatedSlaves::start(&server, key, 4);
-    // So that the events of all stand together, however busy the machine is.
+    // Keeps the events of all slaves together, however busy the machine is.
     all_are_to_be_judged(&server, tasks);
     drain(&server, "rrr-arbiter");
     simulated.wait();

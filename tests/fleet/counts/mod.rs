@@ -1,4 +1,4 @@
-//! What a task costs in counts, which the load of the machine cannot change.
+//! The cost of a task in exact counts, which do not depend on the load of the machine.
 
 use crate::harness::*;
 
@@ -7,23 +7,23 @@ mod memory;
 
 use std::time::Duration;
 
-/// Most calls of Redis commands for a task: those of all roles, inside scripts too.
+/// Maximum Redis command calls per task, by all roles, including calls inside scripts.
 const CALLS_A_TASK: f64 = 20.0;
 
-/// Most round trips for a task: those of all roles, the follower's too.
+/// Maximum round trips per task, by all roles and the follower.
 const ROUND_TRIPS_A_TASK: f64 = 3.0;
 
-/// What a task may cost more in a long taskset than in a short one.
+/// Maximum extra cost per task in a long taskset compared with a short one.
 const GROWTH: f64 = 1.2;
 
-/// How often a role or a follower looks is a matter of time, not of tasks: a slow machine would
-/// have them look at less, more often. So these are not counted, and the arbiter looks when all
-/// there is to judge stands in its queue.
+/// The number of polls of a role or follower depends on time, not on tasks: on a slow machine, each
+/// would handle less, more often. So polls are not counted, and the arbiter starts once every
+/// message is in its queue.
 const LOOKS: [&str; 3] = ["blmove", "xread", "llen"];
 
 const LONG: Duration = Duration::from_secs(120);
 
-/// Waits until the arbiter's queue has a message of each task.
+/// Waits until the arbiter's queue has one message per task.
 fn all_are_to_be_judged(server: &Server, tasks: usize) {
     eventually(LONG, "a message of each task", || {
         let waiting: usize = server.run(&["LLEN", "rrrspec:arbiter_queue"]);
@@ -31,7 +31,7 @@ fn all_are_to_be_judged(server: &Server, tasks: usize) {
     });
 }
 
-/// The calls and the round trips for each task of a taskset of so many, from the submission to the
+/// The calls and round trips per task of a taskset of this size, from the submission to the
 /// receipt.
 fn cost_of_a_task(tasks: u32) -> (f64, f64) {
     let (server, suite) = (Server::new(), Suite::new());

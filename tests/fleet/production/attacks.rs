@@ -1,4 +1,4 @@
-//! What somebody who can write to Redis may try: each case alone is refused.
+//! Attacks by a user who can write to Redis: each one is refused.
 
 use rrr::protocol::key::{TaskKey, TasksetKey};
 use rrr::protocol::name::{rsync_name_error, spec_file_error};
@@ -97,7 +97,7 @@ fn s1_no_signed_field_can_be_changed_in_any_way() {
         }
     }
     assert_eq!(cases, 98);
-    // A taskset of an older submitter has none, and gets none later.
+    // A taskset of an older submitter has none and gets none later.
     let mut fields = world.unsigned();
     let stamp = fields.remove(request::TREE_STAMP).unwrap();
     world.signer.sign(&world.taskset, &mut fields, NOW, 3600);
@@ -244,7 +244,7 @@ fn trusted_keys_that_others_can_change_are_refused() {
     }
     for mode in [0o600, 0o644, 0o444] {
         set(&path, mode);
-        // With the sticky bit nobody can put another file there.
+        // With the sticky bit, no other user can replace the file.
         set(&below, 0o1777);
         set(folder.path(), 0o700);
         assert_eq!(load(), Ok(()), "{mode:o}");

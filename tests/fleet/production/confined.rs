@@ -1,9 +1,9 @@
-//! The installed roles run with only what their units grant, and do their work. systemd itself needs
-//! to be process 1, so what it would do is done by other means: namespaces, users and capabilities by
-//! util-linux, filters of system calls by [`super::filter`].
+//! The installed roles work with only the rights that their units grant. systemd itself must be
+//! process 1, so its sandbox is rebuilt: namespaces, users and capabilities by util-linux, system
+//! call filters by [`super::filter`].
 //!
-//! Not done: devices (PrivateDevices), what /proc shows (ProtectProc), the limits of a worker's cgroup,
-//! and the filters of calls that @system-service has not got anyway.
+//! Not covered: devices (PrivateDevices), the content of /proc (ProtectProc), the limits of a
+//! worker's cgroup, and filters of calls that @system-service excludes anyway.
 
 use super::filter::Filters;
 use super::install::installed;
@@ -14,29 +14,29 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What roles are when the test is root.
+/// The user of the roles when the test is root.
 const NOBODY: u32 = 65534;
 
 const ROLES: [&str; 4] = ["rrr-arbiter", "rrr-dispatch", "rrr-persist", "rrr-worker"];
 
-/// Starts a role's program; the folder is the one that its unit lets it write to.
+/// Starts a role's program with the folder that its unit lets it write to.
 type Start<'a> = dyn Fn(&Path, Option<&Path>) -> Tool + 'a;
 
-/// A folder that only confined roles may write to, as systemd makes one for each unit.
+/// A folder that only confined roles may write to, as systemd creates one per unit.
 fn state_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     open_to_all(folder.path());
     folder
 }
 
-/// Lets another user of this machine through.
+/// Makes a folder accessible to other users.
 fn open_to_all(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
 }
 
-/// Runs a taskset by roles that `start` confines: a tree that travels, its setup, twenty tasks, which
-/// pass when they cannot write to `outside`; then its record. Each role shall have these fields of
+/// Runs a taskset by roles that `start` confines: a synced tree, its setup, twenty tasks that pass
+/// if they cannot write to `outside`, and its record. Each role must have these fields of
 /// /proc/PID/status.
 fn work(server: &Server, root: &Path, outside: &Path, start: &Start, fields: &[(&str, &str)]) {
     let (trees, records, work) = (state_folder(), state_folder(), state_folder());
@@ -95,7 +95,7 @@ fn work(server: &Server, root: &Path, outside: &Path, start: &Start, fields: &[(
     let history = Tool::new(server, "rrr-history").args(["tasksets", "--db", &db]);
     assert_eq!(history.run().expect_code(0).events().len(), 1);
     for role in roles {
-        // The role itself, and not a wrapper.
+        // The role itself, not a wrapper.
         assert!(status(&role, "Name").starts_with("rrr-"));
         for (field, value) in fields {
             assert_eq!(status(&role, field), *value, "{field}");
@@ -113,8 +113,8 @@ fn status(role: &Running, name: &str) -> String {
     value.trim_start_matches(':').trim().to_owned()
 }
 
-/// The wrapper for what unshare and setpriv can grant. `writable` are the folders that the unit lets
-/// the role write to.
+/// The wrapper by unshare and setpriv. `writable` are the folders that the unit lets the role write
+/// to.
 fn confined(program: &Path, writable: Option<&Path>) -> Vec<String> {
     let mut words = vec!["unshare".to_owned()];
     let root = rustix::process::geteuid().is_root();
@@ -124,7 +124,7 @@ fn confined(program: &Path, writable: Option<&Path>) -> Vec<String> {
     // PrivateNetwork, PrivateIPC, ProtectSystem=strict; then no capability and no new privilege.
     words.extend(["--mount", "--net", "--ipc", "--", "sh", "-ec"].map(str::to_owned));
     let own = writable.iter().map(|folder| folder.display().to_string());
-    // A mount of its own stays writable when what it lies in becomes read-only.
+    // A separate mount stays writable when its parent becomes read-only.
     let keep = own.map(|folder| format!("mount --bind '{folder}' '{folder}'; "));
     let keep: String = keep.collect();
     words.push(format!("{keep}mount -o remount,bind,ro /; exec \"$@\""));
@@ -151,7 +151,7 @@ fn installed_roles_work_unprivileged_read_only_and_offline() {
     work(&server, root.path(), &escaped, &start, &fields);
 }
 
-/// The text of the unit of a role, as it is installed.
+/// The text of a role's installed unit.
 fn unit(root: &Path, name: &str) -> String {
     let folder = root.join("usr/lib/systemd/system");
     let template = folder.join(format!("{name}@.service"));
@@ -177,7 +177,7 @@ fn filtered(redis: &(impl Address + ?Sized), program: &Path, unit: &str) -> Tool
         .before_exec(move || filters.enter())
 }
 
-/// The same as [`work`], by roles that `start` filters.
+/// As [`work`], with roles that `start` filters.
 fn work_filtered(server: &Server, root: &Path, start: &Start) {
     let fields = [("Seccomp", "2"), ("NoNewPrivs", "1")];
     work(server, root, Path::new("/escaped"), start, &fields);
@@ -195,7 +195,7 @@ fn roles_make_no_system_call_that_their_unit_forbids() {
 #[test]
 fn roles_make_no_forbidden_call_over_tls_with_the_drop_in() {
     let root = installed();
-    // Where nobody, too, may look.
+    // In a folder that the user `nobody` can read.
     let (made, own) = (redis_mode::certificates(&["localhost"]), state_folder());
     let file = |name: &str| own.path().join(name);
     for name in ["ca.crt", "rrr.crt", "rrr.key"] {
@@ -217,7 +217,7 @@ fn roles_make_no_forbidden_call_over_tls_with_the_drop_in() {
     work_filtered(&server, root.path(), &start);
 }
 
-/// What became of a process that tries something under the filters.
+/// The exit status of a process that runs `attempt` under the filters.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     Fine,
@@ -229,7 +229,7 @@ fn tried(filters: &Filters, attempt: fn() -> std::io::Result<()>) -> End {
     use std::os::unix::process::CommandExt;
     let (filters, mut command) = (filters.clone(), Command::new("true"));
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    // SAFETY: between fork and exec it makes system calls only, and allocates nothing.
+    // SAFETY: between fork and exec, only system calls are made and nothing is allocated.
     unsafe { command.pre_exec(move || filters.enter().and_then(|()| attempt())) };
     match command.status() {
         Err(error) => End::Refused(error.raw_os_error().expect("an error of the kernel")),
@@ -248,14 +248,14 @@ fn socket(family: rustix::net::AddressFamily) -> std::io::Result<()> {
 }
 
 fn map(protection: ProtFlags) -> std::io::Result<()> {
-    // SAFETY: nobody has a reference to memory that is new.
+    // SAFETY: new memory has no other references.
     unsafe {
         rustix::mm::mmap_anonymous(std::ptr::null_mut(), 4096, protection, MapFlags::PRIVATE)
     }?;
     Ok(())
 }
 
-/// Without this the tests above would prove nothing.
+/// Checks the filters themselves, without which the tests above would prove nothing.
 #[test]
 fn unit_filters_block_exactly_the_calls_that_they_forbid() {
     use rustix::net::AddressFamily;
@@ -286,7 +286,7 @@ fn unit_filters_block_exactly_the_calls_that_they_forbid() {
             [&End::Killed, &End::Killed, &End::Fine],
         ),
         (
-            // SAFETY: the process does nothing else after it.
+            // SAFETY: the process does nothing else afterwards.
             || Ok(unsafe { unshare_unsafe(UnshareFlags::NEWUTS) }?),
             [&End::Killed; 3],
         ),

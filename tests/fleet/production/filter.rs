@@ -1,9 +1,9 @@
-//! What a unit forbids its role by filters of system calls, put on a process without systemd: the same
-//! lists (from `systemd-analyze syscall-filter`), the same rules of the arguments.
+//! The system call filters of a unit, applied to a process without systemd: the same lists (from
+//! `systemd-analyze syscall-filter`) and the same rules for arguments.
 //!
-//! One difference, so that nothing passes unseen: where the unit lets a forbidden call fail with
-//! EPERM, the process is killed (SIGSYS) here. Kept as systemd does it are the errors that programs
-//! are meant to go on from: that of an address family, and that of clone3.
+//! One difference, so that no violation is missed: where the unit makes a forbidden call fail with
+//! EPERM, the process is killed here (SIGSYS). Errors that programs are expected to handle are the
+//! same as systemd's: those of an address family and of clone3.
 
 use rustix::io::Errno;
 use rustix::mm::ProtFlags;
@@ -20,12 +20,12 @@ use syscalls::Sysno;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// The filters of a unit, in the order in which they are to be entered.
+/// The filters of a unit, in the order in which to apply them.
 #[derive(Clone)]
 pub struct Filters(Vec<BpfProgram>);
 
 impl Filters {
-    /// Those that the text of a unit asks for, its drop-ins appended.
+    /// The filters in the text of a unit, with its drop-ins appended.
     pub fn of(unit: &str) -> Self {
         let mut all = Vec::new();
         let families = words(unit, "RestrictAddressFamilies");
@@ -34,7 +34,8 @@ impl Filters {
             all.push(forbid(other_families(&families), refused));
         }
         if words(unit, "RestrictNamespaces") == ["yes"] {
-            // Its flags are in memory, where no filter sees them: libraries then use clone.
+            // Its flags are in memory, which filters cannot read: libraries then fall back to
+            // clone.
             let absent = SeccompAction::Errno(Errno::NOSYS.raw_os_error() as u32);
             all.push(forbid(always(Sysno::clone3), absent));
             all.push(forbid(namespaces(), SeccompAction::KillProcess));
@@ -42,11 +43,11 @@ impl Filters {
         if words(unit, "MemoryDenyWriteExecute") == ["yes"] {
             all.push(forbid(new_code(), SeccompAction::KillProcess));
         }
-        // Last: it forbids to enter another filter.
+        // Last: it forbids applying another filter.
         let calls = allowed(unit);
         let known = calls.iter().filter_map(|name| name.parse::<Sysno>().ok());
         let rules: Rules = known.flat_map(always).collect();
-        // Names that this machine has no call for are left out, as systemd does.
+        // Names of calls that this machine lacks are skipped, as systemd does.
         assert!(rules.len() > 200, "{calls:?}");
         all.push(program(
             rules,
@@ -56,7 +57,7 @@ impl Filters {
         Self(all)
     }
 
-    /// Enters them, for good: to be called between fork and exec.
+    /// Applies the filters permanently; must be called between fork and exec.
     pub fn enter(&self) -> std::io::Result<()> {
         for filter in &self.0 {
             apply_filter(filter).map_err(|_| Errno::INVAL)?;
@@ -65,7 +66,7 @@ impl Filters {
     }
 }
 
-/// The words of all settings called `name`; an empty one takes back what came before.
+/// The words of all settings called `name`; an empty one resets the list.
 fn words<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
     let mut words = Vec::new();
     for line in unit.lines() {
@@ -83,13 +84,13 @@ fn words<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
 
 /// The names of the system calls that the unit allows.
 fn allowed(unit: &str) -> BTreeSet<String> {
-    // What no program can do without is in every list of what is allowed.
+    // Calls that every program needs are in every allow list.
     let mut allowed = group("@default");
     let lists = unit
         .lines()
         .filter_map(|line| line.strip_prefix("SystemCallFilter="));
     let lists: Vec<&str> = lists.collect();
-    let first = lists.first().expect("a list of what the unit allows");
+    let first = lists.first().expect("an allow list of the unit");
     assert!(!first.starts_with('~'), "{first}");
     for list in lists {
         let calls = |names: &str| names.split_whitespace().flat_map(group).collect::<Vec<_>>();
@@ -103,7 +104,7 @@ fn allowed(unit: &str) -> BTreeSet<String> {
     allowed
 }
 
-/// The calls of a group, which may have groups in it; a call is a group of itself.
+/// The calls of a group, which may contain groups; a call is a group of one.
 fn group(name: &str) -> BTreeSet<String> {
     if !name.starts_with('@') {
         return BTreeSet::from([name.to_owned()]);
@@ -115,7 +116,7 @@ fn group(name: &str) -> BTreeSet<String> {
     let output = output.expect("systemd-analyze, of the package systemd");
     assert!(output.status.success(), "{name}: {output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    // The first line is its own name.
+    // The first line is the name of the group.
     let members = text.lines().skip(1).map(str::trim);
     let members = members.filter(|line| !line.is_empty() && !line.starts_with('#'));
     members.flat_map(group).collect()
@@ -133,7 +134,7 @@ fn forbid(rules: Rules, how: SeccompAction) -> BpfProgram {
     program(rules, SeccompAction::Allow, how)
 }
 
-/// Whatever its arguments are.
+/// A call with any arguments.
 fn always(call: Sysno) -> Rules {
     Rules::from([(i64::from(call.id()), Vec::new())])
 }
@@ -156,7 +157,7 @@ fn rules(all: impl IntoIterator<Item = (i64, SeccompRule)>) -> Rules {
     rules
 }
 
-/// A socket of a family that is none of these.
+/// A socket of any other family.
 fn other_families(names: &[&str]) -> Rules {
     let none = names.iter().map(|name| {
         let family = match *name {
@@ -171,7 +172,7 @@ fn other_families(names: &[&str]) -> Rules {
     rules([(i64::from(Sysno::socket.id()), rule)])
 }
 
-/// New namespaces of any kind, and entering another's.
+/// Creating a namespace of any kind, or joining one.
 fn namespaces() -> Rules {
     let kinds = [
         UnshareFlags::NEWCGROUP,
@@ -184,7 +185,7 @@ fn namespaces() -> Rules {
         UnshareFlags::NEWUTS,
     ];
     let mut forbidden = always(Sysno::setns);
-    // The kernel keeps the flag of a time namespace out of what clone takes.
+    // clone does not accept the flag of a time namespace.
     let by_clone = kinds.iter().filter(|kind| **kind != UnshareFlags::NEWTIME);
     forbidden.extend(rules(
         by_clone.map(|kind| with(Sysno::clone, 0, kind.bits())),
@@ -195,7 +196,7 @@ fn namespaces() -> Rules {
     forbidden
 }
 
-/// Memory that can be written and executed, at once or one after the other.
+/// Memory that is writable and executable, at once or successively.
 fn new_code() -> Rules {
     let (write, execute) = (ProtFlags::WRITE.bits(), ProtFlags::EXEC.bits());
     /// SHM_EXEC of <sys/shm.h>.

@@ -1,4 +1,4 @@
-//! A worker runs only what was handed over, and shows no password to what it runs.
+//! A worker runs only handed-over tasksets and shows them no password.
 
 use crate::harness::*;
 
@@ -14,7 +14,7 @@ fn s1_no_worker_runs_a_taskset_before_its_handover() {
     let staged = evil("staged");
     let _: i64 = server.run(&["EXPIRE", &staged.key, "1000"]);
     all.push(staged);
-    // As if this worker had taken it, and the answer had been lost.
+    // As if this worker had accepted it and the reply had been lost.
     for (id, status) in [("taken", "running"), ("over", "succeeded")] {
         let taskset = evil(id).set("status", status);
         let log = format!("{}:worker_log:x", taskset.key);
@@ -26,7 +26,8 @@ fn s1_no_worker_runs_a_taskset_before_its_handover() {
     let worker = fleet.worker("w", 1, suite.path());
     let queue = "rrrspec:worker:w:worker_queue";
     for taskset in &all {
-        // Taken off its queue while the worker holds still, so that it has it on hand by its hash.
+        // Removed from its queue while the worker is stopped, so that only its hash names the
+        // taskset.
         worker.stop();
         server.hset("rrrspec:worker:w", "taskset", &taskset.key);
         server.push(queue, &taskset.key);
@@ -85,7 +86,7 @@ fn s8_the_shell_of_a_slave_command_shows_no_password() {
     let _worker = Tool::new(&url, "rrr-worker")
         .args(["--worker-id", "w", "--slaves", "1", "--in-place"])
         .arg(suite.path())
-        // The same under other names.
+        // The same attack under other names.
         .env("REDIS_URL", &url)
         .env("SOME_URL", &url)
         // As root the test could read the worker's own environment.

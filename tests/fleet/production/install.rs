@@ -78,8 +78,8 @@ fn an_install_is_complete_repeatable_and_fully_removable() {
     );
 }
 
-/// The package for Debian is made of what scripts/install installs: its list in Cargo.toml only gives
-/// modes, and none of it may be left out. The first pattern that fits is the one that counts.
+/// The Debian package is built from the files that scripts/install installs. Its list in Cargo.toml
+/// only sets modes and must not omit a file. The first matching pattern applies.
 #[test]
 fn the_debian_package_has_every_installed_file_with_its_mode() {
     use std::os::unix::fs::PermissionsExt;
@@ -92,7 +92,7 @@ fn the_debian_package_has_every_installed_file_with_its_mode() {
     for path in files(root.path()) {
         let place = path.strip_prefix(root.path()).unwrap();
         if place == Path::new("usr/share/doc/rrr/copyright") {
-            // cargo-deb makes it, from LICENSE.
+            // cargo-deb generates it from LICENSE.
             assert_eq!(
                 package["license-file"].as_array().unwrap()[0].as_str(),
                 Some("LICENSE")
@@ -104,14 +104,14 @@ fn the_debian_package_has_every_installed_file_with_its_mode() {
             ..Default::default()
         };
         let found = assets.iter().find(|[from, ..]| {
-            let pattern = from.strip_prefix("target/deb/").expect("what is staged");
+            let pattern = from.strip_prefix("target/deb/").expect("a staged file");
             glob::Pattern::new(pattern)
                 .unwrap()
                 .matches_path_with(place, options)
         });
         let [from, to, mode] =
             found.unwrap_or_else(|| panic!("{} is in no asset", place.display()));
-        // What stands before the first `*` is replaced by the target.
+        // The text before the first `*` is replaced by the target.
         let fixed = &from["target/deb/".len()..from.find('*').unwrap()];
         let fixed = &fixed[..=fixed.rfind('/').unwrap()];
         assert_eq!(fixed, to, "{from}");
@@ -205,7 +205,7 @@ fn sizing_reports_the_cost_of_a_task_and_a_role() {
         .collect();
     assert_eq!(lines.len(), 21, "{text}");
     for line in lines {
-        // What a slave takes in a second is a difference, which a busy machine may turn around.
+        // A slave's CPU time per second is a difference, which may be negative on a busy machine.
         let least = if line["unit"] == "us a second" {
             i64::MIN
         } else {

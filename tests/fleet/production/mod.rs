@@ -1,4 +1,4 @@
-//! rrr in production: installed, under systemd's rules, with a secure Redis, signed, measured.
+//! rrr in production: installed, confined as by systemd, with a secured Redis, signed, monitored.
 
 mod attacks;
 mod confined;

@@ -1,4 +1,4 @@
-//! What a role tells systemd.
+//! The notifications that a role sends to systemd.
 
 use crate::harness::*;
 use std::os::unix::net::UnixDatagram;
@@ -21,7 +21,7 @@ impl Manager {
         Tool::new(redis, name).env("NOTIFY_SOCKET", self.folder.path().join("notify"))
     }
 
-    /// The lines that have come since the last look.
+    /// The lines received since the last call.
     fn heard(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut buffer = [0; 4096];
@@ -73,7 +73,7 @@ fn a_role_without_redis_is_never_ready() {
 
 const DAEMONS: [&str; 4] = ["rrr-arbiter", "rrr-dispatch", "rrr-persist", "rrr-worker"];
 
-/// What a daemon wants besides Redis, in the folder of the suite.
+/// The arguments that a daemon needs in addition to Redis, in the folder of the suite.
 fn arguments(name: &str) -> &'static [&'static str] {
     match name {
         "rrr-persist" => &["--log-dir", "log"],
@@ -82,8 +82,8 @@ fn arguments(name: &str) -> &'static [&'static str] {
     }
 }
 
-/// A Redis that only refuses is as good as none: a role that waits for it is started anew by systemd
-/// in the end, which costs nothing that the silence has not cost already.
+/// A Redis that only refuses commands is as bad as none: systemd eventually restarts a role that
+/// waits for it, which loses nothing more.
 #[test]
 fn the_watchdog_is_fed_only_while_redis_works() {
     let (server, suite) = (Server::new(), Suite::new());
@@ -94,15 +94,15 @@ fn the_watchdog_is_fed_only_while_redis_works() {
         manager.wait_for("WATCHDOG=1");
         (name, manager, proxy, role)
     });
-    // A replica without a master: it answers, and takes no writes.
+    // A replica without a master answers but refuses writes.
     server.run::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
     for (_, _, proxy, role) in &started {
         role.wait_for_stderr(PATIENCE, |line| line.contains("lost Redis"));
         proxy.reset();
     }
     for (name, manager, proxy, _) in &started {
-        // Whatever was on its way when Redis began to refuse is tried again; but a worker's heartbeats
-        // are no work of its loop.
+        // Requests in progress when Redis began to refuse are retried; but a worker's heartbeats
+        // are not part of its loop.
         let work: &[&str] = match *name {
             "rrr-worker" => &["BLMOVE"],
             _ => &["BLMOVE", "EVALSHA", "SET"],
@@ -112,11 +112,11 @@ fn the_watchdog_is_fed_only_while_redis_works() {
             let is_work = |name: &&String| work.iter().any(|work| name.starts_with(work));
             commands.iter().filter(is_work).count()
         };
-        // A thread that has said so may be ahead of the one that works, which feeds before it tries.
+        // The reporting thread may be ahead of the working one, which feeds before each attempt.
         eventually(PATIENCE, "a try", || (tries() >= 1).then_some(()));
         manager.heard();
         proxy.reset();
-        // The pauses between them add up to more than the time between two feedings.
+        // The pauses add up to more than the interval between two feedings.
         eventually(PATIENCE, "seven tries", || (tries() >= 7).then_some(()));
         let heard = manager.heard();
         let fed = heard.iter().find(|line| line.starts_with("WATCHDOG"));
@@ -130,15 +130,15 @@ fn the_watchdog_is_fed_only_while_redis_works() {
     }
 }
 
-/// Redis answers, but slowly: to read the record alone takes longer than many feedings, as that of a
-/// huge one does. A feeding comes once a second at most, so a save without any is told apart.
+/// Redis answers slowly: reading the record takes longer than many feeding intervals, as with a
+/// huge record. Feedings are at most one per second, so a save without any is recognized.
 #[test]
 fn the_watchdog_is_fed_while_a_long_record_is_saved() {
     let (server, manager) = (Server::new(), Manager::new());
     let taskset = raw::taskset(&server, "t", &["a.sh"])
         .set("status", "failed")
         .set("finished_at", &rrr::protocol::time::now());
-    // Each slave is a piece, and a round trip.
+    // Each slave is one piece and one round trip.
     for number in 0..100 {
         taskset.join_slave(&format!("rrrspec:worker:w:slave:{number}"), false);
     }

@@ -1,5 +1,5 @@
-//! The users of `scripts/redis/users.acl`: what each may not do. That each may do its work is proved
-//! by the whole suite under `RRR_TEST_REDIS=acl`, and by one run here.
+//! The users of `scripts/redis/users.acl` and their restrictions. The whole suite under
+//! `RRR_TEST_REDIS=acl`, and one run here, prove that each can do its work.
 
 use crate::harness::redis_mode::{refusals, user_of, users, users_and_workers};
 use crate::harness::*;
@@ -192,7 +192,7 @@ fn only_the_submitters_user_may_hand_over_a_taskset() {
         assert!(!handed_over(user), "{user}");
     }
     assert!(handed_over("rrr-submit"));
-    // Queues of workers: only who gives work, and workers.
+    // Worker queues: only for the dispatcher and workers.
     let queue = ["RPUSH", "rrrspec:worker:w:worker_queue", "x"];
     for user in ["rrr-arbiter", "rrr-persist", "rrr-submit", "rrr-worker-own"] {
         assert!(!may(&server, user, &queue), "{user}");

@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 
-/// The tasksets that the persisters have written.
+/// The tasksets written by the persisters.
 fn rows(fleet: &Fleet, server: &Server) -> Vec<serde_json::Value> {
     let tool = Tool::new(server, "rrr-history").args(["tasksets", "--db", &fleet.db()]);
     tool.run().expect_code(0).events()
@@ -14,7 +14,7 @@ fn replacing_every_role_mid_run_loses_and_repeats_nothing() {
     suite.many(60, "sleep 0.05");
     let mut fleet = Fleet::plan(&server).start();
     let worker = fleet.worker("old", 2, suite.path());
-    // Some that the old persister has to write, and that are still there when it is replaced.
+    // Tasksets for the old persister that are still queued when it is replaced.
     let small = |_| {
         let tool = submit_tool(&server, &suite, ["t0001.sh"], &[], &["true"]);
         tool.run().expect_code(0);
@@ -22,7 +22,7 @@ fn replacing_every_role_mid_run_loses_and_repeats_nothing() {
     (0..3).for_each(small);
     let run = submit(&server, &suite, &[]);
     run.wait_for_event("task_finished", PATIENCE);
-    // The new one first, then the old one is asked to go, as an upgrade would.
+    // Starts the new one first, then stops the old one, as an upgrade would.
     fleet.start_arbiter();
     fleet.arbiters[0].term();
     fleet.arbiters[0].wait(PATIENCE).expect_code(0);

@@ -1,10 +1,10 @@
 //! Redis with Sentinel: roles find the master, and a failover in the middle of a run gives no false
-//! green, whatever the new master has not seen.
+//! green, whatever data the new master lacks.
 
 use crate::harness::*;
 use std::process::{Child, Command, Stdio};
 
-/// A master, a replica, and one Sentinel that fails over by itself after a second.
+/// A master, a replica, and one Sentinel that fails over automatically after a second.
 struct Cluster {
     master: Server,
     replica: Server,
@@ -21,8 +21,8 @@ impl Cluster {
             .start();
         let replica = Server::options().tcp().start();
         replica.run::<String>(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
-        // What the replica says of its link is not enough: until it has acknowledged what it was
-        // sent first, which it does once a second, the master keeps back everything newer.
+        // The link status of the replica is not enough: until its first acknowledgement (it sends
+        // one per second), the master holds back all newer data.
         eventually(PATIENCE, "the master streams to its replica", || {
             let info: String = master.run(&["INFO", "replication"]);
             info.contains("state=online").then_some(())
@@ -120,7 +120,7 @@ fn work_that_the_new_master_lacks_is_repeated() {
     eventually(PATIENCE, "the replica knows the taskset", || {
         cluster.replica.hget(taskset, "status")
     });
-    // The replica stops listening: everything from here on is lost with the master.
+    // The replica stops reading: all later writes are lost with the master.
     cluster
         .replica
         .run::<String>(&["CONFIG", "SET", "repl-timeout", "3600"]);

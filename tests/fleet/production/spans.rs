@@ -1,4 +1,4 @@
-//! A run as spans: OTLP by the types of OpenTelemetry itself, and the trace by what Perfetto needs.
+//! A run as spans: OTLP checked with OpenTelemetry's own types, and the trace as Perfetto needs it.
 
 use crate::harness::*;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A run with a setup, a flaky file and a failing one, by two slaves, and its key.
+/// A run with a setup, a flaky and a failing file on two slaves, and its key.
 fn ran(server: &Server, suite: &Suite) -> String {
     suite.many(6, "sleep 0.1");
     suite
@@ -26,7 +26,7 @@ fn show(server: &Server, key: &str, format: &str) -> String {
     tool.run().expect_code(0).stdout
 }
 
-/// Whether all keys of a JSON tree are names that OTLP has: serde reads past those it has not.
+/// Whether all keys of a JSON tree are OTLP names: serde ignores unknown ones.
 fn unknown_fields(line: &str, read: &TracesData) -> BTreeSet<String> {
     fn fields(value: &Value, into: &mut BTreeSet<String>) {
         match value {
@@ -174,7 +174,7 @@ fn a_trace_has_one_row_per_slave_and_arrows_that_meet_slices() {
         .map(|(row, _)| slices[row].len())
         .sum();
     assert_eq!(trials, 10);
-    // The two files that were tried twice.
+    // The two files with two trials.
     for phase in ["s", "f"] {
         let ends: Vec<&Value> = events.iter().filter(|event| event["ph"] == phase).collect();
         let ids: BTreeSet<i64> = ends.iter().map(|event| number(event, "id")).collect();

@@ -3,7 +3,7 @@
 use crate::harness::*;
 use std::path::Path;
 
-/// A suite whose test passes where the tree is not the one of before, and a worker for it.
+/// A suite whose test fails in the previous tree, and a worker for it.
 struct World {
     server: Server,
     suite: Suite,
@@ -26,7 +26,7 @@ impl World {
         world
     }
 
-    /// A worker that brings its trees from `remote`.
+    /// Starts a worker that fetches its trees from `remote`.
     fn worker(&self) -> Running {
         Tool::new(&self.server, "rrr-worker")
             .args(["--worker-id", "w", "--slaves", "1", "--working-dir"])
@@ -44,7 +44,7 @@ impl World {
             .run()
     }
 
-    /// Submits by sending the tree to `remote`.
+    /// Submits after syncing the tree to `remote`.
     fn send(&self, remote: &Path, args: &[&str]) -> Finished {
         let to = ["--rsync-remote-path", text(remote)];
         self.submit(&[&to[..], args].concat())
@@ -66,7 +66,7 @@ fn f3_a_tree_sent_elsewhere_or_not_at_all_is_not_run() {
     let _worker = world.worker();
     world.send(world.remote.path(), &[]).expect_code(0);
     let old = std::fs::read_to_string(world.work.path().join("me/.rrr-stamp")).unwrap();
-    // Of another length: rsync takes files of one length and second for the same.
+    // With another length: rsync considers files of equal length and second the same.
     world.suite.file("a.sh", "exit 1 # changed");
     let typo = tempfile::tempdir().unwrap();
     let said = reason(world.send(typo.path(), &[]));
@@ -86,7 +86,7 @@ fn f3_a_tree_sent_elsewhere_or_not_at_all_is_not_run() {
     assert!(said.contains(old.lines().next().unwrap()), "{said}");
     let said = reason(world.submit(&["--no-rsync"]));
     assert!(said.contains("submitted with --no-rsync from"), "{said}");
-    // It is the new one that fails by its test.
+    // The new tree fails by its test.
     let done = world.send(world.remote.path(), &[]).expect_code(1);
     assert_eq!(done.receipt()["failed"], 1);
     assert!(
@@ -100,7 +100,7 @@ fn f3_a_tree_sent_elsewhere_or_not_at_all_is_not_run() {
 fn a_stamp_arrives_despite_excludes_and_stays_out_of_the_tree() {
     let world = World::new();
     let _worker = world.worker();
-    // What a tree has that was once brought by rsync.
+    // The stamp of a tree that was once fetched by rsync.
     world.suite.file(".rrr-stamp", "of another");
     for options in [
         "--archive --delete --exclude=.*",

@@ -1,4 +1,4 @@
-//! rrr-stat: what a monitor is told, read by those that such pages are for.
+//! rrr-stat: the metrics page, read by its consumers, and the health checks.
 
 use crate::harness::*;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn look(server: &Server) -> Value {
     serde_json::from_str(&stat(server, &[]).expect_code(0).stdout).expect("one JSON line")
 }
 
-/// The checks that `--check` fails, in order.
+/// The failing checks of `--check`, in order.
 fn troubles(server: &Server, args: &[&str]) -> Vec<String> {
     let args = [&["--check"], args].concat();
     let done = stat(server, &args);
@@ -111,7 +111,7 @@ fn prometheus_reads_the_page_and_the_totals_match_the_run() {
     assert!(value("rrr_redis_memory_used_bytes") > 0.0);
     for (name, kind) in types.as_object().unwrap() {
         let page_says = match kind.as_str().unwrap() {
-            // The parser takes the ending off the family's name.
+            // The parser removes the suffix of the family's name.
             "counter" => format!("# TYPE {name}_total counter"),
             kind => format!("# TYPE {name} {kind}"),
         };
@@ -164,7 +164,7 @@ fn a_scrape_mid_run_sees_the_current_state() {
     assert_eq!(seen["tasksets"]["running"], 1);
     let workers = json!({"default": {"idle": 0, "busy": 1, "benched": 0, "slaves": 2}});
     assert_eq!(seen["workers"], workers);
-    // So far nobody has needed the arbiter and the persister: they may have just been started.
+    // The arbiter and the persister have not been needed so far: they may just be starting.
     eventually(PATIENCE, "all roles are there", || {
         let lacking = troubles(&server, &[]);
         assert!(lacking.iter().all(|check| check == "roles"), "{lacking:?}");

@@ -1,10 +1,10 @@
-//! Redis over TLS: verified on both sides, with no way around it.
+//! Redis over TLS, always verified on both sides.
 
 use crate::harness::redis_mode::{certificates, tls_settings};
 use crate::harness::*;
 use std::path::Path;
 
-/// A server with TLS, its URL with this host, and the certificates.
+/// A server with TLS, its URL with this host, and its certificates.
 struct Secure {
     _server: Server,
     port: u16,
@@ -35,7 +35,7 @@ impl Secure {
         format!("rediss://:secret@127.0.0.1:{}", self.port)
     }
 
-    /// What every tool is told, as flags.
+    /// The flags of every tool.
     fn flags(&self) -> Vec<String> {
         let (ca, cert, key) = (
             self.file("ca.crt"),
@@ -145,7 +145,7 @@ fn a_renewed_certificate_is_used_without_a_restart() {
         let list: String = secure._server.run(&["CLIENT", "LIST"]);
         list.contains("cmd=blmove").then_some(())
     });
-    // The key of another: from now on a new connection with these files must fail, and it does.
+    // The key of another certificate: new connections with these files must fail from now on.
     let kept = std::fs::read(secure.file("rrr.crt")).unwrap();
     let other = certificates(&["127.0.0.1"]);
     std::fs::copy(other.join("rrr.crt"), secure.file("rrr.crt")).unwrap();

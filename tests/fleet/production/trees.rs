@@ -1,11 +1,11 @@
-//! What comes with a tree, or is said about where it comes from, does not leave the working folder.
+//! Neither the content of a tree nor its source settings can reach outside the working folder.
 
 use crate::harness::*;
 use rrr::suite::rsync::check_options;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-/// A place where trees are kept, with the tree of "me" in it, and a worker's working folder.
+/// A tree store with the tree of "me", and a worker's working folder.
 struct World {
     server: Server,
     remote: tempfile::TempDir,
@@ -25,8 +25,8 @@ impl World {
         world
     }
 
-    /// Submits `a.sh` of the tree that is there already, as one who knows nothing of stamps, and runs it
-    /// by a worker that brings it.
+    /// Submits `a.sh` of the existing tree, as a submitter without stamps would, and runs it on a
+    /// worker that fetches the tree.
     fn run(&self) -> Finished {
         let key = "rrrspec:taskset:unstamped";
         self.submit(&["--no-rsync", "--taskset", key])
@@ -57,7 +57,7 @@ impl World {
                 .hset("rrrspec:rsync_info", "rsync_remote_path", &path);
         }
         Tool::new(&self.server, "rrr-worker")
-            // One with --trust takes no tree from where Redis says.
+            // A worker with --trust takes no tree source from Redis.
             .env_remove("RRR_TRUST")
             .args(["--worker-id", "w", "--slaves", "1", "--working-dir"])
             .arg(self.work.path())
@@ -111,8 +111,8 @@ fn s4_only_links_that_stay_inside_the_tree_arrive() {
     );
 }
 
-/// Options of rsync that run a program, or read or write a file that is not of the tree.
-/// Or that send what links outside of the tree lead to.
+/// Options of rsync that run a program, read or write a file outside the tree, or follow links that
+/// lead outside it.
 const EVIL: [&str; 40] = [
     "--copy-links",
     "--copy-unsafe-links",

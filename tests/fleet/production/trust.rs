@@ -1,4 +1,4 @@
-//! A worker that trusts signed tasksets only, end to end.
+//! A worker that trusts only signed tasksets, end to end.
 
 use crate::harness::*;
 
@@ -44,7 +44,7 @@ fn s1_only_a_signed_taskset_runs_and_others_fail_with_a_reason() {
         let reason = receipt["fail_reason"].as_str().unwrap();
         assert!(reason.contains("not trusted"), "{reason}");
     }
-    assert_eq!(suite.lines("ran").len(), 0, "nothing of theirs was run");
+    assert_eq!(suite.lines("ran").len(), 0, "none of their tasks was run");
     let done = submit(&server, &suite, &["--sign-key", &key])
         .wait(PATIENCE)
         .expect_code(0);
@@ -208,7 +208,7 @@ fn a_rerun_is_signed_only_if_the_same_key_signed_the_first() {
         let refused = again(earlier).expect_code(2);
         assert!(refused.stderr.contains("refusing to sign"), "{refused:?}");
     }
-    // As Redis has it, and as the database does.
+    // From Redis, and from the database.
     assert_eq!(again(&signed).expect_code(0).events()[0]["tasks"], 2);
     eventually(PATIENCE, "it is persisted", || {
         (server.run::<i64>(&["TTL", &signed]) >= 0).then_some(())

@@ -1,12 +1,12 @@
-//! The systemd units: what systemd says of them offline. That the roles can do their work with only
-//! what they grant is shown by [`super::confined`].
+//! The systemd units, verified offline by systemd. [`super::confined`] shows that the roles can
+//! work with only the rights that they grant.
 
 use super::install::installed;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The roles' units, with the exposure that systemd may find at most, in tenths: on a Unix socket,
-/// and with the drop-in for TCP.
+/// The roles' units, with their maximum exposure by systemd, in tenths: on a Unix socket, and with
+/// the drop-in for TCP.
 const BUDGETS: [(&str, u32, u32); 5] = [
     ("rrr-arbiter.service", 5, 13),
     ("rrr-dispatch.service", 5, 13),
@@ -34,7 +34,7 @@ fn units(root: &Path) -> PathBuf {
 #[test]
 fn installed_units_pass_verification() {
     let root = installed();
-    // The targets that ours name, which are systemd's own.
+    // The targets that the units name, which belong to systemd.
     for entry in std::fs::read_dir("/usr/lib/systemd/system")
         .expect("systemd's units")
         .flatten()
@@ -74,7 +74,7 @@ fn the_exposure_of_every_unit_is_within_its_budget() {
             )
         };
         check(socket);
-        // As the drop-in changes it: later settings of the same section win.
+        // As changed by the drop-in: later settings of the same section win.
         let dropin = std::fs::read_to_string(root.path().join("usr/share/rrr/tcp.conf")).unwrap();
         let text = std::fs::read_to_string(&unit).unwrap();
         std::fs::write(&unit, text + "\n" + &dropin).unwrap();
