@@ -150,7 +150,7 @@ fn i9_a_key_without_an_expiry_is_found() {
 fn i12_an_unserved_wait_is_found() {
     let server = Server::new();
     let waiting = raw::taskset(&server, "t", &["a"]).submitted();
-    assert_eq!(findings(&server, &[]), [""; 0], "no worker is there yet");
+    assert_eq!(findings(&server, &[]), [""; 0], "no worker has joined yet");
     server.add_worker("w");
     server.run::<i64>(&["EXPIRE", "rrrspec:worker:w", "60"]);
     assert_eq!(findings(&server, &[]), ["I12"]);

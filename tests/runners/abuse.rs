@@ -242,9 +242,9 @@ impl Kind {
         for (name, _) in hangs {
             let trial = ran.trial(&(self.name)(name));
             assert_eq!(trial["status"], "timeout", "{name} {trial:?}");
-            let told = &trial["stderr"];
-            assert!(told.contains("was stopped, in "), "{name} {trial:?}");
-            assert!(told.contains("abuse"), "{name} {trial:?}");
+            let reported = &trial["stderr"];
+            assert!(reported.contains("was stopped, in "), "{name} {trial:?}");
+            assert!(reported.contains("abuse"), "{name} {trial:?}");
         }
         assert_eq!(ran.verdict(&(self.name)("4-daemon")), "passed 2 0 0");
         assert_eq!(ran.verdict(&(self.name)("5-good")), "passed 2 0 0");

@@ -293,6 +293,11 @@ fn pytest_session_finish_hooks_can_fail_the_suite() {
     );
     let ran = setup.submit(|submit| submit.args(["--slave", fork, "sub/test_b.py"]));
     assert!(ran.verdict("sub/test_b.py").starts_with("error 1 0 0"));
-    let told = &ran.examples("sub/test_b.py")[1];
-    assert!(told["message"].as_str().unwrap().contains("of a folder"));
+    let reported = &ran.examples("sub/test_b.py")[1];
+    assert!(
+        reported["message"]
+            .as_str()
+            .unwrap()
+            .contains("of a folder")
+    );
 }

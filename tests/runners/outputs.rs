@@ -52,9 +52,9 @@ fn only_files_that_a_test_leaves_are_kept_and_reported() {
     assert_eq!(taskset.parent().unwrap(), folder.path().join("out"));
     assert_eq!(count(taskset), 1);
     let events = ran.done.events();
-    let told = events.iter().filter(|event| event.get("outputs").is_some());
-    let told: Vec<_> = told.map(|event| &event["event"]).collect();
-    assert_eq!(told, ["trial_finished"]);
+    let reported = events.iter().filter(|event| event.get("outputs").is_some());
+    let reported: Vec<_> = reported.map(|event| &event["event"]).collect();
+    assert_eq!(reported, ["trial_finished"]);
     let text = Tool::new(&setup.server, "rrr-show").arg(key).run();
     let line = format!("  leaves.sh: outputs in {}\n", kept.display());
     assert!(text.stdout.contains(&line), "{}", text.stdout);

@@ -122,10 +122,7 @@ fn frames_are_split_alike_however_the_bytes_arrive() {
     }
     let mut frames = resp::Frames::default();
     frames.feed(b"PING\r\n");
-    assert!(
-        frames.next().is_err(),
-        "an inline command is not understood"
-    );
+    assert!(frames.next().is_err(), "an inline command is not supported");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn l9_a_taskset_fails_when_setup_has_failed_on_every_worker() {
     );
     assert!(
         suite.lines("setups").len() >= 2,
-        "one worker's word is not enough"
+        "one failed worker is not enough"
     );
 }
 
@@ -71,7 +71,7 @@ fn l9_a_taskset_fails_when_the_last_worker_for_its_setup_dies() {
     assert_eq!(
         status.as_deref(),
         Some("running"),
-        "it might be set up by the other"
+        "the other worker might set it up"
     );
     server.end_heartbeat(&busy);
     let receipt = follower.wait(PATIENCE).expect_code(1).receipt();

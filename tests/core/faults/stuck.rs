@@ -31,7 +31,7 @@ fn l2_copies_of_a_finished_task_are_dropped_from_the_queue() {
     assert!(suite.path().join("b").exists());
     assert!(
         !suite.path().join("a").exists(),
-        "the finished one was run again"
+        "the finished task was run again"
     );
 }
 

@@ -44,8 +44,8 @@ impl Player {
     fn pass(&mut self, jobs: &[Job], most: usize) -> (Vec<bool>, Vec<Job>) {
         let passed = |job: &Job| passed(&self.key, job.clone());
         let done: Vec<Done> = jobs.iter().map(passed).collect();
-        let told = reservation::finish(&mut self.store, &self.taskset, &self.key, &done, most);
-        match told.unwrap() {
+        let reply = reservation::finish(&mut self.store, &self.taskset, &self.key, &done, most);
+        match reply.unwrap() {
             (counted, Next::Run(jobs)) => (counted, jobs),
             (counted, _) => (counted, Vec::new()),
         }
@@ -99,8 +99,8 @@ fn a_batch_is_reported_and_reserved_in_one_call() {
     let events = invariants::events(&keys, &taskset.key);
     for job in &hand {
         let of_trial = events.iter().filter(|e| e["trial"] == job.trial.as_str());
-        let told: Vec<_> = of_trial.map(|e| e["event"].as_str().unwrap()).collect();
-        assert_eq!(told, ["trial_started", "trial_finished"], "{}", job.trial);
+        let reply: Vec<_> = of_trial.map(|e| e["event"].as_str().unwrap()).collect();
+        assert_eq!(reply, ["trial_started", "trial_finished"], "{}", job.trial);
         assert!(server.hget(job.trial.as_str(), "started_at").is_some());
     }
     assert_eq!(invariants::findings(&server), [""; 0]);

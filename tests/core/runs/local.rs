@@ -131,8 +131,8 @@ fn rrr_local_reports_that_its_redis_died_and_cleans_up() {
     let done = local.wait(PATIENCE).expect_code(70);
     let wanted = "redis-server died during the run (signal: 9 (SIGKILL))\nhint: ";
     let valkey = wanted.replace("redis", "valkey");
-    let told = done.stderr.contains(wanted) || done.stderr.contains(&valkey);
-    assert!(told, "{}", done.stderr);
+    let reported = done.stderr.contains(wanted) || done.stderr.contains(&valkey);
+    assert!(reported, "{}", done.stderr);
     eventually(PATIENCE, "the last process ends", || {
         local.family().is_empty().then_some(())
     });

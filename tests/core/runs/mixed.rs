@@ -124,7 +124,7 @@ fn a_foreign_slave_gets_term_before_kill() {
     assert_eq!(server.hget(trial, "status").as_deref(), Some("error"));
     assert!(
         server.hget(trial, "stopped").is_some(),
-        "a trial that the worker broke off is not counted"
+        "a trial stopped by the worker does not count"
     );
 }
 

@@ -69,11 +69,11 @@ fn abuse(script: &str, status: &str) -> String {
 
 #[test]
 fn i10_orphans_double_forks_and_new_sessions_end_with_the_trial() {
-    let told = abuse(
+    let reported = abuse(
         "setsid sleep 1000 & (setsid sh -c 'sleep 1000 & sleep 1000' &) ; (sleep 1000 &) ; sleep 0.2",
         "passed",
     );
-    assert!(told.contains("left behind"), "{told}");
+    assert!(reported.contains("left behind"), "{reported}");
 }
 
 #[test]
@@ -100,12 +100,15 @@ fn a_leak_is_counted_in_the_record_and_named_in_the_output() {
         .file("hangs.sh", "sleep 1002 & sleep 1003");
     let done = submit_hasty(&server, &suite, &["hangs.sh"], &["leaks.sh", "tidy.sh"]);
     let done = done.expect_code(1);
-    let told = |file: &str| {
+    let reported = |file: &str| {
         let mut events = done.events_named("trial_finished").into_iter();
         let event = events.find(|event| event["spec_file"] == file);
         event.unwrap()["leaked"].clone()
     };
-    assert_eq!((told("leaks.sh"), told("tidy.sh")), (2.into(), ().into()));
+    assert_eq!(
+        (reported("leaks.sh"), reported("tidy.sh")),
+        (2.into(), ().into())
+    );
     let key = done.receipt()["taskset"].as_str().unwrap().to_owned();
     let show = |format| {
         let tool = Tool::new(&server, "rrr-show").args([&key, "--format", format]);
@@ -119,8 +122,8 @@ fn a_leak_is_counted_in_the_record_and_named_in_the_output() {
     };
     assert_eq!(trial_of("leaks.sh")["leaked"], 2, "{record:#}");
     let stderr = trial_of("leaks.sh")["stderr"].as_str().unwrap();
-    let told = "rrr: killed 2 process(es) that the test left behind: sleep, sleep\n";
-    assert_eq!(stderr, told);
+    let reported = "rrr: killed 2 process(es) that the test left behind: sleep, sleep\n";
+    assert_eq!(stderr, reported);
     assert!(trial_of("tidy.sh").get("leaked").is_none());
     assert_eq!(trial_of("hangs.sh")["status"], "timeout");
     assert!(
@@ -141,8 +144,8 @@ fn a_test_leads_a_session_without_the_slaves_terminal() {
 
 #[test]
 fn processes_that_exit_with_the_test_are_not_leaks() {
-    let told = abuse(ENDS_WITH_ITS_TEST, "passed");
-    assert_eq!(told, "more\nlast words\n");
+    let reported = abuse(ENDS_WITH_ITS_TEST, "passed");
+    assert_eq!(reported, "more\nlast words\n");
 }
 
 /// A cgroup in which a worker can be started.
@@ -270,8 +273,8 @@ fn limits_of_a_trial_apply_where_cgroups_are_delegated() {
     assert_ne!(of("forks.sh").unwrap()["status"], "passed");
     assert_eq!(of("good.sh").unwrap()["status"], "passed");
     let trial = of("eats.sh").unwrap()["trial"].as_str().unwrap();
-    let told = server.hget(trial, "stderr").unwrap();
-    assert!(told.contains("more than --trial-memory"), "{told}");
+    let reported = server.hget(trial, "stderr").unwrap();
+    assert!(reported.contains("more than --trial-memory"), "{reported}");
     assert_eq!(worker.stderr(), "");
 }
 

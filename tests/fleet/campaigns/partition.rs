@@ -130,7 +130,7 @@ fn a_redis_that_refuses_connections_is_waited_for() {
     bench.proxy.refuse(true);
     bench.proxy.cut();
     bench.suite.file("go", "");
-    eventually(PATIENCE, "they say so", || {
+    eventually(PATIENCE, "each reports it", || {
         let daemons = [
             &bench.fleet.arbiters[0],
             &bench.fleet.dispatchers[0],

@@ -67,7 +67,7 @@ fn a_redis_that_is_killed_and_comes_back_loses_nothing() {
         let before = bench.follower.events_named("task_finished").len();
         bench.server.kill();
         bench.server.restart();
-        eventually(PATIENCE, "it goes on", || {
+        eventually(PATIENCE, "it continues", || {
             let after = bench.follower.events_named("task_finished").len();
             (after > before || after == 21).then_some(())
         });

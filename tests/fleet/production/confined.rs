@@ -80,7 +80,7 @@ fn work(server: &Server, root: &Path, outside: &Path, start: &Start, fields: &[(
         for (name, role) in ROLES.iter().zip(&roles) {
             assert!(
                 role.is_running(),
-                "{name} was killed: strace -f tells at which call"
+                "{name} was killed: strace -f shows the call"
             );
         }
         (!run.is_running()).then_some(())

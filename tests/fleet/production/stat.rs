@@ -165,7 +165,7 @@ fn a_scrape_mid_run_sees_the_current_state() {
     let workers = json!({"default": {"idle": 0, "busy": 1, "benched": 0, "slaves": 2}});
     assert_eq!(seen["workers"], workers);
     // The arbiter and the persister have not been needed so far: they may just be starting.
-    eventually(PATIENCE, "all roles are there", || {
+    eventually(PATIENCE, "all roles have started", || {
         let lacking = troubles(&server, &[]);
         assert!(lacking.iter().all(|check| check == "roles"), "{lacking:?}");
         lacking.is_empty().then_some(())

@@ -63,7 +63,7 @@ impl Handle {
 
     /// The exit status, if the process has ended.
     pub fn ended(&self) -> Option<ExitStatus> {
-        self.lock().try_wait().expect("a child of ours")
+        self.lock().try_wait().expect("a child of the test")
     }
 
     fn lock(&self) -> MutexGuard<'_, Child> {

@@ -313,7 +313,7 @@ impl Server {
 
     fn ended(&self) -> Option<ExitStatus> {
         let mut child = self.lock();
-        child.as_mut()?.try_wait().expect("a child of ours")
+        child.as_mut()?.try_wait().expect("a child of the test")
     }
 
     fn wait_for_the_end(&self) {

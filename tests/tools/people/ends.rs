@@ -124,7 +124,7 @@ fn no_format_is_green_unless_the_taskset_succeeded() {
     for (taskset, tasks) in ends {
         let document = document(taskset.clone(), tasks);
         let green = taskset["status"] == "succeeded";
-        let told = |text: &str| taskset["fail_reason"].is_null() || text.contains(why);
+        let reported = |text: &str| taskset["fail_reason"].is_null() || text.contains(why);
         for form in FORMS {
             let text = shown(&suite, &document, form);
             // One line per task: no task, no line.
@@ -133,7 +133,7 @@ fn no_format_is_green_unless_the_taskset_succeeded() {
                 continue;
             }
             assert_eq!(is_red(form, &text), !green, "{form} of {taskset}:\n{text}");
-            assert!(told(&text), "{form} of {taskset}:\n{text}");
+            assert!(reported(&text), "{form} of {taskset}:\n{text}");
         }
     }
 }

@@ -23,8 +23,10 @@ fn a_pipe_gets_each_event_as_it_happens_and_nothing_else() {
     let done = shell.wait(PATIENCE).expect_code(0);
     assert_eq!(done.events_named("task_finished").len(), 2);
     // On a slow machine, the submitter may report that it waits for a worker.
-    let told = done.stderr.lines();
-    let more: Vec<_> = told.filter(|line| !line.contains("waiting for")).collect();
+    let reported = done.stderr.lines();
+    let more: Vec<_> = reported
+        .filter(|line| !line.contains("waiting for"))
+        .collect();
     assert_eq!(more, [""; 0], "a pipe sees the events, and nothing else");
 }
 

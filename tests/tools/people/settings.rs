@@ -49,7 +49,7 @@ fn command_line_overrides_environment_overrides_file() {
     assert_eq!(
         seen(&[], "setup"),
         pair("", "default"),
-        "an empty variable is none"
+        "an empty variable counts as unset"
     );
     assert_eq!(seen(&[], "slave"), pair("null", "not set"));
 }

@@ -381,12 +381,12 @@ fn github_gets_annotations_and_a_summary_within_its_limits() {
     assert!(summary.len() <= 1 << 20, "{}", summary.len());
     assert!(
         summary.len() > 900_000,
-        "as much as goes in: {}",
+        "as much as fits: {}",
         summary.len()
     );
     assert!(
         summary.contains(" more failures."),
-        "and it says what does not"
+        "the omission is reported"
     );
     assert!(
         summary.contains("700 tasks = 0 passed + 700 failed"),

@@ -149,7 +149,7 @@ impl Terminal {
     #[track_caller]
     pub fn end(&mut self) -> (u32, String) {
         let status = eventually(PATIENCE, "the tool ends", || {
-            self.child.try_wait().expect("a child of ours")
+            self.child.try_wait().expect("a child of the test")
         });
         // The last bytes may not have arrived yet; the reader gets an error after them.
         eventually(PATIENCE, "the output ends", || {

@@ -8,8 +8,8 @@ fn a_record_comes_back_byte_for_byte() {
     for bench in Bench::both() {
         let key = bench.strange("strange");
         let before = bench.gather(&key);
-        let told = bench.drain();
-        let line = &output::json_lines(&told.stdout)[0];
+        let reported = bench.drain();
+        let line = &output::json_lines(&reported.stdout)[0];
         assert_eq!(line["persisted"], key.as_str());
         assert_eq!(line["status"], "failed");
         let (after, problem) = bench.load(&key).expect("a record");
@@ -32,8 +32,8 @@ fn reusing_a_key_keeps_both_records() {
             bench.server.hset(&taskset.key, "created_at", created_at);
             bench.tried(&taskset, "a", verdict, &[]);
             let before = bench.gather(&taskset.key);
-            let told = output::json_lines(&bench.drain().stdout).remove(0);
-            assert_eq!(told["again"], serde_json::Value::Null, "{told}");
+            let reported = output::json_lines(&bench.drain().stdout).remove(0);
+            assert_eq!(reported["again"], serde_json::Value::Null, "{reported}");
             assert_eq!(bench.load(&taskset.key).unwrap().0, before);
             bench.server.run::<()>(&["FLUSHALL"]);
             before
