@@ -63,6 +63,7 @@ package_of() {
         dpkg-shlibdeps) echo dpkg-dev ;;
         cmp | diff) echo diffutils ;;
         grpc | simplecov) echo "ruby-$1" ;;
+        go) echo golang-go ;;
         initdb) echo postgresql ;;
         pytest) echo python3-pytest ;;
         venv) echo python3-venv ;;

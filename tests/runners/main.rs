@@ -7,6 +7,7 @@ mod abuse;
 mod as_cargo;
 mod cargo;
 mod ends;
+mod go;
 mod leaks;
 mod outputs;
 mod projects;
