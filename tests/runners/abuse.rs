@@ -374,13 +374,13 @@ fn a_test_that_hangs_its_python_times_out_without_leaks() {
 }
 
 #[test]
-fn a_cancelled_run_leaves_no_ruby_behind() {
+fn a_cancelled_run_leaves_no_ruby_process() {
     RSPEC.nothing_stays_of_a_cancelled_run("fork");
     RSPEC.nothing_stays_of_a_cancelled_run("none");
 }
 
 #[test]
-fn a_cancelled_run_leaves_no_python_behind() {
+fn a_cancelled_run_leaves_no_python_process() {
     PYTEST.nothing_stays_of_a_cancelled_run("fork");
     PYTEST.nothing_stays_of_a_cancelled_run("none");
 }

@@ -150,7 +150,7 @@ fn s7_a_project_file_cannot_redirect_a_password() {
 }
 
 #[test]
-fn a_variable_never_widens_what_is_cancelled() {
+fn a_variable_never_widens_the_cancelled_set() {
     let server = Server::new();
     let done = Tool::new(&server, "rrr-cancel")
         .env("RRR_RSYNC_NAME", "alice")
