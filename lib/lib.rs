@@ -19,7 +19,7 @@ pub mod protocol;
 /// The connection to Redis, and Lua scripts as atomic calls (`lib/lua/*.lua`).
 pub mod store;
 
-/// What is known of cargo, nextest, RSpec and pytest: which tests there are and how to list them.
+/// Knowledge of cargo, nextest, RSpec and pytest: how to list their tests.
 pub mod tool;
 
 /// The nouns of the protocol in Redis: one module per noun, one function per atomic transition.

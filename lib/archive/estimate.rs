@@ -226,7 +226,7 @@ fn set(store: &mut Store, class: &str, files: &[(String, u64)]) -> anyhow::Resul
         }
         pipe.ignore().query::<()>(c)
     });
-    // The record is durable: somebody else's key is no reason to begin with it again.
+    // The record is durable: a foreign key of the wrong type must not make it start again.
     store::unless_refused(format!("the estimates of the class '{class}'"), set)?;
     Ok(())
 }

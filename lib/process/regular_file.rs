@@ -1,5 +1,5 @@
-//! Regular files: opened so that a pipe, a device or a link that a test, a tree or another user has put
-//! in a file's place can neither hold us up nor lead us elsewhere, and read up to a bound.
+//! Regular files, read up to a maximum size. A pipe, a device or a link that a test, a tree or another
+//! user has put in place of a file can neither block the reader nor lead it elsewhere.
 
 use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};

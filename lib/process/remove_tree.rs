@@ -1,5 +1,5 @@
-//! Removal of folders that a test has filled: with folders that nobody may write, or that are deeper
-//! than one can descend. What cannot be removed is moved out of the way, and named.
+//! Removal of folders that a test has filled, even with read-only folders or with more levels than
+//! there are descriptors. Anything that cannot be removed is renamed and reported.
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, chmodat, openat, renameat, unlinkat};
 use rustix::io::Errno;
@@ -9,12 +9,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Longest time for what one trial has left.
+/// Maximum time for the files of one trial.
 const ENDLESS: Duration = Duration::from_secs(60);
 
-/// Removes what is at `path`, and all below it; a link is removed, not followed.
+/// Removes the file or folder at `path` with everything below it; a link is removed, not followed.
 ///
-/// Errors: the first thing that could not be removed.
+/// Errors: the first entry that could not be removed.
 pub(crate) fn all(path: &Path) -> io::Result<()> {
     let (folder, name) = split(path)?;
     let parent = match openat(
@@ -34,10 +34,10 @@ pub(crate) fn all(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Sees to it that there is nothing at `path`: it is removed, or else renamed. Returns what it is
-/// called then, and why.
+/// Clears `path`: removes the file or folder there, or else renames it. Returns its new name and the
+/// reason.
 ///
-/// Errors: it is still there.
+/// Errors: the path is still taken.
 pub(crate) fn or_set_aside(path: &Path) -> io::Result<Option<(PathBuf, io::Error)>> {
     match all(path) {
         Ok(()) => Ok(None),
@@ -45,7 +45,7 @@ pub(crate) fn or_set_aside(path: &Path) -> io::Result<Option<(PathBuf, io::Error
     }
 }
 
-/// Renames what is at `path`, in its folder; returns the new path.
+/// Renames the file or folder at `path` within its folder; returns the new path.
 pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let mut name = path.as_os_str().to_owned();
     let id = uuid::Uuid::new_v4().simple().to_string();
@@ -66,15 +66,15 @@ fn split(path: &Path) -> io::Result<(&Path, CString)> {
 
 enum Taken {
     Gone,
-    /// A folder with something in it.
+    /// A folder that has entries.
     Folder(OwnedFd),
 }
 
-/// Removes one entry of a folder, if it is not a folder that has entries itself.
+/// Removes one entry of a folder, unless the entry is a folder with entries.
 fn take(parent: &OwnedFd, name: &CString) -> io::Result<Taken> {
     match unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(Taken::Gone),
-        // Of a folder Linux says the first, and POSIX the second.
+        // For a folder, Linux returns the first and POSIX the second.
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
@@ -92,13 +92,13 @@ fn take(parent: &OwnedFd, name: &CString) -> io::Result<Taken> {
         }
         opened => opened,
     }?;
-    // Its owner may change what is in it, whoever made it read-only.
+    // The owner may always make it writable again.
     let _ = rustix::fs::fchmod(&folder, Mode::RWXU);
     Ok(Taken::Folder(folder))
 }
 
-/// Removes all that is in a folder. Folders below it are moved up into it before they are emptied
-/// themselves, so that no depth needs more than a few descriptors.
+/// Empties a folder. Its subfolders are moved up into it before they are emptied, so that any depth
+/// needs only a few descriptors.
 fn empty(top: &OwnedFd) -> io::Result<()> {
     let (began, mut number) = (Instant::now(), 0);
     loop {
@@ -112,7 +112,7 @@ fn empty(top: &OwnedFd) -> io::Result<()> {
         for name in names {
             while let Taken::Folder(folder) = take(top, &name)? {
                 for below in self::names(&folder)? {
-                    // Held open, it is made writable: a folder that is moved changes itself.
+                    // Made writable while open: moving a folder modifies the folder itself.
                     if let Taken::Folder(_writable) = take(&folder, &below)? {
                         raise(&folder, &below, top, &mut number)?;
                     }
@@ -122,7 +122,7 @@ fn empty(top: &OwnedFd) -> io::Result<()> {
     }
 }
 
-/// Moves a folder up into `top`, under a name that is free there.
+/// Moves a folder up into `top`, under an unused name.
 fn raise(from: &OwnedFd, name: &CString, top: &OwnedFd, number: &mut u64) -> io::Result<()> {
     loop {
         *number += 1;
@@ -146,7 +146,7 @@ fn names(folder: &impl AsFd) -> io::Result<Vec<CString>> {
     Ok(names)
 }
 
-/// The line that names what could not be removed.
+/// The message about an entry that could not be removed.
 pub(crate) fn complaint(tool: &str, path: &Path, aside: &Path, why: &io::Error) -> String {
     let mut line = OsString::from(format!("{tool}: cannot remove '"));
     line.push(path);

@@ -1,6 +1,6 @@
-//! A password that goes from process to process by their stdin: a test of the same user could read it
-//! in an argument, in an environment or in a file. A socket, other than a pipe, cannot be opened by
-//! its name in /proc.
+//! A password that is passed from process to process on stdin: a test of the same user could read it
+//! in an argument, in the environment or in a file. Unlike a pipe, a socket cannot be opened through
+//! /proc.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -19,27 +19,28 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// The one that this process was given.
+/// The password that this process was given.
 static GIVEN: Mutex<Option<Secret>> = Mutex::new(None);
-/// Seconds until it must be there: whoever starts this process writes it first.
+/// Maximum seconds to wait for it: the parent process writes it first.
 const PATIENCE: i64 = 10;
-/// Most bytes of it.
+/// Maximum length in bytes.
 const LONGEST: usize = 4096;
 
 impl Secret {
     /// Set for a process whose first line of stdin is the password.
     pub(crate) const VARIABLE: &str = "RRR_REDIS_PASSWORD_STDIN";
 
-    /// A new one that cannot be guessed. From now on no process of this user can read our memory.
+    /// Returns a new random password. From now on no process of this user can read this process's
+    /// memory.
     pub(crate) fn random() -> Self {
         hide();
         let id = || uuid::Uuid::new_v4().simple().to_string();
         Self(id() + &id())
     }
 
-    /// One that stands in a URL.
+    /// Returns the password given in a URL.
     ///
-    /// Errors: it cannot be passed on as a line.
+    /// Errors: it does not fit on one line.
     pub(crate) fn new(text: String) -> io::Result<Self> {
         if text.contains('\n') || text.len() >= LONGEST {
             return Err(io::Error::other(
@@ -49,9 +50,9 @@ impl Secret {
         Ok(Self(text))
     }
 
-    /// The one that this process was given on stdin, if any was.
+    /// Returns the password that this process was given on stdin, if any.
     ///
-    /// Errors: it should be there, and is not.
+    /// Errors: it is missing although it was announced.
     pub(crate) fn given() -> io::Result<Option<Self>> {
         if std::env::var_os(Self::VARIABLE).is_none() {
             return Ok(None);
@@ -64,7 +65,8 @@ impl Secret {
         Ok(given.clone())
     }
 
-    /// Gives it to the process that `command` starts next; returns the other end of its stdin.
+    /// Passes the password to the next process that `command` starts; returns the other end of its
+    /// stdin.
     pub(crate) fn pass_on(&self, command: &mut Command) -> io::Result<UnixStream> {
         let (mut ours, theirs) = UnixStream::pair()?;
         ours.write_all(format!("{}\n", self.0).as_bytes())?;
@@ -74,13 +76,13 @@ impl Secret {
         Ok(ours)
     }
 
-    /// Its text.
+    /// Returns the text of the password.
     pub(crate) fn into_text(self) -> String {
         self.0
     }
 }
 
-/// A test runs as the same user: without this it could trace us (FAULTS S8).
+/// Prevents tests, which run as the same user, from tracing this process (FAULTS S8).
 fn hide() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }

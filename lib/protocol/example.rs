@@ -107,7 +107,7 @@ const TEXTS: Texts = Texts {
     message: MESSAGE,
     other: TEXT,
 };
-/// The same limits for failed examples: the first with which all of them fit into [`TOTAL`],
+/// Limits for failed examples: the first with which all of them fit into [`TOTAL`],
 /// otherwise the last.
 const FAILED_TEXTS: [Texts; 4] = [
     TEXTS,

@@ -2,7 +2,7 @@
 
 use crate::protocol::key::TrialKey;
 
-/// A task to be tried now.
+/// A task to run now.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub trial: TrialKey,

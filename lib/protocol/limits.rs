@@ -1,13 +1,14 @@
 //! Limits and defaults that Rust and the Lua scripts share.
 
-/// Most tasks that a slave takes in one call.
+/// The maximum number of tasks that a slave reserves in one call.
 pub(crate) const MAX_BATCH: u32 = 16;
 
-/// Trials stopped from outside that a task may have besides its `max_trials` (shared/judge.lua).
+/// How many trials that were stopped from outside a task may have in addition to its `max_trials`
+/// (shared/judge.lua).
 pub(crate) const STOPPED_ALLOWANCE: usize = 8;
 
-/// Most workers at once, where nobody says.
+/// The maximum number of workers at once, unless the submitter chooses.
 pub(crate) const DEFAULT_MAX_WORKERS: u32 = 10;
 
-/// Most trials of a task, where nobody says.
+/// The maximum number of trials per task, unless the submitter chooses.
 pub(crate) const DEFAULT_MAX_TRIALS: u32 = 3;

@@ -13,7 +13,7 @@ pub(crate) enum Message {
 }
 
 impl Message {
-    /// Reads one message, or says what is wrong with it.
+    /// Parses a message. Errors: the reason why it is invalid.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not valid UTF-8".to_owned())?;
         let (verb, key) = text.split_once('\t').unwrap_or((text, ""));

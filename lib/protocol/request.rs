@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-/// The field with the stamp of the submitted tree. Signed, where there is one.
+/// The field with the stamp of the submitted tree. It is signed if present.
 pub const TREE_STAMP: &str = "tree_stamp";
 
-/// What a submitter asks for.
+/// The submitter's choices for a taskset.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub rsync_name: String,
@@ -17,12 +17,12 @@ pub struct Request {
     pub taskset_class: String,
     pub unknown_spec_timeout_sec: u64,
     pub least_timeout_sec: u64,
-    /// By which a worker knows the tree; empty where there is none.
+    /// The stamp by which a worker recognises the tree; empty for none.
     pub tree_stamp: String,
 }
 
 impl Request {
-    /// The fields of the taskset that say so, as the protocol writes them.
+    /// Returns the corresponding fields of the taskset, in the form of the protocol.
     pub fn fields(&self) -> HashMap<String, String> {
         let mut fields: HashMap<String, String> = [
             ("rsync_name", self.rsync_name.clone()),

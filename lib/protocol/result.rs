@@ -3,7 +3,7 @@
 use crate::protocol::example::Example;
 use crate::protocol::status::TrialStatus;
 
-/// What a slave has to say of a trial it made.
+/// The result of a trial, as its slave reports it.
 #[derive(Clone, Debug)]
 pub struct TrialResult {
     pub status: TrialStatus,
@@ -15,20 +15,20 @@ pub struct TrialResult {
     pub duration_ms: u64,
     pub exit_code: Option<i32>,
     pub signal: Option<i32>,
-    /// Why it was stopped from outside, if it was: then it says nothing about the test.
+    /// Why the trial was stopped from outside, if it was; its result then says nothing about the test.
     pub stopped: Option<String>,
-    /// The examples that its runner told of; empty when it told of none.
+    /// The examples that the runner reported, if any.
     pub examples: Vec<Example>,
-    /// How many more examples there were than the runner told of.
+    /// The number of examples that the runner counted but did not list.
     pub examples_cut: u64,
-    /// Processes that it left behind, and that were killed.
+    /// The number of processes that the test left behind and that were killed.
     pub leaked: u64,
-    /// The folder in which it left what is to be kept.
+    /// The folder with the files that the test left to be kept.
     pub outputs: Option<String>,
 }
 
 impl TrialResult {
-    /// A result that only says that the test could not be run as it should.
+    /// Returns the result of a test that could not be run properly.
     pub fn error(message: impl Into<Vec<u8>>) -> Self {
         Self {
             status: TrialStatus::Error,
@@ -48,7 +48,7 @@ impl TrialResult {
         }
     }
 
-    /// Sets the status when nothing is known of single examples: the trial counts as one.
+    /// Sets the status when single examples are unknown: the trial counts as one.
     pub fn set_status_alone(&mut self, status: TrialStatus) {
         let count = |wanted| u64::from(status == wanted);
         self.status = status;
@@ -57,12 +57,12 @@ impl TrialResult {
         self.failed = count(TrialStatus::Failed);
     }
 
-    /// Adds a line of ours to what the test wrote on stderr.
+    /// Adds a message of rrr to the test's stderr.
     pub(crate) fn note(&mut self, note: impl std::fmt::Display) {
         self.append(format!("rrr: {note}\n").as_bytes());
     }
 
-    /// Tells of processes that the test left behind, and that were killed.
+    /// Records the processes that the test left behind and that were killed.
     pub(crate) fn leave_behind(&mut self, names: &[String]) {
         self.leaked = names.len() as u64;
         if !names.is_empty() {
@@ -73,7 +73,7 @@ impl TrialResult {
         }
     }
 
-    /// Adds whole lines to what the test wrote on stderr.
+    /// Adds complete lines to the test's stderr.
     pub(crate) fn append(&mut self, lines: &[u8]) {
         if !lines.is_empty() && self.stderr.last().is_some_and(|last| *last != b'\n') {
             self.stderr.push(b'\n');
@@ -82,12 +82,12 @@ impl TrialResult {
     }
 }
 
-/// How the end of a suite went in one slave.
+/// The outcome of a suite's end in one slave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SuiteEnd {
     Good,
-    /// Why it fails the suite.
+    /// The reason why the end fails the suite.
     Bad(String),
-    /// Why it was not waited for.
+    /// The reason why the end was interrupted.
     BrokenOff(String),
 }

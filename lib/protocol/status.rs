@@ -1,6 +1,6 @@
 //! The statuses of tasksets, tasks, trials and slaves.
 
-/// How a trial ended; none at all means that it has not.
+/// The outcome of a trial; a trial without one has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrialStatus {
     Passed,
@@ -11,7 +11,7 @@ pub enum TrialStatus {
 }
 
 impl TrialStatus {
-    /// As the protocol writes it.
+    /// Returns the status in the form of the protocol.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -22,7 +22,7 @@ impl TrialStatus {
         }
     }
 
-    /// Reads the field; absent, empty and unknown are `None`.
+    /// Parses the field; `None` if it is empty or unknown.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         [
             Self::Passed,
@@ -65,7 +65,7 @@ impl TaskStatus {
     }
 }
 
-/// How a slave ended; none at all means that it lives.
+/// The way in which a slave ended; a slave without one is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlaveStatus {
     NormalExit,
@@ -74,7 +74,7 @@ pub enum SlaveStatus {
 }
 
 impl SlaveStatus {
-    /// As the protocol writes it.
+    /// Returns the status in the form of the protocol.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::NormalExit => "normal_exit",
@@ -84,7 +84,7 @@ impl SlaveStatus {
     }
 }
 
-/// Where a taskset stands; no status at all means that it waits for a worker.
+/// The status of a taskset; one without a status waits for a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TasksetStatus {
     Running,
@@ -94,7 +94,7 @@ pub enum TasksetStatus {
 }
 
 impl TasksetStatus {
-    /// Reads the field; absent, empty and unknown are `None`.
+    /// Parses the field; `None` if it is empty or unknown.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "running" => Some(Self::Running),
@@ -105,7 +105,7 @@ impl TasksetStatus {
         }
     }
 
-    /// As the protocol writes it.
+    /// Returns the status in the form of the protocol.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -115,12 +115,12 @@ impl TasksetStatus {
         }
     }
 
-    /// Whether it never changes any more.
+    /// Whether the status can no longer change.
     pub(crate) fn is_final(self) -> bool {
         self != Self::Running
     }
 
-    /// The exit code of whoever waited for it.
+    /// The exit code of a tool that waits for the taskset.
     pub(crate) fn exit_code(self) -> u8 {
         match self {
             Self::Succeeded => crate::process::exit::OK,

@@ -5,6 +5,7 @@
 mod harness;
 
 mod harness_selftest;
+mod language;
 mod layers;
 mod names;
 mod pages;

@@ -20,7 +20,7 @@ fn broken(text: &str) -> (String, [u64; 2]) {
 #[test]
 fn directives_subtests_and_diagnostics_are_parsed() {
     let report = report(
-        "TAP version 14\n1..6\nok 1 - adds\n    not ok 1 - inner\n    1..1\nnot ok 2 - outer\n  ---\n  message: no\n  ...\n# more\nok 3 # SKIP no db\nnot ok 4 - later # TODO soon\nok\nok 6 - \\# is no directive\n",
+        "TAP version 14\n1..6\nok 1 - adds\n    not ok 1 - inner\n    1..1\nnot ok 2 - outer\n  ---\n  message: no\n  ...\n# more\nok 3 # SKIP no db\nnot ok 4 - later # TODO soon\nok\nok 6 - \\# is not a directive\n",
     );
     let statuses: Vec<_> = report.examples.iter().map(|e| e.status).collect();
     assert_eq!(report.broken, None);
@@ -28,7 +28,7 @@ fn directives_subtests_and_diagnostics_are_parsed() {
     let message = report.examples[1].message.as_deref();
     assert_eq!(message, Some("message: no\nmore\n"));
     let names: Vec<_> = report.examples[3..].iter().map(|e| &*e.name).collect();
-    assert_eq!(names, ["later", "5", "# is no directive"]);
+    assert_eq!(names, ["later", "5", "# is not a directive"]);
 }
 
 #[test]
