@@ -15,4 +15,4 @@ pub mod taskset;
 pub mod trial;
 pub mod wake;
 pub mod worker;
-pub(crate) mod worker_log;
+pub mod worker_log;

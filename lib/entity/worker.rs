@@ -58,7 +58,7 @@ fn is_gone(instance: &str) -> bool {
         .is_ok_and(|pid: u32| started(pid).as_deref() != Some(theirs[3]))
 }
 
-static REGISTER: Script = lua!("worker_register");
+static REGISTER: Script = lua!("worker_register", "event");
 
 /// Registers the worker's id. Returns the instance that holds it, if another live one does.
 pub fn register(store: &mut Store, card: &Card) -> anyhow::Result<Option<String>> {
@@ -89,6 +89,21 @@ pub fn register(store: &mut Store, card: &Card) -> anyhow::Result<Option<String>
         }
         gone = holder;
     }
+}
+
+/// Those keys of a worker, and of all workers, that Redis refuses to read because their type is wrong.
+pub(crate) fn of_wrong_type(store: &mut Store, card: &Card) -> anyhow::Result<Vec<String>> {
+    let (hash, set, queue) = (card.key.as_str(), key::workers(), key::dispatcher_queue());
+    let reads: Vec<Result<(redis::Value,), Refused>> = store.call(|c, _| {
+        let mut pipe = redis::pipe();
+        pipe.cmd("HGET").arg(hash).arg("instance");
+        pipe.cmd("SMEMBERS").arg(&set);
+        pipe.cmd("LLEN").arg(&queue);
+        rows_each(pipe.ignore_errors().query(c)?, 1)
+    })?;
+    let keys = [hash, &set, &queue].into_iter().zip(reads);
+    let wrong = keys.filter_map(|(key, read)| read.is_err().then(|| key.to_owned()));
+    Ok(wrong.collect())
 }
 
 static BEAT: Script = lua!("worker_beat");
@@ -237,6 +252,27 @@ pub(crate) fn keep(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<(
         }
     }
     Ok(())
+}
+
+/// Those of these workers that are another implementation's: on record, without an instance.
+pub(crate) fn of_another_kind(
+    store: &mut Store,
+    workers: &[WorkerKey],
+) -> anyhow::Result<Vec<WorkerKey>> {
+    if workers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let facts: Vec<Result<(bool, Option<Text>), Refused>> = store.call(|c, _| {
+        let mut pipe = redis::pipe();
+        for worker in workers {
+            pipe.cmd("EXISTS").arg(worker);
+            pipe.cmd("HGET").arg(worker).arg("instance");
+        }
+        rows_each(pipe.ignore_errors().query(c)?, 2)
+    })?;
+    let others = workers.iter().zip(facts);
+    let others = others.filter(|(_, facts)| matches!(facts, Ok((true, None))));
+    Ok(others.map(|(worker, _)| worker.clone()).collect())
 }
 
 /// The registered workers, each with whether it has a heartbeat.

@@ -22,7 +22,7 @@ pub(crate) fn note(store: &mut Store, log: &str, field: &str) -> anyhow::Result<
 static APPEND: Script = lua!("log_append");
 
 /// Appends `text` to the log at `key` (a worker's or a slave's) while it has room.
-pub(crate) fn append(
+pub fn append(
     store: &mut Store,
     taskset: &TasksetKey,
     key: &str,

@@ -6,7 +6,8 @@
 -- ARGV 1 now, 2 the worker's instance
 -- returns nothing
 local f = redis.call('HMGET', KEYS[2], 'taskset', 'instance')
-if f[1] == KEYS[1] and f[2] == ARGV[2] then
+-- Without an instance, the hash has gone and the next heartbeat will write it: nobody succeeds.
+if f[1] == KEYS[1] and (f[2] == ARGV[2] or not f[2]) then
   redis.call('HDEL', KEYS[2], 'taskset')
 end
 redis.call('RPUSH', KEYS[4], '0')

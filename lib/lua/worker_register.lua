@@ -2,6 +2,7 @@
 -- Guarantees that two live workers never share an id (C9). A predecessor whose process the caller
 -- knows to be gone is replaced at once, and the worker log that it left open is closed, so that
 -- nothing waits for its end.
+-- shared: event
 -- KEYS 1 worker, 2 heartbeat, 3 worker set, 4 dispatcher_queue
 -- ARGV 1 instance, 2 the instance known to be gone ('' for none), 3 heartbeat seconds, 4
 --   worker_type, 5 slaves, 6 version, 7 now
@@ -11,9 +12,12 @@ if redis.call('EXISTS', KEYS[2]) == 1 and holder ~= ARGV[1] and holder ~= ARGV[2
   return holder
 end
 local open_batch = redis.call('HGET', KEYS[1], 'taskset')
-for _, log in ipairs(open_batch and redis.call('LRANGE', open_batch .. ':worker_log', 0, -1) or {}) do
-  local f = redis.call('HMGET', log, 'worker', 'finished_at')
-  if f[1] == KEYS[1] and not f[2] then
+-- Names without our prefix are skipped: the ACL would refuse them. So are keys of the wrong type (L8).
+local prefix = string.match(KEYS[1], '^[^:]*:') .. 'taskset:'
+local is_ours = open_batch and string.sub(open_batch, 1, #prefix) == prefix
+for _, log in ipairs(is_ours and try(redis.call, 'LRANGE', open_batch .. ':worker_log', 0, -1) or {}) do
+  local f = string.sub(log, 1, #prefix) == prefix and try(redis.call, 'HMGET', log, 'worker', 'finished_at')
+  if f and f[1] == KEYS[1] and not f[2] then
     redis.call('HSET', log, 'finished_at', ARGV[7])
   end
 end

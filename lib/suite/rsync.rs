@@ -3,7 +3,8 @@
 
 use crate::process::exit::{self, failure};
 use crate::protocol::key;
-use crate::store::{Store, read};
+use crate::store::error::Refused;
+use crate::store::{self, Store, read};
 use crate::suite::tree_stamp;
 use std::ffi::OsString;
 use std::path::Path;
@@ -134,7 +135,21 @@ pub(crate) fn remote(
     path: Option<&str>,
     options: Option<&str>,
 ) -> anyhow::Result<Option<Remote>> {
-    let info = read::hash(store, &key::rsync_info())?;
+    let (name, info) = (key::rsync_info(), read::hash(store, &key::rsync_info()));
+    if path.is_none()
+        && let Err(error) = &info
+        && error.is::<Refused>()
+    {
+        return Err(
+            exit::usage(format!("'{name}' in Redis is not a hash: {error}"))
+                .hint(format!(
+                    "set it again after redis-cli DEL {name}, or pass --rsync-remote-path P"
+                ))
+                .into(),
+        );
+    }
+    // With a path from the flags, it is not needed.
+    let info = store::unless_refused(name, info)?.unwrap_or_default();
     let known = |field: &str| info.get(field).filter(|text| !text.is_empty());
     let options = match (options, known("rsync_options")) {
         (Some(options), _) => split(options)?,

@@ -196,7 +196,29 @@ fn i15_oversized_keys_are_found() {
     is_found("I15", |server, taskset| {
         let trial = format!("{}:trial:1", taskset.task("a"));
         server.hset(&trial, "stdout", &"x".repeat(5_000_000));
+        server.hset(&trial, "duration_ms", "1");
     });
+}
+
+#[test]
+fn i15_is_no_promise_of_another_implementation() {
+    let server = Server::new();
+    let taskset = succeeded(&server);
+    let large = "x".repeat(5_000_000);
+    let trial = format!("{}:trial:1", taskset.task("a"));
+    server.hset(&trial, "stdout", &large);
+    let worker = server.add_worker("w");
+    let log = taskset.list_key("worker_log:w");
+    server.hset(&log, "worker", &worker);
+    server.push(&taskset.list_key("worker_log"), &*log);
+    for log in [format!("{log}:log"), format!("{worker}:slave:1:log")] {
+        server.run::<()>(&["SET", &log, &large]);
+    }
+    assert_eq!(findings(&server, &["--all"]), [""; 0]);
+    // The same worker as one of ours.
+    server.hset(&worker, "instance", "of ours");
+    server.run::<i64>(&["EXPIRE", &worker, "600"]);
+    assert_eq!(findings(&server, &["--all"]), ["I15"]);
 }
 
 #[test]

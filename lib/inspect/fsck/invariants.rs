@@ -287,11 +287,11 @@ impl Judge<'_> {
         }
     }
 
-    /// I15: output of tests and tools does not fill Redis.
+    /// I15: output of tests and tools does not fill Redis. Another implementation has no such bound.
     fn bytes(&mut self) {
         let seen = self.seen;
         for trial in seen.tasks.iter().flat_map(|task| &task.trials) {
-            if trial.output > adapter::CAPTURE + NOTE {
+            if !trial.foreign && trial.output > adapter::CAPTURE + NOTE {
                 let finding = format!("its output has {} bytes", trial.output);
                 self.report("I15", &trial.key, finding);
             }

@@ -100,6 +100,8 @@ impl Scan {
 pub(crate) struct Lasting {
     pub tasksets: BTreeSet<TasksetKey>,
     pub slaves: BTreeSet<SlaveKey>,
+    /// Another implementation's workers, as long as they live.
+    pub workers: BTreeSet<String>,
 }
 
 /// Keys without an expiry that belong to nothing in `lasting`.
@@ -107,7 +109,10 @@ pub(crate) fn leaks(scan: &Scan, lasting: &Lasting) -> Vec<Finding> {
     let forgotten = scan.immortal.iter().filter(|(name, taskset)| {
         let lasts = match taskset {
             Some(taskset) => lasting.tasksets.contains(taskset),
-            None => key::slave_of(name).is_some_and(|slave| lasting.slaves.contains(&slave)),
+            None => {
+                lasting.workers.contains(*name)
+                    || key::slave_of(name).is_some_and(|slave| lasting.slaves.contains(&slave))
+            }
         };
         !lasts
     });

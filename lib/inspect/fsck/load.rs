@@ -1,9 +1,9 @@
 //! Reads whole tasksets, many small ones at a time, so that ten thousand take few round trips.
 
 use super::snapshot::{Around, BATCH, Task, Taskset, Trial, set};
-use crate::entity::taskset;
+use crate::entity::{taskset, worker};
 use crate::protocol::event::Event;
-use crate::protocol::key::{SlaveKey, TasksetKey};
+use crate::protocol::key::{SlaveKey, TasksetKey, WorkerKey};
 use crate::protocol::status::{TaskStatus, TrialStatus};
 use crate::store::error::Refused;
 use crate::store::read::{Text, rows, rows_each};
@@ -196,13 +196,14 @@ impl Taskset {
     }
 }
 
-/// Reads the lengths of all logs, and the workers that cannot run the taskset.
+/// Reads the lengths of all logs that we write, and the workers that cannot run the taskset.
 fn logs(
     store: &mut Store,
     group: &mut [&mut Taskset],
     worker_logs: &[(usize, String)],
 ) -> anyhow::Result<()> {
     type Facts = (Option<Text>, Option<Text>);
+    let mut foreign = HashSet::new();
     for chunk in worker_logs.chunks(BATCH) {
         let facts: Vec<Facts> = store.call(|c, _| {
             let mut pipe = redis::pipe();
@@ -211,8 +212,16 @@ fn logs(
             }
             pipe.query(c)
         })?;
-        for ((place, _), (worker, failure)) in chunk.iter().zip(facts) {
-            if let (Some(worker), Some(_)) = (set(worker), set(failure)) {
+        let writers: Vec<WorkerKey> = (facts.iter())
+            .filter_map(|(worker, _)| worker.as_ref()?.parse().ok())
+            .collect();
+        let others = worker::of_another_kind(store, &writers)?;
+        for ((place, log), (worker, failure)) in chunk.iter().zip(facts) {
+            let Some(worker) = set(worker) else { continue };
+            if others.iter().any(|other| other.as_str() == worker) {
+                foreign.insert(log.clone());
+            }
+            if set(failure).is_some() {
                 group[*place].given_up.insert(worker);
             }
         }
@@ -220,11 +229,12 @@ fn logs(
     let mut names: Vec<(usize, String)> = Vec::new();
     for (place, seen) in group.iter().enumerate() {
         names.push((place, seen.key.log()));
-        names.extend(seen.slaves.iter().map(|slave| (place, slave.log())));
+        let ours = seen.slaves.iter().filter(|slave| !slave.is_foreign());
+        names.extend(ours.map(|slave| (place, slave.log())));
     }
     names.extend(
-        worker_logs
-            .iter()
+        (worker_logs.iter())
+            .filter(|(_, log)| !foreign.contains(log))
             .map(|(place, log)| (*place, format!("{log}:log"))),
     );
     for chunk in names.chunks(BATCH) {
@@ -307,7 +317,8 @@ fn trials(
     names: &[&str],
     around: &Around,
 ) -> anyhow::Result<HashMap<String, Trial>> {
-    type Facts = ((Option<Text>, Option<Text>, Option<Text>), usize, usize);
+    type Fields = (Option<Text>, Option<Text>, Option<Text>, Option<Text>);
+    type Facts = (Fields, usize, usize);
     let facts: Vec<Facts> = store.call(|c, _| {
         let mut pipe = redis::pipe();
         for name in names {
@@ -315,13 +326,14 @@ fn trials(
                 .arg(name)
                 .arg("status")
                 .arg("stopped")
-                .arg("slave");
+                .arg("slave")
+                .arg("duration_ms");
             pipe.cmd("HSTRLEN").arg(name).arg("stdout");
             pipe.cmd("HSTRLEN").arg(name).arg("stderr");
         }
         rows(pipe.query(c)?, 3)
     })?;
-    let slave_of = |(_, _, slave): &(_, _, Option<Text>)| slave.as_ref()?.parse::<SlaveKey>().ok();
+    let slave_of = |(_, _, slave, _): &Fields| slave.as_ref()?.parse::<SlaveKey>().ok();
     let slaves: Vec<SlaveKey> = facts.iter().filter_map(|(f, ..)| slave_of(f)).collect();
     let seen = crate::entity::slave::look(store, &slaves)?;
     let mut alive = HashSet::new();
@@ -332,7 +344,10 @@ fn trials(
     }
     let mut trials = HashMap::with_capacity(names.len());
     for (name, (fields, stdout, stderr)) in names.iter().zip(facts) {
-        let lives = slave_of(&fields).is_some_and(|slave| alive.contains(&slave));
+        let slave = slave_of(&fields);
+        let lives = slave.as_ref().is_some_and(|slave| alive.contains(slave));
+        let is_ours = slave.is_some_and(|slave| !slave.is_foreign());
+        let foreign = !is_ours && fields.3.is_none();
         let status = set(fields.0).as_deref().and_then(TrialStatus::parse);
         let trial = Trial {
             key: (*name).to_owned(),
@@ -340,6 +355,7 @@ fn trials(
             stopped: set(fields.1).is_some(),
             live: (status.is_none() && lives) || around.announced.contains(*name),
             output: stdout.max(stderr),
+            foreign,
         };
         trials.insert((*name).to_owned(), trial);
     }

@@ -18,6 +18,7 @@ mod leaks;
 mod load;
 mod snapshot;
 
+use crate::entity::worker;
 use crate::protocol::key::TasksetKey;
 use crate::store::Store;
 use serde::Serialize;
@@ -110,7 +111,13 @@ fn look_once(
         tasksets.extend(around.active.iter().filter_map(|key| key.parse().ok()));
         findings.extend(invariants::queues(&around));
     }
-    let mut lasting = leaks::Lasting::default();
+    let alive = around.workers.iter();
+    let alive: Vec<_> = alive.filter_map(|one| one.key.parse().ok()).collect();
+    let others = worker::of_another_kind(store, &alive)?.into_iter();
+    let mut lasting = leaks::Lasting {
+        workers: others.map(|worker| worker.to_string()).collect(),
+        ..leaks::Lasting::default()
+    };
     let tasksets: Vec<TasksetKey> = tasksets.into_iter().collect();
     for some in tasksets.chunks(load::MANY) {
         for (taskset, seen) in some.iter().zip(load::tasksets(store, some, &around)?) {

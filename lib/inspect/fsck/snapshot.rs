@@ -114,6 +114,8 @@ pub(crate) struct Trial {
     pub live: bool,
     /// Bytes of its longest output stream.
     pub output: usize,
+    /// A slave of another implementation ran it.
+    pub foreign: bool,
 }
 
 /// A task with its trials.

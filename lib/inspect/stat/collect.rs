@@ -1,6 +1,7 @@
 //! Reads the current state of Redis. Each kind of data is read in pipelines of at most 500
 //! commands, within the bounds below; tasks are not read.
 
+use super::foreign::{self, Sample};
 use super::{Memory, Queue, Stat, Stranded, Tasks, Tasksets, Trials, Workers};
 use crate::archive::totals;
 use crate::entity::slave::{self, Seen};
@@ -32,6 +33,8 @@ struct Active {
     age_sec: Option<u64>,
     tasks: Tasks,
     slaves: Vec<SlaveKey>,
+    /// Whether our dispatcher has given it to a worker.
+    is_given: bool,
 }
 
 impl Stat {
@@ -50,9 +53,13 @@ impl Stat {
             tasks.left += one.tasks.left;
             tasks.queued += one.tasks.queued;
         }
+        let roles = roles(store)?;
+        let foreign_roles = foreign_roles(store, &active, &roles)?;
         Ok(Self {
             time: time::rfc3339(now),
-            roles: roles(store)?,
+            roles,
+            foreign: !foreign_roles.is_empty(),
+            foreign_roles,
             tasksets: tasksets(&active, unseen, queues["persister"].messages, &workers),
             queues,
             tasks,
@@ -64,6 +71,28 @@ impl Stat {
             totals: totals::load(store)?,
         })
     }
+}
+
+/// The missing roles that another implementation fills.
+fn foreign_roles(
+    store: &mut Store,
+    active: &[Active],
+    roles: &BTreeMap<&'static str, bool>,
+) -> anyhow::Result<Vec<&'static str>> {
+    let is_missing = |role: &str| roles.get(role) == Some(&false);
+    if !is_missing("arbiter") && !is_missing("dispatch") {
+        return Ok(Vec::new());
+    }
+    let sample = |one: &Active| Sample {
+        taskset: one.key.clone(),
+        judged: one.tasks.succeeded + one.tasks.failed,
+        is_running: one.status == Some(TasksetStatus::Running),
+        is_given: one.is_given,
+    };
+    let samples: Vec<Sample> = active.iter().map(sample).collect();
+    let mut found = foreign::roles(store, &samples)?;
+    found.retain(|role| is_missing(role));
+    Ok(found)
 }
 
 /// Whole seconds from a time in the protocol's format until `now`; the clocks of machines differ.
@@ -98,7 +127,7 @@ fn tasksets(
 }
 
 fn active(store: &mut Store, now: i64) -> anyhow::Result<(Vec<Active>, u64)> {
-    type Facts = ([Option<Text>; 5], u64, u64, Vec<Vec<u8>>);
+    type Facts = ([Option<Text>; 6], u64, u64, Vec<Vec<u8>>);
     type Answer = Result<Facts, Refused>;
     let (all, names): (u64, Vec<Vec<u8>>) = store.call(|c, _| {
         let list = key::active_taskset();
@@ -124,6 +153,7 @@ fn active(store: &mut Store, now: i64) -> anyhow::Result<(Vec<Active>, u64)> {
                     "worker_type",
                     "succeeded_count",
                     "failed_count",
+                    "given",
                 ]);
                 pipe.cmd("LLEN").arg(key.tasks_left());
                 pipe.cmd("LLEN").arg(key.task_queue());
@@ -135,7 +165,7 @@ fn active(store: &mut Store, now: i64) -> anyhow::Result<(Vec<Active>, u64)> {
             let Some((fields, left, queued, slaves)) = store::unless_refused(key, facts)? else {
                 continue;
             };
-            let [status, created_at, worker_type, succeeded, failed] = fields;
+            let [status, created_at, worker_type, succeeded, failed, given] = fields;
             let count = |text: Option<Text>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
             active.push(Active {
                 key: key.clone(),
@@ -149,6 +179,7 @@ fn active(store: &mut Store, now: i64) -> anyhow::Result<(Vec<Active>, u64)> {
                     queued,
                 },
                 slaves: parsed(&slaves),
+                is_given: given.is_some(),
             });
         }
     }

@@ -41,7 +41,7 @@ pub(crate) fn troubles(stat: &Stat, limits: &Limits) -> Vec<Trouble> {
     let mut found = Vec::new();
     let mut report = |check, reason| found.push(Trouble { check, reason });
     for role in ["arbiter", "dispatch"] {
-        if stat.roles.get(role) != Some(&true) {
+        if stat.roles.get(role) != Some(&true) && !stat.foreign_roles.contains(&role) {
             let reason = format!("no rrr-{role} has run for {} s", daemon::LIFE_SEC);
             report(Check::Roles, reason);
         }
@@ -121,6 +121,11 @@ mod tests {
     fn each_problem_is_reported_above_its_limit_and_not_at_it() {
         assert_eq!(checks(&well()), []);
         assert_eq!(checks(&Stat::default()), [Check::Roles, Check::Roles]);
+        let others = Stat {
+            foreign_roles: vec!["dispatch"],
+            ..Stat::default()
+        };
+        assert_eq!(checks(&others), [Check::Roles]);
         let with = |change: &dyn Fn(&mut Stat)| {
             let mut stat = well();
             change(&mut stat);

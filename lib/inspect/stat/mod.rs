@@ -6,6 +6,7 @@
 //! problems.
 
 mod collect;
+mod foreign;
 pub(crate) mod health;
 pub(crate) mod prometheus;
 
@@ -22,6 +23,11 @@ pub(crate) struct Stat {
     pub queues: BTreeMap<&'static str, Queue>,
     /// Whether a daemon of this role has run within the last minute.
     pub roles: BTreeMap<&'static str, bool>,
+    /// Whether a role that seems to be missing is filled by another implementation.
+    pub foreign: bool,
+    /// Which roles those are.
+    #[serde(skip)]
+    pub foreign_roles: Vec<&'static str>,
     pub tasksets: Tasksets,
     pub tasks: Tasks,
     pub trials: Trials,

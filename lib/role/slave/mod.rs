@@ -64,6 +64,15 @@ const CHECK_PAUSE: Duration = Duration::from_secs(20);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(40);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// [`CHECK_PAUSE`]; in debug builds `RRR_CHECK_PAUSE` is another number of milliseconds, for tests.
+fn check_pause() -> Duration {
+    let other = || std::env::var("RRR_CHECK_PAUSE").ok()?.parse().ok();
+    match cfg!(debug_assertions).then(other).flatten() {
+        Some(ms) => Duration::from_millis(ms),
+        None => CHECK_PAUSE,
+    }
+}
+
 /// Runs the tool.
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
     // Tests run as the same user: without this they could read this process's environment (FAULTS
@@ -240,7 +249,7 @@ impl Slave {
     fn repeat_check(&mut self) -> anyhow::Result<()> {
         if self
             .asked
-            .is_none_or(|asked| asked.elapsed() >= CHECK_PAUSE)
+            .is_none_or(|asked| asked.elapsed() >= check_pause())
         {
             self.asked = Some(Instant::now());
             self.hand.ask_for_check()?;

@@ -26,7 +26,8 @@ impl Worker {
             pause.as_secs()
         );
         say!("rrr-worker: {why}");
-        worker::bench(&mut self.store, &self.card, Some(&why))?;
+        let benched = worker::bench(&mut self.store, &self.card, Some(&why));
+        store::unless_refused(&self.card.key, benched)?;
         let due = Instant::now() + pause;
         let queue = self.card.key.queue();
         while Instant::now() < due && !signals::requested() {
@@ -40,6 +41,8 @@ impl Worker {
             let left = due.saturating_duration_since(Instant::now());
             signals::sleep(left.min(Duration::from_secs(1)));
         }
-        worker::bench(&mut self.store, &self.card, None)
+        let back = worker::bench(&mut self.store, &self.card, None);
+        store::unless_refused(&self.card.key, back)?;
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use crate::exec::child::Watch;
 use crate::process::stderr::say;
 use crate::process::{signals, systemd};
 use crate::protocol::key::TasksetKey;
-use crate::store::Store;
+use crate::store::{self, Store};
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -83,7 +83,8 @@ impl Pulse {
         if *left {
             return Ok(false);
         }
-        if !worker::beat(store, card)? {
+        let beat = worker::beat(store, card);
+        if store::unless_refused(&card.key, beat)? == Some(false) {
             self.state().replaced = true;
             signals::request();
         }
@@ -103,7 +104,11 @@ impl Pulse {
             let wait = due
                 .saturating_duration_since(Instant::now())
                 .min(card.heartbeat.listen());
-            let wakes = wake::wakes(store, &taskset, &mut after, wait.as_millis().max(1) as u64)?;
+            let wakes = wake::wakes(store, &taskset, &mut after, wait.as_millis().max(1) as u64);
+            let Some(wakes) = store::unless_refused(taskset.wake(), wakes)? else {
+                std::thread::sleep(wait.min(Duration::from_secs(1)));
+                continue;
+            };
             if wakes.iter().any(|wake| matches!(wake, Wake::Over(_))) {
                 let mut state = self.state();
                 if state.taskset.as_ref() == Some(&taskset) {

@@ -130,6 +130,25 @@ fn wary(store: &mut Store, trust: Trust, id: &str) -> anyhow::Result<Wary> {
     })
 }
 
+/// Why Redis refuses to register the worker, for people.
+fn cannot_register(store: &mut Store, card: &Card, error: anyhow::Error) -> anyhow::Error {
+    let wrong = match worker::of_wrong_type(store, card) {
+        Ok(wrong) if !wrong.is_empty() => wrong,
+        Ok(_) => return error,
+        Err(other) => return other,
+    };
+    let names = wrong.join("' and '");
+    exit::usage(format!(
+        "cannot register the worker '{}': the type of '{names}' in Redis is wrong",
+        card.key.id()
+    ))
+    .hint(format!(
+        "something else wrote it: check what, then redis-cli DEL {}",
+        wrong.join(" ")
+    ))
+    .into()
+}
+
 /// Runs the tool.
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
@@ -166,7 +185,13 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         instance: worker::instance(),
     };
     let mut store = options.redis.connect()?;
-    if worker::register(&mut store, &card)?.is_some() {
+    let holder = match worker::register(&mut store, &card) {
+        Err(error) if error.is::<store::error::Refused>() => {
+            return Err(cannot_register(&mut store, &card, error));
+        }
+        registered => registered?,
+    };
+    if holder.is_some() {
         return Err(
             exit::usage(format!("worker id '{id}' is in use by a running worker"))
                 .hint("pass --worker-id with another name")
@@ -217,7 +242,8 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         return Ok(exit::INTERNAL);
     }
     worker.pulse.leave();
-    worker::exit(&mut worker.store, &worker.card)?;
+    let left = worker::exit(&mut worker.store, &worker.card);
+    store::unless_refused(&worker.card.key, left)?;
     code
 }
 
@@ -272,7 +298,13 @@ impl Worker {
                 if named {
                     return Ok(exit::FAILED);
                 }
+                if !worker::of_wrong_type(&mut self.store, &self.card)?.is_empty() {
+                    // The fault is not the taskset's.
+                    signals::sleep(Duration::from_secs(1));
+                    continue;
+                }
                 let why = "a key of the taskset is of the wrong type";
+                self.give_up(&taskset, why)?;
                 queue::bury(&mut self.store, &queue, &message, why)?;
                 continue;
             };
@@ -329,6 +361,18 @@ impl Worker {
             }
         }
         Ok(exit::OK)
+    }
+
+    /// Notes that this worker cannot take a taskset, which it may have taken in part: the dispatcher would
+    /// take it for busy, or give it the same one again and again (L8).
+    fn give_up(&mut self, taskset: &TasksetKey, why: &str) -> anyhow::Result<()> {
+        let (worker, log) = (&self.card.key, taskset.worker_log(&self.card.key));
+        let why = format!("worker '{}': {why}", worker.id());
+        let asked = taskset::request_fail(&mut self.store, taskset, worker, &log, &why);
+        store::unless_refused(taskset, asked)?;
+        let left = worker::leave(&mut self.store, &self.card, taskset, &log);
+        store::unless_refused(log, left)?;
+        Ok(())
     }
 
     /// Works on one taskset until it finishes.

@@ -4,7 +4,8 @@
 use super::canvas::Canvas;
 use super::json::Json;
 use super::messages;
-use super::progress::{Progress, Running};
+use super::progress::{Note, Progress, Running};
+use super::untold;
 use crate::entity::event_stream;
 use crate::process::text::{clock, cut, cut_front, harmless, one_line};
 use crate::protocol::event::Event;
@@ -62,6 +63,9 @@ impl Sink for Live {
         let Some(note) = self.progress.apply(unix_ms, event) else {
             return Ok(());
         };
+        if note == Note::Ended {
+            untold::fill(store, &mut self.progress)?;
+        }
         let lines = messages::note(store, &self.progress, &note)?;
         if self.progress.ended.is_some() {
             self.canvas.clear();

@@ -2,7 +2,8 @@
 //! terminal, or plain lines elsewhere.
 //!
 //! [`progress`] folds the events into a state, [`eta`] estimates the time left, [`summary`]
-//! describes the end; [`json`], [`plain`] and [`live`] print them.
+//! describes the end, with what [`untold`] finds in Redis where events are missing; [`json`],
+//! [`plain`] and [`live`] print them.
 
 mod canvas;
 pub(crate) mod eta;
@@ -12,6 +13,7 @@ mod messages;
 mod plain;
 pub(crate) mod progress;
 pub(crate) mod summary;
+mod untold;
 
 use crate::protocol::key::TasksetKey;
 use crate::show::follow::{self, Sink};

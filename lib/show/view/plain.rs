@@ -4,6 +4,7 @@
 use super::json::Json;
 use super::messages;
 use super::progress::{Note, Progress};
+use super::untold;
 use crate::process::stderr;
 use crate::process::text::clock;
 use crate::protocol::event::Event;
@@ -76,6 +77,7 @@ impl Sink for Plain {
         }
         if let Some(note) = self.progress.apply(unix_ms, event) {
             if note == Note::Ended {
+                untold::fill(store, &mut self.progress)?;
                 stderr::line(&standing(&self.progress));
             }
             for line in messages::note(store, &self.progress, &note)? {

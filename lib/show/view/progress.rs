@@ -1,6 +1,7 @@
 //! The state of a run, folded from its events by a pure function.
 
 use super::eta;
+use super::untold::Trial;
 use crate::entity::estimates;
 use crate::entity::taskset::{self, Record};
 use crate::process::text::one_line;
@@ -292,6 +293,34 @@ impl Progress {
                 trials,
             }
         })
+    }
+
+    /// Whether the end of every task was told.
+    pub(crate) fn is_all_told(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether the end of this task was not told.
+    pub(crate) fn is_open(&self, spec_file: &str) -> bool {
+        self.open.contains(spec_file)
+    }
+
+    /// Takes in the end of a task as its hash has it.
+    pub(crate) fn settle_untold(&mut self, spec_file: &str, status: &str, trials: &[Trial]) {
+        let passes = |trial: &Trial| matches!(&*trial.status, "passed" | "pending");
+        let decided = trials.iter().find(|trial| passes(trial)).or(trials.last());
+        if let Some(trial) = decided {
+            let last = LastTrial {
+                key: trial.key.clone(),
+                status: trial.status.clone(),
+            };
+            self.last.insert(spec_file.to_owned(), last);
+            if let Some(took) = trial.took_ms {
+                self.took_ms.insert(spec_file.to_owned(), took);
+            }
+        }
+        let flaky = status != "failed" && !trials.iter().all(passes);
+        self.settle(spec_file, status, trials.len() as u64, flaky);
     }
 
     fn place(&mut self, slave: &str) -> String {

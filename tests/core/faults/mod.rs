@@ -12,3 +12,4 @@ mod stuck;
 mod submissions;
 mod suite_ends;
 mod survivors;
+mod wrong_types;

@@ -185,27 +185,6 @@ fn fleet_of_none(server: &Server, suite: &Suite) -> Tool {
 }
 
 #[test]
-fn a_worker_stops_with_a_reason_when_its_heartbeat_is_refused() {
-    let (server, suite) = (Server::new(), Suite::new());
-    let fleet = Fleet::plan(&server).without_persister().start();
-    let worker = fleet
-        .worker_tool("w", 1, suite.path())
-        .args(["--heartbeat", "3"])
-        .spawn();
-    eventually(PATIENCE, "the worker", || {
-        server.hget("rrrspec:worker:w", "worker_type")
-    });
-    // The key is no longer a hash: every command of the worker on it fails permanently.
-    server.run::<String>(&["SET", "rrrspec:worker:w", "x"]);
-    let done = worker.wait(PATIENCE).expect_code(70);
-    assert!(
-        done.stderr.contains("cannot send heartbeats"),
-        "{}",
-        done.stderr
-    );
-}
-
-#[test]
 fn l9_a_slave_that_cannot_start_does_not_affect_the_others() {
     let suite = Suite::new();
     suite.many(4, "sleep 0.5");

@@ -4,6 +4,7 @@ mod bad_input;
 mod hands;
 mod local;
 mod mixed;
+mod mixed_views;
 mod placement;
 mod protocol;
 mod protocol_page;

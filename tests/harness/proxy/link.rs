@@ -33,6 +33,8 @@ struct Progress {
     delivered: u64,
     /// The reply that must not arrive: its client is killed instead.
     last: Option<u64>,
+    /// Whether the client is not killed, but loses its connection.
+    spared: bool,
     /// Whether a reply was discarded.
     lost: bool,
 }
@@ -121,10 +123,11 @@ impl Link {
                         self.kill_client(shared);
                         return Err(End::Closed);
                     }
-                    Some(Crash::After) => {
+                    Some(crash @ (Crash::After | Crash::ReplyLost)) => {
                         let mut progress = self.progress();
                         progress.sent += 1;
                         progress.last = Some(progress.sent);
+                        progress.spared = crash == Crash::ReplyLost;
                         drop(progress);
                         ready.extend(frame);
                         (&self.server).write_all(&ready)?;
@@ -154,8 +157,11 @@ impl Link {
                 progress.answered += u64::from(!is_push(&frame));
                 let answered = progress.answered;
                 if progress.last == Some(answered) {
+                    let spared = progress.spared;
                     drop(progress);
-                    self.kill_client(shared);
+                    if !spared {
+                        self.kill_client(shared);
+                    }
                     return Err(End::Closed);
                 }
                 if swallow {

@@ -27,6 +27,8 @@ pub enum Crash {
     Before,
     /// The server receives and answers this command; its reply and all later commands are lost.
     After,
+    /// The same, but the client lives: its connection is closed, and it may call again.
+    ReplyLost,
 }
 
 /// A command that has arrived.

@@ -122,6 +122,24 @@ fn questions_are_answered_from_the_database() {
 }
 
 #[test]
+fn a_trial_without_a_duration_took_from_start_to_finish() {
+    for bench in Bench::both() {
+        let taskset = bench.ended("foreign", &["a"], "succeeded");
+        let trial = taskset.finish_trial("a", "1", "passed");
+        bench
+            .server
+            .hset(&trial, "finished_at", "2013-07-11 15:43:43 +0900");
+        bench.server.hset(&taskset.task("a"), "status", "passed");
+        bench.drain();
+        let slowest = ask(&bench, &["slowest"]);
+        assert_eq!(
+            only(&slowest, &["spec_file", "mean_ms"]),
+            [json!(["a", 7000])]
+        );
+    }
+}
+
+#[test]
 fn the_history_table_has_sparklines_and_no_control_characters() {
     let bench = Bench::sqlite();
     filled(&bench);
