@@ -64,7 +64,7 @@ fn l8_a_worker_outlives_the_loss_of_its_own_hash() {
     runs_a_suite(&server, &suite);
     worker.term();
     let ended = worker.wait(PATIENCE).expect_code(0);
-    let named = format!("passing over {WORKER}: ");
+    let named = format!("skipping {WORKER}: ");
     assert_eq!(ended.stderr.matches(&named).count(), 1, "{ended:#?}");
 }
 
@@ -114,7 +114,7 @@ fn l8_rsync_info_of_the_wrong_type_is_named() {
     }
     let path = trees.path().to_str().unwrap();
     let sent = submit(&["--rsync-remote-path", path]).expect_code(0);
-    assert!(sent.stderr.contains("passing over rrrspec:rsync_info"));
+    assert!(sent.stderr.contains("skipping rrrspec:rsync_info"));
     let named = |args: &[&str]| {
         let folder = tempfile::tempdir().unwrap();
         let worker = Tool::new(&server, "rrr-worker").args(["--worker-id", "w", "--once"]);
