@@ -4,10 +4,12 @@
 pub(crate) mod daemon;
 pub(crate) mod estimates;
 pub(crate) mod event_stream;
+pub(crate) mod foreign;
 pub mod heartbeat;
 pub(crate) mod queue;
 pub mod reservation;
 pub(crate) mod roster;
+pub(crate) mod settled;
 pub mod slave;
 pub mod speculation;
 pub mod suite_end;

@@ -6,7 +6,7 @@
 -- ARGV 1 now, 2 the worker's instance
 -- returns nothing
 local f = redis.call('HMGET', KEYS[2], 'taskset', 'instance')
--- Without an instance, the hash has gone and the next heartbeat will write it: nobody succeeds.
+-- Without an instance, the hash was deleted, and the next heartbeat writes it again.
 if f[1] == KEYS[1] and (f[2] == ARGV[2] or not f[2]) then
   redis.call('HDEL', KEYS[2], 'taskset')
 end

@@ -1,9 +1,9 @@
 //! Reads the current state of Redis. Each kind of data is read in pipelines of at most 500
 //! commands, within the bounds below; tasks are not read.
 
-use super::foreign::{self, Sample};
 use super::{Memory, Queue, Stat, Stranded, Tasks, Tasksets, Trials, Workers};
 use crate::archive::totals;
+use crate::entity::foreign::{self, Sample};
 use crate::entity::slave::{self, Seen};
 use crate::entity::{event_stream, trial, worker};
 use crate::protocol::key::{self, SlaveKey, TasksetKey, WorkerKey};

@@ -6,7 +6,6 @@
 //! problems.
 
 mod collect;
-mod foreign;
 pub(crate) mod health;
 pub(crate) mod prometheus;
 

@@ -1,9 +1,10 @@
 //! The bench: a worker that cannot prepare tasksets leaves the dispatcher's list for a while.
 
 use super::Worker;
-use crate::entity::{queue, worker};
+use crate::entity::{queue, taskset, worker};
 use crate::process::stderr::say;
 use crate::process::{signals, systemd};
+use crate::protocol::key::TasksetKey;
 use crate::store;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,42 @@ fn bench_time(failures: u32) -> Duration {
     Duration::from_secs(30 << times)
 }
 
+/// Why Redis refuses to register the worker, for people.
+pub(super) fn cannot_register(
+    store: &mut store::Store,
+    card: &worker::Card,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    let wrong = match worker::of_wrong_type(store, card) {
+        Ok(wrong) if !wrong.is_empty() => wrong,
+        Ok(_) => return error,
+        Err(other) => return other,
+    };
+    let names = wrong.join("' and '");
+    crate::process::exit::usage(format!(
+        "cannot register the worker '{}': the type of '{names}' in Redis is wrong",
+        card.key.id()
+    ))
+    .hint(format!(
+        "something else wrote it: check what, then redis-cli DEL {}",
+        wrong.join(" ")
+    ))
+    .into()
+}
+
 impl Worker {
+    /// Notes that this worker cannot take a taskset, which it may have taken in part: the dispatcher would
+    /// take it for busy, or give it the same one again and again (L8).
+    pub(super) fn give_up(&mut self, taskset: &TasksetKey, why: &str) -> anyhow::Result<()> {
+        let (worker, log) = (&self.card.key, taskset.worker_log(&self.card.key));
+        let why = format!("worker '{}': {why}", worker.id());
+        let asked = taskset::request_fail(&mut self.store, taskset, worker, &log, &why);
+        store::unless_refused(taskset, asked)?;
+        let left = worker::leave(&mut self.store, &self.card, taskset, &log);
+        store::unless_refused(log, left)?;
+        Ok(())
+    }
+
     /// Takes no work for a while, since this machine may be the faulty one (L9).
     pub(super) fn sit_out(&mut self) -> anyhow::Result<()> {
         let pause = bench_time(self.failures);

@@ -30,7 +30,7 @@ use crate::show::follow::QUIET;
 use crate::store;
 use crate::store::Store;
 use crate::suite::signing::{Ended, Trust};
-use bench::FAILURES_IN_A_ROW;
+use bench::{FAILURES_IN_A_ROW, cannot_register};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -128,25 +128,6 @@ fn wary(store: &mut Store, trust: Trust, id: &str) -> anyhow::Result<Wary> {
         ended,
         on_hand: None,
     })
-}
-
-/// Why Redis refuses to register the worker, for people.
-fn cannot_register(store: &mut Store, card: &Card, error: anyhow::Error) -> anyhow::Error {
-    let wrong = match worker::of_wrong_type(store, card) {
-        Ok(wrong) if !wrong.is_empty() => wrong,
-        Ok(_) => return error,
-        Err(other) => return other,
-    };
-    let names = wrong.join("' and '");
-    exit::usage(format!(
-        "cannot register the worker '{}': the type of '{names}' in Redis is wrong",
-        card.key.id()
-    ))
-    .hint(format!(
-        "something else wrote it: check what, then redis-cli DEL {}",
-        wrong.join(" ")
-    ))
-    .into()
 }
 
 /// Runs the tool.
@@ -361,18 +342,6 @@ impl Worker {
             }
         }
         Ok(exit::OK)
-    }
-
-    /// Notes that this worker cannot take a taskset, which it may have taken in part: the dispatcher would
-    /// take it for busy, or give it the same one again and again (L8).
-    fn give_up(&mut self, taskset: &TasksetKey, why: &str) -> anyhow::Result<()> {
-        let (worker, log) = (&self.card.key, taskset.worker_log(&self.card.key));
-        let why = format!("worker '{}': {why}", worker.id());
-        let asked = taskset::request_fail(&mut self.store, taskset, worker, &log, &why);
-        store::unless_refused(taskset, asked)?;
-        let left = worker::leave(&mut self.store, &self.card, taskset, &log);
-        store::unless_refused(log, left)?;
-        Ok(())
     }
 
     /// Works on one taskset until it finishes.

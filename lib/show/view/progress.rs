@@ -1,7 +1,6 @@
 //! The state of a run, folded from its events by a pure function.
 
 use super::eta;
-use super::untold::Trial;
 use crate::entity::estimates;
 use crate::entity::taskset::{self, Record};
 use crate::process::text::one_line;
@@ -72,9 +71,9 @@ impl Remains {
     }
 }
 
-struct LastTrial {
-    key: String,
-    status: String,
+pub(super) struct LastTrial {
+    pub key: String,
+    pub status: String,
 }
 
 /// The state of a run according to its events.
@@ -102,8 +101,8 @@ pub(crate) struct Progress {
     pub took_ms: HashMap<String, u64>,
     /// Expected milliseconds, by spec file.
     estimates: HashMap<String, u64>,
-    open: HashSet<String>,
-    last: HashMap<String, LastTrial>,
+    pub(super) open: HashSet<String>,
+    pub(super) last: HashMap<String, LastTrial>,
     doubled: HashSet<String>,
     /// Slaves of each worker, in the order of their first trial.
     slaves: HashMap<String, Vec<String>>,
@@ -264,7 +263,13 @@ impl Progress {
         }
     }
 
-    fn settle(&mut self, spec_file: &str, status: &str, trials: u64, flaky: bool) -> Option<Note> {
+    pub(super) fn settle(
+        &mut self,
+        spec_file: &str,
+        status: &str,
+        trials: u64,
+        flaky: bool,
+    ) -> Option<Note> {
         self.open.remove(spec_file);
         if let (Some(took), Some(estimate)) =
             (self.took_ms.get(spec_file), self.estimates.get(spec_file))
@@ -293,34 +298,6 @@ impl Progress {
                 trials,
             }
         })
-    }
-
-    /// Whether the end of every task was told.
-    pub(crate) fn is_all_told(&self) -> bool {
-        self.open.is_empty()
-    }
-
-    /// Whether the end of this task was not told.
-    pub(crate) fn is_open(&self, spec_file: &str) -> bool {
-        self.open.contains(spec_file)
-    }
-
-    /// Takes in the end of a task as its hash has it.
-    pub(crate) fn settle_untold(&mut self, spec_file: &str, status: &str, trials: &[Trial]) {
-        let passes = |trial: &Trial| matches!(&*trial.status, "passed" | "pending");
-        let decided = trials.iter().find(|trial| passes(trial)).or(trials.last());
-        if let Some(trial) = decided {
-            let last = LastTrial {
-                key: trial.key.clone(),
-                status: trial.status.clone(),
-            };
-            self.last.insert(spec_file.to_owned(), last);
-            if let Some(took) = trial.took_ms {
-                self.took_ms.insert(spec_file.to_owned(), took);
-            }
-        }
-        let flaky = status != "failed" && !trials.iter().all(passes);
-        self.settle(spec_file, status, trials.len() as u64, flaky);
     }
 
     fn place(&mut self, slave: &str) -> String {

@@ -1,100 +1,37 @@
-//! Tasks whose end no event tells, since the arbiter or the slave is another implementation's: what
-//! became of them is read from Redis when the taskset has ended.
+//! Tasks whose end no event tells, since the arbiter or the slave belongs to another implementation:
+//! their results are read from Redis when the taskset has finished.
 
-use super::progress::Progress;
+use super::progress::{LastTrial, Progress};
+use crate::entity::settled::{Trial, settled};
 use crate::entity::taskset;
-use crate::protocol::key::TaskKey;
-use crate::protocol::time;
-use crate::store::error::Refused;
-use crate::store::read::{Text, rows_each};
-use crate::store::{self, Store};
+use crate::store::Store;
 
-/// Tasks or trials read in one round trip.
-const BATCH: usize = 500;
-
-/// A trial as its hash has it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Trial {
-    pub key: String,
-    pub status: String,
-    pub took_ms: Option<u64>,
-}
-
-/// Settles the tasks that have a status in Redis and are open as far as the events tell.
+/// Settles the tasks that have a status in Redis and are open according to the events.
 pub(super) fn fill(store: &mut Store, progress: &mut Progress) -> anyhow::Result<()> {
-    if progress.is_all_told() {
+    if progress.open.is_empty() {
         return Ok(());
     }
     let mut tasks = taskset::tasks(store, &progress.taskset)?;
-    tasks.retain(|task| progress.is_open(task.spec_file()));
-    type Facts = (Option<Text>, Vec<Text>);
-    for chunk in tasks.chunks(BATCH) {
-        let facts: Vec<Result<Facts, Refused>> = store.call(|c, _| {
-            let mut pipe = redis::pipe();
-            for task in chunk {
-                pipe.cmd("HGET").arg(task).arg("status");
-                pipe.cmd("LRANGE").arg(task.trials()).arg(0).arg(-1);
-            }
-            rows_each(pipe.ignore_errors().query(c)?, 2)
-        })?;
-        let mut settled: Vec<(&TaskKey, Text, Vec<Text>)> = Vec::new();
-        for (task, facts) in chunk.iter().zip(facts) {
-            let facts = store::unless_refused(task, facts)?;
-            if let Some((Some(status), trials)) = facts.filter(|(status, _)| !is_nil(status)) {
-                settled.push((task, status, trials));
-            }
-        }
-        let names: Vec<&str> = (settled.iter())
-            .flat_map(|(.., trials)| trials.iter().map(|trial| &**trial))
-            .collect();
-        let mut trials = trials(store, &names)?.into_iter();
-        for (task, status, names) in &settled {
-            let own: Vec<Trial> = trials.by_ref().take(names.len()).flatten().collect();
-            progress.settle_untold(task.spec_file(), status, &own);
-        }
+    tasks.retain(|task| progress.open.contains(task.spec_file()));
+    for (task, status, trials) in settled(store, &tasks)? {
+        settle(progress, task.spec_file(), &status, &trials);
     }
     Ok(())
 }
 
-fn is_nil(field: &Option<Text>) -> bool {
-    field.as_ref().is_none_or(|text| text.is_empty())
-}
-
-/// For each name its trial, `None` if it did not finish or does not count as a try.
-fn trials(store: &mut Store, names: &[&str]) -> anyhow::Result<Vec<Option<Trial>>> {
-    let mut all = Vec::with_capacity(names.len());
-    for chunk in names.chunks(BATCH) {
-        let facts: Vec<Result<([Option<Text>; 5],), Refused>> = store.call(|c, _| {
-            let mut pipe = redis::pipe();
-            for name in chunk {
-                pipe.cmd("HMGET").arg(name).arg(&[
-                    "status",
-                    "duration_ms",
-                    "started_at",
-                    "finished_at",
-                    "stopped",
-                ]);
-            }
-            rows_each(pipe.ignore_errors().query(c)?, 1)
-        })?;
-        for (name, facts) in chunk.iter().zip(facts) {
-            let facts = store::unless_refused(name, facts)?;
-            all.push(facts.and_then(|(fields,)| trial(name, fields)));
+fn settle(progress: &mut Progress, spec_file: &str, status: &str, trials: &[Trial]) {
+    let passes = |trial: &Trial| matches!(&*trial.status, "passed" | "pending");
+    let decided = trials.iter().find(|trial| passes(trial)).or(trials.last());
+    if let Some(trial) = decided {
+        let last = LastTrial {
+            key: trial.key.clone(),
+            status: trial.status.clone(),
+        };
+        progress.last.insert(spec_file.to_owned(), last);
+        if let Some(took) = trial.took_ms {
+            progress.took_ms.insert(spec_file.to_owned(), took);
         }
     }
-    Ok(all)
-}
-
-fn trial(name: &str, fields: [Option<Text>; 5]) -> Option<Trial> {
-    let [status, duration, started, finished, stopped] =
-        fields.map(|field| field.filter(|text| !text.is_empty()));
-    let at = |text: Option<Text>| time::parse(&text?).map(|at| at.timestamp_millis());
-    let between = |(from, to): (i64, i64)| u64::try_from(to - from).ok();
-    let told = duration.and_then(|text| text.parse().ok());
-    let took_ms = told.or_else(|| at(started).zip(at(finished)).and_then(between));
-    (stopped.is_none()).then_some(Trial {
-        key: name.to_owned(),
-        status: status?.into(),
-        took_ms,
-    })
+    let flaky = status != "failed" && !trials.iter().all(passes);
+    progress.settle(spec_file, status, trials.len() as u64, flaky);
 }

@@ -1,5 +1,5 @@
-//! Signs that another implementation fills a role: its daemons leave no key of ours, but neither do
-//! their effects.
+//! Signs that another implementation fills a role: results that our daemons would have recorded
+//! in another way.
 
 use crate::protocol::event::Event;
 use crate::protocol::key::TasksetKey;
@@ -12,18 +12,18 @@ const TASKSETS: usize = 20;
 /// Maximum number of events read per taskset. A longer stream proves nothing.
 const EVENTS: usize = 1000;
 
-/// A taskset that somebody works on, or has.
-pub(super) struct Sample {
+/// What is known of an active taskset.
+pub(crate) struct Sample {
     pub taskset: TasksetKey,
     /// Tasks that have a verdict.
     pub judged: u64,
     pub is_running: bool,
-    /// Whether a dispatcher of ours has given it to a worker.
+    /// Whether rrr-dispatch has given it to a worker.
     pub is_given: bool,
 }
 
 /// The roles that another implementation must have filled for these tasksets to be as they are.
-pub(super) fn roles(store: &mut Store, samples: &[Sample]) -> anyhow::Result<Vec<&'static str>> {
+pub(crate) fn roles(store: &mut Store, samples: &[Sample]) -> anyhow::Result<Vec<&'static str>> {
     let mut roles = Vec::new();
     if judged_without_event(store, samples)? {
         roles.push("arbiter");
@@ -35,8 +35,7 @@ pub(super) fn roles(store: &mut Store, samples: &[Sample]) -> anyhow::Result<Vec
     Ok(roles)
 }
 
-/// Whether one of these has a verdict of a task that no event tells: an arbiter of ours writes both in one
-/// step.
+/// Whether a task has a verdict without an event: rrr-arbiter writes both in one step.
 fn judged_without_event(store: &mut Store, samples: &[Sample]) -> anyhow::Result<bool> {
     type Entries = Vec<(Text, Vec<Text>)>;
     let judged = samples.iter().filter(|one| one.judged > 0);
