@@ -12,7 +12,7 @@ const TASKSETS: usize = 20;
 /// Maximum number of events read per taskset. A longer stream proves nothing.
 const EVENTS: usize = 1000;
 
-/// What is known of an active taskset.
+/// The facts about an active taskset.
 pub(crate) struct Sample {
     pub taskset: TasksetKey,
     /// Tasks that have a verdict.

@@ -263,24 +263,16 @@ impl Progress {
         }
     }
 
-    pub(super) fn settle(
-        &mut self,
-        spec_file: &str,
-        status: &str,
-        trials: u64,
-        flaky: bool,
-    ) -> Option<Note> {
-        self.open.remove(spec_file);
-        if let (Some(took), Some(estimate)) =
-            (self.took_ms.get(spec_file), self.estimates.get(spec_file))
-        {
+    pub fn settle(&mut self, file: &str, status: &str, trials: u64, flaky: bool) -> Option<Note> {
+        self.open.remove(file);
+        if let (Some(took), Some(estimate)) = (self.took_ms.get(file), self.estimates.get(file)) {
             self.ratios.add(*took, *estimate);
         }
         match status {
             "failed" => {
-                let last = self.last.get(spec_file);
+                let last = self.last.get(file);
                 let failed = Failed {
-                    spec_file: spec_file.to_owned(),
+                    spec_file: file.to_owned(),
                     trial: last.map(|last| last.key.clone()),
                     status: last.map_or_else(|| status.to_owned(), |last| last.status.clone()),
                     trials,
@@ -292,9 +284,9 @@ impl Progress {
             _ => self.passed += 1,
         }
         flaky.then(|| {
-            self.flaky.push((spec_file.to_owned(), trials));
+            self.flaky.push((file.to_owned(), trials));
             Note::Flaky {
-                spec_file: spec_file.to_owned(),
+                spec_file: file.to_owned(),
                 trials,
             }
         })
