@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// The folder of the documents.
 #[derive(Clone, Debug)]
-pub struct Folder(PathBuf);
+pub struct LogDir(PathBuf);
 
 /// The size and digest of a finished file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-impl Folder {
+impl LogDir {
     /// Opens the folder at `path`, creating it when absent.
     pub fn open(path: PathBuf) -> std::io::Result<Self> {
         std::fs::create_dir_all(&path)?;
@@ -99,7 +99,7 @@ impl Folder {
 
 /// A file that is being written.
 pub(crate) struct Writer {
-    folder: Folder,
+    folder: LogDir,
     id: String,
     file: BufWriter<File>,
     digest: Sha256,

@@ -2,9 +2,10 @@
 
 use crate::protocol::key::TaskKey;
 use crate::protocol::time;
+use crate::store;
+use crate::store::Store;
 use crate::store::error::Refused;
 use crate::store::read::{Text, rows_each};
-use crate::store::{self, Store};
 
 /// Tasks or trials read in one round trip.
 const BATCH: usize = 500;

@@ -73,7 +73,7 @@ pub fn exit(
 
 /// The state of a slave, as seen from outside.
 #[derive(Clone, Debug)]
-pub(crate) enum Seen {
+pub(crate) enum SlaveState {
     /// Ended: the slave reported it, or was declared dead.
     Ended,
     /// Without a heartbeat, and not declared dead yet.
@@ -86,7 +86,7 @@ pub(crate) enum Seen {
 }
 
 /// The states of `slaves`, in one round trip per 2000.
-pub(crate) fn look(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<Vec<Seen>> {
+pub(crate) fn look(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<Vec<SlaveState>> {
     let seen = look_each(store, slaves)?.into_iter();
     Ok(seen.collect::<Result<_, _>>()?)
 }
@@ -96,7 +96,7 @@ pub(crate) fn look(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<Vec
 pub(crate) fn look_each(
     store: &mut Store,
     slaves: &[SlaveKey],
-) -> anyhow::Result<Vec<Result<Seen, Refused>>> {
+) -> anyhow::Result<Vec<Result<SlaveState, Refused>>> {
     type Facts = (Option<Text>, bool, Option<Text>);
     let mut seen = Vec::with_capacity(slaves.len());
     for chunk in slaves.chunks(2000) {
@@ -113,10 +113,10 @@ pub(crate) fn look_each(
         seen.extend(chunk.iter().zip(facts).map(|(slave, facts)| {
             let (status, beats, trial) = facts?;
             Ok(match (status.filter(|status| !status.is_empty()), beats) {
-                (Some(_), _) => Seen::Ended,
-                (None, false) if trial.is_none() && slave.is_foreign() => Seen::Starting,
-                (None, false) => Seen::Silent,
-                (None, true) => Seen::Alive(trial.and_then(|text| text.parse().ok())),
+                (Some(_), _) => SlaveState::Ended,
+                (None, false) if trial.is_none() && slave.is_foreign() => SlaveState::Starting,
+                (None, false) => SlaveState::Silent,
+                (None, true) => SlaveState::Alive(trial.and_then(|text| text.parse().ok())),
             })
         }));
     }

@@ -4,7 +4,7 @@ use crate::protocol::key::TaskKey;
 
 /// A task that a live slave is running.
 #[derive(Clone, Debug)]
-pub struct Running {
+pub struct RunningTrial {
     pub task: TaskKey,
     /// Seconds since the trial began.
     pub age: f64,
@@ -19,15 +19,15 @@ pub struct Running {
 /// longest expected remaining time. A task gets at most one copy (C8), and none before `after`
 /// times its estimate. A task without an estimate counts as one of `least_sec` seconds.
 pub fn speculate(
-    mut running: Vec<Running>,
+    mut running: Vec<RunningTrial>,
     idle: usize,
     after: f64,
     least_sec: f64,
 ) -> Vec<TaskKey> {
-    let estimate = |r: &Running| r.estimate_sec.unwrap_or(least_sec).max(1.0);
+    let estimate = |r: &RunningTrial| r.estimate_sec.unwrap_or(least_sec).max(1.0);
     running.retain(|r| !r.speculated && r.age >= after * estimate(r));
     running.sort_by(|a, b| {
-        let remaining = |r: &Running| estimate(r) - r.age;
+        let remaining = |r: &RunningTrial| estimate(r) - r.age;
         a.trials
             .cmp(&b.trials)
             .then(remaining(b).total_cmp(&remaining(a)))
@@ -40,9 +40,9 @@ mod tests {
     use super::*;
     use crate::protocol::key::TasksetKey;
 
-    fn running(file: &str, age: f64, estimate_sec: Option<f64>, trials: u64) -> Running {
+    fn running(file: &str, age: f64, estimate_sec: Option<f64>, trials: u64) -> RunningTrial {
         let taskset: TasksetKey = "rrrspec:taskset:t".parse().unwrap();
-        Running {
+        RunningTrial {
             task: taskset.task(file),
             age,
             estimate_sec,

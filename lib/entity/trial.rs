@@ -2,7 +2,7 @@
 
 use crate::protocol::example::Example;
 
-use crate::entity::speculation::Running;
+use crate::entity::speculation::RunningTrial;
 use crate::protocol::key::TrialKey;
 use crate::store::error::Refused;
 use crate::store::read::{Text, rows_each};
@@ -22,7 +22,7 @@ pub(crate) fn fresh_id() -> String {
 pub(crate) fn unfinished_each(
     store: &mut Store,
     trials: &[TrialKey],
-) -> anyhow::Result<Vec<std::result::Result<Option<Running>, Refused>>> {
+) -> anyhow::Result<Vec<std::result::Result<Option<RunningTrial>, Refused>>> {
     type Facts = (Option<Text>, i64, (Option<Text>, Option<Text>), u64);
     let mut running = Vec::with_capacity(trials.len());
     for chunk in trials.chunks(2000) {
@@ -43,7 +43,7 @@ pub(crate) fn unfinished_each(
         running.extend(chunk.iter().zip(facts).map(|(trial, facts)| {
             let (status, ttl, (estimate, speculated), trials) = facts?;
             let is_open = status.is_none_or(|status| status.is_empty());
-            Ok(is_open.then(|| Running {
+            Ok(is_open.then(|| RunningTrial {
                 task: trial.task(),
                 age: age_sec(ttl),
                 estimate_sec: estimate.and_then(|text| text.parse().ok()),
@@ -66,7 +66,7 @@ fn age_sec(ttl: i64) -> f64 {
 
 /// The details of a failed trial, for display.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Outcome {
+pub(crate) struct TrialDetail {
     pub stdout: String,
     pub stderr: String,
     pub examples: Vec<Example>,
@@ -78,7 +78,7 @@ pub(crate) struct Outcome {
 const GLANCE: usize = 256 << 10;
 
 /// The details of a finished trial; outputs longer than [`GLANCE`] are not fetched.
-pub(crate) fn outcome(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Outcome> {
+pub(crate) fn outcome(store: &mut Store, trial: &TrialKey) -> anyhow::Result<TrialDetail> {
     type Fields = (Option<Vec<u8>>, Option<Text>, Option<Text>);
     let ((out_length, err_length), (examples, exit_code, signal)): ((usize, usize), Fields) = store
         .call(|c, _| {
@@ -100,7 +100,7 @@ pub(crate) fn outcome(store: &mut Store, trial: &TrialKey) -> anyhow::Result<Out
         Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
     };
     let number = |field: Option<Text>| field.and_then(|text| text.parse().ok());
-    Ok(Outcome {
+    Ok(TrialDetail {
         stdout: text("stdout", out_length)?,
         stderr: text("stderr", err_length)?,
         examples: serde_json::from_slice(&examples.unwrap_or_default()).unwrap_or_default(),

@@ -13,7 +13,7 @@ use crate::{lua, store};
 
 /// A worker's description of itself.
 #[derive(Clone, Debug)]
-pub struct Card {
+pub struct Registration {
     pub key: WorkerKey,
     pub worker_type: String,
     pub slaves: usize,
@@ -61,7 +61,7 @@ fn is_gone(instance: &str) -> bool {
 static REGISTER: Script = lua!("worker_register", "event");
 
 /// Registers the worker's id. Returns the instance that holds it, if another live one does.
-pub fn register(store: &mut Store, card: &Card) -> anyhow::Result<Option<String>> {
+pub fn register(store: &mut Store, card: &Registration) -> anyhow::Result<Option<String>> {
     let mut gone = String::new();
     loop {
         let holder: String = store
@@ -92,7 +92,7 @@ pub fn register(store: &mut Store, card: &Card) -> anyhow::Result<Option<String>
 }
 
 /// Those keys of a worker, and of all workers, that Redis refuses to read because their type is wrong.
-pub(crate) fn of_wrong_type(store: &mut Store, card: &Card) -> anyhow::Result<Vec<String>> {
+pub(crate) fn of_wrong_type(store: &mut Store, card: &Registration) -> anyhow::Result<Vec<String>> {
     let (hash, set, queue) = (card.key.as_str(), key::workers(), key::dispatcher_queue());
     let reads: Vec<Result<(redis::Value,), Refused>> = store.call(|c, _| {
         let mut pipe = redis::pipe();
@@ -109,7 +109,7 @@ pub(crate) fn of_wrong_type(store: &mut Store, card: &Card) -> anyhow::Result<Ve
 static BEAT: Script = lua!("worker_beat");
 
 /// Renews the worker's heartbeat; false if its id belongs to another instance now.
-pub(crate) fn beat(store: &mut Store, card: &Card) -> anyhow::Result<bool> {
+pub(crate) fn beat(store: &mut Store, card: &Registration) -> anyhow::Result<bool> {
     store.call(|c, _| {
         BEAT.key(&card.key)
             .key(card.key.heartbeat())
@@ -126,7 +126,7 @@ pub(crate) fn beat(store: &mut Store, card: &Card) -> anyhow::Result<bool> {
 static EXIT: Script = lua!("worker_exit");
 
 /// Releases the worker's id.
-pub(crate) fn exit(store: &mut Store, card: &Card) -> anyhow::Result<()> {
+pub(crate) fn exit(store: &mut Store, card: &Registration) -> anyhow::Result<()> {
     store.call(|c, _| {
         EXIT.key(&card.key)
             .key(card.key.heartbeat())
@@ -156,7 +156,7 @@ static ACCEPT: Script = lua!("worker_accept", "event", "close");
 /// owner named it).
 pub fn accept(
     store: &mut Store,
-    card: &Card,
+    card: &Registration,
     taskset: &TasksetKey,
     message: &[u8],
 ) -> anyhow::Result<Accepted> {
@@ -185,7 +185,7 @@ static LEAVE: Script = lua!("worker_leave");
 /// Closes the worker log and marks the worker idle.
 pub(crate) fn leave(
     store: &mut Store,
-    card: &Card,
+    card: &Registration,
     taskset: &TasksetKey,
     log: &str,
 ) -> anyhow::Result<()> {
@@ -204,7 +204,11 @@ pub(crate) fn leave(
 static BENCH: Script = lua!("worker_bench");
 
 /// Benches this worker and shows the reason to people; without a reason, makes it available again.
-pub(crate) fn bench(store: &mut Store, card: &Card, why: Option<&str>) -> anyhow::Result<()> {
+pub(crate) fn bench(
+    store: &mut Store,
+    card: &Registration,
+    why: Option<&str>,
+) -> anyhow::Result<()> {
     store.call(|c, _| {
         BENCH
             .key(&card.key)
@@ -339,7 +343,7 @@ pub(crate) fn posts(store: &mut Store, workers: &[WorkerKey]) -> anyhow::Result<
 
 /// A worker's state, as seen from outside.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct WorkerState {
     pub key: WorkerKey,
     pub alive: bool,
     /// Milliseconds since the last heartbeat, if there is one.
@@ -356,7 +360,7 @@ pub(crate) struct Seen {
 }
 
 /// The state of all registered workers, by name, in one round trip per 500.
-pub(crate) fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
+pub(crate) fn survey(store: &mut Store) -> anyhow::Result<Vec<WorkerState>> {
     type Facts = (i64, [Option<Text>; 6], u64);
     let mut keys: Vec<WorkerKey> = all(store)?.into_iter().map(|(key, _)| key).collect();
     keys.sort();
@@ -392,7 +396,7 @@ pub(crate) fn survey(store: &mut Store) -> anyhow::Result<Vec<Seen>> {
             ] = fields.map(|field| field.filter(|text| !text.is_empty()));
             let life_sec = heartbeat_sec.and_then(|text| text.parse().ok());
             let life = life_sec.unwrap_or(heartbeat::DEFAULT_SEC) * 1000;
-            seen.push(Seen {
+            seen.push(WorkerState {
                 key: key.clone(),
                 // -1: a heartbeat without an expiry; -2: no heartbeat.
                 alive: left_ms != -2,

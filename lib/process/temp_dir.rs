@@ -20,7 +20,7 @@ const LOCK: &str = "lock";
 pub(crate) const BASE: &str = "RRR_TMPDIR";
 
 /// A temporary folder, removed when dropped.
-pub(crate) struct Folder {
+pub(crate) struct TempDir {
     path: PathBuf,
     owner: &'static str,
     /// The folder itself is locked: a test could replace a file in it.
@@ -29,7 +29,7 @@ pub(crate) struct Folder {
     _old_lock: File,
 }
 
-impl Folder {
+impl TempDir {
     /// Creates a folder for rrr-`owner`.
     pub(crate) fn new(owner: &'static str) -> io::Result<Self> {
         debug_assert!(OWNERS.contains(&owner));
@@ -84,7 +84,7 @@ pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempDir {
     fn drop(&mut self) {
         let Err(why) = remove_tree::all(&self.path) else {
             return;

@@ -5,7 +5,7 @@
 
 use crate::entity::daemon::Presence;
 use crate::entity::roster::Roster;
-use crate::entity::taskset::{self, Assigned, Broken, Want};
+use crate::entity::taskset::{self, Assigned, Skipped, Want};
 use crate::entity::{queue, worker};
 use crate::process::stderr::say;
 use crate::process::{exit, signals, systemd};
@@ -74,7 +74,7 @@ struct Dispatcher {
     silent: HashSet<WorkerKey>,
     /// Living workers whose hashes do not expire.
     kept: HashSet<WorkerKey>,
-    broken: Broken,
+    broken: Skipped,
     /// Workers that have failed a taskset's setup: they are not offered again.
     failed: HashMap<TasksetKey, HashSet<WorkerKey>>,
     /// Whether another dispatcher acted between the check and the assignment.

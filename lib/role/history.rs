@@ -1,8 +1,8 @@
 //! rrr-history: statistics on finished tasksets and spec files from the database.
 
 use crate::archive::db::{self, Database};
-use crate::archive::history::{self, Candidate, File, Files, Filter, Run, sparkline};
-use crate::archive::log_dir::Folder;
+use crate::archive::history::{self, Candidate, File, Files, Filter, PastRun, sparkline};
+use crate::archive::log_dir::LogDir;
 use crate::process::stderr::say;
 use crate::process::table::{self, Row};
 use crate::process::text::duration;
@@ -59,8 +59,8 @@ struct Ask {
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
     /// Output format
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Jsonl)]
-    format: Format,
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = HistoryFormat::Jsonl)]
+    format: HistoryFormat,
 }
 
 #[derive(clap::Args)]
@@ -79,7 +79,7 @@ struct Prune {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
+enum HistoryFormat {
     Jsonl,
     Text,
 }
@@ -96,8 +96,8 @@ impl Ask {
     fn print(&self, columns: &[&str], rows: impl IntoIterator<Item = Row>) {
         let rows: Vec<Row> = rows.into_iter().take(self.limit).collect();
         match self.format {
-            Format::Jsonl => table::json(&rows),
-            Format::Text => table::table(columns, &rows),
+            HistoryFormat::Jsonl => table::json(&rows),
+            HistoryFormat::Text => table::table(columns, &rows),
         }
     }
 
@@ -106,8 +106,8 @@ impl Ask {
         &self,
         db: &mut Database,
         spec_file: Option<&str>,
-        wanted: fn(&Run) -> bool,
-    ) -> anyhow::Result<VecDeque<Run>> {
+        wanted: fn(&PastRun) -> bool,
+    ) -> anyhow::Result<VecDeque<PastRun>> {
         let mut newest = VecDeque::new();
         history::runs(db, &self.filter(spec_file), |run| {
             if wanted(&run) {
@@ -236,7 +236,7 @@ fn flaky(db: &mut Database, ask: &Ask) -> anyhow::Result<()> {
 }
 
 /// The fields that every row about one run has.
-fn run_row(run: &Run) -> Row {
+fn run_row(run: &PastRun) -> Row {
     let statuses: Vec<&str> = run.tries.iter().map(|t| t.status.as_str()).collect();
     let hosts: Vec<&str> = run.tries.iter().map(|t| t.host.as_str()).collect();
     let took = run.duration_ms();
@@ -253,7 +253,7 @@ fn run_row(run: &Run) -> Row {
 }
 
 fn failures(db: &mut Database, ask: &Ask) -> anyhow::Result<()> {
-    let failed = |run: &Run| run.status.as_deref() == Some("failed");
+    let failed = |run: &PastRun| run.status.as_deref() == Some("failed");
     let mut rows = Vec::new();
     for run in ask.newest(db, None, failed)? {
         let examples = history::failed_examples(db, run.taskset_id, run.position)?;
@@ -270,8 +270,8 @@ fn file(db: &mut Database, ask: &Ask, path: &str) -> anyhow::Result<()> {
         &["time", "status", "took", "trials", "hosts", "taskset"],
         rows,
     );
-    if ask.format == Format::Text {
-        let times = runs.iter().rev().filter_map(Run::duration_ms);
+    if ask.format == HistoryFormat::Text {
+        let times = runs.iter().rev().filter_map(PastRun::duration_ms);
         stdout::line(&sparkline(&times.collect::<Vec<_>>()));
     }
     Ok(())
@@ -279,7 +279,7 @@ fn file(db: &mut Database, ask: &Ask, path: &str) -> anyhow::Result<()> {
 
 fn prune(db: &mut Database, options: &Prune) -> anyhow::Result<()> {
     let path = (options.log_dir.clone()).unwrap_or_else(|| state_dir::folder().join("log"));
-    let folder = Folder::at(path.clone());
+    let folder = LogDir::at(path.clone());
     if !options.dry_run && !path.is_dir() {
         return Err(exit::usage(format!("'{}' is not a folder", path.display()))
             .hint("pass the --log-dir of rrr-persist, so that outputs are removed with their rows")

@@ -1,8 +1,8 @@
 //! rrr-list: lists tasksets, workers and queues, as JSON lines or as a table on a terminal.
 
 use crate::cli::redis_args::RedisArgs;
-use crate::entity::slave::{self, Seen};
-use crate::entity::taskset::{self, Progress, Record};
+use crate::entity::slave::{self, SlaveState};
+use crate::entity::taskset::{self, QueueLengths, Record};
 use crate::entity::{queue, trial, worker};
 use crate::process::table::{self, Row};
 use crate::process::text::clock;
@@ -94,11 +94,11 @@ fn tasksets(store: &mut Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn load(store: &mut Store, key: &TasksetKey) -> anyhow::Result<Option<(Record, Progress)>> {
+fn load(store: &mut Store, key: &TasksetKey) -> anyhow::Result<Option<(Record, QueueLengths)>> {
     let Some(record) = Record::load(store, key)? else {
         return Ok(None);
     };
-    Ok(Some((record, Progress::load(store, key)?)))
+    Ok(Some((record, QueueLengths::load(store, key)?)))
 }
 
 /// Lists the registered workers: their settings, the trials of their slaves, and their health.
@@ -169,7 +169,7 @@ fn runs(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Vec<Run>> {
     let seen = slave::look_each(store, &slaves)?;
     let mut runs = Vec::new();
     for (slave, seen) in slaves.iter().zip(seen) {
-        let Some(Seen::Alive(Some(trial))) = store::unless_refused(slave, seen)? else {
+        let Some(SlaveState::Alive(Some(trial))) = store::unless_refused(slave, seen)? else {
             continue;
         };
         let since = trial::running_since(store, &trial);

@@ -3,7 +3,7 @@
 use crate::cli::redis_args::RedisArgs;
 use crate::protocol::key::TasksetKey;
 use crate::show::follow::{self, Follow, OnInterrupt};
-use crate::show::view;
+use crate::show::view::{self, ViewArgs};
 use std::time::Duration;
 
 /// Watches a taskset until it finishes, and exits with its verdict
@@ -17,7 +17,7 @@ pub struct Options {
     #[arg(long, value_name = "SEC")]
     timeout: Option<u64>,
     #[command(flatten)]
-    view: view::Choice,
+    view: ViewArgs,
     #[command(flatten)]
     redis: RedisArgs,
 }

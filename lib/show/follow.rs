@@ -2,7 +2,7 @@
 //! follower that attaches late or twice sees the same.
 
 use crate::entity::event_stream::{self, START};
-use crate::entity::taskset::{self, Progress, Record};
+use crate::entity::taskset::{self, QueueLengths, Record};
 use crate::process::{exit, signals, stderr, stdout};
 use crate::protocol::event::Event;
 use crate::protocol::key::TasksetKey;
@@ -126,7 +126,7 @@ pub(crate) fn to_the_end(
             let late =
                 store.call(|c, _| event_stream::read(c, follow.taskset, &mut after.clone(), 1))?;
             if late.is_empty() {
-                let left = Progress::load(store, follow.taskset)?.left as u64;
+                let left = QueueLengths::load(store, follow.taskset)?.left as u64;
                 let receipt = receipt(&record, status, left);
                 sink.event(store, crate::protocol::time::unix_ms(), &receipt)?;
                 return Ok(verdict(status));
@@ -193,7 +193,7 @@ fn confirm(
     if counts(&stored) == counts(told) {
         return Ok(Some((status, told.clone())));
     }
-    let left = Progress::load(store, taskset)?.left as u64;
+    let left = QueueLengths::load(store, taskset)?.left as u64;
     Ok(Some((status, receipt(&record, status, left))))
 }
 

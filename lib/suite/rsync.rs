@@ -3,8 +3,9 @@
 
 use crate::process::exit::{self, failure};
 use crate::protocol::key;
+use crate::store;
 use crate::store::error::Refused;
-use crate::store::{self, Store, read};
+use crate::store::{Store, read};
 use crate::suite::tree_stamp;
 use std::ffi::OsString;
 use std::path::Path;

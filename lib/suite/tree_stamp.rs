@@ -3,7 +3,7 @@
 //! or an earlier submission (FAULTS F3).
 
 use crate::process::regular_file::{self, Links};
-use crate::process::temp_dir::{self, Folder};
+use crate::process::temp_dir::{self, TempDir};
 use crate::protocol::key::TasksetKey;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -22,7 +22,7 @@ const LONGEST: u64 = 4096;
 /// A new stamp in a separate folder: rsync sends that folder merged with the tree, so the
 /// submitter's tree is never written to.
 pub(crate) struct Stamp {
-    _folder: Folder,
+    _folder: TempDir,
     path: PathBuf,
     digest: String,
 }
@@ -37,7 +37,7 @@ impl Stamp {
         let line: String = line.chars().take(1000).collect();
         let text = format!("{line}\n{}\n", "-".repeat(length));
         temp_dir::clean_up();
-        let made = Folder::new("submit")?;
+        let made = TempDir::new("submit")?;
         let path = made.path().join("stamp");
         std::fs::create_dir(&path)?;
         let file = path.join(NAME);

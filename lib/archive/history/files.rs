@@ -1,6 +1,6 @@
-//! Statistics of each spec file over its runs: pure sums over [`Run`]s.
+//! Statistics of each spec file over its runs: pure sums over [`PastRun`]s.
 
-use super::Run;
+use super::PastRun;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Number of recent run times kept.
@@ -29,7 +29,7 @@ pub(crate) struct File {
 }
 
 impl File {
-    fn add(&mut self, run: &Run) {
+    fn add(&mut self, run: &PastRun) {
         if run.status.is_none() {
             return;
         }
@@ -74,7 +74,7 @@ pub(crate) struct Files(BTreeMap<String, File>);
 
 impl Files {
     /// Adds a run.
-    pub(crate) fn add(&mut self, run: &Run) {
+    pub(crate) fn add(&mut self, run: &PastRun) {
         let file = self.0.entry(run.spec_file.clone()).or_default();
         file.spec_file.clone_from(&run.spec_file);
         file.add(run);
@@ -109,8 +109,8 @@ mod tests {
     use super::super::runs::Try;
     use super::*;
 
-    fn run(file: &str, at: i64, status: &str, tries: &[(&str, i64, &str)]) -> Run {
-        Run {
+    fn run(file: &str, at: i64, status: &str, tries: &[(&str, i64, &str)]) -> PastRun {
+        PastRun {
             taskset_id: at,
             taskset: format!("t{at}"),
             finished_ms: at,

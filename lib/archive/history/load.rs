@@ -5,7 +5,7 @@ use crate::archive::db::{self, Database, Row, number, text};
 use crate::archive::document::{
     self, Bytes, Document, Other, Slave, Task, Taskset, Trial, WorkerLog,
 };
-use crate::archive::log_dir::{Folder, Stored};
+use crate::archive::log_dir::{LogDir, Stored};
 use crate::process::state_dir;
 use crate::protocol::example::{self, Example};
 use crate::protocol::key::TasksetKey;
@@ -24,14 +24,14 @@ pub fn find(
         return Ok(None);
     };
     let folder = log_dir.map_or_else(|| state_dir::folder().join("log"), Path::to_owned);
-    load(&mut db, &Folder::at(folder), key)
+    load(&mut db, &LogDir::at(folder), key)
 }
 
 /// Loads the record of `key` as it was in Redis. When its file cannot be read (it is on another
 /// machine, for example) outputs and logs are empty, and the second value is the reason.
 pub fn load(
     db: &mut Database,
-    folder: &Folder,
+    folder: &LogDir,
     key: &TasksetKey,
 ) -> anyhow::Result<Option<(Document, Option<String>)>> {
     let sql = format!(

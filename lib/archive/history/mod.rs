@@ -9,8 +9,8 @@ mod prune;
 mod runs;
 mod save;
 
+pub(crate) use crate::archive::history::runs::{Filter, PastRun, failed_examples, runs, tasksets};
 pub(crate) use files::{File, Files, sparkline};
 pub use load::{find, load, log_file};
 pub(crate) use prune::{Candidate, candidates, remove, sweep};
-pub(crate) use runs::{Filter, Run, failed_examples, runs, tasksets};
 pub(crate) use save::{Saved, clear_loose, save, set_aside};

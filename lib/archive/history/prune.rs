@@ -3,7 +3,7 @@
 use super::save::clear;
 use crate::archive::db::value::Value;
 use crate::archive::db::{Database, number, text};
-use crate::archive::log_dir::Folder;
+use crate::archive::log_dir::LogDir;
 
 /// A taskset that is old enough to be removed.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub(crate) fn candidates(db: &mut Database, before_ms: i64) -> anyhow::Result<Ve
 
 /// Removes a taskset: first its rows, in one transaction that leaves a note of the file, and then
 /// the file. If the process is killed in between, the next prune finds the note.
-pub(crate) fn remove(db: &mut Database, folder: &Folder, old: &Candidate) -> anyhow::Result<()> {
+pub(crate) fn remove(db: &mut Database, folder: &LogDir, old: &Candidate) -> anyhow::Result<()> {
     db.transaction(|db| {
         if let Some(file) = &old.log_file {
             db.execute(
@@ -54,7 +54,7 @@ pub(crate) fn remove(db: &mut Database, folder: &Folder, old: &Candidate) -> any
 }
 
 /// Removes files that have not belonged to a taskset since before this time.
-pub(crate) fn sweep(db: &mut Database, folder: &Folder, before_ms: i64) -> anyhow::Result<()> {
+pub(crate) fn sweep(db: &mut Database, folder: &LogDir, before_ms: i64) -> anyhow::Result<()> {
     let sql = "SELECT id FROM loose_files WHERE since_ms <= $1";
     for row in db.rows(sql, &[before_ms.into()])? {
         if let Value::Text(file) = &row[0] {

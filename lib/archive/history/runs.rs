@@ -1,4 +1,4 @@
-//! The runs of spec files: one [`Run`] per task of each taskset.
+//! The runs of spec files: one [`PastRun`] per task of each taskset.
 
 use crate::archive::db::value::Value;
 use crate::archive::db::{Database, number, text};
@@ -33,7 +33,7 @@ impl Try {
 
 /// The run of one spec file in one taskset.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
+pub(crate) struct PastRun {
     pub taskset_id: i64,
     pub taskset: String,
     pub finished_ms: i64,
@@ -43,7 +43,7 @@ pub(crate) struct Run {
     pub tries: Vec<Try>,
 }
 
-impl Run {
+impl PastRun {
     /// Whether the file passed, but not in its first trial.
     pub(crate) fn is_flaky(&self) -> bool {
         let bad = |trial: &Try| !trial.is_good() && !trial.stopped && !trial.status.is_empty();
@@ -95,7 +95,7 @@ fn conditions(filter: &Filter) -> (String, Vec<Value>) {
 pub(crate) fn runs(
     db: &mut Database,
     filter: &Filter,
-    mut visit: impl FnMut(Run),
+    mut visit: impl FnMut(PastRun),
 ) -> anyhow::Result<()> {
     let (conditions, values) = conditions(filter);
     let sql = format!(
@@ -106,12 +106,12 @@ pub(crate) fn runs(
          WHERE {conditions}
          ORDER BY s.finished_ms, s.id, t.position, r.position"
     );
-    let mut current: Option<Run> = None;
+    let mut current: Option<PastRun> = None;
     db.query(&sql, &values, |row| {
         let (id, position) = (number(&row[0]), number(&row[3]));
-        let same = |run: &Run| run.taskset_id == id && run.position == position;
+        let same = |run: &PastRun| run.taskset_id == id && run.position == position;
         if !current.as_ref().is_some_and(same) {
-            let run = Run {
+            let run = PastRun {
                 taskset_id: id,
                 taskset: text(&row[1]).unwrap_or_default(),
                 finished_ms: number(&row[2]),

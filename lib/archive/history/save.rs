@@ -8,7 +8,7 @@ use crate::archive::db::value::Value;
 use crate::archive::db::{Database, Row};
 use crate::archive::document::{self, Bytes, Other, Part, Slave, Task, Taskset, Trial, WorkerLog};
 use crate::archive::estimate::{self, Sample};
-use crate::archive::log_dir::{self, Folder, Writer};
+use crate::archive::log_dir::{self, LogDir, Writer};
 use crate::process::crash_point;
 use crate::protocol::key::TasksetKey;
 use crate::protocol::time;
@@ -47,7 +47,7 @@ pub(crate) fn set_aside(
 pub(crate) fn save(
     store: &mut Store,
     db: &mut Database,
-    folder: &Folder,
+    folder: &LogDir,
     key: &TasksetKey,
     between: &mut Between,
 ) -> anyhow::Result<Saved> {
@@ -79,7 +79,7 @@ pub(crate) fn save(
 /// concurrent attempt fails and is repeated.
 pub(crate) fn clear_loose(
     db: &mut Database,
-    folder: &Folder,
+    folder: &LogDir,
     key: &TasksetKey,
 ) -> anyhow::Result<()> {
     let sql = "SELECT id FROM loose_files WHERE taskset = $1";
@@ -92,7 +92,7 @@ pub(crate) fn clear_loose(
 }
 
 /// Removes a file that does not belong to a taskset, and then the note of it.
-pub(super) fn clear(db: &mut Database, folder: &Folder, file: &str) -> anyhow::Result<()> {
+pub(super) fn clear(db: &mut Database, folder: &LogDir, file: &str) -> anyhow::Result<()> {
     folder.remove(file)?;
     crash_point::point();
     db.execute("DELETE FROM loose_files WHERE id = $1", &[file.into()])?;
@@ -102,7 +102,7 @@ pub(super) fn clear(db: &mut Database, folder: &Folder, file: &str) -> anyhow::R
 fn write(
     store: &mut Store,
     db: &mut Database,
-    folder: &Folder,
+    folder: &LogDir,
     key: &TasksetKey,
     file: &str,
     between: &mut Between,
@@ -144,7 +144,7 @@ fn write(
 /// transaction holds and will find the record done.
 fn clear_others(
     db: &mut Database,
-    folder: &Folder,
+    folder: &LogDir,
     key: &TasksetKey,
     file: &str,
 ) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ mod skipped;
 mod stage;
 mod transitions;
 
-pub use crate::entity::taskset::skipped::Broken;
+pub use crate::entity::taskset::skipped::Skipped;
 pub use crate::entity::taskset::transitions::{
     Assigned, FAIL_AFTER_WORKERS, Judged, Want, assign, close, fail_unrunnable, judge, recover,
     request_cancel, request_fail, speculate, wants,
@@ -78,14 +78,14 @@ pub(crate) fn tasks(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<V
 
 /// The progress of a taskset, read without its tasks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Progress {
+pub(crate) struct QueueLengths {
     /// Queued tasks.
     pub queued: usize,
     /// Tasks without a final status.
     pub left: usize,
 }
 
-impl Progress {
+impl QueueLengths {
     /// Loads both lengths: one round trip.
     pub(crate) fn load(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Self> {
         let (queued, left) = store.call(|c, _| {

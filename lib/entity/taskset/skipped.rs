@@ -7,11 +7,11 @@ use std::collections::HashSet;
 
 /// Tasksets with a key of the wrong type, for which Redis refuses commands.
 #[derive(Debug, Default)]
-pub struct Broken {
+pub struct Skipped {
     told: HashSet<TasksetKey>,
 }
 
-impl Broken {
+impl Skipped {
     /// Skips a taskset for which Redis refused a command, and reports that once for as long as it
     /// lasts. Any other error is returned.
     pub(crate) fn pass_over(

@@ -2,7 +2,7 @@
 
 use super::exec::{Exec, Program, Settings, Template};
 use super::serve::Patience;
-use super::{Adapter, CargoTest, Nextest, Place, Serve};
+use super::{Adapter, CargoTest, Nextest, Serve, Workspace};
 use crate::exec::report;
 use crate::process::exit;
 use crate::tool::{pytest, rspec};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// The adapter and its flags.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Choice {
+pub(crate) struct AdapterArgs {
     /// How tasks are run
     #[arg(long, value_enum, default_value_t = Name::Exec)]
     adapter: Name,
@@ -79,14 +79,14 @@ enum Isolation {
     None,
 }
 
-impl Choice {
+impl AdapterArgs {
     /// The adapter chosen by the flags, at `place`; the variables `secrets` are hidden from all
     /// tests.
     ///
     /// Errors: the flags conflict, or the command does not exist.
     pub(crate) fn adapter(
         &self,
-        place: Place,
+        place: Workspace,
         secrets: Vec<OsString>,
     ) -> anyhow::Result<Box<dyn Adapter>> {
         if self.report.is_some() && self.adapter != Name::Exec {
@@ -171,7 +171,7 @@ impl Choice {
         &self,
         find: fn(&Path) -> Vec<String>,
         files: &[(&str, &str)],
-        place: &Place,
+        place: &Workspace,
     ) -> anyhow::Result<Vec<String>> {
         let mut words = match &self.interpreter {
             Some(command) => shlex::split(command)
@@ -203,7 +203,7 @@ impl Choice {
 }
 
 fn exec(
-    place: Place,
+    place: Workspace,
     program: impl Program + 'static,
     settings: Settings,
 ) -> anyhow::Result<Box<dyn Adapter>> {

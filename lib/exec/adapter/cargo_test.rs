@@ -1,9 +1,9 @@
 //! Rust's test binaries, run as cargo test would run them: cargo builds them once per slave; then
 //! each task is a whole binary or a single test, started without cargo.
 
-use super::Place;
+use super::Workspace;
 use super::exec::{Inquiry, Program};
-use crate::exec::report::{self, Format, Source};
+use crate::exec::report::{self, ReportFormat, Source};
 use crate::protocol::result::TrialResult;
 use crate::protocol::status::TrialStatus;
 use crate::tool;
@@ -20,7 +20,7 @@ pub(crate) struct CargoTest {
 impl CargoTest {
     /// The format of the binaries' output.
     pub(crate) const REPORT: Source = Source {
-        format: Format::Libtest,
+        format: ReportFormat::Libtest,
         path: None,
     };
 
@@ -34,7 +34,7 @@ impl CargoTest {
 }
 
 impl Program for CargoTest {
-    fn prepare(&mut self, inquiry: &mut Inquiry, place: &Place) -> anyhow::Result<()> {
+    fn prepare(&mut self, inquiry: &mut Inquiry, place: &Workspace) -> anyhow::Result<()> {
         let binaries = cargo::build(&self.words, place.path(), &mut |command| {
             inquiry.ask(command)
         })?;
@@ -68,7 +68,7 @@ impl Program for CargoTest {
         {
             return true;
         }
-        let report = report::parse(Format::Libtest, &result.stdout);
+        let report = report::parse(ReportFormat::Libtest, &result.stdout);
         let verdict = report.verdict().filter(|_| report.broken.is_none());
         verdict == Some(result.status)
             || (verdict == Some(TrialStatus::Pending) && result.status == TrialStatus::Passed)

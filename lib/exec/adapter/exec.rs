@@ -1,8 +1,8 @@
 //! The adapter for commands: one command runs per task. Its exit code is the verdict; a report that
 //! it writes supplies the counts.
 
-use super::{Adapter, CAPTURE, GRACE, Made, Order, Place, report_file};
-use crate::exec::child::{End, Exit, Leftovers, Limits, Outcome, Supervisor, Watch};
+use super::{Adapter, CAPTURE, Finished, GRACE, TrialOrder, Workspace, report_file};
+use crate::exec::child::{ChildOutcome, End, Exit, Leftovers, Limits, Supervisor, Watch};
 use crate::exec::report::Source;
 use crate::process::exit;
 use crate::protocol::result::TrialResult;
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// The source of the command for each task.
 pub(crate) trait Program {
     /// Prepares the program before the first task.
-    fn prepare(&mut self, _inquiry: &mut Inquiry, _place: &Place) -> anyhow::Result<()> {
+    fn prepare(&mut self, _inquiry: &mut Inquiry, _place: &Workspace) -> anyhow::Result<()> {
         Ok(())
     }
 
@@ -144,7 +144,7 @@ pub(crate) struct Settings {
 /// Runs one command per task.
 pub(crate) struct Exec {
     supervisor: Supervisor,
-    place: Place,
+    place: Workspace,
     program: Box<dyn Program>,
     settings: Settings,
     ready: bool,
@@ -153,7 +153,7 @@ pub(crate) struct Exec {
 impl Exec {
     /// Runs the commands of `program`.
     pub(crate) fn new(
-        mut place: Place,
+        mut place: Workspace,
         program: impl Program + 'static,
         settings: Settings,
     ) -> anyhow::Result<Self> {
@@ -168,7 +168,7 @@ impl Exec {
 
     fn command_for(
         &self,
-        order: &Order,
+        order: &TrialOrder,
         variables: Vec<(&str, String)>,
         report: &str,
     ) -> Result<Command, String> {
@@ -181,7 +181,7 @@ impl Exec {
         Ok(command)
     }
 
-    fn result(&self, outcome: Outcome) -> TrialResult {
+    fn result(&self, outcome: ChildOutcome) -> TrialResult {
         let (status, stopped) = match (&outcome.end, outcome.exit) {
             (End::SoftTimeout | End::HardTimeout, _) => (TrialStatus::Timeout, None),
             (End::Stopped(why), _) => (TrialStatus::Error, Some(why.clone())),
@@ -248,7 +248,7 @@ impl Adapter for Exec {
         Ok(())
     }
 
-    fn run(&mut self, order: &Order, watch: &mut dyn Watch) -> Made {
+    fn run(&mut self, order: &TrialOrder, watch: &mut dyn Watch) -> Finished {
         let limits = Limits {
             soft: order.soft,
             hard: order.hard,
@@ -261,7 +261,7 @@ impl Adapter for Exec {
         let source = self.settings.report.as_ref();
         let names = self.program.names_report();
         let place = report_file::Place::new(source, &self.place, spec_file, names);
-        let made = |result, hard_timeout| Made {
+        let made = |result, hard_timeout| Finished {
             result,
             hard_timeout,
         };

@@ -12,21 +12,20 @@ mod runner_protocol;
 mod serve;
 mod workspace;
 
-pub(crate) use crate::exec::adapter::args::Choice;
-pub(crate) use crate::exec::adapter::workspace::Place;
+pub(crate) use crate::exec::adapter::args::AdapterArgs;
+pub(crate) use crate::exec::adapter::outputs::Outputs;
+pub(crate) use crate::exec::adapter::workspace::Workspace;
 pub(crate) use cargo_test::CargoTest;
 pub(crate) use nextest::Nextest;
-pub(crate) use outputs::Outputs;
 pub(crate) use serve::Serve;
 
 use crate::exec::child::Watch;
 use crate::protocol::job::Job;
-use crate::protocol::result::SuiteEnd;
-use crate::protocol::result::TrialResult;
+use crate::protocol::result::{SuiteEnd, TrialResult};
 use std::time::Duration;
 
 /// A trial to run, with its time limits.
-pub(crate) struct Order<'a> {
+pub(crate) struct TrialOrder<'a> {
     pub job: &'a Job,
     /// Time until the test is asked to end.
     pub soft: Duration,
@@ -35,7 +34,7 @@ pub(crate) struct Order<'a> {
 }
 
 /// A completed trial.
-pub(crate) struct Made {
+pub(crate) struct Finished {
     pub result: TrialResult,
     /// The trial outlived its hard deadline, and the slave should end with it.
     pub hard_timeout: bool,
@@ -56,7 +55,7 @@ pub(crate) trait Adapter {
     }
 
     /// Runs one trial. `watch` may end it early.
-    fn run(&mut self, order: &Order, watch: &mut dyn Watch) -> Made;
+    fn run(&mut self, order: &TrialOrder, watch: &mut dyn Watch) -> Finished;
 
     /// Whether the adapter keeps a runner for many trials, whose end counts for the verdict.
     fn has_end(&self) -> bool {

@@ -1,10 +1,10 @@
 //! cargo nextest: builds the tests, or unpacks an archive, once per slave; then runs each task, a
 //! whole binary or a single test, from that build.
 
-use super::Place;
+use super::Workspace;
 use super::cargo_test::share_processors;
 use super::exec::{Inquiry, Program};
-use crate::exec::report::{Format, Source};
+use crate::exec::report::{ReportFormat, Source};
 use crate::protocol::example::{Example, Status};
 use crate::protocol::result::TrialResult;
 use crate::tool;
@@ -23,7 +23,7 @@ pub(crate) struct Nextest {
 impl Nextest {
     /// The tests that nextest lists.
     pub(crate) const REPORT: Source = Source {
-        format: Format::LibtestJson,
+        format: ReportFormat::LibtestJson,
         path: None,
     };
 
@@ -91,7 +91,7 @@ fn only(words: &[String], table: &[(&str, Value)]) -> Vec<String> {
 
 impl Nextest {
     /// Makes nextest build the tests, or unpack them; returns the options that run this build.
-    fn built(&self, inquiry: &mut Inquiry, place: &Place) -> anyhow::Result<Vec<[String; 2]>> {
+    fn built(&self, inquiry: &mut Inquiry, place: &Workspace) -> anyhow::Result<Vec<[String; 2]>> {
         let (words, _) = tool::halves(&self.words);
         let given = |name| words.iter().any(|word| cargo::is(word, name));
         if given("--binaries-metadata") {
@@ -137,7 +137,7 @@ impl Nextest {
 }
 
 impl Program for Nextest {
-    fn prepare(&mut self, inquiry: &mut Inquiry, place: &Place) -> anyhow::Result<()> {
+    fn prepare(&mut self, inquiry: &mut Inquiry, place: &Workspace) -> anyhow::Result<()> {
         let built = self.built(inquiry, place)?;
         self.built = only(tool::halves(&self.words).0, &OF_RUN);
         self.built.extend(built.into_iter().flatten());

@@ -60,10 +60,10 @@ impl Outputs {
     }
 
     /// The folder for the trials of a taskset, if outputs are kept.
-    pub(crate) fn of(&self, taskset: &TasksetKey) -> Option<Shelf> {
+    pub(crate) fn of(&self, taskset: &TasksetKey) -> Option<OutputDir> {
         let folder = self.folder.as_ref()?;
         let name = name(taskset.id(), taskset.as_str());
-        Some(Shelf(folder.join(name.to_string())))
+        Some(OutputDir(folder.join(name.to_string())))
     }
 }
 
@@ -74,9 +74,9 @@ fn name(id: &str, key: &str) -> Uuid {
 }
 
 /// The folder of a taskset, created on demand; removed on drop if it is empty.
-pub(crate) struct Shelf(PathBuf);
+pub(crate) struct OutputDir(PathBuf);
 
-impl Shelf {
+impl OutputDir {
     /// Creates the folder of a trial.
     ///
     /// Errors: the folder that cannot be created, and the reason.
@@ -144,7 +144,7 @@ fn settle(folder: &Path) -> io::Result<()> {
     }
 }
 
-impl Drop for Shelf {
+impl Drop for OutputDir {
     fn drop(&mut self) {
         // A folder that is not empty, or in use by others, stays.
         let _ = std::fs::remove_dir(&self.0);

@@ -1,6 +1,6 @@
 //! The report of a command: its location, and its effect on the trial's result.
 
-use crate::exec::report::{self, Format, Report, Source};
+use crate::exec::report::{self, Report, ReportFormat, Source};
 use crate::process::regular_file::{self, Links};
 use crate::process::{remove_tree, stderr};
 use crate::protocol::example::Status;
@@ -28,15 +28,15 @@ impl Place {
     /// command `names` or not.
     pub(crate) fn new(
         source: Option<&Source>,
-        place: &super::Place,
+        place: &super::Workspace,
         spec_file: &str,
         names: bool,
     ) -> Self {
         let path = source.and_then(|source| source.path.as_deref());
         let is_file = |source: &Source| match source.format {
-            Format::Junit => true,
+            ReportFormat::Junit => true,
             // Automatic detection of the format detects the location as well.
-            Format::Auto => false,
+            ReportFormat::Auto => false,
             _ => names,
         };
         Self {
@@ -114,7 +114,7 @@ impl Place {
         stdout: &'a [u8],
     ) -> Result<Cow<'a, [u8]>, String> {
         // A command that prints TAP may also write a JUnit report to the path in Bazel's variable.
-        let is_printed = matches!(source.format, Format::Tap | Format::Libtest);
+        let is_printed = matches!(source.format, ReportFormat::Tap | ReportFormat::Libtest);
         let from_file = self.in_file || !is_printed && self.path.symlink_metadata().is_ok();
         if !from_file {
             return if whole {

@@ -1,8 +1,9 @@
 //! A runner that has sent its hello: its answers, and how far they can be trusted.
 
-use super::runner_process::{Heard, Resident};
+use super::runner_process::{Heard, RunnerProcess};
 use super::runner_protocol;
-use super::runner_protocol::{Answer, Outcome};
+use super::runner_protocol::{Answer, RunnerResult};
+use crate::exec::adapter::runner_protocol::Request;
 use crate::exec::child::Watch;
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +14,7 @@ const PAST: usize = 64;
 
 /// A runner, ready for trials.
 pub(crate) struct Runner {
-    pub process: Resident,
+    pub process: RunnerProcess,
     can_stop: bool,
     /// Answered trials, the newest last.
     past: VecDeque<String>,
@@ -24,7 +25,7 @@ pub(crate) struct Runner {
 /// The outcome of waiting for a trial's answer.
 pub(crate) enum Said {
     /// The complete answer.
-    Answer(Box<Outcome>),
+    Answer(Box<RunnerResult>),
     /// A line other than the answer, with the reason.
     Wrong(String),
     /// The runner writes an endless line.
@@ -36,7 +37,7 @@ pub(crate) enum Said {
 
 impl Runner {
     /// A runner on `process`, which sent `hello`.
-    pub(crate) fn new(process: Resident, hello: &runner_protocol::Hello) -> Self {
+    pub(crate) fn new(process: RunnerProcess, hello: &runner_protocol::Hello) -> Self {
         Self {
             process,
             can_stop: hello.capabilities.iter().any(|name| name == "stop"),
@@ -62,7 +63,7 @@ impl Runner {
 
     /// Asks the runner to end `trial`.
     pub(crate) fn ask_to_stop(&mut self, trial: &str) {
-        let order = runner_protocol::Order::Stop { trial };
+        let order = Request::Stop { trial };
         let line = serde_json::to_string(&order).unwrap_or_default();
         if !self.can_stop || self.process.say(&line).is_err() {
             self.process.terminate();

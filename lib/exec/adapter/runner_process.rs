@@ -39,7 +39,7 @@ pub(crate) enum Heard {
     Endless,
 }
 
-pub(crate) struct Resident {
+pub(crate) struct RunnerProcess {
     child: Child,
     group: Pid,
     /// Readable when the process has ended: a descendant may hold the pipes open for longer.
@@ -52,7 +52,7 @@ pub(crate) struct Resident {
     buffer: Vec<u8>,
 }
 
-impl Resident {
+impl RunnerProcess {
     /// Starts `command` in a new session, and in `cgroup` if there is one.
     pub(crate) fn start(command: &mut Command, cgroup: Option<&Cgroup>) -> io::Result<Self> {
         let (its_in, to) = io::pipe()?;
@@ -305,7 +305,7 @@ pub(crate) struct Left {
     pub output: [Captured; 2],
 }
 
-impl Drop for Resident {
+impl Drop for RunnerProcess {
     fn drop(&mut self) {
         self.kill();
     }

@@ -14,7 +14,7 @@ pub(crate) const VERSIONS: &[u32] = &[1];
 /// A message from the slave.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(crate) enum Order<'a> {
+pub(crate) enum Request<'a> {
     Hello {
         versions: &'static [u32],
     },
@@ -38,7 +38,7 @@ pub(crate) enum Order<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Answer {
     Hello(Hello),
-    Result(Box<Outcome>),
+    Result(Box<RunnerResult>),
 }
 
 /// A runner's first line.
@@ -51,7 +51,7 @@ pub(crate) struct Hello {
 
 /// The outcome of a trial.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Outcome {
+pub(crate) struct RunnerResult {
     pub trial: String,
     status: String,
     passed: Option<u64>,
@@ -72,7 +72,7 @@ pub(crate) struct Outcome {
     replace: Option<String>,
 }
 
-impl Outcome {
+impl RunnerResult {
     /// Takes the reason why this process should run no further trial, if there is one.
     pub(crate) fn replace(&mut self) -> Option<String> {
         let unnamed = self.last.then(|| "it has run its last trial".into());

@@ -3,16 +3,15 @@
 //! the runner.
 
 use super::runner::{Runner, Said, quote};
-use super::runner_process::{Heard, Resident};
-use super::runner_protocol;
-use super::runner_protocol::{Answer, Outcome, VERSIONS};
-use super::{Adapter, CAPTURE, GRACE, Made, Order, Place};
+use super::runner_process::{Heard, RunnerProcess};
+use super::runner_protocol::{Answer, RunnerResult, VERSIONS};
+use super::{Adapter, CAPTURE, Finished, GRACE, TrialOrder, Workspace};
+use crate::exec::adapter::runner_protocol::Request;
 use crate::exec::child::capture::Capture;
 use crate::exec::child::{Captured, Exit, Watch};
 use crate::process::stderr::say;
 use crate::process::{exit, text};
-use crate::protocol::result::SuiteEnd;
-use crate::protocol::result::TrialResult;
+use crate::protocol::result::{SuiteEnd, TrialResult};
 use crate::protocol::status::TrialStatus;
 use std::collections::HashSet;
 use std::io::Write;
@@ -21,7 +20,7 @@ use std::time::{Duration, Instant};
 
 /// Runs spec files by a runner.
 pub(crate) struct Serve {
-    place: Place,
+    place: Workspace,
     /// The runner's command.
     command: Box<dyn Fn() -> Command>,
     patience: Patience,
@@ -50,7 +49,7 @@ impl Serve {
     /// An adapter that starts each runner by `command`. A runner and each process below it may have
     /// `memory` bytes of private memory.
     pub(crate) fn new(
-        place: Place,
+        place: Workspace,
         patience: Patience,
         memory: Option<u64>,
         command: impl Fn() -> Command + 'static,
@@ -70,14 +69,15 @@ impl Serve {
         let mut command = (self.command)();
         command.envs(self.place.variables());
         let program = command.get_program().to_string_lossy().into_owned();
-        let mut process = Resident::start(&mut command, self.place.cgroup()).map_err(|error| {
-            exit::usage(format!("cannot run '{program}': {error}"))
-                .hint("install it on this worker, or give its full path")
-        })?;
+        let mut process =
+            RunnerProcess::start(&mut command, self.place.cgroup()).map_err(|error| {
+                exit::usage(format!("cannot run '{program}': {error}"))
+                    .hint("install it on this worker, or give its full path")
+            })?;
         if let Some(bytes) = self.memory {
             process.limit_memory(bytes)?;
         }
-        let hello = serde_json::to_string(&runner_protocol::Order::Hello { versions: VERSIONS })?;
+        let hello = serde_json::to_string(&Request::Hello { versions: VERSIONS })?;
         let said = process
             .say(&hello)
             .and_then(|()| process.hear(Instant::now() + self.patience.boot, watch));
@@ -124,7 +124,7 @@ impl Serve {
     /// Runs the trial in the runner; the result records its outcome.
     fn try_run(
         &mut self,
-        order: &Order,
+        order: &TrialOrder,
         variables: &[(&str, String)],
         watch: &mut dyn Watch,
     ) -> (TrialResult, Then) {
@@ -189,7 +189,7 @@ impl Serve {
     /// Runs the trial, with a new runner if this one is unfit.
     fn make(
         &mut self,
-        order: &Order,
+        order: &TrialOrder,
         variables: &[(&str, String)],
         watch: &mut dyn Watch,
     ) -> TrialResult {
@@ -246,12 +246,12 @@ fn no_runner(error: &anyhow::Error) -> TrialResult {
 /// Sends the order and waits for its answer within the trial's deadlines.
 fn converse(
     runner: &mut Runner,
-    order: &Order,
+    order: &TrialOrder,
     variables: &[(&str, String)],
     watch: &mut dyn Watch,
 ) -> (Said, End) {
     let trial = order.job.trial.as_str();
-    let line = serde_json::to_string(&runner_protocol::Order::Run {
+    let line = serde_json::to_string(&Request::Run {
         trial,
         spec_file: &order.job.spec_file,
         attempt: order.job.attempt,
@@ -292,7 +292,7 @@ fn converse(
 /// Errors: the reason why the answer cannot be trusted.
 fn take_answer(
     runner: &mut Runner,
-    mut outcome: Outcome,
+    mut outcome: RunnerResult,
     result: &mut TrialResult,
 ) -> Result<(), String> {
     let trial = outcome.trial.clone();
@@ -359,13 +359,13 @@ impl Adapter for Serve {
         self.runner.as_ref().is_some_and(fit)
     }
 
-    fn run(&mut self, order: &Order, watch: &mut dyn Watch) -> Made {
+    fn run(&mut self, order: &TrialOrder, watch: &mut dyn Watch) -> Finished {
         let mut result = match self.place.begin(order) {
             Ok(variables) => self.make(order, &variables, watch),
             Err(why) => TrialResult::error(format!("rrr: {why}\n")),
         };
         self.place.end(order, &mut result);
-        Made {
+        Finished {
             result,
             hard_timeout: false,
         }

@@ -1,11 +1,11 @@
 //! The surroundings of a trial: its folder, its cgroup where one is possible, and the variables
 //! that describe them.
 
-use super::Order;
+use super::TrialOrder;
 use super::outputs;
-use super::outputs::Shelf;
+use super::outputs::OutputDir;
 use crate::exec::child::Cgroup;
-use crate::process::temp_dir::{self, Folder};
+use crate::process::temp_dir::{self, TempDir};
 use crate::process::{remove_tree, stderr};
 use crate::protocol::result::TrialResult;
 use rustix::fs::{Mode, OFlags, RawDir, SeekFrom, Stat, fstat, stat};
@@ -16,8 +16,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// A slave's temporary folder, removed with the slave.
-pub(crate) struct Place {
-    folder: Folder,
+pub(crate) struct Workspace {
+    folder: TempDir,
     /// TEST_TMPDIR, kept open because it is checked after each trial.
     tmp: OwnedFd,
     /// Its device and inode: a test may put another folder in its place.
@@ -28,18 +28,18 @@ pub(crate) struct Place {
     slot: OsString,
     cgroup: Option<Cgroup>,
     /// The place for files that a trial leaves to be kept.
-    shelf: Option<Shelf>,
+    shelf: Option<OutputDir>,
 }
 
-impl Place {
+impl Workspace {
     /// Creates a workspace for a slave of the run `run_id`, whose trials run in `cgroup` and leave
     /// files in `shelf`, if given.
     pub(crate) fn new(
         run_id: &str,
         cgroup: Option<Cgroup>,
-        shelf: Option<Shelf>,
+        shelf: Option<OutputDir>,
     ) -> std::io::Result<Self> {
-        let folder = Folder::new("slave")?;
+        let folder = TempDir::new("slave")?;
         let tmp = folder.path().join("tmp");
         temp_dir::make_private(&tmp)?;
         let (opened, known) = open(&tmp)?;
@@ -94,7 +94,10 @@ impl Place {
     ///
     /// Errors: files of an earlier trial are in the way, or this trial's files could not be kept;
     /// with the reason.
-    pub(crate) fn begin(&mut self, order: &Order) -> Result<Vec<(&'static str, String)>, String> {
+    pub(crate) fn begin(
+        &mut self,
+        order: &TrialOrder,
+    ) -> Result<Vec<(&'static str, String)>, String> {
         self.renew().map_err(|error| {
             let path = self.folder.path().display();
             format!("cannot recreate the temporary folder '{path}': {error}")
@@ -132,7 +135,7 @@ impl Place {
     }
 
     /// Cleans up after a trial, and notes the kept files in its `result`.
-    pub(crate) fn end(&mut self, order: &Order, result: &mut TrialResult) {
+    pub(crate) fn end(&mut self, order: &TrialOrder, result: &mut TrialResult) {
         if let Some(shelf) = &self.shelf {
             result.outputs = shelf.end(&order.job.trial);
         }
@@ -208,7 +211,7 @@ mod tests {
 
     #[test]
     fn leftovers_of_a_trial_are_removed_before_the_next() {
-        let mut place = Place::new("run", None, None).unwrap();
+        let mut place = Workspace::new("run", None, None).unwrap();
         let tmp = place.path().join("tmp");
         for _ in 0..2 {
             std::fs::create_dir_all(tmp.join("a/b")).unwrap();
@@ -221,7 +224,7 @@ mod tests {
     #[test]
     fn folders_are_recreated_for_the_next_trial() {
         use std::os::unix::fs::symlink;
-        let mut place = Place::new("run", None, None).unwrap();
+        let mut place = Workspace::new("run", None, None).unwrap();
         let (slave, tmp, report) = (
             place.path().to_owned(),
             place.path().join("tmp"),

@@ -27,7 +27,7 @@ const EMPTY: Duration = Duration::from_secs(2);
 
 /// The limits of a trial, with all its processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
-pub(crate) struct Bounds {
+pub(crate) struct CgroupBounds {
     /// Maximum MiB of a trial as a whole, by its cgroup
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 40), hide_short_help = true)]
     pub trial_memory: Option<u64>,
@@ -36,7 +36,7 @@ pub(crate) struct Bounds {
     pub trial_pids: Option<u64>,
 }
 
-impl Bounds {
+impl CgroupBounds {
     /// Whether no limit is set.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -125,7 +125,7 @@ fn folder(groups: &str, mounts: &str) -> Option<PathBuf> {
 /// Makes this process's cgroup a base for those of its slaves, which must enforce `bounds`.
 ///
 /// Errors: no cgroup can be created there, or it could not enforce the bounds.
-pub(crate) fn base(bounds: &Bounds) -> io::Result<PathBuf> {
+pub(crate) fn base(bounds: &CgroupBounds) -> io::Result<PathBuf> {
     let base = own()?;
     enable(&base, &bounds.controllers())?;
     clean_up(&base);
@@ -214,7 +214,7 @@ pub(crate) struct Cgroup {
 
 impl Cgroup {
     /// Creates a cgroup below `base` that enforces `bounds`.
-    pub(crate) fn make(base: &Path, bounds: &Bounds) -> io::Result<Self> {
+    pub(crate) fn make(base: &Path, bounds: &CgroupBounds) -> io::Result<Self> {
         loop {
             let path = base.join(format!("{PREFIX}{}", uuid::Uuid::new_v4().simple()));
             fs::create_dir(&path)?;
@@ -227,7 +227,7 @@ impl Cgroup {
         }
     }
 
-    fn open(path: &Path, bounds: &Bounds) -> io::Result<Self> {
+    fn open(path: &Path, bounds: &CgroupBounds) -> io::Result<Self> {
         let lock = File::open(path)?;
         lock.try_lock()?;
         bounds.write(path)?;
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn limits_are_written_in_kernel_syntax() {
         let folder = tempfile::tempdir().unwrap();
-        let bounds = Bounds {
+        let bounds = CgroupBounds {
             trial_memory: Some(3),
             trial_pids: Some(20),
         };

@@ -14,10 +14,12 @@ use rustix::process::Signal;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+pub(crate) use crate::exec::child::cgroup::Cgroup;
+pub(crate) use crate::exec::child::start::prepare;
+pub(crate) use crate::exec::child::supervise::{
+    ChildOutcome, End, Exit, LAST, Leftovers, Limits, Supervisor, Watch,
+};
 pub(crate) use capture::Captured;
-pub(crate) use cgroup::Cgroup;
-pub(crate) use start::prepare;
-pub(crate) use supervise::{End, Exit, LAST, Leftovers, Limits, Outcome, Supervisor, Watch};
 
 /// Makes the started `command` receive `signal` when this process is gone, even if it was killed.
 pub(crate) fn end_with_us(command: &mut Command, signal: Signal) {

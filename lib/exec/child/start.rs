@@ -32,7 +32,7 @@ pub(crate) struct Started {
 
 /// The steps between fork and exec, apart from the session.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Bounds<'a> {
+pub(crate) struct StartBounds<'a> {
     pub cgroup: Option<&'a Cgroup>,
     /// Maximum private memory in bytes.
     pub memory: Option<u64>,
@@ -98,7 +98,11 @@ impl Starter {
     /// applied, but clearing the whole environment would go unnoticed.
     ///
     /// Errors: the command could not be started.
-    pub(crate) fn start(&mut self, command: &mut Command, bounds: Bounds) -> io::Result<Started> {
+    pub(crate) fn start(
+        &mut self,
+        command: &mut Command,
+        bounds: StartBounds,
+    ) -> io::Result<Started> {
         let plain = bounds.cgroup.is_none() && bounds.memory.is_none() && !bounds.guarded;
         if plain && command.get_current_dir().is_none() {
             self.spawn(command)
@@ -162,7 +166,7 @@ impl Starter {
 }
 
 /// Starts the command by fork, with additional steps before exec.
-fn fork(command: &mut Command, bounds: Bounds) -> io::Result<Started> {
+fn fork(command: &mut Command, bounds: StartBounds) -> io::Result<Started> {
     prepare(command, bounds.cgroup)?;
     if bounds.guarded {
         guardian::stand_between(command, Rest::Keep)?;

@@ -1,7 +1,7 @@
 //! The poll loop around one child.
 
 use super::capture::{Capture, Captured};
-use super::start::{Bounds, Starter};
+use super::start::{StartBounds, Starter};
 use super::{Cgroup, reap};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpid};
@@ -85,7 +85,7 @@ pub(crate) enum End {
 
 /// The outcome of one run.
 #[derive(Clone, Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct ChildOutcome {
     pub exit: Exit,
     pub end: End,
     pub stdout: Captured,
@@ -130,8 +130,8 @@ impl Supervisor {
         command: &mut Command,
         limits: &Limits,
         watch: &mut dyn Watch,
-    ) -> io::Result<Outcome> {
-        let bounds = Bounds {
+    ) -> io::Result<ChildOutcome> {
+        let bounds = StartBounds {
             cgroup: self.cgroup.as_ref(),
             memory: limits.memory,
             guarded: limits.leftovers == Leftovers::Keep,
@@ -207,7 +207,7 @@ impl Supervisor {
         };
         // Everything that the process wrote is in the pipes by now.
         outputs.drain(&mut self.buffer, true);
-        Ok(Outcome {
+        Ok(ChildOutcome {
             exit: match (status.exit_status(), status.terminating_signal()) {
                 (Some(code), _) => Exit::Code(code),
                 (None, signal) => Exit::Signal(signal.unwrap_or(0)),

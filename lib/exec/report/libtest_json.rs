@@ -175,7 +175,7 @@ fn attempt(name: &str) -> (&str, Option<u64>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Format, parse};
+    use super::super::{ReportFormat, parse};
     use super::*;
     use crate::protocol::status::TrialStatus;
 
@@ -192,7 +192,7 @@ mod tests {
 "#;
 
     fn report(text: &str) -> Report {
-        parse(Format::LibtestJson, text.as_bytes())
+        parse(ReportFormat::LibtestJson, text.as_bytes())
     }
 
     fn counts(report: &Report) -> [u64; 3] {

@@ -19,7 +19,7 @@ use std::str::FromStr;
 
 /// The supported formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum ReportFormat {
     /// JUnit XML, from a file
     Junit,
     /// Test Anything Protocol, versions 12 to 14
@@ -40,7 +40,7 @@ pub(crate) enum Format {
 /// The location of a report and its format: `FORMAT[:PATH]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
-    pub format: Format,
+    pub format: ReportFormat,
     pub path: Option<String>,
 }
 
@@ -55,7 +55,7 @@ impl FromStr for Source {
         if path.as_deref() == Some("") {
             return Err("the path after the ':' is empty".into());
         }
-        let format = <Format as clap::ValueEnum>::from_str(format, false).map_err(|_| {
+        let format = <ReportFormat as clap::ValueEnum>::from_str(format, false).map_err(|_| {
             format!(
                 "unknown format '{format}': expected junit, tap, rspec-json, libtest, libtest-json, go-json or auto"
             )
@@ -65,7 +65,7 @@ impl FromStr for Source {
 }
 
 /// Reads a report. One that cannot be trusted is marked as broken and keeps its readable part.
-pub(crate) fn parse(format: Format, bytes: &[u8]) -> Report {
+pub(crate) fn parse(format: ReportFormat, bytes: &[u8]) -> Report {
     let mut report = Report::default();
     let read = decode(bytes).and_then(|text| read(format, &text, &mut report));
     report.broken = read.err();
@@ -73,15 +73,15 @@ pub(crate) fn parse(format: Format, bytes: &[u8]) -> Report {
     report
 }
 
-fn read(format: Format, text: &str, report: &mut Report) -> Result<(), String> {
+fn read(format: ReportFormat, text: &str, report: &mut Report) -> Result<(), String> {
     match format {
-        Format::Junit => junit::read(text, report),
-        Format::Tap => tap::read(text, report),
-        Format::RspecJson => rspec::read(text, report),
-        Format::Libtest => libtest::read(text, report),
-        Format::LibtestJson => libtest_json::read(text, report),
-        Format::GoJson => go::read(text, report),
-        Format::Auto => match guess(text) {
+        ReportFormat::Junit => junit::read(text, report),
+        ReportFormat::Tap => tap::read(text, report),
+        ReportFormat::RspecJson => rspec::read(text, report),
+        ReportFormat::Libtest => libtest::read(text, report),
+        ReportFormat::LibtestJson => libtest_json::read(text, report),
+        ReportFormat::GoJson => go::read(text, report),
+        ReportFormat::Auto => match guess(text) {
             Some(format) => read(format, text, report),
             None => Err("the format is not recognised".into()),
         },
@@ -138,25 +138,25 @@ fn declared(bytes: &[u8]) -> Result<&'static Encoding, String> {
     }
 }
 
-fn guess(text: &str) -> Option<Format> {
+fn guess(text: &str) -> Option<ReportFormat> {
     if text.trim_start().starts_with('<') {
-        return Some(Format::Junit);
+        return Some(ReportFormat::Junit);
     }
     text.lines().find_map(|line| {
         if rspec::is_start(line) {
-            return Some(Format::RspecJson);
+            return Some(ReportFormat::RspecJson);
         }
         if line.starts_with('{') {
             if line.contains("\"Action\":") {
-                return Some(Format::GoJson);
+                return Some(ReportFormat::GoJson);
             } else if line.contains("\"type\":") && line.contains("\"event\":") {
-                return Some(Format::LibtestJson);
+                return Some(ReportFormat::LibtestJson);
             }
         }
         if libtest::is_start(line) {
-            return Some(Format::Libtest);
+            return Some(ReportFormat::Libtest);
         }
-        tap::is_start(line).then_some(Format::Tap)
+        tap::is_start(line).then_some(ReportFormat::Tap)
     })
 }
 
@@ -173,12 +173,12 @@ mod tests {
     #[test]
     fn a_source_is_a_format_and_a_path() {
         let source: Source = "junit:out/a:b.xml".parse().unwrap();
-        assert_eq!(source.format, Format::Junit);
+        assert_eq!(source.format, ReportFormat::Junit);
         assert_eq!(source.path.as_deref(), Some("out/a:b.xml"));
         assert_eq!("nextest".parse::<Source>().unwrap().path, None);
         assert_eq!(
             "nextest".parse::<Source>().unwrap().format,
-            Format::LibtestJson
+            ReportFormat::LibtestJson
         );
         for bad in ["", "xml", "junit:"] {
             assert!(bad.parse::<Source>().is_err(), "{bad:?}");
@@ -190,19 +190,22 @@ mod tests {
         for (text, format) in [
             (
                 "\u{feff}\n<?xml version=\"1.0\"?><testsuites/>",
-                Format::Junit,
+                ReportFormat::Junit,
             ),
-            ("noise\nTAP version 14\n1..1\nok 1\n", Format::Tap),
-            ("1..2\nok\nnot ok\n", Format::Tap),
-            ("\nrunning 1 test\n", Format::Libtest),
+            ("noise\nTAP version 14\n1..1\nok 1\n", ReportFormat::Tap),
+            ("1..2\nok\nnot ok\n", ReportFormat::Tap),
+            ("\nrunning 1 test\n", ReportFormat::Libtest),
             (
                 "noise\n{\"version\":\"3\",\"examples\":[]}\n",
-                Format::RspecJson,
+                ReportFormat::RspecJson,
             ),
-            ("{\"Action\":\"start\",\"Package\":\"p\"}\n", Format::GoJson),
+            (
+                "{\"Action\":\"start\",\"Package\":\"p\"}\n",
+                ReportFormat::GoJson,
+            ),
             (
                 "{ \"type\": \"suite\", \"event\": \"started\", \"test_count\": 1 }\n",
-                Format::LibtestJson,
+                ReportFormat::LibtestJson,
             ),
         ] {
             assert_eq!(
@@ -217,13 +220,13 @@ mod tests {
     #[test]
     fn no_reader_accepts_empty_or_invalid_input() {
         for format in [
-            Format::Junit,
-            Format::Tap,
-            Format::RspecJson,
-            Format::Libtest,
-            Format::LibtestJson,
-            Format::GoJson,
-            Format::Auto,
+            ReportFormat::Junit,
+            ReportFormat::Tap,
+            ReportFormat::RspecJson,
+            ReportFormat::Libtest,
+            ReportFormat::LibtestJson,
+            ReportFormat::GoJson,
+            ReportFormat::Auto,
         ] {
             for bytes in [
                 &b""[..],
@@ -267,12 +270,16 @@ mod tests {
             utf16(u16::to_be_bytes, "\u{feff}"),
             utf16(u16::to_le_bytes, ""),
         ] {
-            for format in [Format::Junit, Format::Auto] {
+            for format in [ReportFormat::Junit, ReportFormat::Auto] {
                 let report = parse(format, &bytes);
                 assert_eq!(report.broken, None, "{bytes:?}");
                 assert_eq!(report.examples[0].name, "größer");
             }
         }
-        assert!(parse(Format::Junit, &single("x-unknown")).broken.is_some());
+        assert!(
+            parse(ReportFormat::Junit, &single("x-unknown"))
+                .broken
+                .is_some()
+        );
     }
 }

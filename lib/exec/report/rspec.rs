@@ -306,7 +306,7 @@ fn example(entry: Entry) -> Example {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Format, parse};
+    use super::super::{ReportFormat, parse};
     use super::*;
     use crate::protocol::status::TrialStatus;
 
@@ -328,7 +328,7 @@ mod tests {
     }
 
     fn report(text: &str) -> Report {
-        parse(Format::RspecJson, text.as_bytes())
+        parse(ReportFormat::RspecJson, text.as_bytes())
     }
 
     #[test]
@@ -343,8 +343,8 @@ mod tests {
             format!("#{{interpolated}} {{{{ {json} }}}}"),
             json.replace("\"examples\"", "\n \"examples\""),
         ] {
-            for format in [Format::RspecJson, Format::Auto] {
-                if format == Format::Auto && text.contains("\n \"") {
+            for format in [ReportFormat::RspecJson, ReportFormat::Auto] {
+                if format == ReportFormat::Auto && text.contains("\n \"") {
                     continue;
                 }
                 let report = parse(format, text.as_bytes());

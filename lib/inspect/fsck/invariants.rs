@@ -16,12 +16,12 @@ const EVENTS: usize = 10_000;
 
 type Findings = Vec<Finding>;
 
-struct Judge<'a> {
+struct Checker<'a> {
     seen: &'a Taskset,
     findings: Findings,
 }
 
-impl Judge<'_> {
+impl Checker<'_> {
     fn report(&mut self, invariant: &'static str, key: impl ToString, finding: impl Into<String>) {
         self.report_at(0, invariant, key, finding);
     }
@@ -46,7 +46,7 @@ impl Judge<'_> {
 
 /// Checks all rules for one existing taskset.
 pub(crate) fn taskset(seen: &Taskset, around: &Around) -> Findings {
-    let mut judge = Judge {
+    let mut judge = Checker {
         seen,
         findings: Vec::new(),
     };
@@ -70,7 +70,7 @@ pub(crate) fn taskset(seen: &Taskset, around: &Around) -> Findings {
     judge.findings
 }
 
-impl Judge<'_> {
+impl Checker<'_> {
     /// I1, I7: a final status is reported once, and matches the stored status.
     fn endings(&mut self) {
         let stands = self.seen.record.status().filter(|status| status.is_final());

@@ -5,9 +5,10 @@ use crate::entity::{taskset, worker};
 use crate::protocol::event::Event;
 use crate::protocol::key::{SlaveKey, TasksetKey, WorkerKey};
 use crate::protocol::status::{TaskStatus, TrialStatus};
+use crate::store;
+use crate::store::Store;
 use crate::store::error::Refused;
 use crate::store::read::{Text, rows, rows_each};
-use crate::store::{self, Store};
 use redis::Value;
 use std::collections::{HashMap, HashSet};
 
@@ -270,7 +271,7 @@ fn ends(store: &mut Store, group: &mut [&mut Taskset]) -> anyhow::Result<()> {
     let slaves: Vec<SlaveKey> = open.iter().map(|(_, slave)| slave.clone()).collect();
     let looks = crate::entity::slave::look(store, &slaves)?;
     for ((place, _), seen) in open.iter().zip(looks) {
-        group[*place].awaits_end |= !matches!(seen, crate::entity::slave::Seen::Ended);
+        group[*place].awaits_end |= !matches!(seen, crate::entity::slave::SlaveState::Ended);
     }
     Ok(())
 }
@@ -338,7 +339,7 @@ fn trials(
     let seen = crate::entity::slave::look(store, &slaves)?;
     let mut alive = HashSet::new();
     for (slave, seen) in slaves.into_iter().zip(seen) {
-        if matches!(seen, crate::entity::slave::Seen::Alive(_)) {
+        if matches!(seen, crate::entity::slave::SlaveState::Alive(_)) {
             alive.insert(slave);
         }
     }

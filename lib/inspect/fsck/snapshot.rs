@@ -4,9 +4,10 @@
 use crate::entity::taskset;
 use crate::protocol::key::{self, SlaveKey, TaskKey, TasksetKey, WorkerKey};
 use crate::protocol::status::{TaskStatus, TrialStatus};
+use crate::store;
+use crate::store::Store;
 use crate::store::error::Refused;
 use crate::store::read::{self, Text, rows_each};
-use crate::store::{self, Store};
 use std::collections::{HashMap, HashSet};
 
 /// Tasks or trials read in one round trip.

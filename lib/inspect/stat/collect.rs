@@ -4,7 +4,7 @@
 use super::{Memory, Queue, Stat, Stranded, Tasks, Tasksets, Trials, Workers};
 use crate::archive::totals;
 use crate::entity::foreign::{self, Sample};
-use crate::entity::slave::{self, Seen};
+use crate::entity::slave::{self, SlaveState};
 use crate::entity::{event_stream, trial, worker};
 use crate::protocol::key::{self, SlaveKey, TasksetKey, WorkerKey};
 use crate::protocol::message::Message;
@@ -192,9 +192,11 @@ fn slaves_at_work(store: &mut Store, slaves: &[SlaveKey]) -> anyhow::Result<(u64
     for (slave, facts) in slaves.iter().zip(slave::look_each(store, slaves)?) {
         seen.extend(store::unless_refused(slave, facts)?);
     }
-    let alive = seen.iter().filter(|seen| matches!(seen, Seen::Alive(_)));
+    let alive = seen
+        .iter()
+        .filter(|seen| matches!(seen, SlaveState::Alive(_)));
     let last = seen.iter().filter_map(|seen| match seen {
-        Seen::Alive(trial) => trial.clone(),
+        SlaveState::Alive(trial) => trial.clone(),
         _ => None,
     });
     let last: Vec<_> = last.collect();

@@ -10,7 +10,7 @@ use std::fmt::Write;
 struct Page(String);
 
 /// The labels and value of a sample.
-type Sample<'a> = (&'a [(&'a str, &'a str)], u64);
+type MetricSample<'a> = (&'a [(&'a str, &'a str)], u64);
 
 /// Escapes a label's value; control characters are made visible, since people read the page too.
 fn escaped(value: &str) -> String {
@@ -39,7 +39,7 @@ impl Page {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn gauge(&mut self, name: &str, help: &str, samples: &[Sample]) {
+    fn gauge(&mut self, name: &str, help: &str, samples: &[MetricSample]) {
         if !samples.is_empty() {
             self.head(name, "gauge", help);
             for (labels, value) in samples {
@@ -93,7 +93,7 @@ fn queues(page: &mut Page, stat: &Stat) {
             .iter()
             .filter_map(|(queue, facts)| Some(([("queue", *queue)], value(facts)?)))
             .collect();
-        let samples: Vec<Sample> = labels.iter().map(|(l, v)| (&l[..], *v)).collect();
+        let samples: Vec<MetricSample> = labels.iter().map(|(l, v)| (&l[..], *v)).collect();
         page.gauge(name, help, &samples);
     };
     let (name, help) = ("rrr_queue_messages", "Messages waiting to be handled.");
@@ -111,7 +111,7 @@ fn queues(page: &mut Page, stat: &Stat) {
         .iter()
         .map(|(role, alive)| ([("role", *role)], u64::from(*alive)))
         .collect();
-    let samples: Vec<Sample> = labels.iter().map(|(l, v)| (&l[..], *v)).collect();
+    let samples: Vec<MetricSample> = labels.iter().map(|(l, v)| (&l[..], *v)).collect();
     let help = "Whether a daemon of this role has run within the last minute.";
     page.gauge("rrr_role_up", help, &samples);
 }
@@ -174,9 +174,9 @@ fn workers(page: &mut Page, stat: &Stat) {
         }
         seats.push(([("worker_type", name)], own.slaves));
     }
-    let samples: Vec<Sample> = labels.iter().map(|(l, v)| (&l[..], *v)).collect();
+    let samples: Vec<MetricSample> = labels.iter().map(|(l, v)| (&l[..], *v)).collect();
     page.gauge("rrr_workers", "Live workers.", &samples);
-    let samples: Vec<Sample> = seats.iter().map(|(l, v)| (&l[..], *v)).collect();
+    let samples: Vec<MetricSample> = seats.iter().map(|(l, v)| (&l[..], *v)).collect();
     let help = "Slaves that the live workers run at once when busy.";
     page.gauge("rrr_worker_slaves", help, &samples);
     page.gauge(

@@ -6,7 +6,7 @@ mod recovery;
 
 use crate::entity::daemon::Presence;
 use crate::entity::queue;
-use crate::entity::taskset::{self, Broken, Judged};
+use crate::entity::taskset::{self, Judged, Skipped};
 use crate::process::{exit, signals, systemd};
 use crate::protocol::key;
 use crate::protocol::message::Message;
@@ -113,7 +113,7 @@ fn obey(store: &mut Store, queue: &str, bytes: &[u8], message: Message) -> anyho
             taskset::close(store, &taskset, bytes, TasksetStatus::Cancelled, "")?;
         }
         Message::CancelAll => {
-            let mut broken = Broken::default();
+            let mut broken = Skipped::default();
             for taskset in taskset::active(store)? {
                 let done = taskset::close(store, &taskset, b"", TasksetStatus::Cancelled, "");
                 broken.pass_over(&taskset, done)?;

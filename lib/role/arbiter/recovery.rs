@@ -8,9 +8,9 @@
 //! taskset that no living worker can run is given longer. All other state is in Redis: a new watch
 //! starts empty.
 
-use crate::entity::slave::{self, Seen};
-use crate::entity::speculation::{self, Running};
-use crate::entity::taskset::{self, Broken, Facts};
+use crate::entity::slave::{self, SlaveState};
+use crate::entity::speculation::{self, RunningTrial};
+use crate::entity::taskset::{self, Facts, Skipped};
 use crate::entity::{heartbeat, trial};
 use crate::protocol::key::{SlaveKey, TaskKey, TasksetKey, TrialKey};
 use crate::store::Store;
@@ -42,7 +42,7 @@ pub(crate) struct Watch {
     last: Option<Instant>,
     /// The time until which missing heartbeats do not count.
     indulgent_until: Option<Instant>,
-    broken: Broken,
+    broken: Skipped,
     /// Tasksets for which Redis has refused a command since the last check began.
     failed: HashSet<TasksetKey>,
     steps: VecDeque<(TasksetKey, Step)>,
@@ -81,7 +81,7 @@ struct Found {
     slaves: Vec<SlaveKey>,
     alive: usize,
     last_trials: Vec<TrialKey>,
-    running: Vec<Running>,
+    running: Vec<RunningTrial>,
 }
 
 impl Watch {
@@ -92,7 +92,7 @@ impl Watch {
             tasksets: HashMap::new(),
             last: None,
             indulgent_until: None,
-            broken: Broken::default(),
+            broken: Skipped::default(),
             failed: HashSet::new(),
             steps: VecDeque::new(),
             unsettled: false,
@@ -236,19 +236,19 @@ impl Watch {
                 let memory = self.memory(&found.taskset);
                 let was_silent = memory.silent.remove(&slave);
                 match seen {
-                    Seen::Ended => {
+                    SlaveState::Ended => {
                         memory.ended.insert(slave);
                     }
-                    Seen::Starting => {}
-                    Seen::Silent if was_silent => {
+                    SlaveState::Starting => {}
+                    SlaveState::Silent if was_silent => {
                         let step = (found.taskset.clone(), Step::Reap(slave));
                         self.steps.push_back(step);
                     }
-                    Seen::Silent => {
+                    SlaveState::Silent => {
                         memory.silent.insert(slave);
                         self.unsettled = true;
                     }
-                    Seen::Alive(trial) => {
+                    SlaveState::Alive(trial) => {
                         found.alive += 1;
                         found.last_trials.extend(trial);
                     }

@@ -6,15 +6,15 @@ use super::submit;
 use super::submit::Suite;
 use crate::entity::taskset::Submission;
 use crate::exec::adapter::Outputs;
-use crate::exec::child::cgroup::{self, Bounds};
+use crate::exec::child::cgroup::{self, CgroupBounds};
 use crate::process::stderr::say;
-use crate::process::temp_dir::{self, Folder};
+use crate::process::temp_dir::{self, TempDir};
 use crate::process::{exit, signals};
 use crate::protocol::event::Event;
 use crate::protocol::key::TasksetKey;
 use crate::role::local::processes::House;
 use crate::show::follow::{self, Follow, OnInterrupt, Sink};
-use crate::show::view;
+use crate::show::view::{self, ViewArgs};
 use crate::store::Store;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,9 +33,9 @@ pub struct Options {
     #[arg(long, value_name = "SEC", hide_short_help = true)]
     timeout: Option<u64>,
     #[command(flatten)]
-    view: view::Choice,
+    view: ViewArgs,
     #[command(flatten)]
-    bounds: Bounds,
+    bounds: CgroupBounds,
     #[command(flatten)]
     outputs: Outputs,
     /// Folder of the suite, with its .rrr.toml
@@ -49,7 +49,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let request = options.suite.request("local")?;
     options.outputs.settle()?;
     temp_dir::clean_up();
-    let folder = Folder::new("local")?;
+    let folder = TempDir::new("local")?;
     let mut house = House::new()?;
     let redis = house.start_redis(folder.path())?;
     let mut store = redis.connect()?;

@@ -6,7 +6,7 @@
 
 mod persister;
 
-use crate::archive::log_dir::Folder;
+use crate::archive::log_dir::LogDir;
 use crate::archive::{db, estimate, history};
 use crate::cli::redis_args::RedisArgs;
 use crate::entity::daemon::Presence;
@@ -58,7 +58,7 @@ const LEFT_BEHIND: i64 = 86_400_000;
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let path = (options.log_dir.clone()).unwrap_or_else(|| state_dir::folder().join("log"));
-    let folder = Folder::open(path.clone())
+    let folder = LogDir::open(path.clone())
         .map_err(|e| exit::usage(format!("cannot use the folder '{}': {e}", path.display())))?;
     let url = options.db.url()?;
     let mut store = options.redis.connect()?;

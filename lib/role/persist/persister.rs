@@ -2,7 +2,7 @@
 
 use crate::archive::db::{self, Database};
 use crate::archive::history::{self, Saved};
-use crate::archive::log_dir::Folder;
+use crate::archive::log_dir::LogDir;
 use crate::archive::{document, estimate, totals};
 use crate::entity::queue;
 use crate::entity::taskset::Record;
@@ -66,7 +66,7 @@ pub(crate) struct Persister {
     pub url: db::Url,
     /// None after a failure: the next use reconnects.
     pub db: Option<Database>,
-    pub folder: Folder,
+    pub folder: LogDir,
     pub room: Room,
 }
 
@@ -257,7 +257,7 @@ fn is_away(error: &anyhow::Error) -> bool {
 /// in between, it is printed `again`.
 fn tell(
     db: &mut Database,
-    folder: &Folder,
+    folder: &LogDir,
     taskset: &TasksetKey,
     state: &Record,
     saved: Saved,

@@ -7,15 +7,13 @@
 
 use super::heartbeat;
 use crate::entity::reservation::{self, Done, Next};
-use crate::entity::slave;
-use crate::entity::suite_end;
+use crate::entity::{slave, suite_end};
 use crate::process::stderr::say;
 use crate::process::{signals, stdout};
 use crate::protocol::job::Job;
 use crate::protocol::key::{SlaveKey, TasksetKey};
 use crate::protocol::limits::MAX_BATCH;
-use crate::protocol::result::SuiteEnd;
-use crate::protocol::result::TrialResult;
+use crate::protocol::result::{SuiteEnd, TrialResult};
 use crate::protocol::status::SlaveStatus;
 use crate::protocol::{event, time};
 use crate::store::Store;
@@ -31,7 +29,7 @@ const LONGEST: Duration = Duration::from_millis(30);
 const UNTOLD: usize = 256 << 10;
 
 /// The tasks that a slave has reserved, and the connection for reserving and finishing them.
-pub(crate) struct Hand(Arc<Shared>);
+pub(crate) struct Batch(Arc<Shared>);
 
 struct Shared {
     table: Mutex<Table>,
@@ -69,7 +67,7 @@ enum Keeper {
     Awake,
 }
 
-impl Hand {
+impl Batch {
     /// An empty batch of the slave `key`.
     pub(crate) fn new(store: Store, taskset: TasksetKey, key: SlaveKey) -> Self {
         let table = Table {

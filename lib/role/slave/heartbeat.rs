@@ -34,12 +34,12 @@ struct News {
 }
 
 /// The thread's news, shared with the thread that runs the tests.
-pub(crate) struct Pulse {
+pub(crate) struct HeartbeatThread {
     news: Mutex<News>,
     seen_work: Mutex<u64>,
 }
 
-impl Pulse {
+impl HeartbeatThread {
     pub(crate) fn start(
         store: Store,
         taskset: &TasksetKey,
@@ -227,7 +227,7 @@ pub(crate) enum Busy {
 
 /// Listens for reasons to interrupt the current activity.
 pub(crate) struct Listener {
-    pub pulse: Arc<Pulse>,
+    pub pulse: Arc<HeartbeatThread>,
     pub busy: Busy,
 }
 

@@ -12,20 +12,19 @@ use crate::entity::heartbeat::Heartbeat;
 use crate::entity::reservation::{self, Next};
 use crate::entity::slave;
 use crate::entity::taskset::Record;
-use crate::exec::adapter::{self, Adapter, Made, Order, Outputs, Place};
+use crate::exec::adapter::{Adapter, AdapterArgs, Finished, Outputs, TrialOrder, Workspace};
 use crate::exec::begun;
-use crate::exec::child::cgroup::{self, Bounds, Cgroup};
+use crate::exec::child::cgroup::{self, Cgroup, CgroupBounds};
 use crate::exec::child::{self, environment};
 use crate::process::stderr::say;
 use crate::process::{exit, signals, stdout};
 use crate::protocol::job::Job;
 use crate::protocol::key::{SlaveKey, TasksetKey, WorkerKey};
-use crate::protocol::result::SuiteEnd;
-use crate::protocol::result::TrialResult;
+use crate::protocol::result::{SuiteEnd, TrialResult};
 use crate::protocol::status::SlaveStatus;
 use crate::protocol::{event, task, time};
-use crate::role::slave::batch::Hand;
-use crate::role::slave::heartbeat::{Busy, Listener, Pulse, Waited};
+use crate::role::slave::batch::Batch;
+use crate::role::slave::heartbeat::{Busy, HeartbeatThread, Listener, Waited};
 use crate::suite::signing::Signed;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -46,11 +45,11 @@ pub struct Options {
     #[command(flatten)]
     heartbeat: Heartbeat,
     #[command(flatten)]
-    bounds: Bounds,
+    bounds: CgroupBounds,
     #[command(flatten)]
     outputs: Outputs,
     #[command(flatten)]
-    adapter: adapter::Choice,
+    adapter: AdapterArgs,
 }
 
 /// How long a slave leaves tasks that failed here to slaves that are idle or starting. Busy slaves
@@ -80,7 +79,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     child::keep_descriptors_to_ourselves();
     options.outputs.settle()?;
-    let place = Place::new(
+    let place = Workspace::new(
         options.taskset.id(),
         make_cgroup(&options.bounds),
         options.outputs.of(&options.taskset),
@@ -99,7 +98,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         say!("rrr-slave: taskset '{taskset}' is not running ({status}): nothing to do");
         return Ok(exit::OK);
     }
-    let pulse = Pulse::start(
+    let pulse = HeartbeatThread::start(
         store.sibling(options.heartbeat.beat()),
         &taskset,
         &key,
@@ -107,7 +106,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     )?;
     let limit = |field, default| record.number(field).unwrap_or(default);
     let mut slave = Slave {
-        hand: Hand::new(store, taskset.clone(), key.clone()),
+        hand: Batch::new(store, taskset.clone(), key.clone()),
         note: begun::Writer::open(),
         adapter,
         pulse,
@@ -131,7 +130,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
 }
 
 /// The cgroup for trials: below the one set by the worker, or else below the slave's own.
-fn make_cgroup(bounds: &Bounds) -> Option<Cgroup> {
+fn make_cgroup(bounds: &CgroupBounds) -> Option<Cgroup> {
     if cgroup::is_unwanted() {
         return None;
     }
@@ -162,11 +161,11 @@ fn own_key(options: &Options) -> anyhow::Result<SlaveKey> {
 }
 
 struct Slave {
-    hand: Hand,
+    hand: Batch,
     /// Notes the trial that has begun, for the worker if there is one.
     note: Option<begun::Writer>,
     adapter: Box<dyn Adapter>,
-    pulse: Arc<Pulse>,
+    pulse: Arc<HeartbeatThread>,
     taskset: TasksetKey,
     key: SlaveKey,
     unknown_sec: u64,
@@ -276,7 +275,7 @@ impl Slave {
                     self.asked = None;
                     pause = SHORTEST_PAUSE;
                     let made = match &self.signed {
-                        Some(signed) if !is_signed(signed, &job) => Made {
+                        Some(signed) if !is_signed(signed, &job) => Finished {
                             result: TrialResult::error("rrr: this task is not signed\n"),
                             hard_timeout: false,
                         },
@@ -319,7 +318,7 @@ impl Slave {
         }
     }
 
-    fn make_trial(&mut self, job: &Job) -> Made {
+    fn make_trial(&mut self, job: &Job) -> Finished {
         let task = job.trial.task();
         if let Some(note) = &self.note {
             note.begin(&job.trial);
@@ -329,7 +328,7 @@ impl Slave {
             event::line(time::unix_ms(), self.taskset.as_str(), &started)
         });
         let (soft, hard) = task::timeouts(job.estimate_sec, self.unknown_sec, self.least_sec);
-        let order = Order {
+        let order = TrialOrder {
             job,
             soft: Duration::from_secs(soft),
             hard: Duration::from_secs(hard),

@@ -16,7 +16,7 @@ use crate::protocol::name::rsync_name_error;
 use crate::protocol::request::Request;
 use crate::protocol::{event, time};
 use crate::show::follow::{self, Follow, OnInterrupt};
-use crate::show::view;
+use crate::show::view::{self, ViewArgs};
 use crate::store::Store;
 use crate::suite::{order, signing, tree_stamp};
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ pub struct Options {
     #[arg(long, value_name = "SEC", hide_short_help = true)]
     timeout: Option<u64>,
     #[command(flatten)]
-    view: view::Choice,
+    view: ViewArgs,
     /// Print only the taskset's key
     #[arg(long, conflicts_with = "follow")]
     key_only: bool,

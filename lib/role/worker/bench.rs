@@ -1,7 +1,8 @@
 //! The bench: a worker that cannot prepare tasksets leaves the dispatcher's list for a while.
 
 use super::Worker;
-use crate::entity::{queue, taskset, worker};
+use crate::entity::worker::{self, Registration};
+use crate::entity::{queue, taskset};
 use crate::process::stderr::say;
 use crate::process::{signals, systemd};
 use crate::protocol::key::TasksetKey;
@@ -20,7 +21,7 @@ fn bench_time(failures: u32) -> Duration {
 /// Why Redis refuses to register the worker, for people.
 pub(super) fn cannot_register(
     store: &mut store::Store,
-    card: &worker::Card,
+    card: &Registration,
     error: anyhow::Error,
 ) -> anyhow::Error {
     let wrong = match worker::of_wrong_type(store, card) {

@@ -3,12 +3,13 @@
 
 use crate::entity::event_stream::START;
 use crate::entity::wake::{self, Wake};
-use crate::entity::worker::{self, Card};
+use crate::entity::worker::{self, Registration};
 use crate::exec::child::Watch;
 use crate::process::stderr::say;
 use crate::process::{signals, systemd};
 use crate::protocol::key::TasksetKey;
-use crate::store::{self, Store};
+use crate::store;
+use crate::store::Store;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,15 +26,15 @@ pub(crate) struct State {
 
 /// The worker's second thread, and the news it has received.
 #[derive(Default)]
-pub(crate) struct Pulse {
+pub(crate) struct HeartbeatThread {
     state: Mutex<State>,
     /// Whether the worker has left. Locked while a heartbeat is being sent.
     left: Mutex<bool>,
 }
 
-impl Pulse {
+impl HeartbeatThread {
     /// Starts the thread.
-    pub(crate) fn start(mut store: Store, card: &Card) -> std::io::Result<Arc<Self>> {
+    pub(crate) fn start(mut store: Store, card: &Registration) -> std::io::Result<Arc<Self>> {
         let pulse = Arc::new(Self::default());
         let (shared, card) = (pulse.clone(), card.clone());
         std::thread::Builder::new()
@@ -78,7 +79,7 @@ impl Pulse {
     }
 
     /// Sends one heartbeat, and listens until the next is due; false once the worker has left.
-    fn turn(&self, store: &mut Store, card: &Card) -> anyhow::Result<bool> {
+    fn turn(&self, store: &mut Store, card: &Registration) -> anyhow::Result<bool> {
         let left = self.left();
         if *left {
             return Ok(false);
@@ -123,7 +124,7 @@ impl Pulse {
 }
 
 /// Ends a step of the preparation when its taskset has finished or the worker must stop.
-pub(crate) struct Leaving(pub Arc<Pulse>);
+pub(crate) struct Leaving(pub Arc<HeartbeatThread>);
 
 impl Watch for Leaving {
     fn fd(&self) -> Option<BorrowedFd<'_>> {

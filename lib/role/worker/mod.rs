@@ -13,19 +13,19 @@ mod trusted;
 use crate::cli::redis_args::RedisArgs;
 use crate::entity::heartbeat::Heartbeat;
 use crate::entity::taskset::{self, Record};
-use crate::entity::worker::{self, Accepted, Card};
+use crate::entity::worker::{self, Accepted, Registration};
 use crate::entity::{queue, worker_log};
 use crate::exec::adapter::Outputs;
-use crate::exec::child::cgroup::{self, Bounds};
+use crate::exec::child::cgroup::{self, CgroupBounds};
 use crate::exec::child::{self, Supervisor, reap};
 use crate::process::host::host_name;
 use crate::process::stderr::{self, say};
-use crate::process::temp_dir::{self, Folder};
+use crate::process::temp_dir::{self, TempDir};
 use crate::process::{exit, signals, state_dir, systemd};
 use crate::protocol::key::{TasksetKey, WorkerKey};
 use crate::protocol::status::TasksetStatus;
 use crate::protocol::time;
-use crate::role::worker::heartbeat::Pulse;
+use crate::role::worker::heartbeat::HeartbeatThread;
 use crate::show::follow::QUIET;
 use crate::store;
 use crate::store::Store;
@@ -69,7 +69,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     env_allow: Option<Vec<String>>,
     #[command(flatten)]
-    bounds: Bounds,
+    bounds: CgroupBounds,
     #[command(flatten)]
     outputs: Outputs,
     /// Run only tasksets signed with a public key in FILE
@@ -155,10 +155,10 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     }
     options.outputs.settle()?;
     temp_dir::clean_up();
-    let folder = Folder::new("worker")
+    let folder = TempDir::new("worker")
         .map_err(|error| exit::usage(format!("cannot create a temporary folder: {error}")))?;
     let trust = options.trusted_keys()?;
-    let card = Card {
+    let card = Registration {
         key: WorkerKey::new(&id).map_err(|error| exit::usage(error.to_string()))?,
         worker_type: options.worker_type.clone(),
         slaves,
@@ -183,7 +183,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         Some(trust) => Some(wary(&mut store, trust, &id)?),
         None => None,
     };
-    let pulse = Pulse::start(store.sibling(card.heartbeat.beat()), &card)?;
+    let pulse = HeartbeatThread::start(store.sibling(card.heartbeat.beat()), &card)?;
     signals::nudge_on_child_exit()?;
     let cgroups = if cgroup::is_unwanted() && options.bounds.is_empty() {
         None
@@ -231,13 +231,13 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
 struct Worker {
     supervisor: Supervisor,
     store: Store,
-    card: Card,
-    pulse: Arc<Pulse>,
+    card: Registration,
+    pulse: Arc<HeartbeatThread>,
     options: Options,
     /// With --trust.
     wary: Option<Wary>,
     /// The temporary folder for files that its children read.
-    folder: Folder,
+    folder: TempDir,
     /// The parent cgroup of the trials' cgroups, where cgroups are available.
     cgroups: Option<PathBuf>,
     /// Consecutive tasksets that could not be run on this machine.
@@ -293,14 +293,14 @@ impl Worker {
                 Accepted::Yes(log) => {
                     let stay = self.stay(&taskset, &log)?;
                     if self.options.once || self.options.taskset.is_some() {
-                        let ran = stay == Stay::Ran;
+                        let ran = stay == Assignment::Ran;
                         return Ok(if ran { exit::OK } else { exit::FAILED });
                     }
                     self.failures = match stay {
-                        Stay::Ran => 0,
-                        Stay::Failed => self.failures + 1,
+                        Assignment::Ran => 0,
+                        Assignment::Failed => self.failures + 1,
                         // Otherwise anyone who can write to Redis could bench every worker.
-                        Stay::Refused => self.failures,
+                        Assignment::Refused => self.failures,
                     };
                     if self.failures >= FAILURES_IN_A_ROW {
                         self.sit_out()?;
@@ -345,7 +345,7 @@ impl Worker {
     }
 
     /// Works on one taskset until it finishes.
-    fn stay(&mut self, taskset: &TasksetKey, log: &str) -> anyhow::Result<Stay> {
+    fn stay(&mut self, taskset: &TasksetKey, log: &str) -> anyhow::Result<Assignment> {
         self.pulse.turn_to(Some(taskset.clone()));
         let result = self.prepare_and_run(taskset, log);
         let over = self.pulse.news().over;
@@ -356,7 +356,7 @@ impl Worker {
         self.clear_up();
         self.note_end(over)?;
         let stay = match result {
-            Ok(()) => Stay::Ran,
+            Ok(()) => Assignment::Ran,
             Err(error) if error.is::<CannotRun>() || error.is::<Refused>() => {
                 // The worker stops in any case, whatever the status is (F3).
                 let reason = format!("worker '{}': {error}", self.card.key.id());
@@ -371,15 +371,15 @@ impl Worker {
                     taskset::request_fail(&mut self.store, taskset, &self.card.key, log, &reason);
                 store::unless_refused(taskset, asked)?;
                 match error.is::<Refused>() {
-                    true => Stay::Refused,
-                    false => Stay::Failed,
+                    true => Assignment::Refused,
+                    false => Assignment::Failed,
                 }
             }
             Err(error) => {
                 store::unless_refused::<()>(taskset, Err(error))?;
                 // The dispatcher may assign the same taskset again at once.
                 signals::sleep(Duration::from_secs(1));
-                Stay::Refused
+                Assignment::Refused
             }
         };
         let left = worker::leave(&mut self.store, &self.card, taskset, log);
@@ -428,7 +428,7 @@ impl Worker {
 
 /// The outcome of working on a taskset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stay {
+enum Assignment {
     Ran,
     /// The taskset could not be run here: this machine may be faulty.
     Failed,

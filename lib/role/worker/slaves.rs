@@ -3,7 +3,7 @@
 use super::slot::Slot;
 use super::{CannotRun, Worker};
 use crate::entity::heartbeat::Heartbeat;
-use crate::entity::slave::{self, Seen};
+use crate::entity::slave::{self, SlaveState};
 use crate::exec::begun;
 use crate::exec::child::{cgroup, environment, reap};
 use crate::process::{signals, stderr, systemd, temp_dir};
@@ -91,7 +91,7 @@ impl Worker {
         let keys: Vec<_> = working.iter().map(|(_, key)| key.clone()).collect();
         let seen = slave::look(&mut self.store, &keys)?;
         for ((slot, key), seen) in working.into_iter().zip(seen) {
-            let is_silent = !matches!(seen, Seen::Alive(_) | Seen::Starting);
+            let is_silent = !matches!(seen, SlaveState::Alive(_) | SlaveState::Starting);
             if slot.note_silence(is_silent) {
                 stderr::line(&format!(
                     "rrr-worker: slave '{key}' does not respond: killing and replacing it"

@@ -2,7 +2,7 @@
 
 use super::progress::{Failed, Note, Progress};
 use super::summary;
-use crate::entity::trial::{self, Outcome};
+use crate::entity::trial::{self, TrialDetail};
 use crate::process::text::{duration, harmless, one_line};
 use crate::protocol::example::{Example, Status};
 use crate::protocol::key::{TrialKey, WorkerKey};
@@ -69,7 +69,7 @@ fn failure(store: &mut Store, progress: &Progress, failed: &Failed) -> anyhow::R
         .and_then(|key| key.parse::<TrialKey>().ok());
     let outcome = match key {
         Some(key) if progress.failed.len() <= MOST_OUTPUTS => trial::outcome(store, &key)?,
-        _ => Outcome::default(),
+        _ => TrialDetail::default(),
     };
     let mut facts = vec![
         match (failed.status.as_str(), outcome.signal, outcome.exit_code) {
@@ -101,7 +101,7 @@ fn failure(store: &mut Store, progress: &Progress, failed: &Failed) -> anyhow::R
 }
 
 /// The details of an outcome: its failed examples, or the end of its output.
-fn excerpt(outcome: &Outcome) -> Vec<String> {
+fn excerpt(outcome: &TrialDetail) -> Vec<String> {
     let bad = |example: &&Example| matches!(example.status, Status::Failed | Status::Error);
     let examples: Vec<&Example> = outcome.examples.iter().filter(bad).collect();
     if examples.is_empty() {
@@ -144,9 +144,9 @@ mod tests {
     #[test]
     fn an_output_is_shown_as_its_last_lines_without_escapes() {
         let stdout: String = (0..50).map(|n| format!("line {n}\n")).collect();
-        let outcome = Outcome {
+        let outcome = TrialDetail {
             stdout: stdout + "\x1b]0;title\x07end\n",
-            ..Outcome::default()
+            ..TrialDetail::default()
         };
         let lines = excerpt(&outcome);
         assert_eq!(lines.len(), OUTPUT_LINES);
@@ -159,10 +159,10 @@ mod tests {
         bad.file = Some("a_spec.rb".into());
         bad.line = Some(7);
         bad.message = Some("expected 4\n\ngot 5".into());
-        let outcome = Outcome {
+        let outcome = TrialDetail {
             stdout: "noise".into(),
             examples: vec![Example::new("fine", Status::Passed), bad],
-            ..Outcome::default()
+            ..TrialDetail::default()
         };
         assert_eq!(
             excerpt(&outcome),

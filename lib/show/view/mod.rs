@@ -23,7 +23,7 @@ use std::io::IsTerminal;
 
 /// Flags of the tools that follow a taskset.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Choice {
+pub(crate) struct ViewArgs {
     /// Output format; auto: live on a terminal, else json
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Auto, hide_short_help = true)]
     output: Form,
@@ -86,7 +86,7 @@ fn plan(form: Form, screen: &Screen) -> Plan {
 pub(crate) fn open(
     store: &mut Store,
     taskset: &TasksetKey,
-    choice: &Choice,
+    choice: &ViewArgs,
     lasting: bool,
 ) -> anyhow::Result<Box<dyn Sink>> {
     let plan = plan(choice.output, &Screen::here());

@@ -157,7 +157,7 @@ fn q2_a_worker_keeps_its_taskset_if_the_accept_reply_is_lost() {
     let mut store = rrr::cli::redis_args::RedisArgs::at(server.url())
         .connect()
         .unwrap();
-    let card = rrr::entity::worker::Card {
+    let card = rrr::entity::worker::Registration {
         key: "rrrspec:worker:w".parse().unwrap(),
         worker_type: "default".into(),
         slaves: 1,

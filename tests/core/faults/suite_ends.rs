@@ -6,9 +6,8 @@ use rrr::entity::reservation::{self, Next};
 use rrr::entity::wake;
 
 use rrr::entity::heartbeat::Heartbeat;
-use rrr::entity::suite_end;
 use rrr::entity::wake::Wake;
-use rrr::entity::{slave, taskset};
+use rrr::entity::{slave, suite_end, taskset};
 use rrr::protocol::key::{SlaveKey, TasksetKey};
 use rrr::protocol::result::SuiteEnd;
 use rrr::protocol::status::SlaveStatus;

@@ -1,7 +1,7 @@
 //! A run in virtual time: slaves, a queue and an arbiter modelled on rrr's, with the real decisions
 //! of [`rrr::entity::speculation`]. Times are milliseconds.
 
-use rrr::entity::speculation::{self, Running};
+use rrr::entity::speculation::{self, RunningTrial};
 use rrr::protocol::key::{TaskKey, TasksetKey};
 use rrr::suite::order;
 use std::cmp::Reverse;
@@ -310,7 +310,7 @@ impl World<'_> {
         if !self.policy.speculating || !self.queue.is_empty() || self.idle.is_empty() {
             return;
         }
-        let running = self.at_work.iter().flatten().map(|trial| Running {
+        let running = self.at_work.iter().flatten().map(|trial| RunningTrial {
             task: self.keys[trial.task].clone(),
             age: (self.now - trial.began) as f64 / 1000.0,
             estimate_sec: (self.files[trial.task].known_ms)

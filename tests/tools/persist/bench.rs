@@ -1,7 +1,7 @@
 //! A Redis, a log folder, a database, and tasksets to persist.
 
 use crate::harness::*;
-use rr::{Database, Document, Folder, TasksetKey};
+use rr::{Database, Document, LogDir, TasksetKey};
 use std::path::PathBuf;
 
 /// Short names for the library's items.
@@ -9,7 +9,7 @@ pub mod rr {
     pub use rrr::archive::db::{Database, Url, number, text};
     pub use rrr::archive::document::{Bytes, Document, gather};
     pub use rrr::archive::history;
-    pub use rrr::archive::log_dir::Folder;
+    pub use rrr::archive::log_dir::LogDir;
     pub use rrr::cli::redis_args::RedisArgs;
     pub use rrr::protocol::key::TasksetKey;
     pub use rrr::store::Store;
@@ -88,7 +88,7 @@ impl Bench {
     /// The record in the database, and its missing parts.
     pub fn load(&self, key: &str) -> Option<(Document, Option<String>)> {
         let key: TasksetKey = key.parse().unwrap();
-        rr::history::load(&mut self.db(), &Folder::at(self.log_dir()), &key).unwrap()
+        rr::history::load(&mut self.db(), &LogDir::at(self.log_dir()), &key).unwrap()
     }
 
     /// The record in Redis.

@@ -80,7 +80,7 @@ fn a_persister_keeps_waiting_for_another_on_the_same_record() {
     let key = bench.strange("t");
     let before = bench.gather(&key);
     // The other persister holds the taskset's row and has registered a file.
-    let folder = rr::Folder::open(bench.log_dir()).unwrap();
+    let folder = rr::LogDir::open(bench.log_dir()).unwrap();
     bench.db();
     let mut other = bench.postgres.as_ref().unwrap().client();
     other
@@ -226,7 +226,7 @@ fn a_full_disk_loses_nothing_and_work_resumes_with_space() {
             .unwrap()
             .open()
             .unwrap();
-        let folder = crate::persist::bench::rr::Folder::at(log_dir.clone());
+        let folder = crate::persist::bench::rr::LogDir::at(log_dir.clone());
         for (key, expected) in [(&taskset.key, Some(before)), (&warm, None)] {
             let key = key.parse().unwrap();
             let found = rrr::archive::history::load(&mut database, &folder, &key).unwrap();

@@ -1,12 +1,12 @@
 //! The meaning of go test -json, from the output of Go 1.19 and 1.27.
 
 use super::*;
-use crate::exec::report::{Format, parse};
+use crate::exec::report::{ReportFormat, parse};
 use crate::protocol::status::TrialStatus;
 use Status::{Error, Failed, Passed, Pending};
 
 fn report(text: &str) -> Report {
-    parse(Format::GoJson, text.as_bytes())
+    parse(ReportFormat::GoJson, text.as_bytes())
 }
 
 /// One event per word: `run:TestA`, `output:TestA:text`, `pass`; all of package p.

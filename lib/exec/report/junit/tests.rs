@@ -1,13 +1,13 @@
 //! JUnit XML as tools write it, and as no tool should.
 
 use super::*;
-use crate::exec::report::{Format, parse};
+use crate::exec::report::{ReportFormat, parse};
 use crate::protocol::example::{Example, Status};
 use crate::protocol::status::TrialStatus;
 use Status::{Error, Failed, Passed, Pending};
 
 fn report(text: &str) -> Report {
-    parse(Format::Junit, text.as_bytes())
+    parse(ReportFormat::Junit, text.as_bytes())
 }
 
 fn statuses(text: &str) -> Vec<(String, Status)> {

@@ -1,7 +1,7 @@
 //! The output of test binaries, and output of their tests in the middle of it.
 
 use super::*;
-use crate::exec::report::{Format, parse};
+use crate::exec::report::{ReportFormat, parse};
 use crate::protocol::status::TrialStatus;
 
 const WHOLE: &str = "
@@ -32,7 +32,7 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
 ";
 
 fn report(text: &str) -> Report {
-    parse(Format::Libtest, text.as_bytes())
+    parse(ReportFormat::Libtest, text.as_bytes())
 }
 
 fn counts(report: &Report) -> [u64; 3] {

@@ -1,12 +1,12 @@
 //! The meaning of TAP, from lines that producers write and lines that they should not.
 
 use super::*;
-use crate::exec::report::{Format, parse};
+use crate::exec::report::{ReportFormat, parse};
 use crate::protocol::status::TrialStatus;
 use Status::{Failed, Passed, Pending};
 
 fn report(text: &str) -> Report {
-    parse(Format::Tap, text.as_bytes())
+    parse(ReportFormat::Tap, text.as_bytes())
 }
 
 /// The reason for rejecting the report, and the counts that were kept.
