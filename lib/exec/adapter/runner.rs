@@ -1,9 +1,7 @@
 //! A runner that has sent its hello: its answers, and how far they can be trusted.
 
 use super::runner_process::{Heard, RunnerProcess};
-use super::runner_protocol;
-use super::runner_protocol::{Answer, RunnerResult};
-use crate::exec::adapter::runner_protocol::Request;
+use super::runner_protocol::{self, Answer, Request, RunnerResult};
 use crate::exec::child::Watch;
 use std::collections::VecDeque;
 use std::io;
@@ -81,7 +79,7 @@ impl Runner {
                 Ok(Heard::Endless) => return Said::Endless,
                 Ok(Heard::Gone) | Err(_) => return Said::Gone,
             };
-            match serde_json::from_slice(&line) {
+            match runner_protocol::parse(&line) {
                 Ok(Answer::Result(outcome)) if outcome.trial == trial => {
                     return Said::Answer(outcome);
                 }
@@ -103,7 +101,7 @@ impl Runner {
         let more = self.process.take_unheard();
         let lines = more.split(|byte| *byte == b'\n');
         for line in lines.filter(|line| !line.is_empty()) {
-            match serde_json::from_slice(line) {
+            match runner_protocol::parse(line) {
                 Ok(Answer::Result(outcome)) if self.past.contains(&outcome.trial) => {
                     self.distrust("it sent a second answer for an earlier trial");
                 }

@@ -156,6 +156,50 @@ impl RunnerResult {
     }
 }
 
+/// Parses a runner's line.
+///
+/// Test names and messages may hold half of a surrogate pair, which JSON can escape (Python's json
+/// module does), or bytes that are not UTF-8. Both become U+FFFD, as an unusual name must not turn a
+/// pass into an error.
+pub(crate) fn parse(line: &[u8]) -> serde_json::Result<Answer> {
+    serde_json::from_slice(line).or_else(|_| {
+        let text = String::from_utf8_lossy(line);
+        serde_json::from_str(&replace_lone_surrogates(&text))
+    })
+}
+
+/// Replaces the escapes of unpaired surrogates in JSON by that of U+FFFD.
+fn replace_lone_surrogates(json: &str) -> String {
+    let unit = |text: &str| {
+        let digits = text.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut replaced = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        replaced.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let length = match unit(rest) {
+            Some(0xd800..=0xdbff)
+                if matches!(rest.get(6..).and_then(unit), Some(0xdc00..=0xdfff)) =>
+            {
+                12
+            }
+            Some(0xd800..=0xdfff) => {
+                replaced.push_str("\\ufffd");
+                rest = &rest[6..];
+                continue;
+            }
+            Some(_) => 6,
+            // Any other escape, such as an escaped backslash.
+            None => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+        };
+        replaced.push_str(&rest[..length]);
+        rest = &rest[length..];
+    }
+    replaced + rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,5 +287,32 @@ mod tests {
         assert!(result.stderr.len() < CAPTURE / 2 + 100);
         let text = String::from_utf8_lossy(&result.stderr);
         assert!(text.contains(" bytes dropped ...]"));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_and_invalid_utf8_become_a_replacement() {
+        let name = |line: &[u8]| match parse(line) {
+            Ok(Answer::Result(result)) => result.examples[0].name.clone(),
+            other => panic!("{other:?}"),
+        };
+        let line = |name: &str| {
+            format!(
+                r#"{{"type":"result","trial":"t","status":"passed","examples":[{{"id":"a","name":"{name}","status":"passed"}}]}}"#
+            )
+        };
+        for (escaped, wanted) in [
+            (r"a\ud800b", "a\u{fffd}b"),
+            (r"\udc00", "\u{fffd}"),
+            (r"\ud83d\ude00\ud83d", "\u{1f600}\u{fffd}"),
+            (r"\ud800\ud83d\ude00", "\u{fffd}\u{1f600}"),
+            (r"\\ud800 \ud800", "\\ud800 \u{fffd}"),
+        ] {
+            assert_eq!(name(line(escaped).as_bytes()), wanted, "{escaped}");
+        }
+        let mut bytes = line("a?b").into_bytes();
+        let at = bytes.iter().position(|byte| *byte == b'?').unwrap();
+        bytes[at] = 0xff;
+        assert_eq!(name(&bytes), "a\u{fffd}b");
+        assert!(parse(br#"{"type":"result","trial":"\u12"}"#).is_err());
     }
 }

@@ -4,9 +4,8 @@
 
 use super::runner::{Runner, Said, quote};
 use super::runner_process::{Heard, RunnerProcess};
-use super::runner_protocol::{Answer, RunnerResult, VERSIONS};
+use super::runner_protocol::{self, Answer, Request, RunnerResult, VERSIONS};
 use super::{Adapter, CAPTURE, Finished, GRACE, TrialOrder, Workspace};
-use crate::exec::adapter::runner_protocol::Request;
 use crate::exec::child::capture::Capture;
 use crate::exec::child::{Captured, Exit, Watch};
 use crate::process::stderr::say;
@@ -82,7 +81,7 @@ impl Serve {
             .say(&hello)
             .and_then(|()| process.hear(Instant::now() + self.patience.boot, watch));
         let answer = match said {
-            Ok(Heard::Line(line)) => match serde_json::from_slice(&line) {
+            Ok(Heard::Line(line)) => match runner_protocol::parse(&line) {
                 Ok(Answer::Hello(hello)) if VERSIONS.contains(&hello.version) => Ok(hello),
                 Ok(Answer::Hello(hello)) => Err(format!(
                     "runner protocol version {} is not supported (supported: {VERSIONS:?})",
