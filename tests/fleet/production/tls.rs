@@ -113,7 +113,7 @@ fn an_unverified_connection_is_refused_with_a_hint() {
         (&ip, &strange_ca, 69, "--redis-ca"),
         (&ip, &not_pem, 69, "--redis-ca"),
         (&ip, &only_ca, 69, "--redis-cert"),
-        (&name, &mine, 69, "as it is named"),
+        (&name, &mine, 69, "the host name in it"),
         (&plain, &mine, 2, "rediss://"),
         (&insecure, &mine, 2, "always verified"),
         (&ip, &mine[..4], 2, "both --redis-cert and --redis-key"),
