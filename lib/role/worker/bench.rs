@@ -42,6 +42,24 @@ pub(super) fn cannot_register(
 }
 
 impl Worker {
+    /// Whether a refused accept may succeed later: the worker's own key is of the wrong type, or it was
+    /// until a moment ago. Then the script failed before it popped the message; the second refusal of
+    /// a message in a row, kept in `refused`, is the fault of its taskset.
+    pub(super) fn may_retry(
+        &mut self,
+        queue: &str,
+        message: &[u8],
+        refused: &mut Option<Vec<u8>>,
+    ) -> anyhow::Result<bool> {
+        if !worker::of_wrong_type(&mut self.store, &self.card)?.is_empty() {
+            signals::sleep(Duration::from_secs(1));
+            return Ok(true);
+        }
+        let head = queue::peek(&mut self.store, queue, 1, 0.01)?.pop();
+        let is_next = head.as_deref() == Some(message);
+        Ok(is_next && refused.replace(message.to_vec()).as_deref() != Some(message))
+    }
+
     /// Notes that this worker cannot take a taskset, which it may have taken in part: the dispatcher would
     /// take it for busy, or give it the same one again and again (L8).
     pub(super) fn give_up(&mut self, taskset: &TasksetKey, why: &str) -> anyhow::Result<()> {

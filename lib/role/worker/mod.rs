@@ -250,6 +250,7 @@ impl Worker {
         let queue = self.card.key.queue();
         let (began, named) = (Instant::now(), self.options.taskset.is_some());
         let mut told = false;
+        let mut refused: Option<Vec<u8>> = None;
         while !signals::requested() {
             systemd::turn(|| "waiting for a taskset".to_owned());
             let (message, parsed) = match self.options.taskset.clone() {
@@ -279,9 +280,7 @@ impl Worker {
                 if named {
                     return Ok(exit::FAILED);
                 }
-                if !worker::of_wrong_type(&mut self.store, &self.card)?.is_empty() {
-                    // The fault is not the taskset's.
-                    signals::sleep(Duration::from_secs(1));
+                if self.may_retry(&queue, &message, &mut refused)? {
                     continue;
                 }
                 let why = "a key of the taskset is of the wrong type";

@@ -188,13 +188,19 @@ impl Tool {
     }
 }
 
-/// The state folder of the tools of one Redis: next to its socket, so that both are removed
-/// together.
+/// The state folder of the tools of one Redis: beside its socket, so that it goes with it; for another
+/// URL, a folder of this test process.
 fn state_folder(url: &str) -> std::path::PathBuf {
     let socket = url.strip_prefix("unix://").map(Path::new);
     let folder = socket.and_then(Path::parent).filter(|path| path.is_dir());
-    // Not even root can make a folder in /proc; elsewhere, tests run by root would share one.
-    folder.map_or_else(|| "/proc/nonexistent".into(), |path| path.join("state"))
+    folder.map_or_else(
+        || {
+            let name = url.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+            let own = format!("state-{}{name}", std::process::id());
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(own)
+        },
+        |path| path.join("state"),
+    )
 }
 
 fn configures_us(name: &OsString) -> bool {
