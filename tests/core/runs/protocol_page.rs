@@ -238,12 +238,12 @@ fn an_eventful_day(look: impl Fn(&str, &Server)) {
     let quick = || {
         let tool = Tool::new(&server, "rrr-submit");
         let tool = tool.args(["--no-rsync", "--key-only", "x", "--", "true"]);
-        tool.run().expect_code(0)
+        tool.run().expect_code(0).stdout.trim().to_owned()
     };
     arbiter.stop();
     fleet.dispatchers[0].stop();
     Tool::new(&server, "rrr-cancel").arg("--all").run();
-    quick();
+    let first = quick();
     look("without listeners", &server);
     arbiter.cont();
     fleet.dispatchers[0].cont();
@@ -251,6 +251,10 @@ fn an_eventful_day(look: impl Fn(&str, &Server)) {
     let trial = trial["trial"].as_str().unwrap();
     eventually(PATIENCE, "the stopped trial", || {
         server.hget(trial, "stopped")
+    });
+    // Otherwise the worker might still take the first one once it is found idle.
+    eventually(PATIENCE, "the end of the first", || {
+        server.hget(&first, "finished_at")
     });
     eventually(PATIENCE, "an idle worker", || {
         server
