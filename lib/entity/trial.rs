@@ -1,8 +1,7 @@
 //! Trials: one execution of a task by a slave.
 
-use crate::protocol::example::Example;
-
 use crate::entity::speculation::RunningTrial;
+use crate::protocol::example::Example;
 use crate::protocol::key::TrialKey;
 use crate::store::error::Refused;
 use crate::store::read::{Text, rows_each};

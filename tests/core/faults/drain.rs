@@ -1,9 +1,7 @@
 //! Daemons run from cron: one `--drain` reaches the state that a daemon would.
 
 use crate::harness::*;
-use rrr::entity::reservation;
-
-use rrr::entity::reservation::Next;
+use rrr::entity::reservation::{self, Next};
 use rrr::entity::slave;
 use rrr::protocol::key::SlaveKey;
 

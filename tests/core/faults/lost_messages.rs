@@ -1,10 +1,8 @@
 //! Work and messages that a crash would lose.
 
 use crate::harness::*;
-use rrr::entity::reservation;
-
 use rrr::entity::heartbeat::Heartbeat;
-use rrr::entity::reservation::Next;
+use rrr::entity::reservation::{self, Next};
 use rrr::entity::slave;
 use rrr::store::Store;
 use rrr::store::address::{Address, Tls};

@@ -2,11 +2,9 @@
 
 use crate::faults::lost_messages::connect;
 use crate::harness::*;
-use rrr::entity::reservation::{self, Next};
-use rrr::entity::wake;
-
 use rrr::entity::heartbeat::Heartbeat;
-use rrr::entity::wake::Wake;
+use rrr::entity::reservation::{self, Next};
+use rrr::entity::wake::{self, Wake};
 use rrr::entity::{slave, suite_end, taskset};
 use rrr::protocol::key::{SlaveKey, TasksetKey};
 use rrr::protocol::result::SuiteEnd;

@@ -1,13 +1,11 @@
 //! Batches: slaves with very short trials reserve several tasks at once, without visible effects.
 
 use crate::harness::*;
-use rrr::entity::reservation;
-use rrr::protocol::status::SlaveStatus;
-
-use rrr::entity::reservation::{Done, Next};
+use rrr::entity::reservation::{self, Done, Next};
 use rrr::entity::slave;
 use rrr::protocol::job::Job;
 use rrr::protocol::key::{SlaveKey, TasksetKey};
+use rrr::protocol::status::SlaveStatus;
 use rrr::store::Store;
 
 /// A slave driven step by step, and its taskset.

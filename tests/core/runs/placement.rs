@@ -1,9 +1,7 @@
 //! Placement of retries: on another machine, or at least by another slave.
 
 use crate::harness::*;
-use rrr::entity::reservation;
-
-use rrr::entity::reservation::Next;
+use rrr::entity::reservation::{self, Next};
 use rrr::entity::slave;
 use rrr::protocol::key::{SlaveKey, TasksetKey};
 use rrr::store::Store;

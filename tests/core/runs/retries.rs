@@ -1,9 +1,7 @@
 //! Retries and second copies, and which trial a verdict stops.
 
 use crate::harness::*;
-use rrr::entity::reservation;
-
-use rrr::entity::reservation::Next;
+use rrr::entity::reservation::{self, Next};
 use rrr::entity::slave;
 
 #[test]
