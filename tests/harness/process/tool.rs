@@ -1,6 +1,7 @@
 //! Starts an rrr binary, or any other program, in a known environment.
 
 use std::ffi::{OsStr, OsString};
+use std::hash::{Hash, Hasher};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -189,14 +190,15 @@ impl Tool {
 }
 
 /// The state folder of the tools of one Redis: beside its socket, so that it goes with it; for another
-/// URL, a folder of this test process.
+/// URL, a folder of this test process. Its name is a digest, because a URL may hold a password.
 fn state_folder(url: &str) -> std::path::PathBuf {
     let socket = url.strip_prefix("unix://").map(Path::new);
     let folder = socket.and_then(Path::parent).filter(|path| path.is_dir());
     folder.map_or_else(
         || {
-            let name = url.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-            let own = format!("state-{}{name}", std::process::id());
+            let mut digest = std::hash::DefaultHasher::new();
+            url.hash(&mut digest);
+            let own = format!("state-{}-{:x}", std::process::id(), digest.finish());
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(own)
         },
         |path| path.join("state"),
