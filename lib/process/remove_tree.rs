@@ -111,15 +111,21 @@ fn empty(top: &OwnedFd) -> io::Result<()> {
         }
         for name in names {
             while let Taken::Folder(folder) = take(top, &name)? {
-                for below in self::names(&folder)? {
-                    // Made writable while open: moving a folder modifies the folder itself.
-                    if let Taken::Folder(_writable) = take(&folder, &below)? {
-                        raise(&folder, &below, top, &mut number)?;
-                    }
-                }
+                raise_all(&folder, top, &mut number)?;
             }
         }
     }
+}
+
+/// Removes the files of a folder, and moves its subfolders up into `top`.
+fn raise_all(folder: &OwnedFd, top: &OwnedFd, number: &mut u64) -> io::Result<()> {
+    for below in names(folder)? {
+        // Made writable while open: moving a folder modifies the folder itself.
+        if let Taken::Folder(_writable) = take(folder, &below)? {
+            raise(folder, &below, top, number)?;
+        }
+    }
+    Ok(())
 }
 
 /// Moves a folder up into `top`, under an unused name.

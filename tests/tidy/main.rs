@@ -4,6 +4,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod functions;
 mod harness_selftest;
 mod language;
 mod layers;
