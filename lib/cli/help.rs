@@ -1,7 +1,7 @@
-//! `-h` and `--help`: one line per flag in two columns, so that each tool's help fits on a screen.
+//! `-h` and `--help`: one line per flag in two columns.
 //!
-//! `-h` leaves out rarely used flags (those hidden from clap's short help); the man page is more
-//! detailed than both.
+//! `-h` fits on a screen, since it leaves out rarely used flags (those hidden from clap's short
+//! help); `--help` has all of them, and the man page is more detailed than both.
 
 use clap::{Arg, Command};
 use console::measure_text_width;
@@ -36,14 +36,7 @@ pub fn text(command: &Command, long: bool, width: usize) -> String {
     lines.push(String::new());
     let shown: Vec<&Arg> = command
         .get_arguments()
-        .filter(|arg| {
-            !arg.is_hide_set()
-                && if long {
-                    !arg.is_hide_long_help_set()
-                } else {
-                    !arg.is_hide_short_help_set()
-                }
-        })
+        .filter(|arg| !arg.is_hide_set() && (long || !arg.is_hide_short_help_set()))
         .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
         .collect();
     let mut rows: Vec<(String, String)> = shown

@@ -34,28 +34,13 @@ pub struct RedisArgs {
     password_file: Option<PathBuf>,
     // Rarely used flags appear only in the man page, to keep --help on one screen.
     /// Certificate authorities for Redis, in PEM [default: the system's]
-    #[arg(
-        long = "redis-ca",
-        value_name = "FILE",
-        hide_short_help = true,
-        hide_long_help = true
-    )]
+    #[arg(long = "redis-ca", value_name = "FILE", hide_short_help = true)]
     ca: Option<PathBuf>,
     /// Client certificate for Redis, in PEM
-    #[arg(
-        long = "redis-cert",
-        value_name = "FILE",
-        hide_short_help = true,
-        hide_long_help = true
-    )]
+    #[arg(long = "redis-cert", value_name = "FILE", hide_short_help = true)]
     cert: Option<PathBuf>,
     /// Key of the client certificate, in PEM
-    #[arg(
-        long = "redis-key",
-        value_name = "FILE",
-        hide_short_help = true,
-        hide_long_help = true
-    )]
+    #[arg(long = "redis-key", value_name = "FILE", hide_short_help = true)]
     key: Option<PathBuf>,
     /// A password that is not in a file.
     #[arg(skip)]

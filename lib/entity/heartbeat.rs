@@ -15,6 +15,7 @@ pub struct Heartbeat {
         value_name = "SEC",
         default_value_t = DEFAULT_SEC,
         env = Self::VARIABLE,
+        hide_short_help = true,
         value_parser = clap::value_parser!(u64).range(3..=3600)
     )]
     ttl_sec: u64,

@@ -193,6 +193,9 @@ impl Done {
         if let Some(why) = &result.stopped {
             fields.push(("stopped", why.clone()));
         }
+        if result.is_final {
+            fields.push(("retry", "0".to_owned()));
+        }
         if result.leaked > 0 {
             fields.push(("leaked", result.leaked.to_string()));
         }

@@ -1,7 +1,7 @@
 -- task_recover: requeues lost tasks, and finalises a taskset that has nothing left.
 -- Guarantees that a task is requeued only if nothing else will bring its verdict: it has no status,
 -- is not queued, and no live slave runs it. A call without tasks only finalises.
--- shared: event batch close ends reap judge
+-- shared: event batch close ends reap policy judge
 -- KEYS 1 taskset, 2 active_taskset, 3 persister_queue, 4 arbiter_queue
 -- ARGV 1 now, 2… tasks that may be lost (at most 200)
 -- returns how many were requeued, then the emitted events (taskset, JSON, …)

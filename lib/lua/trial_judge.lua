@@ -3,7 +3,7 @@
 -- Guarantees that each message is popped in the same step that settles or requeues its task (Q1),
 -- that a task gets one verdict (C2, C3), and that a key of the wrong type affects the verdicts of
 -- its own taskset only (L8).
--- shared: event close ends judge
+-- shared: event close ends policy judge
 -- KEYS 1 arbiter_queue, 2 active_taskset, 3 persister_queue, 4 arbiter_queue:dead
 -- ARGV 1 now, 2 maximum messages
 -- returns how many were judged, the first message of another kind (nil if none was seen), then the

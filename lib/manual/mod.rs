@@ -1,7 +1,7 @@
 //! The manual pages: each tool's flags, exit codes and examples.
 //!
 //! The prose is in man/src, one file per tool: paragraphs, then EXAMPLES, each a sentence and an
-//! indented command line. A line `@output` inserts the paragraph in man/src/output.txt.
+//! indented command line. A line such as `@output` inserts the paragraph in man/src/output.txt.
 //! tests/tidy/pages.rs makes the pages in man/ and the completions in scripts/completions/, and
 //! checks that every example parses.
 
@@ -24,6 +24,7 @@ pub struct Page {
 const SHARED: &[(&str, &str)] = &[
     ("@from", include_str!("../../man/src/from.txt")),
     ("@output", include_str!("../../man/src/output.txt")),
+    ("@policy", include_str!("../../man/src/policy.txt")),
 ];
 
 /// The line of a source between its paragraphs and its examples.

@@ -66,11 +66,17 @@ pub(crate) enum Event {
         trials: u64,
         flaky: bool,
     },
+    RetryBudgetSpent {
+        budget: u64,
+    },
     TasksetFinished {
         status: String,
         tasks: u64,
         succeeded: u64,
         failed: u64,
+        /// The number of tasks without a verdict.
+        #[serde(default)]
+        not_run: u64,
         flaky: u64,
         #[serde(default)]
         fail_reason: Option<String>,
@@ -121,7 +127,7 @@ mod tests {
         )
         .unwrap();
         assert!(line(0, "t", &event).ends_with(
-            r#""status":"succeeded","tasks":1,"succeeded":1,"failed":0,"flaky":0,"fail_reason":null}"#
+            r#""status":"succeeded","tasks":1,"succeeded":1,"failed":0,"not_run":0,"flaky":0,"fail_reason":null}"#
         ));
     }
 }

@@ -8,6 +8,7 @@ pub mod key;
 pub(crate) mod limits;
 pub(crate) mod message;
 pub mod name;
+pub mod policy;
 pub mod request;
 pub mod result;
 pub mod status;

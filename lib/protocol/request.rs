@@ -1,5 +1,6 @@
 //! The fields of a taskset that its submitter chooses.
 
+use crate::protocol::policy::{self, Policy};
 use std::collections::HashMap;
 
 /// The field with the stamp of the submitted tree. It is signed if present.
@@ -19,11 +20,13 @@ pub struct Request {
     pub least_timeout_sec: u64,
     /// The stamp by which a worker recognises the tree; empty for none.
     pub tree_stamp: String,
+    /// Which trial decides, and how many failures end the run.
+    pub policy: Policy,
 }
 
 impl Request {
-    /// Returns the corresponding fields of the taskset, in the form of the protocol.
-    pub fn fields(&self) -> HashMap<String, String> {
+    /// Returns the corresponding fields of a taskset of this many tasks, in the form of the protocol.
+    pub fn fields(&self, tasks: usize) -> HashMap<String, String> {
         let mut fields: HashMap<String, String> = [
             ("rsync_name", self.rsync_name.clone()),
             ("setup_command", self.setup_command.clone()),
@@ -42,6 +45,9 @@ impl Request {
         .into();
         if !self.tree_stamp.is_empty() {
             fields.insert(TREE_STAMP.to_owned(), self.tree_stamp.clone());
+        }
+        if let Some(policy) = self.policy.field(tasks) {
+            fields.insert(policy::FIELD.to_owned(), policy);
         }
         fields
     }

@@ -17,6 +17,8 @@ pub struct TrialResult {
     pub signal: Option<i32>,
     /// Why the trial was stopped from outside, if it was; its result then says nothing about the test.
     pub stopped: Option<String>,
+    /// Whether the runner says that another trial would bring nothing else.
+    pub is_final: bool,
     /// The examples that the runner reported, if any.
     pub examples: Vec<Example>,
     /// The number of examples that the runner counted but did not list.
@@ -41,6 +43,7 @@ impl TrialResult {
             exit_code: None,
             signal: None,
             stopped: None,
+            is_final: false,
             examples: Vec::new(),
             examples_cut: 0,
             leaked: 0,

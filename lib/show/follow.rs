@@ -206,6 +206,7 @@ fn receipt(record: &Record, status: TasksetStatus, left: u64) -> Event {
         tasks: succeeded + failed + left,
         succeeded,
         failed,
+        not_run: left,
         flaky: count("flaky_count"),
         fail_reason: record.get("fail_reason").map(str::to_owned),
     }

@@ -4,9 +4,11 @@ use crate::entity::estimates;
 use crate::process::exit;
 use crate::process::stderr::say;
 use crate::protocol::limits::{DEFAULT_MAX_TRIALS, DEFAULT_MAX_WORKERS};
+use crate::protocol::policy::Policy;
 use crate::protocol::request::Request;
 use crate::protocol::{name, task};
 use crate::store::Store;
+use crate::suite::policy_args::PolicyArgs;
 use crate::tool::{Per, Question, Source, outline, split};
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -76,6 +78,8 @@ pub(crate) struct Suite {
     /// Minimum timeout per spec file
     #[arg(long, value_name = "SEC", default_value_t = task::DEFAULT_LEAST_SEC, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub least_timeout: u64,
+    #[command(flatten)]
+    policy: PolicyArgs,
     /// Print each setting and its source, then exit
     #[arg(long, hide_short_help = true)]
     pub print_config: bool,
@@ -220,6 +224,11 @@ impl Suite {
         Ok(tasks)
     }
 
+    /// The policy of the flags.
+    pub(crate) fn policy(&self) -> Policy {
+        self.policy.policy()
+    }
+
     /// The request, under this rsync name.
     pub(crate) fn request(&self, rsync_name: &str) -> anyhow::Result<Request> {
         Ok(Request {
@@ -233,6 +242,7 @@ impl Suite {
             unknown_spec_timeout_sec: self.unknown_spec_timeout,
             least_timeout_sec: self.least_timeout,
             tree_stamp: String::new(),
+            policy: self.policy(),
         })
     }
 }

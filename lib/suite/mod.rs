@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 pub mod order;
+pub(crate) mod policy_args;
 pub mod rsync;
 pub mod signing;
 pub(crate) mod tree_stamp;

@@ -140,7 +140,7 @@ pub fn close(
     Ok(())
 }
 
-static JUDGE: Script = lua!("trial_judge", "event", "close", "ends", "judge");
+static JUDGE: Script = lua!("trial_judge", "event", "close", "ends", "policy", "judge");
 
 /// The outcome of judging the head of the arbiter's queue.
 pub struct Judged {
@@ -176,6 +176,7 @@ static RECOVER: Script = lua!(
     "close",
     "ends",
     "reap",
+    "policy",
     "judge"
 );
 

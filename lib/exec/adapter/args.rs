@@ -34,7 +34,7 @@ pub(crate) struct AdapterArgs {
     isolation: Option<Isolation>,
     /// Ruby or Python to use, with its arguments [default: bundle exec ruby if there is a Gemfile; the
     /// Python of the virtual environment, or of the pytest on PATH]
-    #[arg(long, value_name = "CMD")]
+    #[arg(long, value_name = "CMD", hide_short_help = true)]
     interpreter: Option<String>,
     /// Maximum private MiB of a test process
     ///
@@ -42,7 +42,7 @@ pub(crate) struct AdapterArgs {
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
     memory_max: Option<u64>,
     /// Seconds to start a runner, or to build
-    #[arg(long, value_name = "SEC", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SEC", default_value_t = 300, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]
     boot_timeout: u64,
     /// Seconds to end a runner
     #[arg(long, value_name = "SEC", default_value_t = 60, hide_short_help = true, value_parser = clap::value_parser!(u64).range(1..))]

@@ -63,6 +63,8 @@ pub(crate) struct RunnerResult {
     examples_cut: Option<u64>,
     exit_code: Option<i32>,
     signal: Option<i32>,
+    /// Whether a failing trial may be tried again.
+    retry: Option<bool>,
     /// The runner asks to be replaced before the next trial.
     #[serde(default)]
     last: bool,
@@ -107,6 +109,7 @@ impl RunnerResult {
         result.examples_cut = self.examples_cut.unwrap_or(0);
         result.exit_code = self.exit_code;
         result.signal = self.signal;
+        result.is_final = self.retry == Some(false);
         if let Some(message) = self.message {
             let mut bounded = Capture::new(CAPTURE / 2);
             bounded.push(message.as_bytes());
@@ -220,6 +223,15 @@ mod tests {
             fill(r#"{"type":"result","trial":"t","status":"failed","passed":4,"failed":2}"#);
         let result = result.unwrap();
         assert_eq!((result.passed, result.pending, result.failed), (4, 0, 2));
+    }
+
+    #[test]
+    fn a_failure_is_final_only_if_the_result_refuses_a_retry() {
+        for (retry, is_final) in [("false", true), ("true", false), ("null", false)] {
+            let line =
+                format!(r#"{{"type":"result","trial":"t","status":"failed","retry":{retry}}}"#);
+            assert_eq!(fill(&line).unwrap().is_final, is_final, "{retry}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
--- Shared: the verdicts of tasks. Needs event.lua, close.lua and ends.lua.
+-- Shared: the verdicts of tasks. Needs event.lua, close.lua, ends.lua and policy.lua.
 --
 -- One call may judge trials of several tasksets. The changes to each taskset are collected in its
 -- book and written once, by flush(). A key of the wrong type (L8) fails before its book is changed,
@@ -16,11 +16,12 @@ local NEAR = HEAD
 local function book_of(taskset)
   local book = books[taskset]
   if not book then
-    local exists, open, _, max_trials = is_open(taskset)
+    local exists, open, _, max_trials, policy = is_open(taskset)
     book = {
       exists = exists,
       open = open,
       max_trials = math.max(1, tonumber(max_trials or '') or 1),
+      policy = is_set(policy) and read_policy(policy) or nil,
       succeeded = 0,
       failed = 0,
       flaky = 0,
@@ -45,6 +46,10 @@ local function settle(taskset, task, spec_file, status, trials, flaky)
   redis.call('HSET', task, 'status', status)
   if status == 'failed' then
     book.failed = book.failed + 1
+    if book.policy and has_reached_max_fail(taskset, book) then
+      -- The rest of this call's messages come too late: what is judged no more is not counted.
+      book.reached = true
+    end
   else
     book.succeeded = book.succeeded + 1
     if flaky then
@@ -66,14 +71,18 @@ local function requeue(taskset, task, spec_file, reason)
 end
 
 -- The state of a task's trials: the number that finished, the number of failures that count, the
--- status of a recorded pass (good; nil without one), and whether a live slave still runs one. A
--- name without our prefix is skipped: the ACL would refuse it, and with it the script (L8).
-local function survey(taskset, trials)
-  local s = { finished = 0, bad = 0, unfinished = 0, live = false }
+-- status of a recorded pass (good; nil without one), whether a live slave still runs one, and of
+-- one of them whether it was stopped and whether its runner refuses a retry. A name without our
+-- prefix is skipped: the ACL would refuse it, and with it the script (L8).
+local function survey(taskset, trials, one)
+  local s = { finished = 0, bad = 0, unfinished = 0, live = false, stopped = false, refused = false }
   local prefix = string.match(taskset, '^[^:]*:')
   for _, trial in ipairs(trials) do
     local is_ours = string.sub(trial, 1, #prefix) == prefix
-    local f = is_ours and redis.call('HMGET', trial, 'status', 'stopped', 'slave') or {}
+    local f = is_ours and redis.call('HMGET', trial, 'status', 'stopped', 'slave', 'retry') or {}
+    if trial == one then
+      s.stopped, s.refused = is_set(f[2]), f[4] == '0'
+    end
     if is_set(f[1]) then
       s.finished = s.finished + 1
       if f[1] == 'passed' or (f[1] == 'pending' and not s.good) then
@@ -98,7 +107,7 @@ local function judge(taskset, task, trial)
   local book = book_of(taskset)
   if not book.exists then
     return 'the taskset does not exist'
-  elseif not book.open then
+  elseif not book.open or book.reached then
     return nil
   end
   local t = redis.call('HMGET', trial, 'status', 'task', 'duration_ms')
@@ -133,7 +142,7 @@ local function judge(taskset, task, trial)
     return nil
   end
   -- Before the mark below: if a trial cannot be read, this one must not remain marked as judged.
-  local s = survey(taskset, trials)
+  local s = survey(taskset, trials, trial)
   -- A failed trial may requeue its task once, however often it is announced (C3, C7).
   if redis.call('HSETNX', trial, 'judged', 1) == 0 then
     return nil
@@ -149,7 +158,11 @@ local function judge(taskset, task, trial)
   -- Trials stopped from outside (by a worker's shutdown, for example) do not count towards
   -- max_trials. Their number is limited, so that a test that stops its own worker still comes to an
   -- end.
-  if s.bad >= book.max_trials or s.finished >= book.max_trials + STOPPED_ALLOWANCE then
+  local last = s.bad >= book.max_trials or s.finished >= book.max_trials + STOPPED_ALLOWANCE
+  if not (last or s.stopped) then
+    last = s.refused or (book.policy and not may_retry(taskset, book, t[1], s.live))
+  end
+  if last then
     if s.unfinished > 0 then
       wake(taskset, 'stop', task)
     end
@@ -185,7 +198,7 @@ end
 -- While the end of a suite is awaited, slaves are asked to end their runners, and the arbiter's
 -- next tick calls this again.
 local function finalise(taskset)
-  local f = redis.call('HMGET', taskset, 'succeeded_count', 'failed_count', 'ends')
+  local f = redis.call('HMGET', taskset, 'succeeded_count', 'failed_count', 'ends', 'policy', 'flaky_count')
   local succeeded, failed = tonumber(f[1] or '') or 0, tonumber(f[2] or '') or 0
   local tasks = redis.call('LLEN', taskset .. ':tasks')
   if succeeded + failed ~= tasks then
@@ -205,6 +218,9 @@ local function finalise(taskset)
     if awaited then
       wake(taskset, 'end')
     else
+      if failed == 0 and not reason and is_set(f[4]) then
+        reason = why_flaky_fails(f[4], f[5])
+      end
       close(taskset, failed == 0 and not reason and 'succeeded' or 'failed', reason, NOW)
     end
   end
@@ -232,6 +248,8 @@ local function flush(taskset)
   if book.look or book.succeeded + book.failed > 0 then
     if redis.call('EXISTS', taskset .. ':tasks_left') == 0 then
       finalise(taskset)
+    elseif book.reached then
+      close(taskset, 'failed', why_reached(book), NOW)
     end
   end
 end

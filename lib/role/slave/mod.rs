@@ -40,7 +40,7 @@ pub struct Options {
     #[arg(long, value_name = "KEY", env = "RRRSPEC_TASKSET_KEY")]
     taskset: TasksetKey,
     /// Worker of this slave [default: the host name]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", hide_short_help = true)]
     worker_id: Option<String>,
     #[command(flatten)]
     heartbeat: Heartbeat,

@@ -72,26 +72,20 @@ pub struct Options {
     )]
     rsync_options: Option<String>,
     /// Create the folder of --rsync-remote-path
-    #[arg(long, hide_short_help = true, hide_long_help = true)]
+    #[arg(long, hide_short_help = true)]
     mkpath: bool,
     /// Do not upload: the workers have the tree
     #[arg(long)]
     no_rsync: bool,
     /// Sign the taskset with the secret key in FILE (rrr-keygen)
-    #[arg(
-        long,
-        value_name = "FILE",
-        hide_short_help = true,
-        hide_long_help = true
-    )]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     sign_key: Option<PathBuf>,
     /// Seconds until the signature expires
     #[arg(
         long,
         value_name = "SEC",
         default_value_t = 86_400,
-        hide_short_help = true,
-        hide_long_help = true
+        hide_short_help = true
     )]
     sign_for: u64,
     #[command(flatten)]
@@ -160,7 +154,10 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let (mut request, tasks) = match (named, &options.rerun_failed) {
         (None, Some(earlier)) => {
             let signer = signing.as_ref().map(|signing| &signing.signer);
-            rerun::of(&mut store, &options.db, earlier, &rsync_name, signer)?
+            let (mut request, tasks) =
+                rerun::of(&mut store, &options.db, earlier, &rsync_name, signer)?;
+            request.policy = options.suite.policy();
+            (request, tasks)
         }
         (named, _) => {
             let (request, tasks) = named.expect("nothing else names tasks");
@@ -243,7 +240,7 @@ pub(crate) fn submit(
         &mut tasks,
         &estimates::estimates_ms(store, &request.taskset_class)?,
     );
-    let mut fields = request.fields();
+    let mut fields = request.fields(tasks.len());
     if let Some(signing) = signing {
         let digest = signing::digest(tasks.iter().map(|(file, _)| file.as_str()));
         fields.insert("tasks_digest".into(), digest);

@@ -9,6 +9,7 @@ use crate::process::exit;
 use crate::protocol::key::TasksetKey;
 use crate::protocol::limits::{DEFAULT_MAX_TRIALS, DEFAULT_MAX_WORKERS};
 use crate::protocol::name;
+use crate::protocol::policy::Policy;
 use crate::protocol::request::Request;
 use crate::protocol::status::TaskStatus;
 use crate::protocol::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
@@ -129,5 +130,6 @@ fn request(taskset: &Taskset, rsync_name: &str) -> Request {
         unknown_spec_timeout_sec: count(taskset.unknown_spec_timeout_sec, DEFAULT_UNKNOWN_SEC),
         least_timeout_sec: count(taskset.least_timeout_sec, DEFAULT_LEAST_SEC),
         tree_stamp: String::new(),
+        policy: Policy::default(),
     }
 }

@@ -57,6 +57,10 @@ pub(crate) fn note(
                 one_line(spec_file)
             )]
         }
+        Note::BudgetSpent { budget } => vec![format!(
+            "{}  the retry budget of {budget} is spent: every further failure is final",
+            yellow().apply_to("spent")
+        )],
         Note::Failed(failed) => failure(store, progress, failed)?,
         Note::Ended => summary::Summary::of(store, progress)?.lines(),
     })

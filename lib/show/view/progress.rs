@@ -48,6 +48,7 @@ pub(crate) enum Note {
     Retry { spec_file: String, reason: String },
     Copy { spec_file: String },
     Flaky { spec_file: String, trials: u64 },
+    BudgetSpent { budget: u64 },
     Failed(Failed),
     Ended,
 }
@@ -244,6 +245,7 @@ impl Progress {
                 trials,
                 flaky,
             } => self.settle(spec_file, status, *trials, *flaky),
+            Event::RetryBudgetSpent { budget } => Some(Note::BudgetSpent { budget: *budget }),
             Event::TasksetFinished {
                 status,
                 tasks,

@@ -13,8 +13,8 @@ pub(crate) use ended::Ended;
 use crate::process::exit::{Failure, usage};
 use crate::process::regular_file::{self, Links};
 use crate::protocol::key::TasksetKey;
-use crate::protocol::request;
 use crate::protocol::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
+use crate::protocol::{policy, request};
 use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
@@ -77,12 +77,11 @@ fn signed_bytes(taskset: &TasksetKey, fields: &Fields) -> Vec<u8> {
     for name in FIELDS {
         add(name, fields.get(name).map_or("", String::as_str));
     }
-    // Added in a later version: a taskset without it is signed as before.
-    if let Some(stamp) = fields
-        .get(request::TREE_STAMP)
-        .filter(|text| !text.is_empty())
-    {
-        add(request::TREE_STAMP, stamp);
+    // Added in later versions: a taskset without them is signed as before.
+    for name in [request::TREE_STAMP, policy::FIELD] {
+        if let Some(value) = fields.get(name).filter(|text| !text.is_empty()) {
+            add(name, value);
+        }
     }
     bytes
 }

@@ -13,6 +13,13 @@ complete -c rrr-local -l max-workers -d 'Maximum number of workers' -r
 complete -c rrr-local -l taskset-class -d 'Class of run times to use and update' -r
 complete -c rrr-local -l unknown-spec-timeout -d 'Timeout for files without an estimate' -r
 complete -c rrr-local -l least-timeout -d 'Minimum timeout per spec file' -r
+complete -c rrr-local -l max-fail -d 'End the run once N tasks, or N% of them, have failed' -r
+complete -c rrr-local -l retry-budget -d 'Retry at most N times in the whole run, or N% of its tasks' -r
+complete -c rrr-local -l retry-on -d 'Retry only trials with these statuses' -r -f -a "failed\t'The test failed'
+error\t'The test could not be run, or its runner broke'
+timeout\t'The test took too long'"
+complete -c rrr-local -l flaky -d 'Verdict on a task that passed after a failure' -r -f -a "pass\t'The task has passed'
+fail\t'The taskset fails'"
 complete -c rrr-local -l timeout -d 'Stop after SEC seconds (exit 124)' -r
 complete -c rrr-local -l output -d 'Output format; auto: live on a terminal, else json' -r -f -a "auto\t''
 json\t''
@@ -23,6 +30,7 @@ complete -c rrr-local -l trial-pids -d 'Maximum processes and threads of a trial
 complete -c rrr-local -l outputs -d 'Folder for files that tests leave on purpose' -r -F
 complete -c rrr-local -l packaging-dir -d 'Folder of the suite, with its .rrr.toml' -r -F
 complete -c rrr-local -s 0 -l null -d 'Names in --files-from end with NUL'
+complete -c rrr-local -l fail-fast -d 'End the run at the first failed task'
 complete -c rrr-local -l print-config -d 'Print each setting and its source, then exit'
 complete -c rrr-local -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-local -s V -l version -d 'Print version'

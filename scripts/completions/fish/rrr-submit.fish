@@ -12,6 +12,13 @@ complete -c rrr-submit -l max-workers -d 'Maximum number of workers' -r
 complete -c rrr-submit -l taskset-class -d 'Class of run times to use and update' -r
 complete -c rrr-submit -l unknown-spec-timeout -d 'Timeout for files without an estimate' -r
 complete -c rrr-submit -l least-timeout -d 'Minimum timeout per spec file' -r
+complete -c rrr-submit -l max-fail -d 'End the run once N tasks, or N% of them, have failed' -r
+complete -c rrr-submit -l retry-budget -d 'Retry at most N times in the whole run, or N% of its tasks' -r
+complete -c rrr-submit -l retry-on -d 'Retry only trials with these statuses' -r -f -a "failed\t'The test failed'
+error\t'The test could not be run, or its runner broke'
+timeout\t'The test took too long'"
+complete -c rrr-submit -l flaky -d 'Verdict on a task that passed after a failure' -r -f -a "pass\t'The task has passed'
+fail\t'The taskset fails'"
 complete -c rrr-submit -l rerun-failed -d 'Resubmit the tasks of KEY that did not pass' -r
 complete -c rrr-submit -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-submit -l timeout -d 'Stop following after SEC seconds (exit 124)' -r
@@ -32,6 +39,7 @@ complete -c rrr-submit -l redis-ca -d 'Certificate authorities for Redis, in PEM
 complete -c rrr-submit -l redis-cert -d 'Client certificate for Redis, in PEM' -r -F
 complete -c rrr-submit -l redis-key -d 'Key of the client certificate, in PEM' -r -F
 complete -c rrr-submit -s 0 -l null -d 'Names in --files-from end with NUL'
+complete -c rrr-submit -l fail-fast -d 'End the run at the first failed task'
 complete -c rrr-submit -l print-config -d 'Print each setting and its source, then exit'
 complete -c rrr-submit -l follow -d 'Watch until it finishes; exit with its verdict'
 complete -c rrr-submit -l key-only -d 'Print only the taskset\'s key'

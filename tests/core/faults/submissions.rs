@@ -5,6 +5,7 @@ use crate::harness::*;
 
 use rrr::entity::taskset::{self, Submission};
 use rrr::process::exit::{Failure, USAGE};
+use rrr::protocol::policy::Policy;
 use rrr::protocol::request::Request;
 use std::collections::HashMap;
 
@@ -26,8 +27,9 @@ fn fields(slave_command: &str) -> HashMap<String, String> {
         unknown_spec_timeout_sec: 1,
         least_timeout_sec: 1,
         tree_stamp: String::new(),
+        policy: Policy::default(),
     };
-    request.fields()
+    request.fields(1)
 }
 
 fn tasks(name: &str, number: u64) -> Vec<(String, Option<u64>)> {

@@ -6,6 +6,7 @@ mod local;
 mod mixed;
 mod mixed_views;
 mod placement;
+mod policy;
 mod protocol;
 mod protocol_page;
 mod protocol_trace;

@@ -52,6 +52,31 @@ fn s1_only_a_signed_taskset_runs_and_others_fail_with_a_reason() {
 }
 
 #[test]
+fn a_policy_that_was_changed_after_signing_is_not_followed() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let keys = Keys::new(&server);
+    suite.file("a.sh", "echo x >> ran; exit 1");
+    let (key, policy) = (keys.path("key"), r#"{"flaky":"fail"}"#);
+    for changed in [policy, r#"{"flaky":"pass"}"#, ""] {
+        let args = ["--sign-key", &key, "--flaky", "fail", "--max-trials", "1"];
+        let run = submit(&server, &suite, &args);
+        run.wait_for_event("taskset_submitted", PATIENCE);
+        let taskset = server.list("rrrspec:active_taskset").remove(0);
+        assert_eq!(server.hget(&taskset, "policy").as_deref(), Some(policy));
+        server.hset(&taskset, "policy", changed);
+        let _running = wary(&server, &suite, &keys);
+        let receipt = run.wait(PATIENCE).expect_code(1).receipt();
+        let reason = receipt["fail_reason"].as_str().unwrap_or_default();
+        assert_eq!(
+            reason.contains("changed after it was signed"),
+            changed != policy,
+            "{reason}"
+        );
+    }
+    assert_eq!(suite.lines("ran").len(), 1);
+}
+
+#[test]
 fn a_task_injected_into_the_queue_is_not_run() {
     let (server, suite) = (Server::new(), Suite::new());
     let keys = Keys::new(&server);
