@@ -14,7 +14,6 @@ const LONG: &[&str] = &[
     // To be split.
     "lib/exec/adapter/args.rs: adapter",
     "lib/exec/adapter/serve.rs: try_run",
-    "lib/exec/child/supervise.rs: run",
     "lib/role/local/processes.rs: start_redis",
     "lib/role/submit/mod.rs: run",
     "lib/role/submit/upload.rs: send",

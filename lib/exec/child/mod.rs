@@ -4,8 +4,10 @@
 
 pub(crate) mod capture;
 pub mod cgroup;
+mod deadline;
 pub(crate) mod environment;
 pub(crate) mod guardian;
+mod limits;
 pub(crate) mod reap;
 mod start;
 pub(crate) mod supervise;
@@ -15,10 +17,10 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 pub(crate) use crate::exec::child::cgroup::Cgroup;
+pub(crate) use crate::exec::child::deadline::End;
+pub(crate) use crate::exec::child::limits::{Leftovers, Limits};
 pub(crate) use crate::exec::child::start::prepare;
-pub(crate) use crate::exec::child::supervise::{
-    ChildOutcome, End, Exit, LAST, Leftovers, Limits, Supervisor, Watch,
-};
+pub(crate) use crate::exec::child::supervise::{ChildOutcome, Exit, LAST, Supervisor, Watch};
 pub(crate) use capture::Captured;
 
 /// Makes the started `command` receive `signal` when this process is gone, even if it was killed.

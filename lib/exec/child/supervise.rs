@@ -1,40 +1,16 @@
 //! The poll loop around one child.
 
 use super::capture::{Capture, Captured};
+use super::deadline::{Deadline, End};
+use super::limits::{Leftovers, Limits};
 use super::start::{StartBounds, Starter};
 use super::{Cgroup, reap};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, waitpid};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Command;
 use std::time::{Duration, Instant};
-
-/// The limits of one run.
-#[derive(Clone, Debug)]
-pub(crate) struct Limits {
-    /// Time until the child is asked to end (SIGTERM).
-    pub soft: Duration,
-    /// Time until the child is killed.
-    pub hard: Duration,
-    /// Time from a stop request (SIGTERM) until the child is killed.
-    pub grace: Duration,
-    /// Bytes kept of stdout and of stderr.
-    pub capture: usize,
-    /// Maximum private memory of each process, in bytes.
-    pub memory: Option<u64>,
-    /// The fate of processes that the child leaves behind.
-    pub leftovers: Leftovers,
-}
-
-/// The fate of processes that a child leaves behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leftovers {
-    /// Killed before the run counts as done.
-    Kill,
-    /// Left running under a guardian, for the caller to end.
-    Keep,
-}
 
 /// An outside source of stop requests for a running child.
 pub(crate) trait Watch {
@@ -61,6 +37,15 @@ pub(crate) enum Exit {
     Signal(i32),
 }
 
+impl Exit {
+    fn of(status: WaitStatus) -> Self {
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Self::Code(code),
+            (None, signal) => Self::Signal(signal.unwrap_or(0)),
+        }
+    }
+}
+
 impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
@@ -68,19 +53,6 @@ impl std::fmt::Display for Exit {
             Self::Signal(signal) => write!(f, "signal {signal}"),
         }
     }
-}
-
-/// The cause of the end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// The process exited on its own.
-    Exited,
-    /// The process was asked to end at its soft timeout.
-    SoftTimeout,
-    /// The process had to be killed.
-    HardTimeout,
-    /// The watch asked to stop the process.
-    Stopped(String),
 }
 
 /// The outcome of one run.
@@ -143,56 +115,53 @@ impl Supervisor {
             stdout: Stream::new(child.stdout, limits.capture),
             stderr: Stream::new(child.stderr, limits.capture),
         };
-        let mut end = End::Exited;
-        let mut kill_at: Option<Instant> = None;
-        // The watch has asked to stop the child.
-        let mut told = false;
+        let mut deadline = Deadline::new(began, limits);
         let status = loop {
             // Checked before any signal is sent: if this process was suspended, the child may have
             // ended long ago, in time and on its own.
             if let Some((_, status)) = waitpid(Some(group), WaitOptions::NOHANG)? {
                 break status;
             }
-            let now = Instant::now();
-            if kill_at.is_none() && now >= began + limits.soft {
-                end = End::SoftTimeout;
-                terminate(group);
-                let hard = limits.hard.max(limits.soft + Duration::from_millis(1));
-                kill_at = Some(if limits.hard > limits.soft {
-                    began + hard
-                } else {
-                    now + limits.grace
-                });
-            }
-            // A child past its soft timeout can still be stopped: its hard timeout may be far away.
-            if !told && let Some(reason) = watch.stop() {
-                told = true;
-                let at = now + limits.grace;
-                if kill_at.is_none() {
-                    end = End::Stopped(reason);
-                    terminate(group);
-                }
-                kill_at = Some(kill_at.map_or(at, |kill_at| kill_at.min(at)));
-            }
-            if kill_at.is_some_and(|at| now >= at) {
-                let _ = kill_process_group(group, Signal::KILL);
-                if end == End::SoftTimeout {
-                    end = End::HardTimeout;
-                }
-            }
-            let next = match kill_at {
-                Some(at) if at > now => at - now,
-                Some(_) => Duration::from_millis(20),
-                None => (began + limits.soft).saturating_duration_since(now),
+            let stop = match deadline.is_stopping() {
+                true => None,
+                false => watch.stop(),
             };
+            let step = deadline.next(Instant::now(), stop);
+            if step.terminate {
+                terminate(group);
+            }
+            if step.kill {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
             // The watch stays readable after its first news: polling it again would spin.
-            let outside = if told { None } else { watch.fd() };
+            let outside = match deadline.is_stopping() {
+                true => None,
+                false => watch.fd(),
+            };
             // The watch is also checked periodically.
-            let next = next.min(Duration::from_secs(5));
+            let next = step.wait.min(Duration::from_secs(5));
             wait(&child.exit, &mut outputs, outside, next, &mut self.buffer)?;
         };
         let duration = began.elapsed();
-        let leftovers = match (&end, limits.leftovers) {
+        let end = deadline.into_end();
+        let leftovers = self.end_leftovers(group, &end, limits.leftovers);
+        // Everything that the process wrote is in the pipes by now.
+        outputs.drain(&mut self.buffer, true);
+        Ok(ChildOutcome {
+            exit: Exit::of(status),
+            end,
+            stdout: outputs.stdout.capture.finish(),
+            stderr: outputs.stderr.capture.finish(),
+            duration,
+            leftovers,
+            out_of_memory: self.cgroup.as_mut().is_some_and(Cgroup::ran_out_of_memory),
+        })
+    }
+
+    /// Ends the processes that a child has left, as its run demands; returns the names of those that
+    /// it should not have left.
+    fn end_leftovers(&mut self, group: Pid, end: &End, leftovers: Leftovers) -> Vec<String> {
+        match (end, leftovers) {
             (End::Exited, Leftovers::Keep) => Vec::new(),
             (End::Exited, Leftovers::Kill) => {
                 reap::wait_for_the_last(&[], LAST);
@@ -204,21 +173,7 @@ impl Supervisor {
                 self.kill_the_rest();
                 Vec::new()
             }
-        };
-        // Everything that the process wrote is in the pipes by now.
-        outputs.drain(&mut self.buffer, true);
-        Ok(ChildOutcome {
-            exit: match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => Exit::Code(code),
-                (None, signal) => Exit::Signal(signal.unwrap_or(0)),
-            },
-            end,
-            stdout: outputs.stdout.capture.finish(),
-            stderr: outputs.stderr.capture.finish(),
-            duration,
-            leftovers,
-            out_of_memory: self.cgroup.as_mut().is_some_and(Cgroup::ran_out_of_memory),
-        })
+        }
     }
 
     /// Kills the remaining processes of a run; returns their names.
