@@ -64,81 +64,137 @@ pub(crate) fn to_the_end(
     follow: &Follow,
     sink: &mut dyn Sink,
 ) -> anyhow::Result<u8> {
-    let began = Instant::now();
-    let mut after = START.to_owned();
-    let mut cancelled = false;
-    let mut quiet_since = Instant::now();
-    let mut waits = None;
+    let mut following = Following {
+        store,
+        follow,
+        sink,
+        began: Instant::now(),
+        after: START.to_owned(),
+        cancelled: false,
+        quiet_since: Instant::now(),
+        waits: None,
+    };
     loop {
+        if let Some(code) = following.turn()? {
+            return Ok(code);
+        }
+    }
+}
+
+/// The state of following a taskset.
+struct Following<'a> {
+    store: &'a mut Store,
+    follow: &'a Follow<'a>,
+    sink: &'a mut dyn Sink,
+    began: Instant,
+    /// The id of the last entry that was read.
+    after: String,
+    cancelled: bool,
+    quiet_since: Instant,
+    /// The reason for the wait that the sink shows.
+    waits: Option<String>,
+}
+
+impl Following<'_> {
+    /// One turn: handles interrupts and shows the next events. Returns the exit code at the end.
+    fn turn(&mut self) -> anyhow::Result<Option<u8>> {
         if stdout::is_closed() {
-            return Ok(exit::PIPE_CLOSED);
+            return Ok(Some(exit::PIPE_CLOSED));
         }
-        let leave = follow.on_interrupt == OnInterrupt::Leave;
-        if signals::count() >= 2 || (signals::requested() && leave) {
-            return Ok(signals::signal_code());
+        if let Some(code) = self.heed_interrupts()? {
+            return Ok(Some(code));
         }
-        if signals::requested() && !cancelled {
-            sink.say(&format!(
-                "cancelling '{}' (press Ctrl-C again to exit)",
-                follow.taskset
-            ));
-            taskset::request_cancel(store, follow.taskset)?;
-            cancelled = true;
-        }
-        let left = follow
-            .limit
-            .map(|limit| limit.saturating_sub(began.elapsed()));
+        let spent = self.began.elapsed();
+        let left = self.follow.limit.map(|limit| limit.saturating_sub(spent));
         if left == Some(Duration::ZERO) {
-            return Err(not_ended(store, follow).into());
+            return Err(not_ended(self.store, self.follow).into());
         }
         let wait = left
             .map_or(TICK, |left| left.min(TICK))
             .max(Duration::from_millis(1));
-        let entries = store.call(|c, _| {
-            event_stream::read(c, follow.taskset, &mut after, wait.as_millis() as usize)
+        let taskset = self.follow.taskset;
+        let entries = self.store.call(|c, _| {
+            event_stream::read(c, taskset, &mut self.after, wait.as_millis() as usize)
         })?;
-        if !entries.is_empty() {
-            quiet_since = Instant::now();
-            if waits.take().is_some() {
-                sink.waiting(None);
-            }
-        }
         for entry in &entries {
             for event in &entry.events {
-                if !matches!(event, Event::TasksetFinished { .. }) {
-                    sink.event(store, entry.unix_ms, event)?;
-                } else if let Some((status, event)) = confirm(store, follow.taskset, event)? {
-                    sink.event(store, entry.unix_ms, &event)?;
-                    return Ok(verdict(status));
+                if let Some(code) = self.show(entry.unix_ms, event)? {
+                    return Ok(Some(code));
                 }
             }
         }
-        sink.tick()?;
-        if !entries.is_empty() {
-            signals::sleep(GATHER);
-            continue;
+        self.sink.tick()?;
+        if entries.is_empty() {
+            return self.look_at_hash();
         }
-        let Some(record) = Record::load(store, follow.taskset)? else {
-            return Err(gone(follow.taskset, after != START).into());
+        self.quiet_since = Instant::now();
+        if self.waits.take().is_some() {
+            self.sink.waiting(None);
+        }
+        signals::sleep(GATHER);
+        Ok(None)
+    }
+
+    /// Cancels the taskset, or stops following it.
+    fn heed_interrupts(&mut self) -> anyhow::Result<Option<u8>> {
+        let leave = self.follow.on_interrupt == OnInterrupt::Leave;
+        if signals::count() >= 2 || (signals::requested() && leave) {
+            return Ok(Some(signals::signal_code()));
+        }
+        if signals::requested() && !self.cancelled {
+            let taskset = self.follow.taskset;
+            self.sink.say(&format!(
+                "cancelling '{taskset}' (press Ctrl-C again to exit)"
+            ));
+            taskset::request_cancel(self.store, taskset)?;
+            self.cancelled = true;
+        }
+        Ok(None)
+    }
+
+    /// Shows one event; returns the exit code if it is the confirmed receipt.
+    fn show(&mut self, unix_ms: i64, event: &Event) -> anyhow::Result<Option<u8>> {
+        if !matches!(event, Event::TasksetFinished { .. }) {
+            self.sink.event(self.store, unix_ms, event)?;
+            return Ok(None);
+        }
+        let Some((status, event)) = confirm(self.store, self.follow.taskset, event)? else {
+            return Ok(None);
+        };
+        self.sink.event(self.store, unix_ms, &event)?;
+        Ok(Some(verdict(status)))
+    }
+
+    /// Looks at the taskset's hash when there are no events: it may have been finished by another
+    /// implementation, which writes none, and a long wait has a reason.
+    fn look_at_hash(&mut self) -> anyhow::Result<Option<u8>> {
+        let taskset = self.follow.taskset;
+        let Some(record) = Record::load(self.store, taskset)? else {
+            return Err(gone(taskset, self.after != START).into());
         };
         if let Some(status) = record.status().filter(|status| status.is_final()) {
-            // Finished by another implementation, which writes no events; none is in flight.
-            let late =
-                store.call(|c, _| event_stream::read(c, follow.taskset, &mut after.clone(), 1))?;
-            if late.is_empty() {
-                let left = QueueLengths::load(store, follow.taskset)?.left as u64;
-                let receipt = receipt(&record, status, left);
-                sink.event(store, crate::protocol::time::unix_ms(), &receipt)?;
-                return Ok(verdict(status));
+            let mut after = self.after.clone();
+            let late = self
+                .store
+                .call(|c, _| event_stream::read(c, taskset, &mut after, 1))?;
+            if !late.is_empty() {
+                return Ok(None);
             }
-        } else if quiet_since.elapsed() > QUIET {
-            quiet_since = Instant::now();
-            let now = standing(store, follow.taskset, &record)?;
-            if now != waits {
-                sink.waiting(now.as_deref());
-                waits = now;
+            let left = QueueLengths::load(self.store, taskset)?.left as u64;
+            let receipt = receipt(&record, status, left);
+            self.sink
+                .event(self.store, crate::protocol::time::unix_ms(), &receipt)?;
+            return Ok(Some(verdict(status)));
+        }
+        if self.quiet_since.elapsed() > QUIET {
+            self.quiet_since = Instant::now();
+            let now = standing(self.store, taskset, &record)?;
+            if now != self.waits {
+                self.sink.waiting(now.as_deref());
+                self.waits = now;
             }
         }
+        Ok(None)
     }
 }
 

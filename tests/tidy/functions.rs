@@ -11,20 +11,6 @@ const NESTING: usize = 4;
 
 /// Functions that are still too long, as `FILE: NAME`, and why.
 const LONG: &[&str] = &[
-    // To be split.
-    "lib/exec/adapter/args.rs: adapter",
-    "lib/exec/adapter/serve.rs: try_run",
-    "lib/role/local/processes.rs: start_redis",
-    "lib/role/submit/mod.rs: run",
-    "lib/role/submit/upload.rs: send",
-    "lib/role/worker/mod.rs: run",
-    "lib/role/worker/mod.rs: work",
-    "lib/role/worker/prepare.rs: tree",
-    "lib/role/worker/slaves.rs: start",
-    "lib/show/export/trace.rs: events",
-    "lib/show/follow.rs: to_the_end",
-    "lib/show/view/progress.rs: apply",
-    "lib/show/view/summary.rs: lines",
     // Unit tests: one report as input, and its examples.
     "lib/exec/report/go/tests.rs: a_passed_package_passes_its_unfinished_tests",
     "lib/exec/report/junit/tests.rs: one_test_is_one_example_in_each_dialect_of_reruns",

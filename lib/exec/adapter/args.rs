@@ -89,11 +89,40 @@ impl AdapterArgs {
         place: Workspace,
         secrets: Vec<OsString>,
     ) -> anyhow::Result<Box<dyn Adapter>> {
+        self.check()?;
+        let words = || self.command.clone();
+        match self.adapter {
+            Name::Exec => {
+                let settings = self.settings(self.report.clone(), secrets);
+                exec(place, Template::new(words())?, settings)
+            }
+            Name::CargoTest => {
+                let settings = self.settings(Some(CargoTest::REPORT), secrets);
+                exec(place, CargoTest::new(words()), settings)
+            }
+            Name::Nextest => {
+                let settings = self.settings(Some(Nextest::REPORT), secrets);
+                exec(place, Nextest::new(words()), settings)
+            }
+            Name::Serve => self.serve(place, words(), secrets),
+            Name::Rspec => {
+                let files = &[("rrr_rspec.rb", rspec::RUNNER)];
+                let words = self.bundled(rspec::interpreter, files, &place)?;
+                self.serve(place, words, secrets)
+            }
+            Name::Pytest => {
+                let words = self.bundled(pytest::interpreter, pytest::RUNNER, &place)?;
+                self.serve(place, words, secrets)
+            }
+        }
+    }
+
+    /// Refuses flags that the chosen adapter does not have.
+    fn check(&self) -> Result<(), exit::Failure> {
         if self.report.is_some() && self.adapter != Name::Exec {
             return Err(exit::usage(
                 "--report requires --adapter exec: a runner reports its own counts",
-            )
-            .into());
+            ));
         }
         let bundled = matches!(self.adapter, Name::Rspec | Name::Pytest);
         if !bundled
@@ -101,12 +130,23 @@ impl AdapterArgs {
         {
             return Err(exit::usage(
                 "--preload, --isolation and --interpreter require --adapter rspec or pytest",
-            )
-            .into());
+            ));
         }
-        let memory = self.memory_max.map(|mib| mib << 20);
-        let boot = Duration::from_secs(self.boot_timeout);
-        let settings = |report| Settings {
+        if self.adapter == Name::Serve && self.command.is_empty() {
+            return Err(exit::usage("no runner given")
+                .hint("end with '-- CMD', a program that speaks rrr-runner(7)"));
+        }
+        Ok(())
+    }
+
+    /// The maximum private memory of a test process, in bytes.
+    fn memory(&self) -> Option<u64> {
+        self.memory_max.map(|mib| mib << 20)
+    }
+
+    /// The settings of an adapter that starts a process for each task.
+    fn settings(&self, report: Option<report::Source>, secrets: Vec<OsString>) -> Settings {
+        Settings {
             // Applies to plain commands. Under cargo, a result is pending only if the report shows
             // it.
             pending_code: match self.adapter {
@@ -114,42 +154,19 @@ impl AdapterArgs {
                 _ => NEVER,
             },
             report,
-            memory,
-            secrets: secrets.clone(),
-            boot,
-        };
-        let words = self.command.clone();
-        match self.adapter {
-            Name::Exec => {
-                let program = Template::new(words)?;
-                return exec(place, program, settings(self.report.clone()));
-            }
-            Name::CargoTest => {
-                return exec(
-                    place,
-                    CargoTest::new(words),
-                    settings(Some(CargoTest::REPORT)),
-                );
-            }
-            Name::Nextest => {
-                return exec(place, Nextest::new(words), settings(Some(Nextest::REPORT)));
-            }
-            Name::Serve | Name::Rspec | Name::Pytest => {}
+            memory: self.memory(),
+            secrets,
+            boot: Duration::from_secs(self.boot_timeout),
         }
-        let words = match self.adapter {
-            Name::Rspec => self.bundled(
-                rspec::interpreter,
-                &[("rrr_rspec.rb", rspec::RUNNER)],
-                &place,
-            )?,
-            Name::Pytest => self.bundled(pytest::interpreter, pytest::RUNNER, &place)?,
-            _ if self.command.is_empty() => {
-                return Err(exit::usage("no runner given")
-                    .hint("end with '-- CMD', a program that speaks rrr-runner(7)")
-                    .into());
-            }
-            _ => self.command.clone(),
-        };
+    }
+
+    /// The adapter for a runner that this command starts once.
+    fn serve(
+        &self,
+        place: Workspace,
+        words: Vec<String>,
+        secrets: Vec<OsString>,
+    ) -> anyhow::Result<Box<dyn Adapter>> {
         let start = move || {
             let mut command = Command::new(&words[0]);
             command.args(&words[1..]);
@@ -159,10 +176,10 @@ impl AdapterArgs {
             command
         };
         let patience = Patience {
-            boot,
+            boot: Duration::from_secs(self.boot_timeout),
             end: Duration::from_secs(self.end_timeout),
         };
-        Ok(Box::new(Serve::new(place, patience, memory, start)?))
+        Ok(Box::new(Serve::new(place, patience, self.memory(), start)?))
     }
 
     /// The command of a bundled runner, whose files are written to the slave's folder; the first

@@ -136,24 +136,7 @@ impl Serve {
         let began = Instant::now();
         let (said, end) = converse(runner, order, variables, watch);
         let mut result = TrialResult::error("");
-        let mut then = Then::Broken;
-        let trouble = match said {
-            Said::Answer(outcome) => take_answer(runner, *outcome, &mut result).err(),
-            Said::Wrong(why) => {
-                // The line may belong to an earlier trial: another runner will show that.
-                if runner.is_used() && matches!(end, End::Answered) {
-                    then = Then::Again(why.clone());
-                }
-                Some(why)
-            }
-            Said::Late => Some("the runner did not answer in time, and was killed".into()),
-            Said::Endless => Some("the runner wrote an endless line".into()),
-            Said::Gone if runner.is_used() && runner.process.has_unread() => {
-                then = Then::Again(ENDED.into());
-                Some(String::new())
-            }
-            Said::Gone | Said::Stop(_) => Some(String::new()),
-        };
+        let (trouble, mut then) = hear(runner, said, &end, &mut result);
         result.duration_ms = began.elapsed().as_millis() as u64;
         let leftovers = match &trouble {
             None => runner.process.sweep(),
@@ -283,6 +266,36 @@ fn converse(
             (said, End::Stopped(why))
         }
         other => (other, End::Answered),
+    }
+}
+
+/// Takes what a runner said in a trial: the reason why it cannot go on, if there is one (empty if
+/// its exit will show it), and the next step in that case.
+fn hear(
+    runner: &mut Runner,
+    said: Said,
+    end: &End,
+    result: &mut TrialResult,
+) -> (Option<String>, Then) {
+    match said {
+        Said::Answer(outcome) => (take_answer(runner, *outcome, result).err(), Then::Broken),
+        // The line may belong to an earlier trial: another runner will show that.
+        Said::Wrong(why) if runner.is_used() && matches!(end, End::Answered) => {
+            (Some(why.clone()), Then::Again(why))
+        }
+        Said::Wrong(why) => (Some(why), Then::Broken),
+        Said::Late => {
+            let why = "the runner did not answer in time, and was killed";
+            (Some(why.into()), Then::Broken)
+        }
+        Said::Endless => (
+            Some("the runner wrote an endless line".into()),
+            Then::Broken,
+        ),
+        Said::Gone if runner.is_used() && runner.process.has_unread() => {
+            (Some(String::new()), Then::Again(ENDED.into()))
+        }
+        Said::Gone | Said::Stop(_) => (Some(String::new()), Then::Broken),
     }
 }
 

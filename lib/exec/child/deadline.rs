@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_later_hard_timeout_the_grace_counts_from_the_request() {
+    fn without_a_hard_timeout_the_grace_starts_at_the_request() {
         for hard in [0, 10] {
             let (began, mut deadline) = deadline(10, hard, 5);
             // This process was suspended for a while.

@@ -187,35 +187,7 @@ impl House {
                     .into(),
             );
         };
-        let mut command = Command::new(server);
-        command
-            .stdin(Stdio::piped())
-            .args([
-                // The rest of the configuration is on stdin, where no test can read it.
-                "-",
-                "--port",
-                "0",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--maxmemory-policy",
-                "noeviction",
-                // Keeps hashes with long file names compact.
-                "--hash-max-ziplist-value",
-                "512",
-            ])
-            .args([
-                "--loglevel",
-                "warning",
-                "--unixsocketperm",
-                "700",
-                "--unixsocket",
-            ])
-            .arg(&socket)
-            .arg("--dir")
-            .arg(folder);
-        self.enter(command, None)?;
+        self.enter(redis_command(server, folder, &socket), None)?;
         let secret = Secret::random();
         if let Some(mut stdin) = self.roles[0].child.stdin.take() {
             let line = format!("requirepass {}\n", secret.clone().into_text());
@@ -234,6 +206,24 @@ impl House {
         let url = format!("unix://{}", socket.display());
         Ok(RedisArgs::at(url).with_secret(secret))
     }
+}
+
+/// The command of a Redis that keeps nothing on disk and reads the rest of its configuration from
+/// stdin, where no test can read it.
+fn redis_command(server: &str, folder: &Path, socket: &Path) -> Command {
+    let mut command = Command::new(server);
+    command
+        .stdin(Stdio::piped())
+        .args(["-", "--port", "0", "--save", "", "--appendonly", "no"])
+        .args(["--maxmemory-policy", "noeviction"])
+        // Keeps hashes with long file names compact.
+        .args(["--hash-max-ziplist-value", "512"])
+        .args(["--loglevel", "warning", "--unixsocketperm", "700"])
+        .arg("--unixsocket")
+        .arg(socket)
+        .arg("--dir")
+        .arg(folder);
+    command
 }
 
 impl Drop for House {

@@ -151,7 +151,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     };
     let mut store = options.redis.connect()?;
     store.wait_briefly();
-    let (mut request, tasks) = match (named, &options.rerun_failed) {
+    let (request, tasks) = match (named, &options.rerun_failed) {
         (None, Some(earlier)) => {
             let signer = signing.as_ref().map(|signing| &signing.signer);
             let (mut request, tasks) =
@@ -162,46 +162,62 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         (named, _) => {
             let (request, tasks) = named.expect("nothing else names tasks");
             let suite = &options.suite;
-            (
-                request,
-                suite.split(&mut store, tasks, folder, "rrr-submit")?,
-            )
+            let tasks = suite.split(&mut store, tasks, folder, "rrr-submit")?;
+            (request, tasks)
         }
     };
     let submission = Submission::of(options.new_taskset(&mut store)?);
-    let locked = !options.no_rsync;
-    let sent = match locked {
-        true => upload::send(&mut store, &options, &submission, &rsync_name),
-        false => Ok(tree_stamp::not_sent(folder)),
-    };
-    let submitted = sent.and_then(|stamp| {
-        request.tree_stamp = stamp;
-        let signing = signing.as_ref();
-        submit(&mut store, &submission, &request, tasks, locked, signing)
-    });
-    if submitted.is_err() && locked {
-        // A lock left behind expires: releasing it is not worth another wait for an unreachable
-        // Redis, and a failure must not hide the first error.
-        store.set_patience(Duration::from_secs(1));
-        let _ = taskset::unlock_rsync_name(&mut store, &submission, &rsync_name);
-    }
-    submitted?;
-    let taskset = submission.taskset;
-    if options.follow {
-        let follow = Follow {
-            taskset: &taskset,
-            limit: options.timeout.map(Duration::from_secs),
-            on_interrupt: OnInterrupt::Cancel,
+    options.send_and_submit(&mut store, &submission, request, tasks, signing.as_ref())?;
+    options.announce_or_follow(&mut store, &submission.taskset)
+}
+
+impl Options {
+    /// Uploads the tree, unless the workers have it, and submits the tasks.
+    fn send_and_submit(
+        &self,
+        store: &mut Store,
+        submission: &Submission,
+        mut request: Request,
+        tasks: Vec<Task>,
+        signing: Option<&Signing>,
+    ) -> anyhow::Result<()> {
+        let (locked, name) = (!self.no_rsync, request.rsync_name.clone());
+        let sent = match locked {
+            true => upload::send(store, self, submission, &name),
+            false => Ok(tree_stamp::not_sent(&self.packaging_dir)),
         };
-        let mut sink = view::open(&mut store, &taskset, &options.view, true)?;
-        return follow::to_the_end(&mut store, &follow, sink.as_mut());
+        let submitted = sent.and_then(|stamp| {
+            request.tree_stamp = stamp;
+            submit(store, submission, &request, tasks, locked, signing)
+        });
+        if submitted.is_err() && locked {
+            // A lock left behind expires: releasing it is not worth another wait for an unreachable
+            // Redis, and a failure must not hide the first error.
+            store.set_patience(Duration::from_secs(1));
+            let _ = taskset::unlock_rsync_name(store, submission, &name);
+        }
+        submitted
     }
-    if options.key_only {
-        stdout::line(taskset.as_str());
-    } else {
-        announce(&mut store, &taskset)?;
+
+    /// Follows the taskset if asked to, otherwise prints its key or its submission; returns the exit
+    /// code.
+    fn announce_or_follow(&self, store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<u8> {
+        if self.follow {
+            let follow = Follow {
+                taskset,
+                limit: self.timeout.map(Duration::from_secs),
+                on_interrupt: OnInterrupt::Cancel,
+            };
+            let mut sink = view::open(store, taskset, &self.view, true)?;
+            return follow::to_the_end(store, &follow, sink.as_mut());
+        }
+        if self.key_only {
+            stdout::line(taskset.as_str());
+        } else {
+            announce(store, taskset)?;
+        }
+        Ok(exit::OK)
     }
-    Ok(exit::OK)
 }
 
 /// Prints the submission event.

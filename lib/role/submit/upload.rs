@@ -6,7 +6,7 @@ use crate::exec::child::{self, reap};
 use crate::process::{exit, signals};
 use crate::store::Store;
 use crate::store::error::Stopped;
-use crate::suite::rsync::{self, Missing};
+use crate::suite::rsync::{self, Missing, Remote};
 use crate::suite::tree_stamp::Stamp;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
@@ -30,6 +30,41 @@ pub(super) fn send(
     submission: &Submission,
     name: &str,
 ) -> anyhow::Result<String> {
+    let remote = lock(store, options, submission, name)?;
+    let missing = match options.mkpath {
+        true => Missing::Make,
+        false => Missing::Refuse,
+    };
+    remote.make_folder(name, missing)?;
+    let folder = &options.packaging_dir;
+    let stamp = match remote.takes_stamp() {
+        true => Some(Stamp::new(&submission.taskset, folder)?),
+        false => None,
+    };
+    let stamped = stamp.iter().map(Stamp::folder);
+    let folders: Vec<&Path> = stamped.chain([folder.as_path()]).collect();
+    let mut rsync = Rsync::start(remote.up(&folders, name, missing))
+        .map_err(|error| rsync::not_started(&error))?;
+    let status = wait(store, submission, name, &mut rsync)?;
+    if !status.success() {
+        return Err(exit::usage(format!(
+            "rsync to '{}' failed ({status}): {}",
+            remote.path,
+            rsync.said()?.trim()
+        ))
+        .hint("nothing was submitted; check --rsync-remote-path (--mkpath creates it) and --rsync-options")
+        .into());
+    }
+    Ok(stamp.map(|stamp| stamp.field()).unwrap_or_default())
+}
+
+/// Locks the name; returns the location of trees.
+fn lock(
+    store: &mut Store,
+    options: &Options,
+    submission: &Submission,
+    name: &str,
+) -> anyhow::Result<Remote> {
     let (path, flags) = (
         options.rsync_remote_path.as_deref(),
         options.rsync_options.as_deref(),
@@ -46,24 +81,22 @@ pub(super) fn send(
                 .into(),
         );
     }
-    let missing = match options.mkpath {
-        true => Missing::Make,
-        false => Missing::Refuse,
-    };
-    remote.make_folder(name, missing)?;
-    let folder = &options.packaging_dir;
-    let stamp = match remote.takes_stamp() {
-        true => Some(Stamp::new(&submission.taskset, folder)?),
-        false => None,
-    };
-    let stamped = stamp.iter().map(Stamp::folder);
-    let folders: Vec<&Path> = stamped.chain([folder.as_path()]).collect();
-    let mut rsync = Rsync::start(remote.up(&folders, name, missing))
-        .map_err(|error| rsync::not_started(&error))?;
+    Ok(remote)
+}
+
+/// Waits for rsync to exit, and keeps the lock of its name meanwhile.
+///
+/// Errors: the lock was lost, or this process was asked to stop.
+fn wait(
+    store: &mut Store,
+    submission: &Submission,
+    name: &str,
+    rsync: &mut Rsync,
+) -> anyhow::Result<ExitStatus> {
     let mut renewed = Instant::now();
-    let status = loop {
+    loop {
         if let Some(status) = rsync.ended()? {
-            break status;
+            return Ok(status);
         }
         if signals::requested() {
             return Err(Stopped.into());
@@ -75,17 +108,7 @@ pub(super) fn send(
             renewed = Instant::now();
         }
         std::thread::sleep(LOOK);
-    };
-    if !status.success() {
-        return Err(exit::usage(format!(
-            "rsync to '{}' failed ({status}): {}",
-            remote.path,
-            rsync.said()?.trim()
-        ))
-        .hint("nothing was submitted; check --rsync-remote-path (--mkpath creates it) and --rsync-options")
-        .into());
     }
-    Ok(stamp.map(|stamp| stamp.field()).unwrap_or_default())
 }
 
 /// A running rsync. It writes to the tree as long as it lives, so dropping this value, for whatever

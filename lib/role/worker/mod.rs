@@ -5,6 +5,7 @@
 
 mod bench;
 mod heartbeat;
+mod intake;
 mod prepare;
 mod slaves;
 mod slot;
@@ -13,8 +14,8 @@ mod trusted;
 use crate::cli::redis_args::RedisArgs;
 use crate::entity::heartbeat::Heartbeat;
 use crate::entity::taskset::{self, Record};
-use crate::entity::worker::{self, Accepted, Registration};
-use crate::entity::{queue, worker_log};
+use crate::entity::worker::{self, Registration};
+use crate::entity::worker_log;
 use crate::exec::adapter::Outputs;
 use crate::exec::child::cgroup::{self, CgroupBounds};
 use crate::exec::child::{self, Supervisor, reap};
@@ -26,14 +27,13 @@ use crate::protocol::key::{TasksetKey, WorkerKey};
 use crate::protocol::status::TasksetStatus;
 use crate::protocol::time;
 use crate::role::worker::heartbeat::HeartbeatThread;
-use crate::show::follow::QUIET;
 use crate::store;
 use crate::store::Store;
 use crate::suite::signing::{Ended, Trust};
-use bench::{FAILURES_IN_A_ROW, cannot_register};
+use bench::cannot_register;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use trusted::{Refused, Wary};
 
 /// Runs slaves for tasksets on this machine
@@ -83,14 +83,6 @@ pub struct Options {
     taskset: Option<TasksetKey>,
 }
 
-/// Seconds to wait for a taskset: the maximum delay before a stop signal is handled.
-const IDLE: f64 = 0.25;
-/// Maximum wait for the taskset named on the command line: its submitter may be another job that
-/// has not got that far.
-const NAMED_PATIENCE: Duration = Duration::from_secs(60);
-/// The reply of the script `worker_accept` for a taskset that is not in Redis.
-const GONE: &str = "gone";
-
 impl Options {
     /// The trusted keys, with --trust. The location of trees in Redis is then ignored.
     fn trusted_keys(&self) -> anyhow::Result<Option<Trust>> {
@@ -130,15 +122,8 @@ fn wary(store: &mut Store, trust: Trust, id: &str) -> anyhow::Result<Wary> {
     })
 }
 
-/// Runs the tool.
-pub fn run(mut options: Options) -> anyhow::Result<u8> {
-    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-    child::keep_descriptors_to_ourselves();
-    let id = options.worker_id.clone().unwrap_or_else(host_name);
-    let slaves = match options.slaves {
-        Some(slaves) => usize::from(slaves),
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
+/// Checks the folders of the flags, and makes the missing ones.
+fn prepare_folders(options: &mut Options) -> anyhow::Result<()> {
     if let Some(folder) = options.in_place.as_ref().filter(|it| !it.is_dir()) {
         let message = format!("folder '{}' does not exist", folder.display());
         return Err(exit::usage(message)
@@ -147,63 +132,93 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     }
     if let Some(folder) = &options.working_dir {
         std::fs::create_dir_all(folder).map_err(|error| {
-            exit::usage(format!(
-                "cannot use the folder '{}': {error}",
-                folder.display()
-            ))
+            let folder = folder.display();
+            exit::usage(format!("cannot use the folder '{folder}': {error}"))
         })?;
     }
     options.outputs.settle()?;
-    temp_dir::clean_up();
-    let folder = TempDir::new("worker")
-        .map_err(|error| exit::usage(format!("cannot create a temporary folder: {error}")))?;
-    let trust = options.trusted_keys()?;
-    let card = Registration {
-        key: WorkerKey::new(&id).map_err(|error| exit::usage(error.to_string()))?,
+    Ok(())
+}
+
+/// The worker's entry in Redis.
+fn registration(options: &Options, id: &str) -> anyhow::Result<Registration> {
+    let slaves = match options.slaves {
+        Some(slaves) => usize::from(slaves),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    Ok(Registration {
+        key: WorkerKey::new(id).map_err(|error| exit::usage(error.to_string()))?,
         worker_type: options.worker_type.clone(),
         slaves,
         heartbeat: options.heartbeat.clone(),
         instance: worker::instance(),
-    };
-    let mut store = options.redis.connect()?;
-    let holder = match worker::register(&mut store, &card) {
+    })
+}
+
+/// Registers the worker.
+///
+/// Errors: a running worker has its id, or a key of the worker is of the wrong type.
+fn register(store: &mut Store, card: &Registration) -> anyhow::Result<()> {
+    let holder = match worker::register(store, card) {
         Err(error) if error.is::<store::error::Refused>() => {
-            return Err(cannot_register(&mut store, &card, error));
+            return Err(cannot_register(store, card, error));
         }
         registered => registered?,
     };
-    if holder.is_some() {
-        return Err(
-            exit::usage(format!("worker id '{id}' is in use by a running worker"))
-                .hint("pass --worker-id with another name")
-                .into(),
-        );
+    if holder.is_none() {
+        return Ok(());
     }
+    let id = card.key.id();
+    Err(
+        exit::usage(format!("worker id '{id}' is in use by a running worker"))
+            .hint("pass --worker-id with another name")
+            .into(),
+    )
+}
+
+/// The parent cgroup of the trials' cgroups, if there can be one; says which guarantee this machine
+/// gives.
+fn cgroups(bounds: &mut CgroupBounds) -> Option<PathBuf> {
+    if cgroup::is_unwanted() && bounds.is_empty() {
+        return None;
+    }
+    let base = cgroup::base(bounds).or_else(|error| {
+        std::mem::take(bounds).cannot_be_kept("rrr-worker", &error);
+        cgroup::base(bounds)
+    });
+    stderr::line(&match &base {
+        Ok(base) => format!(
+            "rrr-worker: each trial runs in its own cgroup below '{}'",
+            base.display()
+        ),
+        Err(why) => format!(
+            "rrr-worker: trials end without a cgroup ({why}): one whose processes start others \
+             faster than they can be killed takes longer; see rrr-deploy(7)"
+        ),
+    });
+    base.ok()
+}
+
+/// Runs the tool.
+pub fn run(mut options: Options) -> anyhow::Result<u8> {
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    child::keep_descriptors_to_ourselves();
+    let id = options.worker_id.clone().unwrap_or_else(host_name);
+    prepare_folders(&mut options)?;
+    temp_dir::clean_up();
+    let folder = TempDir::new("worker")
+        .map_err(|error| exit::usage(format!("cannot create a temporary folder: {error}")))?;
+    let trust = options.trusted_keys()?;
+    let card = registration(&options, &id)?;
+    let mut store = options.redis.connect()?;
+    register(&mut store, &card)?;
     let wary = match trust {
         Some(trust) => Some(wary(&mut store, trust, &id)?),
         None => None,
     };
     let pulse = HeartbeatThread::start(store.sibling(card.heartbeat.beat()), &card)?;
     signals::nudge_on_child_exit()?;
-    let cgroups = if cgroup::is_unwanted() && options.bounds.is_empty() {
-        None
-    } else {
-        let base = cgroup::base(&options.bounds).or_else(|error| {
-            std::mem::take(&mut options.bounds).cannot_be_kept("rrr-worker", &error);
-            cgroup::base(&options.bounds)
-        });
-        stderr::line(&match &base {
-            Ok(base) => format!(
-                "rrr-worker: each trial runs in its own cgroup below '{}'",
-                base.display()
-            ),
-            Err(why) => format!(
-                "rrr-worker: trials end without a cgroup ({why}): one whose processes start others \
-                 faster than they can be killed takes longer; see rrr-deploy(7)"
-            ),
-        });
-        base.ok()
-    };
+    let cgroups = cgroups(&mut options.bounds);
     let mut worker = Worker {
         supervisor: Supervisor::new(None)?,
         folder,
@@ -245,104 +260,6 @@ struct Worker {
 }
 
 impl Worker {
-    /// Takes tasksets until asked to stop; returns the exit code.
-    fn work(&mut self) -> anyhow::Result<u8> {
-        let queue = self.card.key.queue();
-        let (began, named) = (Instant::now(), self.options.taskset.is_some());
-        let mut told = false;
-        let mut refused: Option<Vec<u8>> = None;
-        while !signals::requested() {
-            systemd::turn(|| "waiting for a taskset".to_owned());
-            let (message, parsed) = match self.options.taskset.clone() {
-                Some(taskset) => (Vec::new(), Ok(taskset)),
-                None => {
-                    let peeked = queue::peek(&mut self.store, &queue, 1, IDLE);
-                    let Some(mut messages) = store::unless_refused(&queue, peeked)? else {
-                        signals::sleep(Duration::from_secs(1));
-                        continue;
-                    };
-                    let Some(message) = messages.pop() else {
-                        continue;
-                    };
-                    let parsed = String::from_utf8_lossy(&message).parse::<TasksetKey>();
-                    (message, parsed)
-                }
-            };
-            let taskset = match parsed {
-                Ok(taskset) => taskset,
-                Err(error) => {
-                    queue::bury(&mut self.store, &queue, &message, &error.to_string())?;
-                    continue;
-                }
-            };
-            let accepted = worker::accept(&mut self.store, &self.card, &taskset, &message);
-            let Some(accepted) = store::unless_refused(&taskset, accepted)? else {
-                if named {
-                    return Ok(exit::FAILED);
-                }
-                if self.may_retry(&queue, &message, &mut refused)? {
-                    continue;
-                }
-                let why = "a key of the taskset is of the wrong type";
-                self.give_up(&taskset, why)?;
-                queue::bury(&mut self.store, &queue, &message, why)?;
-                continue;
-            };
-            match accepted {
-                Accepted::Yes(log) => {
-                    let stay = self.stay(&taskset, &log)?;
-                    if self.options.once || self.options.taskset.is_some() {
-                        let ran = stay == Assignment::Ran;
-                        return Ok(if ran { exit::OK } else { exit::FAILED });
-                    }
-                    self.failures = match stay {
-                        Assignment::Ran => 0,
-                        Assignment::Failed => self.failures + 1,
-                        // Otherwise anyone who can write to Redis could bench every worker.
-                        Assignment::Refused => self.failures,
-                    };
-                    if self.failures >= FAILURES_IN_A_ROW {
-                        self.sit_out()?;
-                    }
-                }
-                Accepted::Over(status)
-                    if status == GONE && named && began.elapsed() < NAMED_PATIENCE =>
-                {
-                    if !told && began.elapsed() > QUIET {
-                        told = true;
-                        let limit = NAMED_PATIENCE.as_secs();
-                        say!(
-                            "rrr-worker: waiting for '{taskset}' to be submitted ({limit} s at most)"
-                        );
-                    }
-                    signals::sleep(Duration::from_millis(100));
-                    continue;
-                }
-                Accepted::Over(status) if status == GONE => {
-                    say!(
-                        "rrr-worker: taskset '{taskset}' does not exist: it has finished, or was never submitted"
-                    );
-                }
-                Accepted::Over(status) => {
-                    say!("rrr-worker: taskset '{taskset}' has finished ({status})")
-                }
-                Accepted::Inactive => {
-                    let why = "it was never activated: it is not in active_taskset";
-                    queue::bury(&mut self.store, &queue, &message, why)?;
-                    continue;
-                }
-                Accepted::NotNow => {
-                    signals::sleep(Duration::from_millis(100));
-                    continue;
-                }
-            }
-            if self.options.taskset.is_some() {
-                return Ok(exit::OK);
-            }
-        }
-        Ok(exit::OK)
-    }
-
     /// Works on one taskset until it finishes.
     fn stay(&mut self, taskset: &TasksetKey, log: &str) -> anyhow::Result<Assignment> {
         self.pulse.turn_to(Some(taskset.clone()));

@@ -42,6 +42,19 @@ impl Worker {
             });
         }
         let name = record.get("rsync_name").unwrap_or("");
+        let folder = self.tree_folder(name)?;
+        let remote = self.remote()?;
+        let mut command = Command::new("rsync");
+        command.args(remote.down(name, &folder));
+        self.step("rsync", &mut command, taskset, log)?;
+        if !self.must_leave() {
+            check_stamp(stamp, &folder)?;
+        }
+        Ok(folder)
+    }
+
+    /// The folder for the tree of this rsync name, made if it is missing.
+    fn tree_folder(&self, name: &str) -> anyhow::Result<PathBuf> {
         if let Some(wrong) = rsync_name_error(name) {
             return Err(CannotRun(format!("rsync name '{}': {wrong}", name.escape_debug())).into());
         }
@@ -50,43 +63,35 @@ impl Worker {
             None => state_dir::folder().join("work"),
         };
         let folder = base.join(name);
-        std::fs::create_dir_all(&folder).map_err(|error| {
-            CannotRun(format!(
-                "cannot use the folder '{}': {error}",
-                folder.display()
-            ))
-        })?;
-        let folder = folder.canonicalize()?;
+        let shown = folder.display();
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| CannotRun(format!("cannot use the folder '{shown}': {error}")))?;
+        let real = folder.canonicalize()?;
         // An earlier test may have left a link there, which rsync --delete would follow.
-        if folder.parent() != Some(base.canonicalize()?.as_path()) {
-            let wrong = format!(
-                "'{}' leads out of the working folder",
-                base.join(name).display()
-            );
+        if real.parent() != Some(base.canonicalize()?.as_path()) {
+            let wrong = format!("'{shown}' leads out of the working folder");
             return Err(CannotRun(wrong).into());
         }
+        Ok(real)
+    }
+
+    /// The location of trees.
+    fn remote(&mut self) -> anyhow::Result<rsync::Remote> {
         let (path, flags) = (
             self.options.rsync_remote_path.as_deref(),
             self.options.rsync_options.as_deref(),
         );
         // The setting in Redis is not signed.
         let flags = flags.or(self.wary.as_ref().map(|_| rsync::DEFAULT_OPTIONS));
-        let remote = rsync::remote(&mut self.store, path, flags)
-            .map_err(|error| match error.downcast::<exit::Failure>() {
+        let remote = rsync::remote(&mut self.store, path, flags).map_err(|error| {
+            match error.downcast::<exit::Failure>() {
                 Ok(bad) if bad.code == exit::USAGE => CannotRun(bad.message).into(),
                 Ok(other) => other.into(),
                 Err(other) => other,
-            })?
-            .ok_or_else(|| {
-                CannotRun("no location for trees: pass --rsync-remote-path or --in-place".into())
-            })?;
-        let mut command = Command::new("rsync");
-        command.args(remote.down(name, &folder));
-        self.step("rsync", &mut command, taskset, log)?;
-        if !self.must_leave() {
-            check_stamp(stamp, &folder)?;
-        }
-        Ok(folder)
+            }
+        })?;
+        let missing = "no location for trees: pass --rsync-remote-path or --in-place";
+        remote.ok_or_else(|| CannotRun(missing.into()).into())
     }
 
     /// Runs the setup command from a file, so that none of its commands can read the rest from

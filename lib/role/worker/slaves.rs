@@ -10,6 +10,7 @@ use crate::process::{signals, stderr, systemd, temp_dir};
 use crate::protocol::key::TasksetKey;
 use crate::suite::signing::Signed;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -119,18 +120,6 @@ impl Worker {
         signed: Option<&Path>,
     ) -> anyhow::Result<()> {
         let nonce = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
-        let mut path = std::env::current_exe()?
-            .parent()
-            .map(Path::to_owned)
-            .unwrap_or_default()
-            .into_os_string();
-        path.push(":");
-        path.push(std::env::var_os("PATH").unwrap_or_default());
-        // Numbered as in parallel_tests: the first is empty, so that a single slave needs no setup.
-        let test_env_number = match slot.number() {
-            0 => String::new(),
-            number => (number + 1).to_string(),
-        };
         let mut shell = Command::new(shell());
         if let Some(allowed) = &self.options.env_allow {
             environment::narrow(&mut shell, allowed);
@@ -140,11 +129,10 @@ impl Worker {
             .arg(command)
             .current_dir(folder)
             .stderr(Stdio::piped())
-            .env("PATH", path)
+            .env("PATH", search_path()?)
             .env("RRR_WORKER_ID", self.card.key.id())
             .env("RRR_SLAVE_NONCE", &nonce)
             .env("RRR_SUPERVISED", "1")
-            .env_remove(begun::VARIABLE)
             .env(
                 Heartbeat::VARIABLE,
                 self.card.heartbeat.ttl_sec().to_string(),
@@ -153,7 +141,7 @@ impl Worker {
             .env("RRRSPEC_WORKING_DIR", parent(folder))
             .env("NUM_SLAVES", self.card.slaves.to_string())
             .env("SLAVE_NUMBER", slot.number().to_string())
-            .env("TEST_ENV_NUMBER", test_env_number);
+            .env("TEST_ENV_NUMBER", test_env_number(slot.number()));
         let leash = self.options.redis.pass_on(&mut shell);
         let leash =
             leash.map_err(|error| CannotRun(format!("cannot start the slave command: {error}")))?;
@@ -167,12 +155,31 @@ impl Worker {
         };
         // Without a note, every trial in which a slave dies counts.
         let note = self.scratch_file().ok().map(begun::Reader::new);
-        if let Some(note) = &note {
-            shell.env(begun::VARIABLE, note.path());
-        }
+        match &note {
+            Some(note) => shell.env(begun::VARIABLE, note.path()),
+            None => shell.env_remove(begun::VARIABLE),
+        };
         slot.start(&mut shell, nonce, note, leash)
             .map_err(|error| CannotRun(format!("cannot run the slave command: {error}")))?;
         slot.list(&mut self.store, taskset, &self.card.key)
+    }
+}
+
+/// The PATH of slave commands: the worker's own folder comes first, so that both are of one version.
+fn search_path() -> std::io::Result<OsString> {
+    let own = std::env::current_exe()?;
+    let mut path = own.parent().unwrap_or(Path::new("")).as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    Ok(path)
+}
+
+/// The slave's number as in parallel_tests: empty for the first, so that a single slave needs no
+/// setup.
+fn test_env_number(slot: usize) -> String {
+    match slot {
+        0 => String::new(),
+        number => (number + 1).to_string(),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::process::text::harmless;
 use crate::protocol::example::{Example, Status as ExampleStatus};
 use crate::protocol::status::{TaskStatus, TasksetStatus, TrialStatus};
 use crate::protocol::time;
-use crate::show::view::progress::Remains;
+use crate::show::view::note::Remains;
 use crate::show::view::summary::{Failure, NO_TASK_FAILED, SLOWEST, Summary, counted, places};
 use std::fmt;
 

@@ -41,8 +41,8 @@ pub(crate) fn write(document: &Document, out: &mut dyn Write) -> anyhow::Result<
 
 fn events(document: &Document, timeline: &Timeline) -> Vec<Value> {
     let zero = timeline.whole.start;
-    let key = document.key.as_str();
-    let mut events = vec![named("process_name", (TASKSET, 0), key)];
+    let workers = workers(timeline);
+    let mut events = vec![named("process_name", (TASKSET, 0), document.key.as_str())];
     events.push(slice(
         zero,
         (TASKSET, 0),
@@ -54,18 +54,9 @@ fn events(document: &Document, timeline: &Timeline) -> Vec<Value> {
             "tasks": document.tasks.len(),
         }),
     ));
-    let slaves = timeline.slaves.keys().map(|slave| worker_id(slave));
-    let mut workers: BTreeMap<&str, usize> = BTreeMap::new();
-    for worker in slaves.chain(timeline.stays.iter().map(|stay| stay.worker())) {
-        let next = TASKSET + 1 + workers.len();
-        workers.entry(worker).or_insert(next);
-    }
     for (worker, process) in &workers {
-        events.push(named(
-            "process_name",
-            (*process, 0),
-            &format!("worker {worker}"),
-        ));
+        let name = format!("worker {worker}");
+        events.push(named("process_name", (*process, 0), &name));
         events.push(named("thread_name", (*process, PREPARATION), "preparation"));
     }
     for stay in &timeline.stays {
@@ -74,34 +65,60 @@ fn events(document: &Document, timeline: &Timeline) -> Vec<Value> {
             events.extend(span.map(|span| slice(zero, row, step, span, json!({}))));
         }
     }
+    let placed = placed(timeline, &workers);
+    for (row, slave, bars) in &placed {
+        let name = slave.rsplit(':').next().unwrap_or(slave);
+        events.push(named("thread_name", *row, &format!("slave {name}")));
+        events.extend(bars.iter().map(|bar| {
+            let name = document.tasks[bar.task].spec_file();
+            slice(zero, *row, name, bar.span, arguments(bar.trial, bar.number))
+        }));
+    }
+    events.extend(arrows(zero, &placed));
+    events
+}
+
+/// The process of each worker.
+fn workers<'a>(timeline: &'a Timeline) -> BTreeMap<&'a str, usize> {
+    let slaves = timeline.slaves.keys().map(|slave| worker_id(slave));
+    let mut workers = BTreeMap::new();
+    for worker in slaves.chain(timeline.stays.iter().map(|stay| stay.worker())) {
+        let next = TASKSET + 1 + workers.len();
+        workers.entry(worker).or_insert(next);
+    }
+    workers
+}
+
+/// A slave's row, its key and its trials.
+type Placed<'a> = (Row, &'a str, &'a [Bar<'a>]);
+
+/// Each slave in a row of its worker's process.
+fn placed<'a>(timeline: &'a Timeline, workers: &BTreeMap<&str, usize>) -> Vec<Placed<'a>> {
+    let mut rows: BTreeMap<usize, usize> = BTreeMap::new();
+    let slaves = timeline.slaves.iter();
+    slaves
+        .map(|(slave, bars)| {
+            let process = workers[worker_id(slave)];
+            let last = rows.entry(process).or_insert(PREPARATION);
+            *last += 1;
+            ((process, *last), *slave, bars.as_slice())
+        })
+        .collect()
+}
+
+/// Arrows from each trial to the next one of its task.
+fn arrows(zero: i64, placed: &[Placed]) -> Vec<Value> {
     // The position of each trial, by task, then by number.
     let mut trials: BTreeMap<(usize, usize), (Row, &Bar)> = BTreeMap::new();
-    let mut rows: BTreeMap<usize, usize> = BTreeMap::new();
-    for (slave, bars) in &timeline.slaves {
-        let process = workers[worker_id(slave)];
-        let last = rows.entry(process).or_insert(PREPARATION);
-        *last += 1;
-        let row = (process, *last);
-        let name = slave.rsplit(':').next().unwrap_or(slave);
-        events.push(named("thread_name", row, &format!("slave {name}")));
-        for bar in bars {
-            let name = document.tasks[bar.task].spec_file();
-            events.push(slice(
-                zero,
-                row,
-                name,
-                bar.span,
-                arguments(bar.trial, bar.number),
-            ));
-            trials.insert((bar.task, bar.number), (row, bar));
-        }
+    for (row, _, bars) in placed {
+        trials.extend(bars.iter().map(|bar| ((bar.task, bar.number), (*row, bar))));
     }
     let pairs = trials.iter().zip(trials.iter().skip(1));
     let again = pairs.filter(|((one, _), (next, _))| one.0 == next.0);
-    for (number, ((_, from), (_, to))) in again.enumerate() {
-        events.extend(arrow(zero, number, *from, *to));
-    }
-    events
+    let again = again.enumerate();
+    again
+        .flat_map(|(number, ((_, from), (_, to)))| arrow(zero, number, *from, *to))
+        .collect()
 }
 
 /// The reason why the taskset is red, if its tasks do not show it.

@@ -1,6 +1,7 @@
 //! Messages for people about single events of a run.
 
-use super::progress::{Failed, Note, Progress};
+use super::note::{Failed, Note};
+use super::progress::Progress;
 use super::summary;
 use crate::entity::trial::{self, TrialDetail};
 use crate::process::text::{duration, harmless, one_line};

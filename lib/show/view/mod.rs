@@ -10,6 +10,7 @@ pub(crate) mod eta;
 mod json;
 mod live;
 mod messages;
+pub(crate) mod note;
 mod plain;
 pub(crate) mod progress;
 pub(crate) mod summary;

@@ -3,7 +3,8 @@
 
 use super::json::Json;
 use super::messages;
-use super::progress::{Note, Progress};
+use super::note::Note;
+use super::progress::Progress;
 use super::untold;
 use crate::process::stderr;
 use crate::process::text::clock;

@@ -1,6 +1,7 @@
 //! The state of a run, folded from its events by a pure function.
 
 use super::eta;
+use super::note::{Failed, Note, Remains};
 use crate::entity::estimates;
 use crate::entity::taskset::{self, Record};
 use crate::process::text::one_line;
@@ -22,16 +23,6 @@ pub(crate) struct Running {
     pub copy: bool,
 }
 
-/// A task whose verdict is failed.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Failed {
-    pub spec_file: String,
-    /// The key of its last trial, if one was seen.
-    pub trial: Option<String>,
-    pub status: String,
-    pub trials: u64,
-}
-
 /// The end of the run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ended {
@@ -39,37 +30,6 @@ pub(crate) struct Ended {
     pub tasks: u64,
     pub fail_reason: Option<String>,
     pub unix_ms: i64,
-}
-
-/// A noteworthy change, for people watching.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Note {
-    WorkerJoined(String),
-    Retry { spec_file: String, reason: String },
-    Copy { spec_file: String },
-    Flaky { spec_file: String, trials: u64 },
-    BudgetSpent { budget: u64 },
-    Failed(Failed),
-    Ended,
-}
-
-/// Leftovers of the last trial of a task on its machine.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Remains {
-    /// Number of processes, which were killed.
-    pub leaked: u64,
-    /// The folder of its output files, which are kept.
-    pub outputs: Option<String>,
-}
-
-impl Remains {
-    /// Returns `None` if nothing was left.
-    pub(crate) fn of(leaked: u64, outputs: Option<&str>) -> Option<Self> {
-        (leaked > 0 || outputs.is_some()).then(|| Self {
-            leaked,
-            outputs: outputs.map(str::to_owned),
-        })
-    }
 }
 
 pub(super) struct LastTrial {
@@ -183,46 +143,12 @@ impl Progress {
                 self.workers.insert(worker.clone());
                 Some(Note::WorkerJoined(worker.clone()))
             }
-            Event::TrialStarted {
-                spec_file,
-                trial,
-                slave,
-                attempt,
-                ..
-            } => {
-                let running = Running {
-                    spec_file: spec_file.clone(),
-                    place: self.place(slave),
-                    started_ms: unix_ms,
-                    attempt: *attempt,
-                    copy: self.doubled.contains(spec_file)
-                        && self.running.values().any(|run| &run.spec_file == spec_file),
-                };
-                self.running.insert(trial.clone(), running);
+            Event::TrialStarted { .. } => {
+                self.start(unix_ms, event);
                 None
             }
-            Event::TrialFinished {
-                spec_file,
-                trial,
-                status,
-                duration_ms,
-                leaked,
-                outputs,
-                ..
-            } => {
-                self.running.remove(trial);
-                match Remains::of(leaked.unwrap_or(0), outputs.as_deref()) {
-                    Some(remains) => self.remains.insert(spec_file.clone(), remains),
-                    None => self.remains.remove(spec_file),
-                };
-                if let Some(took) = duration_ms {
-                    self.took_ms.insert(spec_file.clone(), *took);
-                }
-                let last = LastTrial {
-                    key: trial.clone(),
-                    status: status.clone(),
-                };
-                self.last.insert(spec_file.clone(), last);
+            Event::TrialFinished { .. } => {
+                self.finish(event);
                 None
             }
             Event::TaskRequeued { spec_file, reason } => {
@@ -263,6 +189,58 @@ impl Progress {
                 Some(Note::Ended)
             }
         }
+    }
+
+    /// Applies the start of a trial.
+    fn start(&mut self, unix_ms: i64, event: &Event) {
+        let Event::TrialStarted {
+            spec_file,
+            trial,
+            slave,
+            attempt,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let is_same = |run: &Running| &run.spec_file == spec_file;
+        let running = Running {
+            spec_file: spec_file.clone(),
+            place: self.place(slave),
+            started_ms: unix_ms,
+            attempt: *attempt,
+            copy: self.doubled.contains(spec_file) && self.running.values().any(is_same),
+        };
+        self.running.insert(trial.clone(), running);
+    }
+
+    /// Applies the end of a trial.
+    fn finish(&mut self, event: &Event) {
+        let Event::TrialFinished {
+            spec_file,
+            trial,
+            status,
+            duration_ms,
+            leaked,
+            outputs,
+            ..
+        } = event
+        else {
+            return;
+        };
+        self.running.remove(trial);
+        match Remains::of(leaked.unwrap_or(0), outputs.as_deref()) {
+            Some(remains) => self.remains.insert(spec_file.clone(), remains),
+            None => self.remains.remove(spec_file),
+        };
+        if let Some(took) = duration_ms {
+            self.took_ms.insert(spec_file.clone(), *took);
+        }
+        let last = LastTrial {
+            key: trial.clone(),
+            status: status.clone(),
+        };
+        self.last.insert(spec_file.clone(), last);
     }
 
     pub fn settle(&mut self, file: &str, status: &str, trials: u64, flaky: bool) -> Option<Note> {

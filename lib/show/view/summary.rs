@@ -1,7 +1,8 @@
 //! The summary of a finished run for people: the failures and how to rerun them, flaky files, slow
 //! files, and the receipt, whose numbers add up.
 
-use super::progress::{Progress, Remains};
+use super::note::Remains;
+use super::progress::Progress;
 use crate::entity::trial;
 use crate::process::text::{duration, one_line, shell_word};
 use crate::protocol::example::Status;
@@ -95,78 +96,61 @@ impl Summary {
 
     /// The lines of the summary.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let bold = Style::new().for_stderr().bold();
-        let mut lines = Vec::new();
-        if !self.failures.is_empty() {
-            lines.push(String::new());
-            lines.push(bold.apply_to("Failed:").to_string());
-        }
-        for failure in &self.failures {
-            let trials = match failure.trials {
-                0 | 1 => String::new(),
-                many => format!(" in {many} trials"),
-            };
-            let file = one_line(&failure.spec_file);
-            lines.push(format!("  {file}: {}{trials}", one_line(&failure.status)));
-            lines.extend(
-                failure
-                    .places
-                    .iter()
-                    .map(|place| format!("      at {}", one_line(place))),
-            );
-            let command = rerun(&self.slave_command, &failure.spec_file);
-            lines.push(format!("      {command}"));
-        }
+        let slowest = match self.tasks {
+            0 | 1 => &[][..],
+            _ => &self.slowest,
+        };
+        let mut lines = section(
+            "Failed:",
+            self.failures.iter().flat_map(|it| self.failed(it)),
+        );
         if let Some(taskset) = self.taskset.as_ref().filter(|_| self.failures.len() > 1) {
             lines.push(format!(
                 "  all of them: rrr-submit --rerun-failed {taskset}"
             ));
         }
-        if !self.flaky.is_empty() {
-            lines.push(String::new());
-            lines.push(bold.apply_to("Flaky (failed, then passed):").to_string());
-            let told = self.flaky.iter();
-            lines.extend(
-                told.map(|(file, trials)| format!("  {} in trial {trials}", one_line(file))),
-            );
-        }
-        if self.tasks > 1 && !self.slowest.is_empty() {
-            lines.push(String::new());
-            lines.push(bold.apply_to("Slowest:").to_string());
-            let told = self.slowest.iter();
-            lines.extend(
-                told.map(|(file, took)| format!("  {:>6}  {}", duration(*took), one_line(file))),
-            );
-        }
-        if !self.remains.is_empty() {
-            lines.push(String::new());
-            lines.push(bold.apply_to("Left behind:").to_string());
-        }
-        for (file, remains) in &self.remains {
-            let file = one_line(file);
-            if remains.leaked > 0 {
-                let noun = if remains.leaked == 1 {
-                    "process"
-                } else {
-                    "processes"
-                };
-                lines.push(format!("  {file}: {} {noun}", remains.leaked));
-            }
-            if let Some(folder) = &remains.outputs {
-                lines.push(format!("  {file}: outputs in {}", one_line(folder)));
-            }
-        }
-        if !self.left_out.is_empty() {
-            lines.push(String::new());
-            lines.push(bold.apply_to("Left out of the record:").to_string());
-            let told = self.left_out.iter();
-            lines.extend(told.map(|(file, what)| format!("  {}: {what}", one_line(file))));
-        }
+        let flaky = self.flaky.iter();
+        lines.extend(section(
+            "Flaky (failed, then passed):",
+            flaky.map(|(file, trials)| format!("  {} in trial {trials}", one_line(file))),
+        ));
+        lines.extend(section(
+            "Slowest:",
+            slowest
+                .iter()
+                .map(|(file, took)| format!("  {:>6}  {}", duration(*took), one_line(file))),
+        ));
+        lines.extend(section(
+            "Left behind:",
+            self.remains
+                .iter()
+                .flat_map(|(file, it)| left_behind(file, it)),
+        ));
+        let left_out = self.left_out.iter();
+        lines.extend(section(
+            "Left out of the record:",
+            left_out.map(|(file, what)| format!("  {}: {what}", one_line(file))),
+        ));
         lines.push(String::new());
         if let Some(reason) = self.reason() {
             lines.push(format!("reason: {}", one_line(reason)));
         }
         lines.push(self.receipt());
+        lines
+    }
+
+    /// The lines for one failed task.
+    fn failed(&self, failure: &Failure) -> Vec<String> {
+        let trials = match failure.trials {
+            0 | 1 => String::new(),
+            many => format!(" in {many} trials"),
+        };
+        let (file, status) = (one_line(&failure.spec_file), one_line(&failure.status));
+        let mut lines = vec![format!("  {file}: {status}{trials}")];
+        let places = failure.places.iter();
+        lines.extend(places.map(|place| format!("      at {}", one_line(place))));
+        let command = rerun(&self.slave_command, &failure.spec_file);
+        lines.push(format!("      {command}"));
         lines
     }
 
@@ -208,6 +192,33 @@ impl Summary {
         }
         text
     }
+}
+
+/// The lines under a heading, after an empty line; nothing if there are none.
+fn section(heading: &str, lines: impl Iterator<Item = String>) -> Vec<String> {
+    let lines: Vec<String> = lines.collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    let heading = Style::new().for_stderr().bold().apply_to(heading);
+    [vec![String::new(), heading.to_string()], lines].concat()
+}
+
+/// The lines on the leftovers of a test.
+fn left_behind(file: &str, remains: &Remains) -> Vec<String> {
+    let file = one_line(file);
+    let mut lines = Vec::new();
+    if remains.leaked > 0 {
+        let noun = match remains.leaked {
+            1 => "process",
+            _ => "processes",
+        };
+        lines.push(format!("  {file}: {} {noun}", remains.leaked));
+    }
+    if let Some(folder) = &remains.outputs {
+        lines.push(format!("  {file}: outputs in {}", one_line(folder)));
+    }
+    lines
 }
 
 /// `1 task`, `2 tasks`.

@@ -1,0 +1,42 @@
+//! The noteworthy changes of a run, for people watching.
+
+/// A noteworthy change, for people watching.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Note {
+    WorkerJoined(String),
+    Retry { spec_file: String, reason: String },
+    Copy { spec_file: String },
+    Flaky { spec_file: String, trials: u64 },
+    BudgetSpent { budget: u64 },
+    Failed(Failed),
+    Ended,
+}
+
+/// A task whose verdict is failed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Failed {
+    pub spec_file: String,
+    /// The key of its last trial, if one was seen.
+    pub trial: Option<String>,
+    pub status: String,
+    pub trials: u64,
+}
+
+/// Leftovers of the last trial of a task on its machine.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Remains {
+    /// Number of processes, which were killed.
+    pub leaked: u64,
+    /// The folder of its output files, which are kept.
+    pub outputs: Option<String>,
+}
+
+impl Remains {
+    /// Returns `None` if nothing was left.
+    pub(crate) fn of(leaked: u64, outputs: Option<&str>) -> Option<Self> {
+        (leaked > 0 || outputs.is_some()).then(|| Self {
+            leaked,
+            outputs: outputs.map(str::to_owned),
+        })
+    }
+}
