@@ -8,6 +8,7 @@ use crate::archive::db::value::Value;
 use crate::archive::db::{Database, Row, number, text};
 use crate::archive::document::{Task, Trial};
 use crate::protocol::key::{self, TasksetKey};
+use crate::protocol::taskset_field as field;
 use crate::protocol::time::{self, whole_seconds};
 use crate::store;
 use crate::store::Store;
@@ -254,7 +255,7 @@ pub(crate) fn rebuild(store: &mut Store, db: &mut Database) -> anyhow::Result<us
                 (_, Some(from), Some(to)) => (to - from).num_milliseconds(),
                 _ => return Ok(()),
             };
-            let class = text(&row[0]).unwrap_or_else(|| "default".to_owned());
+            let class = text(&row[0]).unwrap_or_else(|| field::DEFAULT.to_owned());
             let file = text(&row[1]).unwrap_or_default();
             let (recent, seen) = known.entry((class, file)).or_default();
             *seen = (*seen).max(number(&row[2]));

@@ -13,4 +13,5 @@ pub mod request;
 pub mod result;
 pub mod status;
 pub(crate) mod task;
+pub mod taskset_field;
 pub mod time;

@@ -8,9 +8,6 @@ use crate::protocol::status::TrialStatus;
 use serde_json::{Value, json};
 use std::str::FromStr;
 
-/// The field of the taskset with the policy. It is signed if present.
-pub(crate) const FIELD: &str = "policy";
-
 /// A number of tasks, or a share of all tasks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limit {

@@ -1,10 +1,8 @@
 //! The fields of a taskset that its submitter chooses.
 
-use crate::protocol::policy::{self, Policy};
+use crate::protocol::policy::Policy;
+use crate::protocol::taskset_field as field;
 use std::collections::HashMap;
-
-/// The field with the stamp of the submitted tree. It is signed if present.
-pub const TREE_STAMP: &str = "tree_stamp";
 
 /// The submitter's choices for a taskset.
 #[derive(Clone, Debug)]
@@ -28,26 +26,26 @@ impl Request {
     /// Returns the corresponding fields of a taskset of this many tasks, in the form of the protocol.
     pub fn fields(&self, tasks: usize) -> HashMap<String, String> {
         let mut fields: HashMap<String, String> = [
-            ("rsync_name", self.rsync_name.clone()),
-            ("setup_command", self.setup_command.clone()),
-            ("slave_command", self.slave_command.clone()),
-            ("worker_type", self.worker_type.clone()),
-            ("taskset_class", self.taskset_class.clone()),
-            ("max_workers", self.max_workers.to_string()),
-            ("max_trials", self.max_trials.to_string()),
+            (field::RSYNC_NAME, self.rsync_name.clone()),
+            (field::SETUP_COMMAND, self.setup_command.clone()),
+            (field::SLAVE_COMMAND, self.slave_command.clone()),
+            (field::WORKER_TYPE, self.worker_type.clone()),
+            (field::TASKSET_CLASS, self.taskset_class.clone()),
+            (field::MAX_WORKERS, self.max_workers.to_string()),
+            (field::MAX_TRIALS, self.max_trials.to_string()),
             (
-                "unknown_spec_timeout_sec",
+                field::UNKNOWN_SPEC_TIMEOUT_SEC,
                 self.unknown_spec_timeout_sec.to_string(),
             ),
-            ("least_timeout_sec", self.least_timeout_sec.to_string()),
+            (field::LEAST_TIMEOUT_SEC, self.least_timeout_sec.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
         if !self.tree_stamp.is_empty() {
-            fields.insert(TREE_STAMP.to_owned(), self.tree_stamp.clone());
+            fields.insert(field::TREE_STAMP.to_owned(), self.tree_stamp.clone());
         }
         if let Some(policy) = self.policy.field(tasks) {
-            fields.insert(policy::FIELD.to_owned(), policy);
+            fields.insert(field::POLICY.to_owned(), policy);
         }
         fields
     }

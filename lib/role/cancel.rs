@@ -53,7 +53,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             let record = store::unless_refused(&taskset, Record::load(&mut store, &taskset))?;
             if record
                 .flatten()
-                .is_some_and(|record| record.get("rsync_name") == Some(name))
+                .is_some_and(|record| record.rsync_name() == name)
             {
                 taskset::request_cancel(&mut store, &taskset)?;
                 found = true;

@@ -8,6 +8,7 @@ use crate::process::table::{self, Row};
 use crate::process::text::clock;
 use crate::process::{exit, stdout};
 use crate::protocol::key::{self, TasksetKey};
+use crate::protocol::taskset_field as field;
 use crate::store;
 use crate::store::Store;
 use serde_json::{Value, json};
@@ -61,23 +62,22 @@ fn tasksets(store: &mut Store) -> anyhow::Result<()> {
         let Some((record, progress)) = store::unless_refused(key, loaded)?.flatten() else {
             continue;
         };
-        let count = |field| record.number(field).unwrap_or(0);
-        let (succeeded, failed) = (count("succeeded_count"), count("failed_count"));
+        let (succeeded, failed) = record.counts();
         rows.push(
             Row::new()
                 .with("taskset", key.as_str())
-                .with("status", record.get("status").unwrap_or("waiting"))
+                .with("status", record.get(field::STATUS).unwrap_or("waiting"))
                 .with("tasks", succeeded + failed + progress.left as u64)
                 .with("succeeded", succeeded)
                 .with("failed", failed)
                 .with("left", progress.left)
                 .with("queued", progress.queued)
-                .with("worker_type", record.get("worker_type"))
-                .with("rsync_name", record.get("rsync_name"))
-                .with("taskset_class", record.get("taskset_class"))
-                .with("created_at", record.get("created_at"))
-                .with("finished_at", record.get("finished_at"))
-                .with("fail_reason", record.get("fail_reason")),
+                .with(field::WORKER_TYPE, record.get(field::WORKER_TYPE))
+                .with(field::RSYNC_NAME, record.get(field::RSYNC_NAME))
+                .with(field::TASKSET_CLASS, record.get(field::TASKSET_CLASS))
+                .with(field::CREATED_AT, record.get(field::CREATED_AT))
+                .with(field::FINISHED_AT, record.get(field::FINISHED_AT))
+                .with(field::FAIL_REASON, record.get(field::FAIL_REASON)),
         );
     }
     let columns = [
@@ -86,8 +86,8 @@ fn tasksets(store: &mut Store) -> anyhow::Result<()> {
         "succeeded",
         "failed",
         "left",
-        "rsync_name",
-        "created_at",
+        field::RSYNC_NAME,
+        field::CREATED_AT,
         "taskset",
     ];
     table::rows(&columns, rows);

@@ -7,6 +7,7 @@ use crate::process::{exit, signals, stderr, stdout};
 use crate::protocol::event::Event;
 use crate::protocol::key::TasksetKey;
 use crate::protocol::status::TasksetStatus;
+use crate::protocol::taskset_field as field;
 use crate::show::waiting::standing;
 use crate::store::Store;
 use std::time::{Duration, Instant};
@@ -255,16 +256,15 @@ fn confirm(
 
 /// The receipt of a taskset that was finished without one.
 fn receipt(record: &Record, status: TasksetStatus, left: u64) -> Event {
-    let count = |field| record.number(field).unwrap_or(0);
-    let (succeeded, failed) = (count("succeeded_count"), count("failed_count"));
+    let (succeeded, failed) = record.counts();
     Event::TasksetFinished {
         status: status.as_str().to_owned(),
         tasks: succeeded + failed + left,
         succeeded,
         failed,
         not_run: left,
-        flaky: count("flaky_count"),
-        fail_reason: record.get("fail_reason").map(str::to_owned),
+        flaky: record.number(field::FLAKY_COUNT).unwrap_or(0),
+        fail_reason: record.fail_reason().map(str::to_owned),
     }
 }
 

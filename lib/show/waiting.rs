@@ -11,7 +11,7 @@ pub(crate) fn standing(
     taskset: &TasksetKey,
     record: &Record,
 ) -> anyhow::Result<Option<String>> {
-    let wanted = record.get("worker_type").unwrap_or("default");
+    let wanted = record.worker_type();
     let workers = worker::survey(store)?;
     let alive: Vec<_> = workers
         .iter()

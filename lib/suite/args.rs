@@ -6,6 +6,7 @@ use crate::process::stderr::say;
 use crate::protocol::limits::{DEFAULT_MAX_TRIALS, DEFAULT_MAX_WORKERS};
 use crate::protocol::policy::Policy;
 use crate::protocol::request::Request;
+use crate::protocol::taskset_field as field;
 use crate::protocol::{name, task};
 use crate::store::Store;
 use crate::suite::policy_args::PolicyArgs;
@@ -57,7 +58,7 @@ pub(crate) struct Suite {
     #[arg(
         long,
         value_name = "T",
-        default_value = "default",
+        default_value = field::DEFAULT,
         hide_short_help = true
     )]
     pub worker_type: String,
@@ -68,7 +69,7 @@ pub(crate) struct Suite {
     #[arg(
         long,
         value_name = "C",
-        default_value = "default",
+        default_value = field::DEFAULT,
         hide_short_help = true
     )]
     pub taskset_class: String,

@@ -4,6 +4,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod fields;
 mod functions;
 mod harness_selftest;
 mod language;

@@ -19,6 +19,7 @@ use crate::archive::document::fields::entity;
 use crate::protocol::example::Example;
 use crate::protocol::key::{SlaveKey, TaskKey, TasksetKey, TrialKey};
 use crate::protocol::status::{TaskStatus, TasksetStatus, TrialStatus};
+use crate::protocol::taskset_field as field;
 use serde::{Deserialize, Serialize};
 
 /// The field of a trial that counts the examples missing from its record.
@@ -143,7 +144,7 @@ impl Taskset {
 
     /// The class whose estimates the taskset reads and updates.
     pub(crate) fn class(&self) -> &str {
-        self.taskset_class.as_deref().unwrap_or("default")
+        self.taskset_class.as_deref().unwrap_or(field::DEFAULT)
     }
 }
 

@@ -21,6 +21,7 @@ pub use stage::{
 use crate::protocol::key::{self, SlaveKey, TaskKey, TasksetKey};
 use crate::protocol::status::TasksetStatus;
 use crate::protocol::task::DEFAULT_LEAST_SEC;
+use crate::protocol::taskset_field as field;
 use crate::store::Store;
 use crate::store::error::Refused;
 use crate::store::read::{self, Text};
@@ -52,7 +53,33 @@ impl Record {
 
     /// The taskset's status.
     pub(crate) fn status(&self) -> Option<TasksetStatus> {
-        self.get("status").and_then(TasksetStatus::parse)
+        self.get(field::STATUS).and_then(TasksetStatus::parse)
+    }
+
+    /// The type of workers that it runs on.
+    pub(crate) fn worker_type(&self) -> &str {
+        self.get(field::WORKER_TYPE).unwrap_or(field::DEFAULT)
+    }
+
+    /// The class of its estimates.
+    pub(crate) fn class(&self) -> &str {
+        self.get(field::TASKSET_CLASS).unwrap_or(field::DEFAULT)
+    }
+
+    /// The name of its tree.
+    pub(crate) fn rsync_name(&self) -> &str {
+        self.get(field::RSYNC_NAME).unwrap_or_default()
+    }
+
+    /// The reason for its failure, unless its tests failed.
+    pub(crate) fn fail_reason(&self) -> Option<&str> {
+        self.get(field::FAIL_REASON)
+    }
+
+    /// The numbers of succeeded and failed tasks.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let count = |name| self.number(name).unwrap_or(0);
+        (count(field::SUCCEEDED_COUNT), count(field::FAILED_COUNT))
     }
 }
 
@@ -134,11 +161,11 @@ pub(crate) fn facts(
         pipe.cmd("LLEN").arg(key::arbiter_queue());
         for taskset in tasksets {
             pipe.cmd("HMGET").arg(taskset).arg(&[
-                "status",
-                "created_at",
-                "worker_type",
-                "max_trials",
-                "least_timeout_sec",
+                field::STATUS,
+                field::CREATED_AT,
+                field::WORKER_TYPE,
+                field::MAX_TRIALS,
+                field::LEAST_TIMEOUT_SEC,
             ]);
             pipe.cmd("LRANGE").arg(taskset.slaves()).arg(0).arg(-1);
             for list in [
@@ -186,7 +213,7 @@ pub(crate) fn active_and_waiting(
         let mut pipe = redis::pipe();
         pipe.cmd("LRANGE").arg(key::active_taskset()).arg(0).arg(-1);
         for taskset in asked {
-            pipe.cmd("HGET").arg(taskset).arg("status");
+            pipe.cmd("HGET").arg(taskset).arg(field::STATUS);
         }
         let mut answers: Vec<redis::Value> = pipe.ignore_errors().query(c)?;
         let active = redis::from_redis_value(answers.remove(0).extract_error()?)?;

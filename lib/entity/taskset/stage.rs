@@ -3,6 +3,7 @@
 use crate::lua;
 use crate::process::exit;
 use crate::protocol::key::{self, TasksetKey};
+use crate::protocol::taskset_field as field;
 use crate::protocol::time;
 use crate::store::Store;
 use crate::store::read::Text;
@@ -61,9 +62,9 @@ pub fn stage(
         .collect();
     let created_at = time::now();
     fields.extend([
-        ("created_at", created_at.as_str()),
-        ("succeeded_count", "0"),
-        ("failed_count", "0"),
+        (field::CREATED_AT, created_at.as_str()),
+        (field::SUCCEEDED_COUNT, "0"),
+        (field::FAILED_COUNT, "0"),
     ]);
     let taskset = &submission.taskset;
     let lists = [taskset.tasks(), taskset.tasks_left(), taskset.task_queue()];

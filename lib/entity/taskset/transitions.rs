@@ -3,6 +3,7 @@
 use crate::lua;
 use crate::protocol::key::{self, TaskKey, TasksetKey, WorkerKey};
 use crate::protocol::status::TasksetStatus;
+use crate::protocol::taskset_field as field;
 use crate::protocol::time;
 use crate::store::Store;
 use crate::store::error::Refused;
@@ -42,12 +43,12 @@ pub fn wants(
         let mut pipe = redis::pipe();
         for taskset in tasksets {
             pipe.cmd("HMGET").arg(taskset).arg(&[
-                "status",
-                "created_at",
-                "worker_type",
-                "max_trials",
-                "max_workers",
-                "given",
+                field::STATUS,
+                field::CREATED_AT,
+                field::WORKER_TYPE,
+                field::MAX_TRIALS,
+                field::MAX_WORKERS,
+                field::GIVEN,
             ]);
         }
         read::rows_each(pipe.ignore_errors().query(c)?, 1)

@@ -7,6 +7,7 @@ use crate::exec::adapter;
 use crate::protocol::key::{self, TasksetKey};
 use crate::protocol::limits::STOPPED_ALLOWANCE;
 use crate::protocol::status::{TaskStatus, TasksetStatus, TrialStatus};
+use crate::protocol::taskset_field as field;
 use std::collections::HashSet;
 
 /// Bytes reserved for the line that reports dropped text.
@@ -87,7 +88,7 @@ impl Checker<'_> {
             .iter()
             .any(|status| TasksetStatus::parse(status) != stands)
         {
-            let now = self.seen.record.get("status").unwrap_or("none");
+            let now = self.seen.record.get(field::STATUS).unwrap_or("none");
             let finding = format!("it finished as {}, but its status is {now}", told[0]);
             self.report("I7", &self.seen.key, finding);
         }
@@ -119,8 +120,7 @@ impl Checker<'_> {
             has(&[TaskStatus::Passed, TaskStatus::Pending]),
             has(&[TaskStatus::Failed]),
         );
-        let field = |name| self.seen.record.number(name).unwrap_or(0);
-        let (succeeded, failed) = (field("succeeded_count"), field("failed_count"));
+        let (succeeded, failed) = self.seen.record.counts();
         if (succeeded, failed) != (good, bad) {
             let finding = format!(
                 "it counts {succeeded} succeeded and {failed} failed; its tasks are {good} and {bad}"
@@ -197,7 +197,7 @@ impl Checker<'_> {
     /// I6: no task has more trials than allowed.
     fn trials(&mut self) {
         let seen = self.seen;
-        let most = seen.record.number("max_trials").unwrap_or(1).max(1) as usize;
+        let most = seen.record.number(field::MAX_TRIALS).unwrap_or(1).max(1) as usize;
         for task in &seen.tasks {
             let tries = task.trials.iter().filter(|trial| !trial.stopped).count();
             // One speculative trial may start while the last trial is running.
@@ -271,7 +271,7 @@ impl Checker<'_> {
         if around.workers.iter().find(engaged).is_some() || seen.queue.is_empty() {
             return;
         }
-        let wanted = seen.record.get("worker_type").unwrap_or("default");
+        let wanted = seen.record.worker_type();
         let idle = around.workers.iter().find(|worker| {
             worker.taskset.is_none()
                 && !worker.benched

@@ -9,6 +9,7 @@ use crate::entity::{event_stream, trial, worker};
 use crate::protocol::key::{self, SlaveKey, TasksetKey, WorkerKey};
 use crate::protocol::message::Message;
 use crate::protocol::status::TasksetStatus;
+use crate::protocol::taskset_field as field;
 use crate::protocol::time;
 use crate::store;
 use crate::store::Store;
@@ -148,12 +149,12 @@ fn active(store: &mut Store, now: i64) -> anyhow::Result<(Vec<Active>, u64)> {
             let mut pipe = redis::pipe();
             for key in chunk {
                 pipe.cmd("HMGET").arg(key).arg(&[
-                    "status",
-                    "created_at",
-                    "worker_type",
-                    "succeeded_count",
-                    "failed_count",
-                    "given",
+                    field::STATUS,
+                    field::CREATED_AT,
+                    field::WORKER_TYPE,
+                    field::SUCCEEDED_COUNT,
+                    field::FAILED_COUNT,
+                    field::GIVEN,
                 ]);
                 pipe.cmd("LLEN").arg(key.tasks_left());
                 pipe.cmd("LLEN").arg(key.task_queue());

@@ -122,7 +122,7 @@ fn obey(store: &mut Store, queue: &str, bytes: &[u8], message: Message) -> anyho
         }
         Message::Fail(taskset) => {
             let reason = taskset::Record::load(store, &taskset)?
-                .and_then(|record| record.get("fail_reason").map(str::to_owned))
+                .and_then(|record| record.fail_reason().map(str::to_owned))
                 .unwrap_or_else(|| "a worker requested its failure".to_owned());
             taskset::close(store, &taskset, bytes, TasksetStatus::Failed, &reason)?;
         }

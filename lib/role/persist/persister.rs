@@ -9,6 +9,7 @@ use crate::entity::taskset::Record;
 use crate::process::disk_space::{self, Room};
 use crate::process::{crash_point, exit, signals, stderr, stdout, systemd};
 use crate::protocol::key::{self, TasksetKey};
+use crate::protocol::taskset_field as field;
 use crate::protocol::time;
 use crate::store::Store;
 use crate::store::error::Stopped;
@@ -161,7 +162,7 @@ impl Persister {
             queue::bury(store, &queue, message, "the taskset has not finished")?;
             return Ok(Done::Yes);
         }
-        let finished = state.get("finished_at").and_then(time::parse);
+        let finished = state.get(field::FINISHED_AT).and_then(time::parse);
         let age = finished.map_or(i64::MAX, |at| time::unix_ms() / 1000 - at.timestamp());
         // Negative: the clocks differ (C12).
         if (0..STRAGGLERS).contains(&age) && document::open_worker_logs(store, taskset)? > 0 {
@@ -179,7 +180,7 @@ impl Persister {
                 self.room.check()
             };
             between()?;
-            history::set_aside(db, taskset, state.get("created_at").unwrap_or(""))?;
+            history::set_aside(db, taskset, state.get(field::CREATED_AT).unwrap_or(""))?;
             let saved = history::save(store, db, &self.folder, taskset, &mut between)?;
             estimate::publish(store, db, taskset)?;
             crash_point::point();
@@ -266,7 +267,7 @@ fn tell(
     let mut line = serde_json::json!({
         "time": time::rfc3339(time::unix_ms()),
         "persisted": taskset,
-        "status": state.get("status"),
+        "status": state.get(field::STATUS),
         "file": file.map(|file| folder.path(&file)),
     });
     if saved == Saved::Before {

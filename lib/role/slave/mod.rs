@@ -22,6 +22,7 @@ use crate::protocol::job::Job;
 use crate::protocol::key::{SlaveKey, TasksetKey, WorkerKey};
 use crate::protocol::result::{SuiteEnd, TrialResult};
 use crate::protocol::status::SlaveStatus;
+use crate::protocol::taskset_field as field;
 use crate::protocol::{event, task, time};
 use crate::role::slave::batch::Batch;
 use crate::role::slave::heartbeat::{Busy, HeartbeatThread, Listener, Waited};
@@ -112,8 +113,8 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         pulse,
         taskset,
         key,
-        unknown_sec: limit("unknown_spec_timeout_sec", task::DEFAULT_UNKNOWN_SEC),
-        least_sec: limit("least_timeout_sec", task::DEFAULT_LEAST_SEC),
+        unknown_sec: limit(field::UNKNOWN_SPEC_TIMEOUT_SEC, task::DEFAULT_UNKNOWN_SEC),
+        least_sec: limit(field::LEAST_TIMEOUT_SEC, task::DEFAULT_LEAST_SEC),
         signed: None,
         runners: 0,
         asked: None,

@@ -14,6 +14,7 @@ use crate::process::{exit, stdout};
 use crate::protocol::key::TasksetKey;
 use crate::protocol::name::rsync_name_error;
 use crate::protocol::request::Request;
+use crate::protocol::taskset_field as field;
 use crate::protocol::{event, time};
 use crate::show::follow::{self, Follow, OnInterrupt};
 use crate::show::view::{self, ViewArgs};
@@ -259,7 +260,7 @@ pub(crate) fn submit(
     let mut fields = request.fields(tasks.len());
     if let Some(signing) = signing {
         let digest = signing::digest(tasks.iter().map(|(file, _)| file.as_str()));
-        fields.insert("tasks_digest".into(), digest);
+        fields.insert(field::TASKS_DIGEST.into(), digest);
         let now = time::unix_ms() / 1000;
         signing
             .signer

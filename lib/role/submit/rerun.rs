@@ -13,6 +13,7 @@ use crate::protocol::policy::Policy;
 use crate::protocol::request::Request;
 use crate::protocol::status::TaskStatus;
 use crate::protocol::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
+use crate::protocol::taskset_field as field;
 use crate::store::Store;
 use crate::suite::signing::Signer;
 use std::collections::HashMap;
@@ -123,7 +124,7 @@ fn request(taskset: &Taskset, rsync_name: &str) -> Request {
         worker_type: taskset
             .worker_type
             .clone()
-            .unwrap_or_else(|| "default".into()),
+            .unwrap_or_else(|| field::DEFAULT.into()),
         max_workers: count(taskset.max_workers, DEFAULT_MAX_WORKERS),
         max_trials: count(taskset.max_trials, DEFAULT_MAX_TRIALS),
         taskset_class: taskset.class().to_owned(),

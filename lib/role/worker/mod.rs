@@ -25,6 +25,7 @@ use crate::process::temp_dir::{self, TempDir};
 use crate::process::{exit, signals, state_dir, systemd};
 use crate::protocol::key::{TasksetKey, WorkerKey};
 use crate::protocol::status::TasksetStatus;
+use crate::protocol::taskset_field as field;
 use crate::protocol::time;
 use crate::role::worker::heartbeat::HeartbeatThread;
 use crate::store;
@@ -46,7 +47,7 @@ pub struct Options {
     #[arg(long, value_name = "ID")]
     worker_id: Option<String>,
     /// Type of the tasksets to take
-    #[arg(long, value_name = "T", default_value = "default")]
+    #[arg(long, value_name = "T", default_value = field::DEFAULT)]
     worker_type: String,
     /// Number of slaves [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -317,13 +318,13 @@ impl Worker {
             taskset,
             log,
             &folder,
-            record.get("setup_command").unwrap_or(""),
+            record.get(field::SETUP_COMMAND).unwrap_or_default(),
         )?;
         if self.must_leave() {
             return Ok(());
         }
         worker_log::note(&mut self.store, log, "setup_finished_at")?;
-        let Some(slave_command) = record.get("slave_command") else {
+        let Some(slave_command) = record.get(field::SLAVE_COMMAND) else {
             return Err(CannotRun("the taskset has no slave_command".into()).into());
         };
         let signed = signed.as_ref().map(|file| file.path());

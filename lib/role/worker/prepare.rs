@@ -12,7 +12,7 @@ use crate::process::stderr::say;
 use crate::process::{exit, state_dir, text};
 use crate::protocol::key::TasksetKey;
 use crate::protocol::name::rsync_name_error;
-use crate::protocol::request;
+use crate::protocol::taskset_field as field;
 use crate::suite::{rsync, tree_stamp};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ impl Worker {
         log: &str,
         record: &Record,
     ) -> anyhow::Result<PathBuf> {
-        let stamp = record.get(request::TREE_STAMP);
+        let stamp = record.get(field::TREE_STAMP);
         if let Some(folder) = &self.options.in_place {
             if stamp.is_some_and(|stamp| tree_stamp::place_of_unsent(stamp).is_none()) {
                 unchecked("this worker uses the tree of --in-place");
@@ -41,7 +41,7 @@ impl Worker {
                 CannotRun(format!("cannot use the folder '{folder}': {error}")).into()
             });
         }
-        let name = record.get("rsync_name").unwrap_or("");
+        let name = record.rsync_name();
         let folder = self.tree_folder(name)?;
         let remote = self.remote()?;
         let mut command = Command::new("rsync");

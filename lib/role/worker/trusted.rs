@@ -3,6 +3,7 @@
 use super::{CannotRun, Worker};
 use crate::entity::taskset::{self, Record};
 use crate::protocol::key::{TaskKey, TasksetKey};
+use crate::protocol::taskset_field as field;
 use crate::protocol::time;
 use crate::suite::signing::{self, Ended, Signed, Trust};
 use std::io::Write;
@@ -38,7 +39,7 @@ impl Worker {
         // A taskset named on the command line was chosen by the operator; a queue is written by
         // others.
         let own = &self.card.worker_type;
-        let wanted = record.get("worker_type").unwrap_or("");
+        let wanted = record.get(field::WORKER_TYPE).unwrap_or_default();
         if self.options.taskset.is_none() && wanted != own {
             let why = format!("it was signed for workers of type '{wanted}', not '{own}'");
             return Err(refused(why).into());

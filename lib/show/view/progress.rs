@@ -7,6 +7,7 @@ use crate::entity::taskset::{self, Record};
 use crate::process::text::one_line;
 use crate::protocol::event::Event;
 use crate::protocol::key::{SlaveKey, TasksetKey};
+use crate::protocol::taskset_field as field;
 use crate::store::Store;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -112,11 +113,11 @@ impl Progress {
         record: &Record,
     ) -> anyhow::Result<Self> {
         let tasks = taskset::tasks(store, taskset)?;
-        let class = record.get("taskset_class").unwrap_or("default");
+        let class = record.class();
         let known = estimates::estimates(store, class)?;
         let estimates = known.into_iter().map(|(file, sec)| (file, sec * 1000));
         let files = tasks.iter().map(|task| task.spec_file().to_owned());
-        let slave_command = record.get("slave_command").unwrap_or_default();
+        let slave_command = record.get(field::SLAVE_COMMAND).unwrap_or_default();
         Ok(Self::new(
             taskset,
             slave_command,

@@ -3,7 +3,7 @@
 //!
 //! The submitter signs, with Ed25519, everything that determines the commands of a worker, the
 //! taskset's id, and an expiry time, so that a signature can neither be moved to another taskset
-//! nor be reused later. The signed bytes are `rrr-taskset-1`, then for each of [`FIELDS`] its name,
+//! nor be reused later. The signed bytes are `rrr-taskset-1`, then for each of [`field::SIGNED`] its name,
 //! the length of its value in bytes, and the value, each on a separate line.
 
 mod ended;
@@ -14,7 +14,7 @@ use crate::process::exit::{Failure, usage};
 use crate::process::regular_file::{self, Links};
 use crate::protocol::key::TasksetKey;
 use crate::protocol::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
-use crate::protocol::{policy, request};
+use crate::protocol::taskset_field as field;
 use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
@@ -23,24 +23,6 @@ use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-/// The fields of a taskset that are signed, after its key.
-pub const FIELDS: [&str; 12] = [
-    "rsync_name",
-    "setup_command",
-    "slave_command",
-    "worker_type",
-    "max_workers",
-    "max_trials",
-    "taskset_class",
-    "unknown_spec_timeout_sec",
-    "least_timeout_sec",
-    "tasks_digest",
-    "signed_at",
-    "signed_until",
-];
-/// The field with the signature, in Base64.
-pub const SIGNATURE: &str = "signature";
 
 const SECRET: &str = "rrr-ed25519-secret";
 const PUBLIC: &str = "rrr-ed25519-public";
@@ -74,11 +56,10 @@ fn signed_bytes(taskset: &TasksetKey, fields: &Fields) -> Vec<u8> {
         bytes.extend_from_slice(format!("{name}\n{}\n{value}\n", value.len()).as_bytes());
     };
     add("taskset", taskset.as_str());
-    for name in FIELDS {
+    for name in field::SIGNED {
         add(name, fields.get(name).map_or("", String::as_str));
     }
-    // Added in later versions: a taskset without them is signed as before.
-    for name in [request::TREE_STAMP, policy::FIELD] {
+    for name in field::SIGNED_IF_SET {
         if let Some(value) = fields.get(name).filter(|text| !text.is_empty()) {
             add(name, value);
         }
@@ -94,11 +75,11 @@ fn verify<'a>(
     fields: &Fields,
     spec_files: impl Iterator<Item = &'a str>,
 ) -> Result<(), String> {
-    let field = |name: &str| fields.get(name).map_or("", String::as_str);
-    if field(SIGNATURE).is_empty() {
+    let text = |name: &str| fields.get(name).map_or("", String::as_str);
+    if text(field::SIGNATURE).is_empty() {
         return Err("it is not signed".into());
     }
-    let signature = bytes_of::<64>(field(SIGNATURE)).ok_or("its signature is malformed")?;
+    let signature = bytes_of::<64>(text(field::SIGNATURE)).ok_or("its signature is malformed")?;
     let signature = Signature::from_bytes(&signature);
     let bytes = signed_bytes(taskset, fields);
     let is_by = |key: &VerifyingKey| key.verify_strict(&bytes, &signature).is_ok();
@@ -107,7 +88,7 @@ fn verify<'a>(
             "it was changed after it was signed, or not signed by {whose}"
         ));
     }
-    if field("tasks_digest") != digest(spec_files) {
+    if text(field::TASKS_DIGEST) != digest(spec_files) {
         return Err("its list of tasks was changed after it was signed".into());
     }
     Ok(())
@@ -160,11 +141,11 @@ impl Signer {
     /// Adds a signature to the fields of a taskset; it expires `seconds` after `now`.
     pub fn sign(&self, taskset: &TasksetKey, fields: &mut Fields, now: i64, seconds: u64) {
         let until = now.saturating_add_unsigned(seconds);
-        fields.insert("signed_at".into(), now.to_string());
-        fields.insert("signed_until".into(), until.to_string());
+        fields.insert(field::SIGNED_AT.into(), now.to_string());
+        fields.insert(field::SIGNED_UNTIL.into(), until.to_string());
         let signature = self.0.sign(&signed_bytes(taskset, fields));
         fields.insert(
-            SIGNATURE.into(),
+            field::SIGNATURE.into(),
             BASE64_STANDARD.encode(signature.to_bytes()),
         );
     }
@@ -225,17 +206,17 @@ impl Trust {
     ) -> Result<Run, String> {
         let whose = format!("a key in '{}'", self.path.display());
         verify(&self.keys, &whose, taskset, fields, spec_files)?;
-        let field = |name: &str| fields.get(name).map_or("", String::as_str);
+        let text = |name: &str| fields.get(name).map_or("", String::as_str);
         // From here on the fields are those that the signer wrote.
         let time = |name: &str| {
-            field(name)
+            text(name)
                 .parse::<i64>()
                 .map_err(|_| format!("{name} is not a time"))
         };
-        if time("signed_at")? > now.saturating_add(SKEW) {
+        if time(field::SIGNED_AT)? > now.saturating_add(SKEW) {
             return Err("it was signed in the future: compare the clocks".into());
         }
-        let until = time("signed_until")?;
+        let until = time(field::SIGNED_UNTIL)?;
         if until < now {
             return Err(
                 "its signature has expired (rrr-submit --sign-for sets the validity)".into(),
@@ -299,8 +280,8 @@ impl Signed {
     pub(crate) fn of<'a>(fields: &Fields, spec_files: impl Iterator<Item = &'a str>) -> Self {
         let number = |name: &str| fields.get(name).and_then(|text| text.parse().ok());
         Self {
-            unknown_sec: number("unknown_spec_timeout_sec").unwrap_or(DEFAULT_UNKNOWN_SEC),
-            least_sec: number("least_timeout_sec").unwrap_or(DEFAULT_LEAST_SEC),
+            unknown_sec: number(field::UNKNOWN_SPEC_TIMEOUT_SEC).unwrap_or(DEFAULT_UNKNOWN_SEC),
+            least_sec: number(field::LEAST_TIMEOUT_SEC).unwrap_or(DEFAULT_LEAST_SEC),
             spec_files: spec_files.map(str::to_owned).collect(),
         }
     }

@@ -2,8 +2,8 @@
 
 use rrr::protocol::key::{TaskKey, TasksetKey};
 use rrr::protocol::name::{rsync_name_error, spec_file_error};
-use rrr::protocol::request;
-use rrr::suite::signing::{self, FIELDS, SIGNATURE, Signer, Trust};
+use rrr::protocol::taskset_field::{SIGNATURE, SIGNED, TREE_STAMP};
+use rrr::suite::signing::{self, Signer, Trust};
 use std::collections::HashMap;
 
 const NOW: i64 = 1_800_000_000;
@@ -35,13 +35,13 @@ impl World {
     }
 
     fn unsigned(&self) -> Fields {
-        let mut fields: Fields = FIELDS
+        let mut fields: Fields = SIGNED
             .iter()
             .map(|name| ((*name).to_owned(), format!("the {name}")))
             .collect();
         let digest = signing::digest(FILES.into_iter());
         fields.insert("tasks_digest".into(), digest);
-        fields.insert(request::TREE_STAMP.into(), "the stamp".into());
+        fields.insert(TREE_STAMP.into(), "the stamp".into());
         fields
     }
 
@@ -75,7 +75,7 @@ fn a_signed_taskset_is_trusted() {
 fn s1_no_signed_field_can_be_changed_in_any_way() {
     let world = World::new();
     let mut cases = 0;
-    for name in FIELDS.iter().chain([&SIGNATURE, &request::TREE_STAMP]) {
+    for name in SIGNED.iter().chain([&SIGNATURE, &TREE_STAMP]) {
         let value = world.signed()[*name].clone();
         let changed = [
             None,
@@ -99,17 +99,17 @@ fn s1_no_signed_field_can_be_changed_in_any_way() {
     assert_eq!(cases, 98);
     // A taskset of an older submitter has none and gets none later.
     let mut fields = world.unsigned();
-    let stamp = fields.remove(request::TREE_STAMP).unwrap();
+    let stamp = fields.remove(TREE_STAMP).unwrap();
     world.signer.sign(&world.taskset, &mut fields, NOW, 3600);
     assert_eq!(world.check(&fields), Ok(()));
-    fields.insert(request::TREE_STAMP.into(), stamp);
+    fields.insert(TREE_STAMP.into(), stamp);
     assert!(world.check(&fields).is_err());
 }
 
 #[test]
 fn text_cannot_be_moved_from_one_field_to_the_next() {
     let world = World::new();
-    for pair in FIELDS.windows(2) {
+    for pair in SIGNED.windows(2) {
         let mut fields = world.signed();
         let both = format!("{}{}", fields[pair[0]], fields[pair[1]]);
         fields.insert(pair[0].into(), both);
