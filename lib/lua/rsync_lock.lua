@@ -6,8 +6,8 @@
 -- returns '' when locked, else the taskset that uses the folder or the owner of the lock; '-' when
 --   it has expired
 for _, taskset in ipairs(redis.call('LRANGE', ARGV[4], 0, -1)) do
-  local f = redis.call('HMGET', taskset, 'rsync_name', 'status')
-  if f[1] == ARGV[2] and (not f[2] or f[2] == '' or f[2] == 'running') then
+  local name, status = unpack(redis.call('HMGET', taskset, 'rsync_name', 'status'))
+  if name == ARGV[2] and (not status or status == '' or status == 'running') then
     return taskset
   end
 end

@@ -37,13 +37,13 @@ local prefix = string.match(taskset, '^[^:]*:')
 local lost = 0
 for i = 2, #ARGV do
   local task = ARGV[i]
-  local k = redis.call('HMGET', task, 'status', 'spec_file', 'queued')
-  local spec_file = spec_file_of(task, k[2])
-  if is_set(k[1]) then
+  local verdict, its_file, is_queued = unpack(redis.call('HMGET', task, 'status', 'spec_file', 'queued'))
+  local spec_file = spec_file_of(task, its_file)
+  if is_set(verdict) then
     -- Settled, but left in the list when another implementation's arbiter crashed (C2).
     redis.call('LREM', taskset .. ':tasks_left', NEAR, task)
-  elseif spec_file and not (queued and k[3]) then
-    if not k[2] then
+  elseif spec_file and not (queued and is_queued) then
+    if not its_file then
       redis.call('HSET', task, 'taskset', taskset, 'spec_file', spec_file)
       redis.call('EXPIRE', task, KEY_TTL)
     end
@@ -51,24 +51,23 @@ for i = 2, #ARGV do
     for _, trial in ipairs(redis.call('LRANGE', task .. ':trial', 0, -1)) do
       -- A name without our prefix is skipped: the ACL would refuse it, and with it the script (L8).
       local is_ours = string.sub(trial, 1, #prefix) == prefix
-      local f = is_ours and redis.call('HMGET', trial, 'status', 'slave', 'judged', 'task') or {}
-      if is_set(f[2]) and string.sub(f[2], 1, #prefix) ~= prefix then
-        f[2] = nil
-      end
-      if is_set(f[1]) then
-        if not f[3] then
+      local fields = is_ours and redis.call('HMGET', trial, 'status', 'slave', 'judged', 'task') or {}
+      local status, slave, judged, of_task = unpack(fields)
+      local has_slave = is_set(slave) and string.sub(slave, 1, #prefix) == prefix
+      if is_set(status) then
+        if not judged then
           -- Finished, and its message is on its way or lost (Q3): judging it now gives the same
           -- verdict, once.
           judge(taskset, task, trial)
           waiting = true
         end
-      elseif is_set(f[2]) and redis.call('EXISTS', f[2] .. ':heartbeat') == 1 then
+      elseif has_slave and redis.call('EXISTS', slave .. ':heartbeat') == 1 then
         waiting = true
-      elseif is_set(f[2]) and reap(taskset, f[2], "the slave's heartbeat stopped", NOW, KEYS[4], false) == 1 then
+      elseif has_slave and reap(taskset, slave, "the slave's heartbeat stopped", NOW, KEYS[4], false) == 1 then
         waiting = true
         -- The rest of its batch may be queued again now.
         queued = has_queue()
-      elseif f[4] then
+      elseif of_task then
         -- The race: the slave ended without knowing of this trial, because the reply that reserved
         -- it was lost or the call was delayed. The trial never ran, so it does not count.
         redis.call('HSET', trial, 'status', 'error', 'finished_at', NOW, 'stopped', 'its slave had ended')
@@ -76,7 +75,7 @@ for i = 2, #ARGV do
         waiting = true
       end
     end
-    if not waiting then
+    if not (waiting or book.reached) then
       requeue(taskset, task, spec_file, 'lost')
       lost = lost + 1
     end

@@ -7,17 +7,17 @@
 -- returns how many were queued, then the emitted events (taskset, JSON, …)
 local taskset = KEYS[1]
 local queue = taskset .. ':task_queue'
-local s = redis.call('HMGET', taskset, 'status', 'max_trials')
-if s[1] ~= 'running' or s[2] == '1' or redis.call('EXISTS', queue) == 1 then
+local status, max_trials = unpack(redis.call('HMGET', taskset, 'status', 'max_trials'))
+if status ~= 'running' or max_trials == '1' or redis.call('EXISTS', queue) == 1 then
   return { 0 }
 end
 local events = {}
 for _, task in ipairs(ARGV) do
-  local k = redis.call('HMGET', task, 'status', 'spec_file', 'taskset')
-  if (k[2] or k[3]) and not is_set(k[1]) and redis.call('HSETNX', task, 'speculated', 1) == 1 then
+  local verdict, spec_file, of_taskset = unpack(redis.call('HMGET', task, 'status', 'spec_file', 'taskset'))
+  if (spec_file or of_taskset) and not is_set(verdict) and redis.call('HSETNX', task, 'speculated', 1) == 1 then
     redis.call('HSET', task, 'queued', 1)
     redis.call('RPUSH', queue, task)
-    events[#events + 1] = { event = 'task_speculated', spec_file = spec_file_of(task, k[2]) }
+    events[#events + 1] = { event = 'task_speculated', spec_file = spec_file_of(task, spec_file) }
   end
 end
 if #events > 0 then

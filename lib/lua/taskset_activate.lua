@@ -8,12 +8,12 @@
 --   needed)
 -- returns 'active' | 'incomplete' | 'unlocked' | 'taken'
 local taskset = KEYS[1]
-local f = redis.call('HMGET', taskset, 'submission', 'status')
-if f[1] ~= ARGV[2] then
-  return f[1] and 'taken' or 'incomplete'
+local submission, status = unpack(redis.call('HMGET', taskset, 'submission', 'status'))
+if submission ~= ARGV[2] then
+  return submission and 'taken' or 'incomplete'
 end
 -- A finished taskset may have a TTL again; a staged one has no status.
-if f[2] or redis.call('TTL', taskset) == -1 then
+if status or redis.call('TTL', taskset) == -1 then
   return 'active'
 end
 local count = tonumber(ARGV[1])

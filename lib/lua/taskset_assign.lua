@@ -9,11 +9,11 @@
 -- returns 'done' | 'stale', the workers it was given to, '', those that have failed it before, '',
 --   then the emitted events (taskset, JSON, …)
 local taskset = KEYS[1]
-local f = redis.call('HMGET', taskset, 'worker_type', 'given')
+local wanted_type, counted = unpack(redis.call('HMGET', taskset, 'worker_type', 'given'))
 local _, open, status = is_open(taskset)
 if not open then
   return { 'done', '', '' }
-elseif (f[2] or '') ~= ARGV[1] then
+elseif (counted or '') ~= ARGV[1] then
   return { 'stale', '', '' }
 end
 local given, failed = {}, {}
@@ -22,9 +22,9 @@ for i = 3, #ARGV do
     break
   end
   local worker = ARGV[i]
-  local w = redis.call('HMGET', worker, 'taskset', 'worker_type', 'benched')
+  local current, type, benched = unpack(redis.call('HMGET', worker, 'taskset', 'worker_type', 'benched'))
   local queue = worker .. ':worker_queue'
-  local is_idle = not is_set(w[1]) and w[2] == f[1] and not is_set(w[3])
+  local is_idle = not is_set(current) and type == wanted_type and not is_set(benched)
   if is_idle and redis.call('EXISTS', queue) == 0 and redis.call('EXISTS', worker .. ':heartbeat') == 1 then
     -- A worker whose setup failed for this taskset is not given it again (L9).
     if redis.call('HGET', taskset .. ':worker_log:' .. worker, 'failure') then
@@ -37,7 +37,7 @@ for i = 3, #ARGV do
   end
 end
 if #given > 0 then
-  redis.call('HSET', taskset, 'given', (tonumber(f[2] or '') or 0) + #given)
+  redis.call('HSET', taskset, 'given', (tonumber(counted or '') or 0) + #given)
   if not is_set(status) then
     redis.call('HSET', taskset, 'status', 'running')
     emit(taskset, { { event = 'taskset_running' } })

@@ -16,9 +16,9 @@ if not open then
 end
 local reasons, reason = {}, nil
 for _, log in ipairs(redis.call('LRANGE', taskset .. ':worker_log', 0, -1)) do
-  local f = redis.call('HMGET', log, 'worker', 'failure')
-  if f[1] and f[2] then
-    reasons[f[1]] = f[2]
+  local worker, failure = unpack(redis.call('HMGET', log, 'worker', 'failure'))
+  if worker and failure then
+    reasons[worker] = failure
   end
 end
 -- Almost always empty: then the workers are not read.

@@ -19,9 +19,9 @@ redis.call('HSET', first, 'failure', ARGV[2])
 redis.call('EXPIRE', first, KEY_TTL)
 local failed, count = {}, 0
 for _, log in ipairs(redis.call('LRANGE', taskset .. ':worker_log', 0, -1)) do
-  local f = redis.call('HMGET', log, 'worker', 'failure')
-  if f[1] and f[2] and not failed[f[1]] then
-    failed[f[1]] = true
+  local worker, failure = unpack(redis.call('HMGET', log, 'worker', 'failure'))
+  if worker and failure and not failed[worker] then
+    failed[worker] = true
     count = count + 1
   end
 end

@@ -15,10 +15,10 @@ if count ~= tonumber(ARGV[2]) then
 end
 local tasks = {}
 for at = 3, #ARGV, 3 do
-  local task, estimate = ARGV[at], ARGV[at + 2]
+  local task, spec_file, estimate = unpack(ARGV, at, at + 2)
   tasks[#tasks + 1] = task
   local known = estimate ~= '' and { 'estimate_sec', estimate } or {}
-  redis.call('HSET', task, 'taskset', KEYS[1], 'spec_file', ARGV[at + 1], unpack(known))
+  redis.call('HSET', task, 'taskset', KEYS[1], 'spec_file', spec_file, unpack(known))
   redis.call('EXPIRE', task, KEY_TTL)
 end
 for list = 2, 4 do

@@ -13,9 +13,9 @@
 local taskset, slave, arbiter_queue = KEYS[1], KEYS[2], KEYS[3]
 local found, fresh = {}, false
 for i = 4, #KEYS do
-  local f = redis.call('HMGET', KEYS[i], 'status', 'task', 'duration_ms')
-  found[i] = f
-  fresh = fresh or (f[2] and not is_set(f[1]))
+  local status, task, duration_ms = unpack(redis.call('HMGET', KEYS[i], 'status', 'task', 'duration_ms'))
+  found[i] = { status = status, exists = task, duration_ms = duration_ms }
+  fresh = fresh or (task and not is_set(status))
 end
 -- Declaring a slave dead ends its trials in the same step (slave_reap.lua). So a slave with an
 -- unended trial is alive, and it has no later batch.
@@ -25,24 +25,24 @@ local expired = state ~= 'good' and redis.call('TTL', taskset) ~= -1
 local answer, events, messages = {}, {}, {}
 local at = 4
 for i = 4, #KEYS do
-  local trial, f = KEYS[i], found[i]
+  local trial, known = KEYS[i], found[i]
   local last = at + ARGV[at]
-  local status, duration_ms = ARGV[at + 1], ARGV[at + 2]
+  local status, duration_ms, started, finished, stdout, stderr, passed, pending, failed = unpack(ARGV, at + 1, at + 9)
   local outcome = 'recorded'
-  if expired or not f[2] then
+  if expired or not known.exists then
     outcome = 'gone'
-  elseif not is_set(f[1]) then
+  elseif not is_set(known.status) then
     redis.call('HSET', trial, 'status', status, 'finished_at', ARGV[2], 'duration_ms', duration_ms,
-      'stdout', ARGV[at + 5], 'stderr', ARGV[at + 6],
-      'passed', ARGV[at + 7], 'pending', ARGV[at + 8], 'failed', ARGV[at + 9], unpack(ARGV, at + 10, last))
+      'stdout', stdout, 'stderr', stderr,
+      'passed', passed, 'pending', pending, 'failed', failed, unpack(ARGV, at + 10, last))
     if detail == '' then
       messages[#messages + 1] = 'trial\t' .. trial
-      if ARGV[at + 3] ~= '' then
-        events[#events + 1] = ARGV[at + 3]
+      if started ~= '' then
+        events[#events + 1] = started
       end
-      events[#events + 1] = ARGV[at + 4]
+      events[#events + 1] = finished
     end
-  elseif f[1] ~= status or f[3] ~= duration_ms then
+  elseif known.status ~= status or known.duration_ms ~= duration_ms then
     -- The race: this call may be a repetition of itself, or another process may have ended the
     -- trial of a dead slave with the same status. Only the duration distinguishes them, since that
     -- process does not know it.

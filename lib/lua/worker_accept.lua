@@ -16,8 +16,8 @@ if redis.call('HGET', worker, 'taskset') == taskset then
   -- A worker asks only when idle, so an earlier call succeeded and its reply was lost.
   local logs = redis.call('LRANGE', taskset .. ':worker_log', 0, -1)
   for i = #logs, 1, -1 do
-    local f = redis.call('HMGET', logs[i], 'worker', 'finished_at')
-    if f[1] == worker and not f[2] then
+    local of_worker, finished_at = unpack(redis.call('HMGET', logs[i], 'worker', 'finished_at'))
+    if of_worker == worker and not finished_at then
       if active then
         return { 'accepted', logs[i] }
       end

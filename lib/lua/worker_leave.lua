@@ -5,9 +5,9 @@
 -- KEYS 1 taskset, 2 worker, 3 worker log, 4 dispatcher_queue
 -- ARGV 1 now, 2 the worker's instance
 -- returns nothing
-local f = redis.call('HMGET', KEYS[2], 'taskset', 'instance')
+local taskset, instance = unpack(redis.call('HMGET', KEYS[2], 'taskset', 'instance'))
 -- Without an instance, the hash was deleted, and the next heartbeat writes it again.
-if f[1] == KEYS[1] and (f[2] == ARGV[2] or not f[2]) then
+if taskset == KEYS[1] and (instance == ARGV[2] or not instance) then
   redis.call('HDEL', KEYS[2], 'taskset')
 end
 redis.call('RPUSH', KEYS[4], '0')

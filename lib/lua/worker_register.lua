@@ -16,8 +16,9 @@ local open_batch = redis.call('HGET', KEYS[1], 'taskset')
 local prefix = string.match(KEYS[1], '^[^:]*:') .. 'taskset:'
 local is_ours = open_batch and string.sub(open_batch, 1, #prefix) == prefix
 for _, log in ipairs(is_ours and try(redis.call, 'LRANGE', open_batch .. ':worker_log', 0, -1) or {}) do
-  local f = string.sub(log, 1, #prefix) == prefix and try(redis.call, 'HMGET', log, 'worker', 'finished_at')
-  if f and f[1] == KEYS[1] and not f[2] then
+  local is_log = string.sub(log, 1, #prefix) == prefix
+  local worker, finished_at = unpack(is_log and try(redis.call, 'HMGET', log, 'worker', 'finished_at') or {})
+  if worker == KEYS[1] and not finished_at then
     redis.call('HSET', log, 'finished_at', ARGV[7])
   end
 end

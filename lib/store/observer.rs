@@ -1,5 +1,9 @@
 //! The observer: receives everything that the store and the entities report. They print nothing
 //! themselves.
+//!
+//! The transitions report their events here instead of returning them, since every role prints all
+//! of them, whatever else it does with an answer: a caller that forgot them, or left by an error,
+//! would hide what has already happened.
 
 use std::sync::OnceLock;
 

@@ -9,9 +9,9 @@
 local function unended(trials)
   local batch = {}
   for _, trial in ipairs(trials) do
-    local f = redis.call('HMGET', trial, 'status', 'task', 'started_at')
-    if f[2] and not is_set(f[1]) then
-      batch[#batch + 1] = { trial, f[2], is_set(f[3]) }
+    local status, task, started_at = unpack(redis.call('HMGET', trial, 'status', 'task', 'started_at'))
+    if task and not is_set(status) then
+      batch[#batch + 1] = { trial, task, is_set(started_at) }
     end
   end
   return batch
@@ -42,8 +42,8 @@ local function give_back(taskset, slave, batch)
       redis.call('DEL', trial)
       redis.call('LREM', task .. ':trial', -1, trial)
       redis.call('LREM', slave .. ':trial', -1, trial)
-      local f = redis.call('HMGET', task, 'spec_file', 'status', 'queued')
-      if running and f[1] and not is_set(f[2]) and not f[3] then
+      local spec_file, status, queued = unpack(redis.call('HMGET', task, 'spec_file', 'status', 'queued'))
+      if running and spec_file and not is_set(status) and not queued then
         redis.call('LPUSH', taskset .. ':task_queue', task)
         redis.call('HSET', task, 'queued', 1)
         given = given + 1

@@ -79,21 +79,22 @@ local function survey(taskset, trials, one)
   local prefix = string.match(taskset, '^[^:]*:')
   for _, trial in ipairs(trials) do
     local is_ours = string.sub(trial, 1, #prefix) == prefix
-    local f = is_ours and redis.call('HMGET', trial, 'status', 'stopped', 'slave', 'retry') or {}
+    local fields = is_ours and redis.call('HMGET', trial, 'status', 'stopped', 'slave', 'retry') or {}
+    local status, stopped, slave, retry = unpack(fields)
     if trial == one then
-      s.stopped, s.refused = is_set(f[2]), f[4] == '0'
+      s.stopped, s.refused = is_set(stopped), retry == '0'
     end
-    if is_set(f[1]) then
+    if is_set(status) then
       s.finished = s.finished + 1
-      if f[1] == 'passed' or (f[1] == 'pending' and not s.good) then
-        s.good = f[1]
-      elseif f[1] ~= 'pending' and not is_set(f[2]) then
+      if status == 'passed' or (status == 'pending' and not s.good) then
+        s.good = status
+      elseif status ~= 'pending' and not is_set(stopped) then
         s.bad = s.bad + 1
       end
     elseif is_ours then
       s.unfinished = s.unfinished + 1
-      local is_slave = is_set(f[3]) and string.sub(f[3], 1, #prefix) == prefix
-      if is_slave and redis.call('EXISTS', f[3] .. ':heartbeat') == 1 then
+      local is_slave = is_set(slave) and string.sub(slave, 1, #prefix) == prefix
+      if is_slave and redis.call('EXISTS', slave .. ':heartbeat') == 1 then
         s.live = true
       end
     end
@@ -110,22 +111,22 @@ local function judge(taskset, task, trial)
   elseif not book.open or book.reached then
     return nil
   end
-  local t = redis.call('HMGET', trial, 'status', 'task', 'duration_ms')
-  if not is_set(t[1]) then
-    return t[2] and 'the trial has not finished' or 'the trial does not exist'
+  local status, of_task, duration_ms = unpack(redis.call('HMGET', trial, 'status', 'task', 'duration_ms'))
+  if not is_set(status) then
+    return of_task and 'the trial has not finished' or 'the trial does not exist'
   end
-  local k = redis.call('HMGET', task, 'status', 'spec_file', 'taskset', 'trials')
-  if is_set(k[1]) then
+  local verdict, spec_file, of_taskset, many = unpack(redis.call('HMGET', task, 'status', 'spec_file', 'taskset', 'trials'))
+  if is_set(verdict) then
     return nil
-  elseif not (k[2] or k[3]) then
+  elseif not (spec_file or of_taskset) then
     return 'the task does not exist'
   end
-  local spec_file = spec_file_of(task, k[2])
-  local passed = t[1] == 'passed' or t[1] == 'pending'
-  if passed and t[3] and not k[4] then
+  spec_file = spec_file_of(task, spec_file)
+  local passed = status == 'passed' or status == 'pending'
+  if passed and duration_ms and not many then
     -- A duration means that an rrr slave ran the trial, and it is the only one: there is nothing to
     -- compare it with.
-    settle(taskset, task, spec_file, t[1], 1, false)
+    settle(taskset, task, spec_file, status, 1, false)
     return nil
   end
   local trials = redis.call('LRANGE', task .. ':trial', 0, -1)
@@ -138,7 +139,7 @@ local function judge(taskset, task, trial)
         wake(taskset, 'stop', task)
       end
     end
-    settle(taskset, task, spec_file, t[1], #trials, flaky)
+    settle(taskset, task, spec_file, status, #trials, flaky)
     return nil
   end
   -- Before the mark below: if a trial cannot be read, this one must not remain marked as judged.
@@ -160,7 +161,7 @@ local function judge(taskset, task, trial)
   -- end.
   local last = s.bad >= book.max_trials or s.finished >= book.max_trials + STOPPED_ALLOWANCE
   if not (last or s.stopped) then
-    last = s.refused or (book.policy and not may_retry(taskset, book, t[1], s.live))
+    last = s.refused or (book.policy and not may_retry(taskset, book, status, s.live))
   end
   if last then
     if s.unfinished > 0 then
@@ -169,7 +170,7 @@ local function judge(taskset, task, trial)
     settle(taskset, task, spec_file, 'failed', #trials, false)
   elseif not s.live then
     -- A live copy will bring its own verdict.
-    requeue(taskset, task, spec_file, t[1])
+    requeue(taskset, task, spec_file, status)
   end
   return nil
 end
@@ -198,8 +199,9 @@ end
 -- While the end of a suite is awaited, slaves are asked to end their runners, and the arbiter's
 -- next tick calls this again.
 local function finalise(taskset)
-  local f = redis.call('HMGET', taskset, 'succeeded_count', 'failed_count', 'ends', 'policy', 'flaky_count')
-  local succeeded, failed = tonumber(f[1] or '') or 0, tonumber(f[2] or '') or 0
+  local fields = redis.call('HMGET', taskset, 'succeeded_count', 'failed_count', 'ends', 'policy', 'flaky_count')
+  local succeeded, failed, ends, policy, flaky = unpack(fields)
+  succeeded, failed = tonumber(succeeded or '') or 0, tonumber(failed or '') or 0
   local tasks = redis.call('LLEN', taskset .. ':tasks')
   if succeeded + failed ~= tasks then
     succeeded, failed = recount(taskset)
@@ -212,14 +214,14 @@ local function finalise(taskset)
     close(taskset, 'failed', reason, NOW)
   else
     local awaited, reason
-    if f[3] then
+    if ends then
       awaited, reason = look_at_ends(taskset)
     end
     if awaited then
       wake(taskset, 'end')
     else
-      if failed == 0 and not reason and is_set(f[4]) then
-        reason = why_flaky_fails(f[4], f[5])
+      if failed == 0 and not reason and is_set(policy) then
+        reason = why_flaky_fails(policy, flaky)
       end
       close(taskset, failed == 0 and not reason and 'succeeded' or 'failed', reason, NOW)
     end

@@ -40,10 +40,12 @@ local function others_than(ask)
   local function next_worker()
     logs = logs or (ask.patient and redis.pcall('LRANGE', ask.taskset .. ':worker_log', 0, -1)) or {}
     while #logs > 0 do
-      local f = redis.pcall('HMGET', table.remove(logs), 'worker', 'finished_at', 'failure')
-      if is_set(f[1]) and not is_set(f[2]) and not is_set(f[3]) and not have[f[1]] and is_alive(f[1]) then
-        have[f[1]] = true
-        return { false, f[1] }
+      local fields = redis.pcall('HMGET', table.remove(logs), 'worker', 'finished_at', 'failure')
+      local worker, finished_at, failure = unpack(fields)
+      local is_open = is_set(worker) and not is_set(finished_at) and not is_set(failure)
+      if is_open and not have[worker] and is_alive(worker) then
+        have[worker] = true
+        return { false, worker }
       end
     end
   end
@@ -61,11 +63,11 @@ end
 local function is_for_another(ask, task)
   local tried, failed_on = {}, {}
   for _, trial in ipairs(redis.pcall('LRANGE', task .. ':trial', 0, -1)) do
-    local f = redis.pcall('HMGET', trial, 'slave', 'status', 'stopped')
-    if is_set(f[1]) then
-      tried[f[1]] = true
-      if is_set(f[2]) and not is_set(f[3]) then
-        failed_on[worker_of(f[1])] = true
+    local slave, status, stopped = unpack(redis.pcall('HMGET', trial, 'slave', 'status', 'stopped'))
+    if is_set(slave) then
+      tried[slave] = true
+      if is_set(status) and not is_set(stopped) then
+        failed_on[worker_of(slave)] = true
       end
     end
   end
@@ -89,16 +91,18 @@ end
 -- The fields of a task; nil for anything that is not an rrr task (C7, L8). Uses pcall: an error
 -- here would come after other tasks were popped, and they would be lost (Q2).
 local function facts_of(task)
-  local f = redis.pcall('HMGET', task, 'status', 'spec_file', 'estimate_sec', 'queued')
-  if not f.err and (f[2] or redis.call('EXISTS', task) == 1) then
-    return f
+  local fields = redis.pcall('HMGET', task, 'status', 'spec_file', 'estimate_sec', 'queued')
+  local status, spec_file, estimate, queued = unpack(fields)
+  if not fields.err and (spec_file or redis.call('EXISTS', task) == 1) then
+    return { is_final = is_set(status), spec_file = spec_file, estimate = estimate or '', queued = queued }
   end
 end
 
 -- Whether a task may share a batch. A requeued task may not, since it may have killed its slave;
 -- nor may one whose estimate is above one second, the smallest one.
 local function may_share(facts)
-  return not facts[4] and (not is_set(facts[3]) or facts[3] == '0' or facts[3] == '1')
+  local estimate = facts.estimate
+  return not facts.queued and (estimate == '' or estimate == '0' or estimate == '1')
 end
 
 -- Adds the next tasks of the queue to the batch. It leaves other slaves at least as many each, and
@@ -114,7 +118,7 @@ local function take_more(ask, tasks, facts)
   for _, task in ipairs(redis.call('LRANGE', queue, 0, more - 1)) do
     local f = facts_of(task)
     -- A task that appears twice would get the same trial twice (C7).
-    if taken[task] or not f or is_set(f[1]) or not may_share(f) then
+    if taken[task] or not f or f.is_final or not may_share(f) then
       break
     end
     taken[task] = true
@@ -164,9 +168,9 @@ local function reserve(ask, events)
     local answer = { 'run' }
     for _, held in ipairs(batch) do
       local trial, task, begun = unpack(held)
-      local k = redis.call('HMGET', task, 'spec_file', 'estimate_sec')
+      local spec_file, estimate = unpack(redis.call('HMGET', task, 'spec_file', 'estimate_sec'))
       local n = #answer
-      answer[n + 1], answer[n + 2], answer[n + 3] = trial, spec_file_of(task, k[1]), k[2] or ''
+      answer[n + 1], answer[n + 2], answer[n + 3] = trial, spec_file_of(task, spec_file), estimate or ''
       answer[n + 4], answer[n + 5] = redis.call('LLEN', task .. ':trial'), begun and 1 or 0
     end
     return answer
@@ -180,8 +184,8 @@ local function reserve(ask, events)
     end
     f = facts_of(task)
     -- Copies of finished tasks are dropped (L2, C7).
-    if f and not is_set(f[1]) then
-      if not (f[4] and is_for_another(ask, task)) then
+    if f and not f.is_final then
+      if not (f.queued and is_for_another(ask, task)) then
         break
       end
       skipped[#skipped + 1] = task
@@ -204,7 +208,7 @@ local function reserve(ask, events)
     end
     return { 'empty' }
   end
-  if f[4] then
+  if f.queued then
     redis.call('HDEL', task, 'queued')
   end
   local tasks, facts = { task }, { f }
@@ -233,7 +237,7 @@ local function reserve(ask, events)
       trials[#trials + 1] = trial
       task = first and each or task
       local n = #answer
-      answer[n + 1], answer[n + 2], answer[n + 3] = trial, spec_file_of(each, facts[i][2]), facts[i][3] or ''
+      answer[n + 1], answer[n + 2], answer[n + 3] = trial, spec_file_of(each, facts[i].spec_file), facts[i].estimate
       answer[n + 4], answer[n + 5] = attempt, first and 1 or 0
     else
       -- This same call was run before, and its trial has ended: listing the trial twice would count

@@ -11,10 +11,11 @@ local function living(set)
     local is_worker = string.sub(worker, 1, #set + 1) == set .. ':'
     if is_worker and redis.call('EXISTS', worker .. ':heartbeat') == 1 then
       -- A worker with keys of the wrong type cannot be given work; the others can.
-      local f = try(redis.call, 'HMGET', worker, 'taskset', 'worker_type', 'benched')
+      local fields = try(redis.call, 'HMGET', worker, 'taskset', 'worker_type', 'benched')
       local queue = try(redis.call, 'LRANGE', worker .. ':worker_queue', 0, -1)
-      if f and queue then
-        found[#found + 1] = { key = worker, taskset = f[1], type = f[2], benched = is_set(f[3]), queue = queue }
+      if fields and queue then
+        local taskset, type, benched = unpack(fields)
+        found[#found + 1] = { key = worker, taskset = taskset, type = type, benched = is_set(benched), queue = queue }
       end
     end
   end
