@@ -11,7 +11,7 @@
 //!     let _worker = fleet.worker("w", 2, suite.path());
 //!     suite.file("good.sh", "exit 0").file("bad.sh", "exit 1");
 //!     let done = submit(&server, &suite, &["--max-trials", "1"]).wait(PATIENCE);
-//!     assert_eq!(done.expect_code(1).receipt()["failed"], 1);
+//!     assert_eq!(done.expect_code(1).receipt().failed, 1);
 //! }
 //!
 //! #[test]

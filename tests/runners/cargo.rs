@@ -161,7 +161,7 @@ fn a_list_that_nextest_made_elsewhere_gives_tasks() {
             submit.args(from).args(slave).stdin(LIST)
         });
         assert_eq!(task_names(&ran), names);
-        assert_eq!(ran.done.receipt()["succeeded"], 2);
+        assert_eq!(ran.done.receipt().succeeded, 2);
     }
 }
 
@@ -248,10 +248,7 @@ fn a_nextest_archive_is_synced_and_runs_without_a_build() {
         .run()
         .expect_code(1);
     let receipt = done.receipt();
-    assert_eq!(
-        (&receipt["succeeded"], &receipt["failed"]),
-        (&1.into(), &1.into())
-    );
+    assert_eq!((receipt.succeeded, receipt.failed), (1, 1));
     let finished = |file: &str| {
         let events = done.events().into_iter();
         let mut mine = events.filter(|event| event["spec_file"] == file);

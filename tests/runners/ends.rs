@@ -39,19 +39,16 @@ impl Setup {
     fn fails_at_its_end(&self, slave: &str, files: &[&str]) -> String {
         let ran = self.submit(|submit| submit.args(["--slave", slave]).args(files));
         let receipt = ran.done.receipt();
-        assert_eq!(receipt["status"], "failed", "{slave} {files:?} {receipt}");
-        assert_eq!(receipt["failed"], 0, "{slave} {files:?} {receipt}");
-        receipt["fail_reason"].as_str().unwrap_or("none").to_owned()
+        assert_eq!(receipt.status, "failed", "{slave} {files:?} {receipt:?}");
+        assert_eq!(receipt.failed, 0, "{slave} {files:?} {receipt:?}");
+        receipt.fail_reason.as_deref().unwrap_or("none").to_owned()
     }
 
     /// Runs these files and expects that the taskset succeeds.
     fn succeeds(&self, slave: &str, files: &[&str]) {
         let ran = self.submit(|submit| submit.args(["--slave", slave]).args(files));
         let receipt = ran.done.receipt();
-        assert_eq!(
-            receipt["status"], "succeeded",
-            "{slave} {files:?} {receipt}"
-        );
+        assert_eq!(receipt.status, "succeeded", "{slave} {files:?} {receipt:?}");
     }
 }
 
@@ -219,7 +216,7 @@ fn rspec_after_suite_hooks_can_fail_the_suite() {
             "spec/c_spec.rb",
         ])
         .dir(setup.suite.path());
-    assert_eq!(twice.run().expect_code(0).receipt()["flaky"], 1);
+    assert_eq!(twice.run().expect_code(0).receipt().flaky, 1);
 }
 
 #[test]
@@ -270,7 +267,7 @@ fn pytest_session_finish_hooks_can_fail_the_suite() {
     assert!(reason.contains("RuntimeError: torn down"), "{reason}");
     // In a fork, the fixture belongs to the file.
     let ran = setup.submit(|submit| submit.args(["--slave", fork, "test_a.py"]));
-    assert_eq!(ran.done.receipt()["failed"], 1);
+    assert_eq!(ran.done.receipt().failed, 1);
     // As pytest-cov does below its threshold.
     let threshold = "import pytest\n@pytest.hookimpl(hookwrapper=True)\ndef pytest_runtestloop(session):\n    yield\n    session.testsfailed += 1\n";
     write("conftest.py", threshold);

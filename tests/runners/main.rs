@@ -78,7 +78,7 @@ impl Ran<'_> {
     /// The fields of the last trial of a file.
     fn trial(&self, file: &str) -> HashMap<String, String> {
         let receipt = self.done.receipt();
-        let taskset = receipt["taskset"].as_str().unwrap();
+        let taskset = receipt.taskset.as_str();
         let trials = format!("{taskset}:task:{file}:trial");
         let key: String = self.setup.server.run(&["LINDEX", &trials, "-1"]);
         self.setup.server.run(&["HGETALL", &key])

@@ -47,7 +47,7 @@ fn only_files_that_a_test_leaves_are_kept_and_reported() {
     // DIR/TASKSET/TRIAL.
     let taskset = kept.parent().unwrap();
     let receipt = ran.done.receipt();
-    let key = receipt["taskset"].as_str().unwrap();
+    let key = receipt.taskset.as_str();
     assert!(key.ends_with(taskset.file_name().unwrap().to_str().unwrap()));
     assert_eq!(taskset.parent().unwrap(), folder.path().join("out"));
     assert_eq!(count(taskset), 1);

@@ -109,7 +109,7 @@ fn conftest_and_plugins_are_loaded_once_and_sessions_end() {
     ] {
         let ran = setup.run(&format!("{slave} -- --ours yes"), &[]);
         assert_eq!(
-            ran.done.receipt()["succeeded"],
+            ran.done.receipt().succeeded,
             4,
             "{:?}",
             ran.trial("tests/test_0.py")
@@ -157,7 +157,7 @@ fn a_broken_conftest_stops_the_run_and_is_reported() {
     setup.suite.file("test_a.py", "def test_a(): pass\n");
     let ran = setup.run(FORK, &[]);
     let receipt = ran.done.expect_code(1).receipt();
-    let reason = receipt["fail_reason"].as_str().unwrap();
+    let reason = receipt.fail_reason.as_deref().unwrap();
     assert!(reason.contains("does not start"), "{reason}");
     assert!(
         reason.contains("No module named 'no_such_module'"),

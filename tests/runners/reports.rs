@@ -117,7 +117,7 @@ fn a_test_knows_its_place_and_gets_a_clean_folder() {
     setup.suite.file("a", text).file("b", text);
     let ran = setup.run("rrr-slave -- sh {}", &["--unknown-spec-timeout", "77"]);
     let receipt = ran.done.receipt();
-    let run_id = receipt["taskset"].as_str().unwrap();
+    let run_id = receipt.taskset.as_str();
     let run_id = run_id.strip_prefix("rrrspec:taskset:").unwrap();
     for file in ["a", "b"] {
         let trial = ran.trial(file);
@@ -131,6 +131,6 @@ fn an_unknown_format_is_refused_and_names_the_known_ones() {
     setup.suite.file("a", "");
     let ran = setup.run("rrr-slave --report xunit -- sh {}", &[]);
     let receipt = ran.done.expect_code(1).receipt();
-    let reason = receipt["fail_reason"].as_str().unwrap();
+    let reason = receipt.fail_reason.as_deref().unwrap();
     assert!(reason.contains("slave command"), "{reason}");
 }

@@ -101,7 +101,7 @@ fn helpers_and_suite_hooks_run_exactly_once_per_runner() {
         (NONE, "load before run run run run own after"),
     ] {
         let ran = setup.run(slave, &[]);
-        assert_eq!(ran.done.receipt()["succeeded"], 4);
+        assert_eq!(ran.done.receipt().succeeded, 4);
         let trace = eventually(PATIENCE, "the hooks after the suite", || {
             let lines = setup.suite.lines("trace");
             (lines.last()? == "after").then_some(lines)
@@ -125,7 +125,7 @@ fn a_failing_before_suite_hook_stops_the_run_and_is_reported() {
         .file("spec/a_spec.rb", "RSpec.describe('x') { it('y') { } }");
     let ran = setup.run(FORK, &[]);
     let receipt = ran.done.expect_code(1).receipt();
-    let reason = receipt["fail_reason"].as_str().unwrap();
+    let reason = receipt.fail_reason.as_deref().unwrap();
     assert!(reason.contains("exit code 1"), "{reason}");
 }
 

@@ -327,9 +327,9 @@ fn a_runner_that_cannot_start_fails_the_taskset_without_trials() {
         setup.suite.file("a.py", "answer('passed')");
         let ran = setup.run(&format!("rrr-slave --adapter serve -- {runner}"), &[]);
         let receipt = ran.done.receipt();
-        let reason = receipt["fail_reason"].as_str().unwrap_or_default();
-        assert!(reason.contains(says), "{runner}: {receipt}");
-        assert_eq!(receipt["failed"], 0, "{receipt}");
+        let reason = receipt.fail_reason.as_deref().unwrap_or_default();
+        assert!(reason.contains(says), "{runner}: {receipt:?}");
+        assert_eq!(receipt.failed, 0, "{receipt:?}");
     }
 }
 

@@ -76,7 +76,7 @@ fn groups_of_a_slow_rspec_file_are_tasks() {
     let names = verdicts(&ran).into_iter().map(|(file, _)| file);
     let wanted = parts.map(|part| format!("slow_spec.rb{part}"));
     assert_eq!(names.collect::<Vec<_>>(), wanted);
-    assert_eq!(ran.done.receipt()["failed"], 1);
+    assert_eq!(ran.done.receipt().failed, 1);
     let tagged = "rrr-slave --adapter rspec -- --tag '~slow'";
     let tagged = ["--slave", tagged, "--split-above", "60"];
     let ran = run(&setup, LIST.lines().next().unwrap(), &tagged);
@@ -158,7 +158,7 @@ fn recorded_run_times_decide_the_split() {
     };
     let ran = run(&["slow_spec.rb", "60"]);
     assert_eq!(verdicts(&ran).len(), 2);
-    let taskset = ran.done.receipt()["taskset"].as_str().unwrap().to_owned();
+    let taskset = ran.done.receipt().taskset.as_str().to_owned();
     let key = format!("{taskset}:task:slow_spec.rb[1:1]");
     let estimate: String = setup.server.run(&["HGET", &key, "estimate_sec"]);
     assert_eq!(estimate, "60", "no part takes longer than its file");

@@ -16,7 +16,7 @@ fn c1_a_cancelled_taskset_stays_cancelled_and_its_tests_end() {
         .run()
         .expect_code(0);
     let done = follower.wait(PATIENCE).expect_code(3);
-    assert_eq!(done.receipt()["status"], "cancelled");
+    assert_eq!(done.receipt().status, "cancelled");
     eventually(PATIENCE, "the worker is idle", || {
         let busy = server.hget("rrrspec:worker:w", "taskset").is_some();
         let family = worker.family();
@@ -25,7 +25,7 @@ fn c1_a_cancelled_taskset_stays_cancelled_and_its_tests_end() {
     });
     drain(&server, "rrr-dispatch");
     assert!(server.list("rrrspec:active_taskset").is_empty());
-    let taskset = done.receipt()["taskset"].as_str().unwrap().to_owned();
+    let taskset = done.receipt().taskset.as_str().to_owned();
     assert_eq!(server.hget(&taskset, "status").unwrap(), "cancelled");
 }
 
@@ -156,7 +156,7 @@ fn late_result_of_a_stalled_slave(ending: &str) -> String {
     suite.file("go", "");
     let _other = fleet.worker("other", 1, suite.path());
     let done = follower.wait(PATIENCE).expect_code(1);
-    assert_eq!(done.receipt()["failed"], 1);
+    assert_eq!(done.receipt().failed, 1);
     slave.signal(Signal::CONT);
     let trial = trial.as_str().unwrap();
     let late = eventually(PATIENCE, "the late result", || {
@@ -164,7 +164,7 @@ fn late_result_of_a_stalled_slave(ending: &str) -> String {
     });
     assert_eq!(server.hget(trial, "status").unwrap(), "error");
     drain(&server, "rrr-arbiter");
-    let taskset = done.receipt()["taskset"].as_str().unwrap().to_owned();
+    let taskset = done.receipt().taskset.as_str().to_owned();
     assert_eq!(server.hget(&taskset, "status").unwrap(), "failed");
     let task = format!("{taskset}:task:a.sh");
     assert_eq!(server.hget(&task, "status").unwrap(), "failed");
@@ -231,7 +231,7 @@ fn c10_a_worker_that_joins_twice_keeps_both_of_its_logs() {
     follower.wait_for_event_where("trial_started", PATIENCE, |event| event["attempt"] == 2);
     suite.file("go", "");
     let receipt = follower.wait(PATIENCE).expect_code(0).receipt();
-    let taskset = receipt["taskset"].as_str().unwrap();
+    let taskset = receipt.taskset.as_str();
     let logs = server.list(&format!("{taskset}:worker_log"));
     assert_eq!(logs.len(), 2, "{logs:?}");
     assert_ne!(logs[0], logs[1]);
@@ -290,8 +290,13 @@ fn c12_nothing_depends_on_synchronized_clocks() {
     suite.file("go", "");
     let done = follower.wait(PATIENCE).expect_code(1);
     let receipt = done.receipt();
-    let counts = ["tasks", "succeeded", "failed", "flaky"].map(|name| receipt[name].as_u64());
-    assert_eq!(counts, [24, 23, 1, 1].map(Some), "{receipt}");
+    let counts = [
+        receipt.tasks,
+        receipt.succeeded,
+        receipt.failed,
+        receipt.flaky,
+    ];
+    assert_eq!(counts, [24, 23, 1, 1], "{receipt:?}");
 
     // No process was declared dead, and no task was retried unnecessarily.
     let finished = done.events_named("trial_finished");
@@ -338,7 +343,7 @@ fn c12_nothing_depends_on_synchronized_clocks() {
         worker.term();
         worker.wait(PATIENCE).expect_code(0);
     }
-    let taskset = receipt["taskset"].as_str().unwrap();
+    let taskset = receipt.taskset.as_str();
     let mut wrong = invariants::violations(&server.dump_keys(), taskset);
     wrong.extend(invariants::findings(&server));
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -68,7 +68,7 @@ fn f3_a_failing_setup_runs_no_test_and_fails_the_taskset() {
     let args = ["--setup", "false; true"];
     let done = submit_tool(&server, &suite, ["x"], &args, &["touch", "ran"]).run();
     let receipt = done.expect_code(1).receipt();
-    let reason = receipt["fail_reason"].as_str().unwrap();
+    let reason = receipt.fail_reason.as_deref().unwrap();
     assert!(reason.contains("setup_command failed"), "{reason}");
     assert!(!suite.path().join("ran").exists());
 }
@@ -86,7 +86,7 @@ fn f3_a_failing_rsync_runs_no_test_in_the_previous_tree() {
     let args = ["--rsync-name", "me"];
     let done = submit_tool(&server, &suite, ["a.sh"], &args, &["sh", "{}"]).run();
     let receipt = done.expect_code(1).receipt();
-    let reason = receipt["fail_reason"].as_str().unwrap();
+    let reason = receipt.fail_reason.as_deref().unwrap();
     assert!(reason.contains("rsync failed"), "{reason}");
     assert!(!work.path().join("me/ran").exists());
 }
@@ -137,7 +137,7 @@ fn f5_a_setup_command_that_reads_stdin_skips_nothing() {
     suite.file("a.sh", "test -e after");
     let args = ["--setup", "cat >eaten\ntouch after"];
     let done = submit(&server, &suite, &args).wait(PATIENCE);
-    assert_eq!(done.expect_code(0).receipt()["succeeded"], 1);
+    assert_eq!(done.expect_code(0).receipt().succeeded, 1);
     assert_eq!(suite.lines("eaten").len(), 0);
 }
 

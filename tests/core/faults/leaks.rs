@@ -21,7 +21,7 @@ fn k2_late_messages_after_expiry_recreate_no_key() {
     let worker = fleet.worker("w", 1, suite.path());
     let done = submit_tool(&server, &suite, ["x"], &[], &["true"]).run();
     let receipt = done.expect_code(0).receipt();
-    let taskset = receipt["taskset"].as_str().unwrap();
+    let taskset = receipt.taskset.as_str();
     eventually(PATIENCE, "it is persisted", || {
         (server.run::<i64>(&["TTL", taskset]) != -1).then_some(())
     });
@@ -184,7 +184,7 @@ fn the_worker_removes_the_folder_of_a_killed_slave() {
         "date >\"$TEST_TMPDIR/mine\"; mkdir once && kill -9 $PPID; exit 0",
     );
     let done = submit(&server, &suite, &["--max-trials", "9"]).wait(PATIENCE);
-    assert_eq!(done.expect_code(0).receipt()["flaky"], 1);
+    assert_eq!(done.expect_code(0).receipt().flaky, 1);
     eventually(PATIENCE, "only the worker's own is left", || {
         let left = ours(tmp.path());
         matches!(&left[..], [one] if one.starts_with("rrr-worker-")).then_some(())

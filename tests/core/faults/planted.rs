@@ -92,8 +92,8 @@ fn emptying_tmpdir_and_killing_the_slave_changes_no_verdict() {
     let args = ["--max-trials", "3", "a.sh", "b.sh", "--", "sh", "{}"];
     let tool = Tool::new("unused", "rrr-local").arg("-j1").args(args);
     let done = tool.dir(suite.path()).run().expect_code(0);
-    assert_eq!(done.receipt()["succeeded"], 2);
-    assert_eq!(done.receipt()["flaky"], 1);
+    assert_eq!(done.receipt().succeeded, 2);
+    assert_eq!(done.receipt().flaky, 1);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn s8_a_test_under_rrr_local_finds_no_redis_and_no_password() {
     let done = local(&suite, &["a.sh", "--", "sh", "{}"])
         .owning(&suite)
         .run();
-    assert_eq!(done.expect_code(1).receipt()["failed"], 1);
+    assert_eq!(done.expect_code(1).receipt().failed, 1);
     let answer = suite.lines("answer").concat();
     assert!(answer.contains("NOAUTH"), "{answer}");
     assert_eq!(suite.lines("tmp"), [""; 0]);

@@ -24,7 +24,7 @@ fn l9_another_worker_runs_a_taskset_whose_setup_failed_on_one() {
     registered(&server, &["a-sick", "b-well"]);
     let setup = ["--setup", "test -e ready", "--max-workers", "1"];
     let done = submit_tool(&server, &well, ["a.sh"], &setup, &["sh", "{}"]).run();
-    assert_eq!(done.expect_code(0).receipt()["succeeded"], 1);
+    assert_eq!(done.expect_code(0).receipt().succeeded, 1);
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn l9_a_taskset_fails_when_setup_has_failed_on_every_worker() {
     let setup = ["--setup", "echo started >>setups; false"];
     let done = submit_tool(&server, &suite, ["x"], &setup, &["true"]).run();
     let receipt = done.expect_code(1).receipt();
-    let reason = receipt["fail_reason"].as_str().unwrap();
+    let reason = receipt.fail_reason.as_deref().unwrap();
     assert!(
         reason.contains("setup_command failed (exit code 1)"),
         "{reason}"
@@ -75,8 +75,8 @@ fn l9_a_taskset_fails_when_the_last_worker_for_its_setup_dies() {
     );
     server.end_heartbeat(&busy);
     let receipt = follower.wait(PATIENCE).expect_code(1).receipt();
-    assert_eq!(receipt["status"], "failed");
-    let reason = receipt["fail_reason"].as_str().unwrap();
+    assert_eq!(receipt.status, "failed");
+    let reason = receipt.fail_reason.as_deref().unwrap();
     assert!(reason.contains("exit code 7"), "{reason}");
 }
 
@@ -156,7 +156,11 @@ fn l9_a_slave_command_that_never_joins_fails_the_taskset() {
             .args(["-j1", "a", "--slave", command])
             .dir(suite.path())
             .run();
-        let why = done.expect_code(1).receipt()["fail_reason"].to_string();
+        let why = done
+            .expect_code(1)
+            .receipt()
+            .fail_reason
+            .unwrap_or_default();
         assert!(
             why.contains(&format!("slave command '{command}' does not work")),
             "{why}"
@@ -194,7 +198,7 @@ fn l9_a_slave_that_cannot_start_does_not_affect_the_others() {
         .args(suite.files())
         .dir(suite.path())
         .run();
-    assert_eq!(done.expect_code(0).receipt()["succeeded"], 4);
+    assert_eq!(done.expect_code(0).receipt().succeeded, 4);
 }
 
 #[test]
@@ -209,7 +213,7 @@ fn an_unread_worker_log_fails_no_test() {
         .dir(suite.path())
         .spawn();
     let done = submit(&server, &suite, &["--max-trials", "1"]).wait(PATIENCE);
-    assert_eq!(done.expect_code(0).receipt()["succeeded"], 6);
+    assert_eq!(done.expect_code(0).receipt().succeeded, 6);
 }
 
 #[test]

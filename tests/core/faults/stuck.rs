@@ -8,7 +8,7 @@ fn l1_a_failing_task_of_a_single_slave_ends() {
     let fleet = Fleet::start(&server);
     let _worker = fleet.worker("w", 1, suite.path());
     let done = submit_tool(&server, &suite, ["x"], &[], &["false"]).run();
-    assert_eq!(done.expect_code(1).receipt()["failed"], 1);
+    assert_eq!(done.expect_code(1).receipt().failed, 1);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn l8_invalid_entries_in_any_queue_stop_no_daemon() {
     let fleet = Fleet::start(&server);
     let _worker = fleet.worker("w", 1, suite.path());
     let done = submit_tool(&server, &suite, ["x"], &[], &["true"]).run();
-    assert_eq!(done.expect_code(0).receipt()["succeeded"], 1);
+    assert_eq!(done.expect_code(0).receipt().succeeded, 1);
     eventually(PATIENCE, "the queues are empty", || {
         let left = |queue| server.run::<usize>(&["LLEN", queue]);
         queues[..4]

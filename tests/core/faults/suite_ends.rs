@@ -264,8 +264,8 @@ fn interrupted(what: impl FnOnce(&mut Fleet, &Running)) -> String {
     });
     what(&mut fleet, &worker);
     let receipt = submit.wait(PATIENCE).expect_code(1).receipt();
-    assert_eq!(receipt["failed"], 0, "{receipt}");
-    receipt["fail_reason"].as_str().unwrap_or("none").to_owned()
+    assert_eq!(receipt.failed, 0, "{receipt:?}");
+    receipt.fail_reason.as_deref().unwrap_or("none").to_owned()
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn i10_a_killed_slave_or_guardian_leaks_nothing() {
         let found = found.unwrap_or_else(|| panic!("{family:?}"));
         found.signal(Signal::KILL);
         let done = follower.wait(PATIENCE).expect_code(0);
-        assert_eq!(done.receipt()["flaky"], 1, "{victim}");
+        assert_eq!(done.receipt().flaky, 1, "{victim}");
         eventually(PATIENCE, "the end of the test", || {
             (!worker.family().iter().any(is_of_a_test)).then_some(())
         });
@@ -143,7 +143,7 @@ fn i10_chains_of_forks_are_killed_and_reported() {
             .any(|m| m.command.contains("chain.py"))
     );
     let done = local.wait(PATIENCE).expect_code(0);
-    assert_eq!(done.receipt()["succeeded"], 2);
+    assert_eq!(done.receipt().succeeded, 2);
 }
 
 #[test]
@@ -155,6 +155,6 @@ fn a_slave_stopped_by_a_test_is_replaced() {
     suite.file("a.sh", "mkdir once && kill -STOP $PPID; exit 0");
     suite.file("b.sh", "exit 0");
     let done = submit(&server, &suite, &[]).wait(PATIENCE).expect_code(0);
-    assert_eq!(done.receipt()["succeeded"], 2);
+    assert_eq!(done.receipt().succeeded, 2);
     assert!(worker.stderr().contains("killing and replacing it"));
 }

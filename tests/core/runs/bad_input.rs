@@ -9,7 +9,7 @@ fn a_missing_command_fails_the_taskset_and_is_named() {
     let _worker = fleet.worker("w", 1, suite.path());
     let done = submit_tool(&server, &suite, ["x"], &[], &["no-such-command"]).run();
     let receipt = done.expect_code(1).receipt();
-    let reason = receipt["fail_reason"].as_str().unwrap();
+    let reason = receipt.fail_reason.as_deref().unwrap();
     assert!(reason.contains("no-such-command"), "{reason}");
 }
 

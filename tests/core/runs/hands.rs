@@ -366,7 +366,7 @@ fn no_task_waits_in_the_batch_of_a_slave_with_a_slow_test() {
     });
     suite.file("go", "");
     let done = submitter.wait(PATIENCE).expect_code(0);
-    assert_eq!(done.receipt()["flaky"], 0);
+    assert_eq!(done.receipt().flaky, 0);
     for name in ["trial_started", "trial_finished", "task_finished"] {
         assert_eq!(done.events_named(name).len(), 81, "{name}");
     }
@@ -384,7 +384,7 @@ fn a_test_that_kills_its_slave_among_fast_ones_fails_alone() {
         .many(80, "exit 0");
     let done = submit(&server, &suite, &["--max-trials", "2"]).wait(PATIENCE);
     let receipt = done.expect_code(1).receipt();
-    let counts = ["succeeded", "failed", "flaky"].map(|count| receipt[count].as_u64().unwrap());
+    let counts = [receipt.succeeded, receipt.failed, receipt.flaky];
     assert_eq!(counts, [80, 1, 0]);
     assert_eq!(invariants::findings(&server), [""; 0]);
 }

@@ -103,7 +103,7 @@ fn rrr_local_ends_when_any_of_its_processes_is_killed() {
             .signal(Signal::KILL);
         suite.file("go", "");
         let done = local.wait(PATIENCE).expect_code(0);
-        assert_eq!(done.receipt()["succeeded"], 1, "{victim} was killed");
+        assert_eq!(done.receipt().succeeded, 1, "{victim} was killed");
     }
 }
 

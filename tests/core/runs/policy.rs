@@ -121,10 +121,12 @@ fn max_fail_stops_the_tests_that_still_run() {
     let args = ["--fail-fast", "--max-trials", "1"];
     let done = submit(&server, &suite, &args).wait(PATIENCE).expect_code(1);
     let receipt = done.receipt();
-    let count = |field: &str| receipt[field].as_u64().unwrap();
-    assert_eq!(count("failed"), 1);
-    assert_eq!(count("succeeded") + count("failed") + count("not_run"), 22);
-    assert_eq!(receipt["fail_reason"], "--max-fail: 1 task failed");
+    assert_eq!(receipt.failed, 1);
+    assert_eq!(receipt.succeeded + receipt.failed + receipt.not_run, 22);
+    assert_eq!(
+        receipt.fail_reason.as_deref(),
+        Some("--max-fail: 1 task failed")
+    );
     let test = suite.lines("pid").remove(0);
     eventually(PATIENCE, "the end of the test that slept", || {
         (!std::path::Path::new(&format!("/proc/{test}")).exists()).then_some(())
@@ -140,10 +142,7 @@ fn max_fail_may_be_a_share_of_the_tasks() {
     let args = ["--max-fail", "25%", "--max-trials", "1"];
     let done = submit(&server, &suite, &args).wait(PATIENCE).expect_code(1);
     let receipt = done.receipt();
-    assert_eq!(
-        (&receipt["failed"], &receipt["not_run"]),
-        (&3.into(), &7.into())
-    );
+    assert_eq!((receipt.failed, receipt.not_run), (3, 7));
 }
 
 #[test]
@@ -154,7 +153,7 @@ fn a_spent_retry_budget_makes_every_further_failure_final() {
     suite.many(5, "exit 1");
     let args = ["--retry-budget", "3", "--max-trials", "3"];
     let done = submit(&server, &suite, &args).wait(PATIENCE).expect_code(1);
-    assert_eq!(done.receipt()["failed"], 5);
+    assert_eq!(done.receipt().failed, 5);
     assert_eq!(done.events_named("trial_finished").len(), 5 + 3);
     let spent = done.events_named("retry_budget_spent");
     assert_eq!(spent.len(), 1);
@@ -216,12 +215,9 @@ fn a_flaky_task_fails_the_taskset_if_the_policy_says_so() {
         let done = submit(&server, &suite, &["--flaky", verdict]);
         let done = done.wait(PATIENCE).expect_code(code);
         let receipt = done.receipt();
-        assert_eq!(
-            (&receipt["succeeded"], &receipt["flaky"]),
-            (&2.into(), &1.into())
-        );
+        assert_eq!((receipt.succeeded, receipt.flaky), (2, 1));
         if code == 1 {
-            assert_eq!(receipt["fail_reason"], "1 flaky");
+            assert_eq!(receipt.fail_reason.as_deref(), Some("1 flaky"));
         }
     }
 }

@@ -200,7 +200,7 @@ fn an_eventful_day(look: impl Fn(&str, &Server)) {
     let args = ["--setup", "echo set up", "--max-trials", "2"];
     let done = submitter(&suite.files(), &args, &["sh", "{}"]).run();
     let receipt = done.clone().expect_code(1).receipt();
-    assert_eq!(receipt["tasks"], 7, "{done:#?}");
+    assert_eq!(receipt.tasks, 7, "{done:#?}");
     assert!(!done.events_named("task_speculated").is_empty());
 
     let report = r#"printf '<testsuite><testcase classname="c" name="n"/></testsuite>' >"$1""#;
@@ -220,7 +220,7 @@ fn an_eventful_day(look: impl Fn(&str, &Server)) {
         .expect_code(0);
 
     let unable = submitter(&["pass.sh".into()], &["--setup", "false"], &["sh", "{}"]).run();
-    assert!(unable.expect_code(1).receipt()["fail_reason"].is_string());
+    assert!(unable.expect_code(1).receipt().fail_reason.is_some());
 
     // A runner with a pending suite end.
     let hello = r#"read -r hello <&3; echo '{"type":"hello","version":1}' >&4; sleep 600"#;

@@ -60,10 +60,7 @@ fn a_test_that_always_kills_its_slave_fails_alone() {
     let done = submit(&server, &suite, &["--max-trials", "3"]).wait(PATIENCE);
     let done = done.expect_code(1);
     let receipt = done.receipt();
-    assert_eq!(
-        (&receipt["succeeded"], &receipt["failed"]),
-        (&10.into(), &1.into())
-    );
+    assert_eq!((receipt.succeeded, receipt.failed), (10, 1));
     let finished = done.events_named("task_finished");
     let killer = finished
         .iter()
@@ -167,7 +164,7 @@ fn a_lost_redis_is_waited_for_and_reported_once() {
     worker.wait_for_stderr(PATIENCE, |line| line.contains("waiting for it"));
     server.restart();
     let done = submitter.wait(PATIENCE).expect_code(0);
-    assert_eq!(done.receipt()["succeeded"], 40);
+    assert_eq!(done.receipt().succeeded, 40);
     let stops = fleet.stop();
     for role in &stops {
         let said = role.stderr.matches("waiting for it").count();

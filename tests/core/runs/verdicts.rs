@@ -14,9 +14,9 @@ fn passing_failing_pending_and_flaky_files_get_their_verdicts() {
         .file("flaky.sh", "[ -e seen ] && exit 0; touch seen; exit 1");
     let done = submit(&server, &suite, &[]).wait(PATIENCE).expect_code(1);
     let receipt = done.receipt();
-    assert_eq!(receipt["succeeded"], 3);
-    assert_eq!(receipt["failed"], 1);
-    assert_eq!(receipt["flaky"], 1);
+    assert_eq!(receipt.succeeded, 3);
+    assert_eq!(receipt.failed, 1);
+    assert_eq!(receipt.flaky, 1);
     let verdict = |file: &str| {
         let events = done.events_named("task_finished");
         let event = events.into_iter().find(|e| e["spec_file"] == file).unwrap();
@@ -131,7 +131,7 @@ fn a_tree_travels_by_rsync_and_is_set_up_once() {
         .args(["a.sh", "b.sh", "--", "sh", "{}"])
         .dir(suite.path())
         .run();
-    assert_eq!(done.expect_code(0).receipt()["succeeded"], 2);
+    assert_eq!(done.expect_code(0).receipt().succeeded, 2);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_killed_slave_costs_a_trial_and_not_the_task() {
         "[ -e seen ] && exit 0; touch seen; kill -9 $PPID; sleep 60",
     );
     let done = submit(&server, &suite, &[]).wait(PATIENCE);
-    assert_eq!(done.expect_code(0).receipt()["flaky"], 1);
+    assert_eq!(done.expect_code(0).receipt().flaky, 1);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn any_valid_file_name_arrives_unchanged() {
     for way in ways {
         let _ = std::fs::remove_file(&trace);
         let done = way.run().expect_code(0);
-        assert_eq!(done.receipt()["succeeded"], names.len());
+        assert_eq!(done.receipt().succeeded as usize, names.len());
         let mut ran = suite.lines("trace");
         let mut wanted = names.map(|name| format!("./{name}"));
         ran.sort();
@@ -213,7 +213,7 @@ fn processes_of_setup_live_until_the_taskset_ends() {
     suite.many(6, "kill -0 $(cat daemon) || exit 1; sleep 0.02");
     let setup = "setsid sleep 1000 >/dev/null 2>&1 & echo $! >daemon";
     let done = submit(&server, &suite, &["--setup", setup, "--max-trials", "1"]).wait(PATIENCE);
-    assert_eq!(done.expect_code(0).receipt()["succeeded"], 6);
+    assert_eq!(done.expect_code(0).receipt().succeeded, 6);
     let daemon = suite.lines("daemon").remove(0);
     eventually(PATIENCE, "the end of the daemon", || {
         (!std::path::Path::new(&format!("/proc/{daemon}")).exists()).then_some(())

@@ -109,7 +109,7 @@ fn a_leak_is_counted_in_the_record_and_named_in_the_output() {
         (reported("leaks.sh"), reported("tidy.sh")),
         (2.into(), ().into())
     );
-    let key = done.receipt()["taskset"].as_str().unwrap().to_owned();
+    let key = done.receipt().taskset.as_str().to_owned();
     let show = |format| {
         let tool = Tool::new(&server, "rrr-show").args([&key, "--format", format]);
         tool.run().expect_code(0).stdout

@@ -52,8 +52,8 @@ impl Bench {
     fn end(self) {
         self.suite.file("go", "");
         let receipt = self.follower.wait(PATIENCE).expect_code(0).receipt();
-        assert_eq!(receipt["succeeded"], receipt["tasks"]);
-        let taskset = receipt["taskset"].as_str().unwrap();
+        assert_eq!(receipt.succeeded, receipt.tasks);
+        let taskset = receipt.taskset.as_str();
         self.worker.term();
         self.worker.wait(PATIENCE).expect_code(0);
         let mut wrong = invariants::violations(&self.server.dump_keys(), taskset);
@@ -179,7 +179,7 @@ fn a_worker_cut_off_past_its_heartbeat_is_replaced_and_fenced() {
     assert!(["passed", "error"].contains(&&*late), "{late}");
     assert_eq!(server.hget(trial, "status").unwrap(), "error");
     let receipt = done.receipt();
-    let wrong = invariants::violations(&server.dump_keys(), receipt["taskset"].as_str().unwrap());
+    let wrong = invariants::violations(&server.dump_keys(), receipt.taskset.as_str());
     assert!(wrong.is_empty(), "{wrong:#?}");
     lost.term();
     lost.wait(PATIENCE);

@@ -50,8 +50,8 @@ impl Bench {
     fn succeeds(self) {
         self.suite.file("go", "");
         let receipt = self.follower.wait(PATIENCE).expect_code(0).receipt();
-        assert_eq!(receipt["succeeded"], 22);
-        let taskset = receipt["taskset"].as_str().unwrap();
+        assert_eq!(receipt.succeeded, 22);
+        let taskset = receipt.taskset.as_str();
         self.worker.term();
         self.worker.wait(PATIENCE).expect_code(0);
         let mut wrong = invariants::violations(&self.server.dump_keys(), taskset);
@@ -132,7 +132,7 @@ fn a_redis_that_was_emptied_ends_the_run_and_the_next_one_works() {
     assert!(done.stderr.contains("disappeared from Redis"), "{done:#?}");
     // The worker and its slaves have dropped the taskset on their own.
     let next = submit_tool(&bench.server, &bench.suite, ["x"], &[], &["true"]);
-    assert_eq!(next.run().expect_code(0).receipt()["succeeded"], 1);
+    assert_eq!(next.run().expect_code(0).receipt().succeeded, 1);
     bench.worker.term();
     bench.worker.wait(PATIENCE).expect_code(0);
 }

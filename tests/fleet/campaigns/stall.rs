@@ -39,10 +39,7 @@ fn c5_a_slave_that_stalls_longer_than_its_heartbeat_is_fenced() {
     suite.file("go", "");
     let receipt = follower.wait(PATIENCE).expect_code(0).receipt();
     // The stalled trial does not count, so nothing was flaky.
-    assert_eq!(
-        (&receipt["succeeded"], &receipt["flaky"]),
-        (&1.into(), &0.into())
-    );
+    assert_eq!((receipt.succeeded, receipt.flaky), (1, 0));
     // Otherwise the slave would find it running and stop it.
     eventually(PATIENCE, "the first test has ended", || {
         let stat = std::fs::read_to_string(format!("/proc/{test}/stat"));
@@ -55,7 +52,7 @@ fn c5_a_slave_that_stalls_longer_than_its_heartbeat_is_fenced() {
     });
     assert_eq!(late, "passed");
     assert_eq!(server.hget(trial, "status").unwrap(), "error");
-    let wrong = invariants::violations(&server.dump_keys(), receipt["taskset"].as_str().unwrap());
+    let wrong = invariants::violations(&server.dump_keys(), receipt.taskset.as_str());
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -76,13 +73,10 @@ fn a_worker_that_stalls_longer_than_its_heartbeat_comes_back() {
     // Its slave is alive and continues.
     suite.file("go", "");
     let receipt = follower.wait(PATIENCE).expect_code(0).receipt();
-    assert_eq!(
-        (&receipt["succeeded"], &receipt["flaky"]),
-        (&1.into(), &0.into())
-    );
+    assert_eq!((receipt.succeeded, receipt.flaky), (1, 0));
     worker.cont();
     let again = submit_tool(&server, &suite, ["x"], &[], &["true"]).run();
-    assert_eq!(again.expect_code(0).receipt()["succeeded"], 1);
+    assert_eq!(again.expect_code(0).receipt().succeeded, 1);
     worker.term();
     worker.wait(PATIENCE).expect_code(0);
 }
@@ -119,11 +113,11 @@ fn any_process_may_be_stopped_for_a_while() {
     }
     suite.file("go", "");
     let receipt = follower.wait(PATIENCE).expect_code(0).receipt();
-    assert_eq!(receipt["succeeded"], 42);
+    assert_eq!(receipt.succeeded, 42);
     for worker in &workers {
         worker.term();
         worker.wait(PATIENCE).expect_code(0);
     }
-    let wrong = invariants::violations(&server.dump_keys(), receipt["taskset"].as_str().unwrap());
+    let wrong = invariants::violations(&server.dump_keys(), receipt.taskset.as_str());
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

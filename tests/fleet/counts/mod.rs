@@ -49,7 +49,7 @@ fn cost_of_a_task(tasks: u32) -> (f64, f64) {
     all_are_to_be_judged(&server, tasks as usize);
     fleet.arbiters[0].cont();
     let done = follower.wait(LONG).expect_code(0);
-    assert_eq!(done.receipt()["succeeded"], tasks);
+    assert_eq!(done.receipt().succeeded, u64::from(tasks));
     let counts = Counts::take(&mut conn).since(&before);
     for (command, calls) in counts.iter() {
         println!("{tasks} tasks: {command} {calls}");

@@ -86,7 +86,7 @@ fn work(server: &Server, root: &Path, outside: &Path, start: &Start, fields: &[(
         (!run.is_running()).then_some(())
     });
     let done = run.wait(PATIENCE).expect_code(0);
-    assert_eq!(done.receipt()["succeeded"], 20);
+    assert_eq!(done.receipt().succeeded, 20);
     assert!(work.path().join("me/ran").exists());
     eventually(PATIENCE, "the record is durable", || {
         let marked: Option<String> = server.hget("rrrspec:totals", "tasks:passed");

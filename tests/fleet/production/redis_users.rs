@@ -52,10 +52,7 @@ fn each_role_can_do_its_work_as_its_own_redis_user() {
         .dir(suite.path())
         .run();
     let receipt = done.expect_code(1).receipt();
-    assert_eq!(
-        (&receipt["succeeded"], &receipt["failed"]),
-        (&9.into(), &1.into())
-    );
+    assert_eq!((receipt.succeeded, receipt.failed), (9, 1));
     eventually(PATIENCE, "the taskset is persisted", || {
         let queue: u64 = server.run(&["LLEN", "rrrspec:persister_queue"]);
         (queue == 0).then_some(())

@@ -18,7 +18,7 @@ fn ran(server: &Server, suite: &Suite) -> String {
     let done = submit(server, suite, &args).wait(PATIENCE).expect_code(1);
     worker.term();
     worker.wait(PATIENCE);
-    done.receipt()["taskset"].as_str().unwrap().to_owned()
+    done.receipt().taskset.as_str().to_owned()
 }
 
 fn show(server: &Server, key: &str, format: &str) -> String {

@@ -57,7 +57,7 @@ fn text(path: &Path) -> &str {
 
 fn reason(done: Finished) -> String {
     let receipt = done.expect_code(1).receipt();
-    receipt["fail_reason"].as_str().unwrap().to_owned()
+    receipt.fail_reason.as_deref().unwrap().to_owned()
 }
 
 #[test]
@@ -88,12 +88,8 @@ fn f3_a_tree_sent_elsewhere_or_not_at_all_is_not_run() {
     assert!(said.contains("submitted with --no-rsync from"), "{said}");
     // The new tree fails by its test.
     let done = world.send(world.remote.path(), &[]).expect_code(1);
-    assert_eq!(done.receipt()["failed"], 1);
-    assert!(
-        done.receipt()["fail_reason"].is_null(),
-        "{}",
-        done.receipt()
-    );
+    assert_eq!(done.receipt().failed, 1);
+    assert!(done.receipt().fail_reason.is_none(), "{:?}", done.receipt());
 }
 
 #[test]
@@ -108,7 +104,7 @@ fn a_stamp_arrives_despite_excludes_and_stays_out_of_the_tree() {
         "-a --delete-excluded --exclude=*stamp*",
     ] {
         let done = world.send(world.remote.path(), &["--rsync-options", options]);
-        assert_eq!(done.expect_code(0).receipt()["succeeded"], 1, "{options}");
+        assert_eq!(done.expect_code(0).receipt().succeeded, 1, "{options}");
     }
     let kept = std::fs::read_to_string(world.suite.path().join(".rrr-stamp")).unwrap();
     assert_eq!(kept, "of another");
@@ -140,7 +136,7 @@ fn a_missing_tree_folder_is_created_only_on_request() {
         .args(["--rsync-remote-path", text(&missing)])
         .spawn();
     let done = world.send(&missing, &["--mkpath"]).expect_code(0);
-    assert_eq!(done.receipt()["succeeded"], 1);
+    assert_eq!(done.receipt().succeeded, 1);
 }
 
 #[test]

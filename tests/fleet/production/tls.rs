@@ -76,7 +76,7 @@ fn a_run_over_tls_with_settings_by_flag_reaches_the_slaves_too() {
         .dir(suite.path())
         .run()
         .expect_code(0);
-    assert_eq!(done.receipt()["succeeded"], 5);
+    assert_eq!(done.receipt().succeeded, 5);
 }
 
 #[test]

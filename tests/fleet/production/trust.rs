@@ -41,14 +41,14 @@ fn s1_only_a_signed_taskset_runs_and_others_fail_with_a_reason() {
             .wait(PATIENCE)
             .expect_code(1)
             .receipt();
-        let reason = receipt["fail_reason"].as_str().unwrap();
+        let reason = receipt.fail_reason.as_deref().unwrap();
         assert!(reason.contains("not trusted"), "{reason}");
     }
     assert_eq!(suite.lines("ran").len(), 0, "none of their tasks was run");
     let done = submit(&server, &suite, &["--sign-key", &key])
         .wait(PATIENCE)
         .expect_code(0);
-    assert_eq!(done.receipt()["succeeded"], 6);
+    assert_eq!(done.receipt().succeeded, 6);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_policy_that_was_changed_after_signing_is_not_followed() {
         server.hset(&taskset, "policy", changed);
         let _running = wary(&server, &suite, &keys);
         let receipt = run.wait(PATIENCE).expect_code(1).receipt();
-        let reason = receipt["fail_reason"].as_str().unwrap_or_default();
+        let reason = receipt.fail_reason.as_deref().unwrap_or_default();
         assert_eq!(
             reason.contains("changed after it was signed"),
             changed != policy,
@@ -113,10 +113,7 @@ fn a_task_injected_into_the_queue_is_not_run() {
     }
     suite.file("go", "");
     let receipt = run.wait(PATIENCE).expect_code(1).receipt();
-    assert_eq!(
-        (&receipt["succeeded"], &receipt["failed"]),
-        (&1.into(), &1.into())
-    );
+    assert_eq!((receipt.succeeded, receipt.failed), (1, 1));
     assert_eq!(suite.lines("ran"), ["begun"]);
 }
 
@@ -135,7 +132,7 @@ fn a_task_that_names_another_signed_file_is_not_run() {
     server.hset(&task, "spec_file", "b.sh");
     suite.file("go", "");
     let receipt = run.wait(PATIENCE).expect_code(1).receipt();
-    assert_eq!(receipt["failed"], 1, "a.sh has not passed as b.sh");
+    assert_eq!(receipt.failed, 1, "a.sh has not passed as b.sh");
     assert_eq!(suite.lines("ran"), ["b"]);
 }
 
@@ -269,7 +266,7 @@ fn a_signed_taskset_runs_on_workers_of_its_type_alone() {
     run.wait_for_event("taskset_submitted", PATIENCE);
     server.push("rrrspec:worker:w:worker_queue", taskset);
     let receipt = run.wait(PATIENCE).expect_code(1).receipt();
-    let reason = receipt["fail_reason"].as_str().unwrap();
+    let reason = receipt.fail_reason.as_deref().unwrap();
     assert!(reason.contains("of type 'gpu'"), "{reason}");
     assert_eq!(suite.lines("ran"), [""; 0]);
 }
@@ -335,7 +332,7 @@ fn tasksets_that_are_not_trusted_do_not_bench_a_worker() {
 fn submit_unsigned(server: &Server, suite: &Suite) {
     let tool = submit_tool(server, suite, suite.files(), &[], &["sh", "{}"]);
     let done = tool.env_remove("RRR_SIGN_KEY").run().expect_code(1);
-    let reason = done.receipt()["fail_reason"].to_string();
+    let reason = done.receipt().fail_reason.unwrap_or_default();
     assert!(reason.contains("not trusted"), "{reason}");
 }
 

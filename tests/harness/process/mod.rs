@@ -35,6 +35,19 @@ pub struct Finished {
     pub output_held: bool,
 }
 
+/// The event `taskset_finished`.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub struct Receipt {
+    pub taskset: String,
+    pub status: String,
+    pub tasks: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub not_run: u64,
+    pub flaky: u64,
+    pub fail_reason: Option<String>,
+}
+
 impl Finished {
     /// The JSON lines of stdout; panics on a line that is not JSON.
     #[track_caller]
@@ -48,11 +61,12 @@ impl Finished {
         named(self.events(), name)
     }
 
-    /// The last event on stdout: the receipt, if the tool followed a taskset to its end.
+    /// The last event on stdout, of a tool that followed a taskset to its end.
     #[track_caller]
-    pub fn receipt(&self) -> Value {
+    pub fn receipt(&self) -> Receipt {
         let last = self.events().pop();
-        last.unwrap_or_else(|| panic!("no event on stdout: {self:#?}"))
+        let last = last.unwrap_or_else(|| panic!("no event on stdout: {self:#?}"));
+        serde_json::from_value(last).unwrap_or_else(|why| panic!("no receipt ({why}): {self:#?}"))
     }
 
     /// Panics with the whole output unless the exit code is `code`.
