@@ -12,7 +12,7 @@ const BATCH: usize = 500;
 
 /// A trial as its hash has it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Trial {
+pub(crate) struct FinishedTrial {
     pub key: String,
     pub status: String,
     pub took_ms: Option<u64>,
@@ -22,7 +22,7 @@ pub(crate) struct Trial {
 pub(crate) fn settled(
     store: &mut Store,
     tasks: &[TaskKey],
-) -> anyhow::Result<Vec<(TaskKey, String, Vec<Trial>)>> {
+) -> anyhow::Result<Vec<(TaskKey, String, Vec<FinishedTrial>)>> {
     let mut all = Vec::new();
     type Facts = (Option<Text>, Vec<Text>);
     for chunk in tasks.chunks(BATCH) {
@@ -46,7 +46,7 @@ pub(crate) fn settled(
             .collect();
         let mut trials = trials(store, &names)?.into_iter();
         for (task, status, names) in &settled {
-            let own: Vec<Trial> = trials.by_ref().take(names.len()).flatten().collect();
+            let own: Vec<FinishedTrial> = trials.by_ref().take(names.len()).flatten().collect();
             all.push(((*task).clone(), status.to_string(), own));
         }
     }
@@ -58,7 +58,7 @@ fn is_nil(field: &Option<Text>) -> bool {
 }
 
 /// For each name its trial, `None` if it did not finish or does not count as a try.
-fn trials(store: &mut Store, names: &[&str]) -> anyhow::Result<Vec<Option<Trial>>> {
+fn trials(store: &mut Store, names: &[&str]) -> anyhow::Result<Vec<Option<FinishedTrial>>> {
     let mut all = Vec::with_capacity(names.len());
     for chunk in names.chunks(BATCH) {
         let facts: Vec<Result<([Option<Text>; 5],), Refused>> = store.call(|c, _| {
@@ -82,14 +82,14 @@ fn trials(store: &mut Store, names: &[&str]) -> anyhow::Result<Vec<Option<Trial>
     Ok(all)
 }
 
-fn trial(name: &str, fields: [Option<Text>; 5]) -> Option<Trial> {
+fn trial(name: &str, fields: [Option<Text>; 5]) -> Option<FinishedTrial> {
     let [status, duration, started, finished, stopped] =
         fields.map(|field| field.filter(|text| !text.is_empty()));
     let at = |text: Option<Text>| time::parse(&text?).map(|at| at.timestamp_millis());
     let between = |(from, to): (i64, i64)| u64::try_from(to - from).ok();
     let told = duration.and_then(|text| text.parse().ok());
     let took_ms = told.or_else(|| at(started).zip(at(finished)).and_then(between));
-    (stopped.is_none()).then_some(Trial {
+    (stopped.is_none()).then_some(FinishedTrial {
         key: name.to_owned(),
         status: status?.into(),
         took_ms,

@@ -48,7 +48,7 @@ enum Question {
 #[derive(clap::Args)]
 struct Ask {
     #[command(flatten)]
-    db: db::Place,
+    db: db::DbArgs,
     /// Only tasksets of this class
     #[arg(long = "class", value_name = "CLASS")]
     class: Option<String>,
@@ -66,7 +66,7 @@ struct Ask {
 #[derive(clap::Args)]
 struct Prune {
     #[command(flatten)]
-    db: db::Place,
+    db: db::DbArgs,
     /// Remove tasksets that finished longer ago than this: 12h, 30d, 8w
     #[arg(long, value_name = "TIME", value_parser = time::span)]
     keep: i64,
@@ -138,7 +138,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
 
 /// Calls `work` with the database, unless nothing was ever persisted.
 fn with(
-    options: &db::Place,
+    options: &db::DbArgs,
     work: impl FnOnce(&mut Database) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let url = options.url()?;

@@ -46,7 +46,7 @@ pub struct Options {
     #[command(flatten)]
     redis: RedisArgs,
     #[command(flatten)]
-    db: db::Place,
+    db: db::DbArgs,
     /// Folder with the outputs that rrr-persist wrote
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     log_dir: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! rrr-stat: the state of a whole installation in one line, for a monitor.
 
 use crate::cli::redis_args::RedisArgs;
-use crate::inspect::stat::health::{self, Check, Limits};
+use crate::inspect::stat::health::{self, Check, Thresholds};
 use crate::inspect::stat::{Stat, prometheus};
 use crate::process::text::harmless_json;
 use crate::process::{exit, stdout};
@@ -71,7 +71,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
 }
 
 fn check(options: &Options, stat: &Stat) -> anyhow::Result<u8> {
-    let limits = Limits {
+    let limits = Thresholds {
         dead: options.max_dead,
         queue_sec: options.max_queue_age,
         waiting_sec: options.max_waiting,

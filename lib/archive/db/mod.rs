@@ -52,7 +52,7 @@ pub struct Url(String);
 
 /// The flags for the database.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct Place {
+pub struct DbArgs {
     /// sqlite:PATH or postgres://… [the state folder]
     ///
     /// The database of finished tasksets; by default sqlite:~/.local/state/rrr/history.db.
@@ -60,7 +60,7 @@ pub struct Place {
     db: Option<String>,
 }
 
-impl Place {
+impl DbArgs {
     /// The given URL, or the default below the state folder.
     pub(crate) fn url(&self) -> anyhow::Result<Url> {
         let given = self.db.clone().filter(|url| !url.is_empty());

@@ -16,7 +16,7 @@ use std::path::Path;
 /// Loads the record of `key` from the database at `place`, with its outputs from `log_dir` (by
 /// default below the state folder). As [`load`], and also `None` when there is no database yet.
 pub fn find(
-    place: &db::Place,
+    place: &db::DbArgs,
     log_dir: Option<&Path>,
     key: &TasksetKey,
 ) -> anyhow::Result<Option<(Document, Option<String>)>> {

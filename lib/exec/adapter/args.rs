@@ -24,7 +24,7 @@ pub(crate) struct AdapterArgs {
     /// Fill in the counts from a report: junit, tap, rspec-json, libtest, libtest-json, go-json or
     /// auto, from PATH ({} is the spec file); CMD's {report} is its path
     #[arg(long, value_name = "FORMAT[:PATH]")]
-    report: Option<report::Source>,
+    report: Option<report::ReportSource>,
     /// Load FILE once, before all spec files [default: spec/rails_helper.rb or spec/spec_helper.rb,
     /// topmost conftest.py]
     #[arg(long, value_name = "FILE")]
@@ -145,7 +145,7 @@ impl AdapterArgs {
     }
 
     /// The settings of an adapter that starts a process for each task.
-    fn settings(&self, report: Option<report::Source>, secrets: Vec<OsString>) -> Settings {
+    fn settings(&self, report: Option<report::ReportSource>, secrets: Vec<OsString>) -> Settings {
         Settings {
             // Applies to plain commands. Under cargo, a result is pending only if the report shows
             // it.

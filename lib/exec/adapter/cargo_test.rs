@@ -3,7 +3,7 @@
 
 use super::Workspace;
 use super::exec::{Inquiry, Program};
-use crate::exec::report::{self, ReportFormat, Source};
+use crate::exec::report::{self, ReportFormat, ReportSource};
 use crate::protocol::result::TrialResult;
 use crate::protocol::status::TrialStatus;
 use crate::tool;
@@ -19,7 +19,7 @@ pub(crate) struct CargoTest {
 
 impl CargoTest {
     /// The format of the binaries' output.
-    pub(crate) const REPORT: Source = Source {
+    pub(crate) const REPORT: ReportSource = ReportSource {
         format: ReportFormat::Libtest,
         path: None,
     };

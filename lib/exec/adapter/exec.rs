@@ -3,7 +3,7 @@
 
 use super::{Adapter, CAPTURE, Finished, GRACE, TrialOrder, Workspace, report_file};
 use crate::exec::child::{ChildOutcome, End, Exit, Leftovers, Limits, Supervisor, Watch};
-use crate::exec::report::Source;
+use crate::exec::report::ReportSource;
 use crate::process::exit;
 use crate::protocol::result::TrialResult;
 use crate::protocol::status::TrialStatus;
@@ -132,7 +132,7 @@ impl Program for Template {
 pub(crate) struct Settings {
     /// Exit code that means pending.
     pub pending_code: i32,
-    pub report: Option<Source>,
+    pub report: Option<ReportSource>,
     /// Maximum private memory of a test in bytes.
     pub memory: Option<u64>,
     /// Variables that are hidden from the test.
@@ -260,7 +260,7 @@ impl Adapter for Exec {
         let spec_file = &order.job.spec_file;
         let source = self.settings.report.as_ref();
         let names = self.program.names_report();
-        let place = report_file::Place::new(source, &self.place, spec_file, names);
+        let place = report_file::ReportPlace::new(source, &self.place, spec_file, names);
         let made = |result, hard_timeout| Finished {
             result,
             hard_timeout,
@@ -279,7 +279,7 @@ impl Adapter for Exec {
                 let hard_timeout = outcome.end == End::HardTimeout;
                 let mut result = self.result(outcome);
                 let source = self.settings.report.as_ref();
-                let reports = |_: &&Source| self.program.reports(spec_file, &result);
+                let reports = |_: &&ReportSource| self.program.reports(spec_file, &result);
                 if let Some(source) = source.filter(reports) {
                     place.fill(source, whole, &mut result);
                 }

@@ -4,7 +4,7 @@
 use super::Workspace;
 use super::cargo_test::share_processors;
 use super::exec::{Inquiry, Program};
-use crate::exec::report::{ReportFormat, Source};
+use crate::exec::report::{ReportFormat, ReportSource};
 use crate::protocol::example::{Example, Status};
 use crate::protocol::result::TrialResult;
 use crate::tool;
@@ -22,7 +22,7 @@ pub(crate) struct Nextest {
 
 impl Nextest {
     /// The tests that nextest lists.
-    pub(crate) const REPORT: Source = Source {
+    pub(crate) const REPORT: ReportSource = ReportSource {
         format: ReportFormat::LibtestJson,
         path: None,
     };

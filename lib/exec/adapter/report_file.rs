@@ -1,6 +1,6 @@
 //! The report of a command: its location, and its effect on the trial's result.
 
-use crate::exec::report::{self, Report, ReportFormat, Source};
+use crate::exec::report::{self, Report, ReportFormat, ReportSource};
 use crate::process::regular_file::{self, Links};
 use crate::process::{remove_tree, stderr};
 use crate::protocol::example::Status;
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 const LARGEST: u64 = 32 << 20;
 
 /// The location of one trial's report, if it is a file.
-pub(crate) struct Place {
+pub(crate) struct ReportPlace {
     pub path: PathBuf,
     /// Whether the path was given by the user, rather than being in the slave's folder.
     is_given: bool,
@@ -23,17 +23,17 @@ pub(crate) struct Place {
     in_file: bool,
 }
 
-impl Place {
+impl ReportPlace {
     /// The requested path, with `{}` for the spec file, or a path in the slave's folder, which the
     /// command `names` or not.
     pub(crate) fn new(
-        source: Option<&Source>,
+        source: Option<&ReportSource>,
         place: &super::Workspace,
         spec_file: &str,
         names: bool,
     ) -> Self {
         let path = source.and_then(|source| source.path.as_deref());
-        let is_file = |source: &Source| match source.format {
+        let is_file = |source: &ReportSource| match source.format {
             ReportFormat::Junit => true,
             // Automatic detection of the format detects the location as well.
             ReportFormat::Auto => false,
@@ -81,7 +81,7 @@ impl Place {
     ///
     /// A report can worsen a result and supply its counts; only the exit code can make it a
     /// success.
-    pub(crate) fn fill(&self, source: &Source, whole: bool, result: &mut TrialResult) {
+    pub(crate) fn fill(&self, source: &ReportSource, whole: bool, result: &mut TrialResult) {
         let mut report = match self.read(source, whole, &result.stdout) {
             Ok(bytes) => report::parse(source.format, &bytes),
             Err(why) => Report::broken(why),
@@ -109,7 +109,7 @@ impl Place {
 
     fn read<'a>(
         &self,
-        source: &Source,
+        source: &ReportSource,
         whole: bool,
         stdout: &'a [u8],
     ) -> Result<Cow<'a, [u8]>, String> {

@@ -1,7 +1,7 @@
 //! A runner that has sent its hello: its answers, and how far they can be trusted.
 
 use super::runner_process::{Heard, RunnerProcess};
-use super::runner_protocol::{self, Answer, Request, RunnerResult};
+use super::runner_protocol::{self, RunnerAnswer, RunnerRequest, RunnerResult};
 use crate::exec::child::Watch;
 use std::collections::VecDeque;
 use std::io;
@@ -23,7 +23,7 @@ pub(crate) struct Runner {
 /// The outcome of waiting for a trial's answer.
 pub(crate) enum Said {
     /// The complete answer.
-    Answer(Box<RunnerResult>),
+    RunnerAnswer(Box<RunnerResult>),
     /// A line other than the answer, with the reason.
     Wrong(String),
     /// The runner writes an endless line.
@@ -61,7 +61,7 @@ impl Runner {
 
     /// Asks the runner to end `trial`.
     pub(crate) fn ask_to_stop(&mut self, trial: &str) {
-        let order = Request::Stop { trial };
+        let order = RunnerRequest::Stop { trial };
         let line = serde_json::to_string(&order).unwrap_or_default();
         if !self.can_stop || self.process.say(&line).is_err() {
             self.process.terminate();
@@ -80,13 +80,13 @@ impl Runner {
                 Ok(Heard::Gone) | Err(_) => return Said::Gone,
             };
             match runner_protocol::parse(&line) {
-                Ok(Answer::Result(outcome)) if outcome.trial == trial => {
-                    return Said::Answer(outcome);
+                Ok(RunnerAnswer::Result(outcome)) if outcome.trial == trial => {
+                    return Said::RunnerAnswer(outcome);
                 }
-                Ok(Answer::Result(outcome)) if self.past.contains(&outcome.trial) => {
+                Ok(RunnerAnswer::Result(outcome)) if self.past.contains(&outcome.trial) => {
                     self.distrust("it sent a second answer for an earlier trial");
                 }
-                Ok(Answer::Result(_)) => {
+                Ok(RunnerAnswer::Result(_)) => {
                     return Said::Wrong("the runner answered for another trial".into());
                 }
                 _ => return Said::Wrong(format!("runner protocol error: {}", quote(&line))),
@@ -102,7 +102,7 @@ impl Runner {
         let lines = more.split(|byte| *byte == b'\n');
         for line in lines.filter(|line| !line.is_empty()) {
             match runner_protocol::parse(line) {
-                Ok(Answer::Result(outcome)) if self.past.contains(&outcome.trial) => {
+                Ok(RunnerAnswer::Result(outcome)) if self.past.contains(&outcome.trial) => {
                     self.distrust("it sent a second answer for an earlier trial");
                 }
                 _ => return Err("the runner wrote an unexpected line after its answer".into()),

@@ -14,7 +14,7 @@ pub(crate) const VERSIONS: &[u32] = &[1];
 /// A message from the slave.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(crate) enum Request<'a> {
+pub(crate) enum RunnerRequest<'a> {
     Hello {
         versions: &'static [u32],
     },
@@ -36,7 +36,7 @@ pub(crate) enum Request<'a> {
 /// A message from the runner.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(crate) enum Answer {
+pub(crate) enum RunnerAnswer {
     Hello(Hello),
     Result(Box<RunnerResult>),
 }
@@ -164,7 +164,7 @@ impl RunnerResult {
 /// Test names and messages may hold half of a surrogate pair, which JSON can escape (Python's json
 /// module does), or bytes that are not UTF-8. Both become U+FFFD, as an unusual name must not turn a
 /// pass into an error.
-pub(crate) fn parse(line: &[u8]) -> serde_json::Result<Answer> {
+pub(crate) fn parse(line: &[u8]) -> serde_json::Result<RunnerAnswer> {
     serde_json::from_slice(line).or_else(|_| {
         let text = String::from_utf8_lossy(line);
         serde_json::from_str(&replace_lone_surrogates(&text))
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     fn fill(json: &str) -> Result<TrialResult, String> {
-        let Ok(Answer::Result(outcome)) = serde_json::from_str(json) else {
+        let Ok(RunnerAnswer::Result(outcome)) = serde_json::from_str(json) else {
             return Err("no result".into());
         };
         let mut result = TrialResult::error("");
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn half_a_surrogate_pair_and_invalid_utf8_become_a_replacement() {
         let name = |line: &[u8]| match parse(line) {
-            Ok(Answer::Result(result)) => result.examples[0].name.clone(),
+            Ok(RunnerAnswer::Result(result)) => result.examples[0].name.clone(),
             other => panic!("{other:?}"),
         };
         let line = |name: &str| {

@@ -4,7 +4,7 @@
 
 use super::runner::{Runner, Said, quote};
 use super::runner_process::{Heard, RunnerProcess};
-use super::runner_protocol::{self, Answer, Request, RunnerResult, VERSIONS};
+use super::runner_protocol::{self, RunnerAnswer, RunnerRequest, RunnerResult, VERSIONS};
 use super::{Adapter, CAPTURE, Finished, GRACE, TrialOrder, Workspace};
 use crate::exec::child::capture::Capture;
 use crate::exec::child::{Captured, Exit, Watch};
@@ -76,14 +76,14 @@ impl Serve {
         if let Some(bytes) = self.memory {
             process.limit_memory(bytes)?;
         }
-        let hello = serde_json::to_string(&Request::Hello { versions: VERSIONS })?;
+        let hello = serde_json::to_string(&RunnerRequest::Hello { versions: VERSIONS })?;
         let said = process
             .say(&hello)
             .and_then(|()| process.hear(Instant::now() + self.patience.boot, watch));
         let answer = match said {
             Ok(Heard::Line(line)) => match runner_protocol::parse(&line) {
-                Ok(Answer::Hello(hello)) if VERSIONS.contains(&hello.version) => Ok(hello),
-                Ok(Answer::Hello(hello)) => Err(format!(
+                Ok(RunnerAnswer::Hello(hello)) if VERSIONS.contains(&hello.version) => Ok(hello),
+                Ok(RunnerAnswer::Hello(hello)) => Err(format!(
                     "runner protocol version {} is not supported (supported: {VERSIONS:?})",
                     hello.version
                 )),
@@ -233,7 +233,7 @@ fn converse(
     watch: &mut dyn Watch,
 ) -> (Said, End) {
     let trial = order.job.trial.as_str();
-    let line = serde_json::to_string(&Request::Run {
+    let line = serde_json::to_string(&RunnerRequest::Run {
         trial,
         spec_file: &order.job.spec_file,
         attempt: order.job.attempt,
@@ -278,7 +278,7 @@ fn hear(
     result: &mut TrialResult,
 ) -> (Option<String>, Then) {
     match said {
-        Said::Answer(outcome) => (take_answer(runner, *outcome, result).err(), Then::Broken),
+        Said::RunnerAnswer(outcome) => (take_answer(runner, *outcome, result).err(), Then::Broken),
         // The line may belong to an earlier trial: another runner will show that.
         Said::Wrong(why) if runner.is_used() && matches!(end, End::Answered) => {
             (Some(why.clone()), Then::Again(why))

@@ -31,7 +31,7 @@ pub(crate) struct Report {
 
 /// The place of an example and its outcome: enough to take it back.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     index: u32,
     pub status: Status,
 }
@@ -63,7 +63,7 @@ impl Report {
     }
 
     /// Adds an example.
-    pub(crate) fn push(&mut self, mut example: Example) -> Place {
+    pub(crate) fn push(&mut self, mut example: Example) -> Location {
         let status = example.status;
         self.counts[status as usize] += 1;
         let size = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -85,7 +85,7 @@ impl Report {
                 NOWHERE
             }
         };
-        Place { index, status }
+        Location { index, status }
     }
 
     /// Counts examples of which nothing else is known.
@@ -95,14 +95,14 @@ impl Report {
     }
 
     /// Adds the example of a later attempt, which replaces that of the previous attempt.
-    pub(crate) fn push_again(&mut self, earlier: Place, example: Example) -> Place {
+    pub(crate) fn push_again(&mut self, earlier: Location, example: Example) -> Location {
         let later = self.push(example);
         self.replace(earlier, later);
         later
     }
 
     /// Replaces the example of an earlier attempt with that of a later one.
-    pub(crate) fn replace(&mut self, earlier: Place, later: Place) {
+    pub(crate) fn replace(&mut self, earlier: Location, later: Location) {
         let why = self.take_back(earlier);
         if later.status == Status::Passed
             && let Some(example) = self.examples.get_mut(later.index as usize)
@@ -113,7 +113,7 @@ impl Report {
     }
 
     /// Uncounts an example and returns its message.
-    pub(crate) fn take_back(&mut self, place: Place) -> Option<String> {
+    pub(crate) fn take_back(&mut self, place: Location) -> Option<String> {
         let count = &mut self.counts[place.status as usize];
         *count = count.saturating_sub(1);
         match self.examples.get_mut(place.index as usize) {
@@ -129,12 +129,12 @@ impl Report {
     }
 
     /// The example at a place, if it is kept.
-    pub(crate) fn get(&mut self, place: Place) -> Option<&mut Example> {
+    pub(crate) fn get(&mut self, place: Location) -> Option<&mut Example> {
         self.examples.get_mut(place.index as usize)
     }
 
     /// Appends to the message of a kept example, up to the maximum length.
-    pub(crate) fn say(&mut self, place: Place, text: &str) {
+    pub(crate) fn say(&mut self, place: Location, text: &str) {
         let room = &mut self.room[1];
         let Some(example) = self.examples.get_mut(place.index as usize) else {
             return;
@@ -228,16 +228,16 @@ const NAMES: usize = 400_000;
 
 /// The examples by name, to recognise later attempts of the same test.
 #[derive(Default)]
-pub(crate) struct Names(HashMap<u64, Place>);
+pub(crate) struct Names(HashMap<u64, Location>);
 
 impl Names {
     /// The place of the example with this name.
-    pub(crate) fn get(&self, name: impl Hash) -> Option<Place> {
+    pub(crate) fn get(&self, name: impl Hash) -> Option<Location> {
         self.0.get(&hash(name)).copied()
     }
 
     /// Records the place of a name; fails when there are too many names.
-    pub(crate) fn set(&mut self, name: impl Hash, place: Place) -> Result<(), String> {
+    pub(crate) fn set(&mut self, name: impl Hash, place: Location) -> Result<(), String> {
         if self.0.len() >= NAMES {
             return Err(format!("more than {NAMES} tests"));
         }

@@ -1,7 +1,7 @@
 //! The human-readable output of Rust's test binaries, which is all that a stable toolchain offers:
 //! one line per test, the output of the failed ones, and a last line with the counts.
 
-use super::content::{Place, Report};
+use super::content::{Location, Report};
 use super::milliseconds;
 use crate::protocol::example::{Example, Status};
 use std::collections::HashMap;
@@ -38,9 +38,9 @@ struct Binary {
     /// The tests with a line of output, by outcome.
     told: [u64; 3],
     /// The last places of each status, to take back lines that were made up by something else.
-    places: [Vec<Place>; 3],
+    places: [Vec<Location>; 3],
     /// The tests that did not pass, by name, to attach their output.
-    bad: HashMap<String, Place>,
+    bad: HashMap<String, Location>,
     /// Binaries that started and ended during this one: a test ran them, unless this one has died.
     inside: Vec<(Binary, Totals)>,
 }
@@ -69,7 +69,7 @@ struct Reader<'r> {
     /// real one.
     ended: Option<(Binary, Totals)>,
     /// The test whose output is being read.
-    speaks: Option<Place>,
+    speaks: Option<Location>,
     begun: u64,
 }
 

@@ -39,12 +39,12 @@ pub(crate) enum ReportFormat {
 
 /// The location of a report and its format: `FORMAT[:PATH]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Source {
+pub(crate) struct ReportSource {
     pub format: ReportFormat,
     pub path: Option<String>,
 }
 
-impl FromStr for Source {
+impl FromStr for ReportSource {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -172,16 +172,16 @@ mod tests {
 
     #[test]
     fn a_source_is_a_format_and_a_path() {
-        let source: Source = "junit:out/a:b.xml".parse().unwrap();
+        let source: ReportSource = "junit:out/a:b.xml".parse().unwrap();
         assert_eq!(source.format, ReportFormat::Junit);
         assert_eq!(source.path.as_deref(), Some("out/a:b.xml"));
-        assert_eq!("nextest".parse::<Source>().unwrap().path, None);
+        assert_eq!("nextest".parse::<ReportSource>().unwrap().path, None);
         assert_eq!(
-            "nextest".parse::<Source>().unwrap().format,
+            "nextest".parse::<ReportSource>().unwrap().format,
             ReportFormat::LibtestJson
         );
         for bad in ["", "xml", "junit:"] {
-            assert!(bad.parse::<Source>().is_err(), "{bad:?}");
+            assert!(bad.parse::<ReportSource>().is_err(), "{bad:?}");
         }
     }
 

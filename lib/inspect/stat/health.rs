@@ -22,7 +22,7 @@ pub(crate) enum Check {
 
 /// The limits beyond which a state is a problem.
 #[derive(Clone, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct Thresholds {
     pub dead: u64,
     pub queue_sec: u64,
     pub waiting_sec: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Trouble {
 }
 
 /// All problems, most severe first.
-pub(crate) fn troubles(stat: &Stat, limits: &Limits) -> Vec<Trouble> {
+pub(crate) fn troubles(stat: &Stat, limits: &Thresholds) -> Vec<Trouble> {
     let mut found = Vec::new();
     let mut report = |check, reason| found.push(Trouble { check, reason });
     for role in ["arbiter", "dispatch"] {
@@ -98,7 +98,7 @@ mod tests {
     use super::super::{Memory, Queue, Stranded};
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: Thresholds = Thresholds {
         dead: 0,
         queue_sec: 60,
         waiting_sec: 300,

@@ -12,7 +12,7 @@ use crate::process::temp_dir::{self, TempDir};
 use crate::process::{exit, signals};
 use crate::protocol::event::Event;
 use crate::protocol::key::TasksetKey;
-use crate::role::local::processes::House;
+use crate::role::local::processes::Processes;
 use crate::show::follow::{self, Follow, OnInterrupt, Sink};
 use crate::show::view::{self, ViewArgs};
 use crate::store::Store;
@@ -50,8 +50,8 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     options.outputs.settle()?;
     temp_dir::clean_up();
     let folder = TempDir::new("local")?;
-    let mut house = House::new()?;
-    let redis = house.start_redis(folder.path())?;
+    let mut processes = Processes::new()?;
+    let redis = processes.start_redis(folder.path())?;
     let mut store = redis.connect()?;
     store.set_patience(Duration::from_secs(2));
     let dir = &options.packaging_dir;
@@ -61,9 +61,9 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         tests: folder.path().join("tmp"),
     };
     temp_dir::make_private(&place.tests)?;
-    house.start(place.role("rrr-arbiter")?, &redis)?;
-    house.start(place.role("rrr-dispatch")?, &redis)?;
-    house.start(place.worker(&options)?, &redis)?;
+    processes.start(place.role("rrr-arbiter")?, &redis)?;
+    processes.start(place.role("rrr-dispatch")?, &redis)?;
+    processes.start(place.worker(&options)?, &redis)?;
     let submission = Submission::of(TasksetKey::fresh());
     submit::submit(&mut store, &submission, &request, tasks, false, None)?;
     let taskset = submission.taskset;
@@ -73,14 +73,17 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         on_interrupt: OnInterrupt::Cancel,
     };
     let mut sink = Mending {
-        house: &mut house,
+        processes: &mut processes,
         view: view::open(&mut store, &taskset, &options.view, false)?,
     };
     let outcome = follow::to_the_end(&mut store, &follow, &mut sink);
     drop(sink);
-    house.said().iter().for_each(|line| say!("{line}"));
+    processes
+        .take_stderr()
+        .iter()
+        .for_each(|line| say!("{line}"));
     // Without Redis the run cannot be followed; the death of Redis is the better message.
-    let outcome = outcome.or_else(|error| house.mend().and(Err(error)));
+    let outcome = outcome.or_else(|error| processes.restart_dead().and(Err(error)));
     let code = outcome.map_err(nothing_goes_on)?;
     Ok(if signals::requested() && code == exit::OK {
         signals::signal_code()
@@ -143,7 +146,7 @@ impl Place<'_> {
 
 /// A view of the run that also supervises its processes.
 struct Mending<'a> {
-    house: &'a mut House,
+    processes: &'a mut Processes,
     view: Box<dyn Sink>,
 }
 
@@ -153,7 +156,12 @@ impl Sink for Mending<'_> {
     }
 
     fn tick(&mut self) -> anyhow::Result<()> {
-        for line in self.house.said().into_iter().chain(self.house.mend()?) {
+        for line in self
+            .processes
+            .take_stderr()
+            .into_iter()
+            .chain(self.processes.restart_dead()?)
+        {
             self.view.say(&line);
         }
         self.view.tick()

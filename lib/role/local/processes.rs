@@ -62,14 +62,14 @@ fn leash(redis: Option<&RedisArgs>, command: &mut Command) -> std::io::Result<Op
 }
 
 /// Redis first, then the roles.
-pub(crate) struct House {
+pub(crate) struct Processes {
     roles: Vec<Role>,
     restarts: u32,
     /// The time of the last check for stopped roles.
     woken: Instant,
     /// The file that receives the roles' stderr, so that it does not disturb a live view.
     stderr: PipeWriter,
-    said: Receiver<String>,
+    take_stderr: Receiver<String>,
 }
 
 fn read_lines(pipe: PipeReader, lines: &Sender<String>) {
@@ -83,11 +83,11 @@ fn read_lines(pipe: PipeReader, lines: &Sender<String>) {
     }
 }
 
-impl House {
+impl Processes {
     /// An empty set of processes.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let (reader, stderr) = std::io::pipe()?;
-        let (sender, said) = channel();
+        let (sender, take_stderr) = channel();
         std::thread::Builder::new()
             .name("roles".into())
             .spawn(move || read_lines(reader, &sender))?;
@@ -96,13 +96,13 @@ impl House {
             restarts: 0,
             woken: Instant::now(),
             stderr,
-            said,
+            take_stderr,
         })
     }
 
     /// The lines that the processes have written to stderr since the last call.
-    pub(crate) fn said(&self) -> Vec<String> {
-        self.said.try_iter().collect()
+    pub(crate) fn take_stderr(&self) -> Vec<String> {
+        self.take_stderr.try_iter().collect()
     }
 
     /// Starts a role that dies with this process, and uses `redis`.
@@ -139,7 +139,7 @@ impl House {
     /// Restarts the roles that have died, and returns their names.
     ///
     /// Errors: Redis has died, which ends the run, or a role keeps dying.
-    pub(crate) fn mend(&mut self) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn restart_dead(&mut self) -> anyhow::Result<Vec<String>> {
         let mut mended = Vec::new();
         let wakes = self.woken.elapsed() >= WAKE;
         if wakes {
@@ -226,7 +226,7 @@ fn redis_command(server: &str, folder: &Path, socket: &Path) -> Command {
     command
 }
 
-impl Drop for House {
+impl Drop for Processes {
     fn drop(&mut self) {
         // Roles end first, so that they do not lose their connection to Redis.
         let Some((redis, roles)) = self.roles.split_first_mut() else {

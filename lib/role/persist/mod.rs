@@ -28,7 +28,7 @@ pub struct Options {
     #[command(flatten)]
     redis: RedisArgs,
     #[command(flatten)]
-    db: db::Place,
+    db: db::DbArgs,
     /// Folder for outputs and logs, one JSON document per taskset [default: ~/.local/state/rrr/log]
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,

@@ -40,7 +40,7 @@ pub struct Options {
     )]
     rerun_failed: Option<TasksetKey>,
     #[command(flatten)]
-    db: db::Place,
+    db: db::DbArgs,
     /// Watch until it finishes; exit with its verdict
     #[arg(long)]
     follow: bool,

@@ -23,7 +23,7 @@ use std::collections::HashMap;
 /// the same key: otherwise anyone who can write to Redis could have anything signed.
 pub(crate) fn of(
     store: &mut Store,
-    place: &db::Place,
+    place: &db::DbArgs,
     earlier: &TasksetKey,
     rsync_name: &str,
     signer: Option<&Signer>,

@@ -30,12 +30,12 @@ use crate::protocol::time;
 use crate::role::worker::heartbeat::HeartbeatThread;
 use crate::store;
 use crate::store::Store;
-use crate::suite::signing::{Ended, Trust};
+use crate::suite::signing::{EndedRuns, Trust};
 use bench::cannot_register;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use trusted::{Refused, Wary};
+use trusted::{NotTrusted, Wary};
 
 /// Runs slaves for tasksets on this machine
 #[derive(clap::Parser)]
@@ -109,7 +109,7 @@ fn wary(store: &mut Store, trust: Trust, id: &str) -> anyhow::Result<Wary> {
         let status = record.map(|record| record.status());
         Ok(status.is_none_or(|status| status.is_some_and(TasksetStatus::is_final)))
     };
-    let ended = Ended::open(&folder, id, now, is_over).map_err(|error| {
+    let ended = EndedRuns::open(&folder, id, now, is_over).map_err(|error| {
         let folder = folder.display();
         exit::usage(format!(
             "cannot record finished signed runs in '{folder}': {error}"
@@ -274,7 +274,7 @@ impl Worker {
         self.note_end(over)?;
         let stay = match result {
             Ok(()) => Assignment::Ran,
-            Err(error) if error.is::<CannotRun>() || error.is::<Refused>() => {
+            Err(error) if error.is::<CannotRun>() || error.is::<NotTrusted>() => {
                 // The worker stops in any case, whatever the status is (F3).
                 let reason = format!("worker '{}': {error}", self.card.key.id());
                 say!("rrr-worker: {error}");
@@ -287,7 +287,7 @@ impl Worker {
                 let asked =
                     taskset::request_fail(&mut self.store, taskset, &self.card.key, log, &reason);
                 store::unless_refused(taskset, asked)?;
-                match error.is::<Refused>() {
+                match error.is::<NotTrusted>() {
                     true => Assignment::Refused,
                     false => Assignment::Failed,
                 }

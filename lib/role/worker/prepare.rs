@@ -2,7 +2,7 @@
 
 use super::heartbeat::Leaving;
 use super::slaves::parent;
-use super::trusted::Refused;
+use super::trusted::NotTrusted;
 use super::{CannotRun, Worker};
 use crate::entity::taskset::Record;
 use crate::entity::worker_log;
@@ -172,7 +172,7 @@ fn check_stamp(stamp: Option<&str>, folder: &Path) -> anyhow::Result<()> {
     };
     if let Some(place) = tree_stamp::place_of_unsent(stamp) {
         // A tree that was never uploaded is not the fault of this machine.
-        return Err(Refused(format!(
+        return Err(NotTrusted(format!(
             "the taskset was submitted with --no-rsync from '{place}', so the tree that rsync brings here is another \
              one: submit it without --no-rsync, or give rrr-worker the tree by --in-place"
         ))

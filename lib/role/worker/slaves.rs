@@ -43,16 +43,16 @@ impl Worker {
                     slot.bury(&mut self.store, taskset, status)?;
                     has_ended = true;
                 }
-                if slot.is_due() && !must_leave && slot.hopeless().is_none() {
+                if slot.is_due() && !must_leave && slot.gave_up().is_none() {
                     self.start(slot, taskset, command, folder, signed)?;
                 }
             }
             // A working slave continues alone, so that its trial is not lost with the others.
-            let epitaphs: Option<Vec<&str>> = slots.iter().map(Slot::hopeless).collect();
-            if let Some([epitaph, ..]) = epitaphs.as_deref()
+            let exit_reasons: Option<Vec<&str>> = slots.iter().map(Slot::gave_up).collect();
+            if let Some([exit_reason, ..]) = exit_reasons.as_deref()
                 && !must_leave
             {
-                let reason = format!("slave command '{command}' does not work: {epitaph}");
+                let reason = format!("slave command '{command}' does not work: {exit_reason}");
                 return Err(CannotRun(reason).into());
             }
             if !must_leave && looked.elapsed() >= self.card.heartbeat.beat() / 2 {

@@ -45,7 +45,7 @@ pub(crate) struct Slot {
     tail: Vec<u8>,
     /// Stderr received before the slave's key was known.
     early: Vec<u8>,
-    epitaph: String,
+    exit_reason: String,
     began: Instant,
     start_at: Instant,
     false_starts: u32,
@@ -67,7 +67,7 @@ impl Slot {
             key: None,
             tail: Vec::new(),
             early: Vec::new(),
-            epitaph: String::new(),
+            exit_reason: String::new(),
             began: Instant::now(),
             start_at: Instant::now(),
             false_starts: 0,
@@ -214,7 +214,7 @@ impl Slot {
             (Some(code), _) => format!("exit code {code}"),
             (None, signal) => format!("signal {}", signal.unwrap_or(0)),
         };
-        self.epitaph = format!("{how}{}", text::last_words(&without_trace(&self.tail)));
+        self.exit_reason = format!("{how}{}", text::last_words(&without_trace(&self.tail)));
         let mut made_trials = false;
         if let Some(key) = &self.key {
             let why = format!("the slave died ({how})");
@@ -237,16 +237,16 @@ impl Slot {
             self.false_starts = 0;
         } else {
             if status.success() {
-                self.epitaph = format!(
+                self.exit_reason = format!(
                     "exited with {} without joining; does the slave command run rrr-slave?",
-                    self.epitaph
+                    self.exit_reason
                 );
             }
             self.false_starts += 1;
             say!(
                 "rrr-worker: slave {} exited without a trial: {}",
                 self.number,
-                self.epitaph
+                self.exit_reason
             );
         }
         self.start_at = Instant::now();
@@ -258,8 +258,8 @@ impl Slot {
 
     /// The exit reason of the last slave, once so many in a row have exited without a trial that
     /// the next would as well.
-    pub(crate) fn hopeless(&self) -> Option<&str> {
-        (self.false_starts >= FALSE_STARTS).then_some(self.epitaph.as_str())
+    pub(crate) fn gave_up(&self) -> Option<&str> {
+        (self.false_starts >= FALSE_STARTS).then_some(self.exit_reason.as_str())
     }
 
     /// Appends the slave's stderr to the slave's log.

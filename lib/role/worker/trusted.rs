@@ -5,15 +5,15 @@ use crate::entity::taskset::{self, Record};
 use crate::protocol::key::{TaskKey, TasksetKey};
 use crate::protocol::taskset_field as field;
 use crate::protocol::time;
-use crate::suite::signing::{self, Ended, Signed, Trust};
+use crate::suite::signing::{self, EndedRuns, Signed, Trust};
 use std::io::Write;
 
 /// The keys that a worker trusts, and the signed runs that it has seen finish.
 pub(super) struct Wary {
     pub trust: Trust,
-    pub ended: Ended,
+    pub ended: EndedRuns,
     /// The run of the current taskset.
-    pub on_hand: Option<signing::Run>,
+    pub on_hand: Option<signing::SignedRun>,
 }
 
 impl Worker {
@@ -28,7 +28,7 @@ impl Worker {
         let Some(wary) = &mut self.wary else {
             return Ok(None);
         };
-        let refused = |why: String| Refused(format!("the taskset is not trusted: {why}"));
+        let refused = |why: String| NotTrusted(format!("the taskset is not trusted: {why}"));
         let tasks = taskset::tasks(&mut self.store, taskset)?;
         let files = || tasks.iter().map(TaskKey::spec_file);
         let now = time::unix_ms() / 1000;
@@ -79,12 +79,12 @@ impl Worker {
 
 /// The taskset is not trusted by this worker. This does not mean that the machine is faulty.
 #[derive(Debug)]
-pub(super) struct Refused(pub String);
+pub(super) struct NotTrusted(pub String);
 
-impl std::fmt::Display for Refused {
+impl std::fmt::Display for NotTrusted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for NotTrusted {}

@@ -2,7 +2,7 @@
 //!
 //! GitHub shows ten annotations of each kind per step, and a summary of at most 1 MiB.
 
-use super::markdown::Page;
+use super::markdown::MarkdownPage;
 use super::run::{Case, tail, trouble};
 use crate::archive::document::{Head, Rest};
 use crate::process::text::{harmless, one_line};
@@ -54,7 +54,7 @@ impl Some10 {
 pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
     let summary = step_summary()?;
     let room = summary.as_ref().map_or(0, |summary| summary.room);
-    let mut page = Page::new(room);
+    let mut page = MarkdownPage::new(room);
     let mut kinds: [Some10; 3] = Default::default();
     let mut failed = 0;
     rest.tasks(|task| {

@@ -15,13 +15,13 @@ const NOTE: usize = 100;
 
 /// Writes the whole page.
 pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut page = Page::new(usize::MAX);
+    let mut page = MarkdownPage::new(usize::MAX);
     rest.tasks(|task| page.add(head, &Case::of(task)))?;
     page.finish(head, out).map(drop)
 }
 
 /// A page in progress: its first part is known last.
-pub(crate) struct Page {
+pub(crate) struct MarkdownPage {
     tally: Tally,
     failures: Spool,
     /// The size of each in bytes.
@@ -30,7 +30,7 @@ pub(crate) struct Page {
     most: usize,
 }
 
-impl Page {
+impl MarkdownPage {
     /// An empty page; failures that would make it longer than `most` bytes are omitted and counted.
     pub(crate) fn new(most: usize) -> Self {
         Self {

@@ -7,7 +7,7 @@ use crate::protocol::example::{Example, Status as ExampleStatus};
 use crate::protocol::status::{TaskStatus, TasksetStatus, TrialStatus};
 use crate::protocol::time;
 use crate::show::view::note::Remains;
-use crate::show::view::summary::{Failure, NO_TASK_FAILED, SLOWEST, Summary, counted, places};
+use crate::show::view::summary::{FailedTask, NO_TASK_FAILED, SLOWEST, Summary, counted, places};
 use std::fmt;
 
 /// A task with its result.
@@ -233,7 +233,7 @@ pub(crate) struct Tally {
     tasks: u64,
     passed: u64,
     pending: u64,
-    pub failures: Vec<Failure>,
+    pub failures: Vec<FailedTask>,
     flaky: Vec<(String, u64)>,
     slowest: Vec<(String, u64)>,
     remains: Vec<(String, Remains)>,
@@ -248,7 +248,7 @@ impl Tally {
         match case.verdict {
             Some(TaskStatus::Passed) => self.passed += 1,
             Some(TaskStatus::Pending) => self.pending += 1,
-            Some(TaskStatus::Failed) => self.failures.push(Failure {
+            Some(TaskStatus::Failed) => self.failures.push(FailedTask {
                 spec_file: file(),
                 places: places(case.examples()),
                 status: case.word().to_owned(),

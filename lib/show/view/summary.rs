@@ -18,7 +18,7 @@ pub(crate) const NO_TASK_FAILED: &str = "the taskset failed, though none of its 
 
 /// A task that failed.
 #[derive(Clone, Debug)]
-pub(crate) struct Failure {
+pub(crate) struct FailedTask {
     pub spec_file: String,
     /// The location of the failure, if the runner reported it.
     pub places: Vec<String>,
@@ -37,7 +37,7 @@ pub(crate) struct Summary {
     pub tasks: u64,
     pub passed: u64,
     pub pending: u64,
-    pub failures: Vec<Failure>,
+    pub failures: Vec<FailedTask>,
     pub flaky: Vec<(String, u64)>,
     pub slowest: Vec<(String, u64)>,
     /// Leftovers of tests on their machines.
@@ -65,7 +65,7 @@ impl Summary {
                 }
                 _ => Vec::new(),
             };
-            failures.push(Failure {
+            failures.push(FailedTask {
                 spec_file: failed.spec_file.clone(),
                 places,
                 status: failed.status.clone(),
@@ -140,7 +140,7 @@ impl Summary {
     }
 
     /// The lines for one failed task.
-    fn failed(&self, failure: &Failure) -> Vec<String> {
+    fn failed(&self, failure: &FailedTask) -> Vec<String> {
         let trials = match failure.trials {
             0 | 1 => String::new(),
             many => format!(" in {many} trials"),
@@ -302,7 +302,7 @@ mod tests {
             tasks: 10,
             passed: 4,
             pending: 1,
-            failures: vec![Failure {
+            failures: vec![FailedTask {
                 spec_file: "a".into(),
                 places: Vec::new(),
                 status: "failed".into(),

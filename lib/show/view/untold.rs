@@ -2,7 +2,7 @@
 //! their results are read from Redis when the taskset has finished.
 
 use super::progress::{LastTrial, Progress};
-use crate::entity::settled::{Trial, settled};
+use crate::entity::settled::{FinishedTrial, settled};
 use crate::entity::taskset;
 use crate::store::Store;
 
@@ -19,8 +19,8 @@ pub(super) fn fill(store: &mut Store, progress: &mut Progress) -> anyhow::Result
     Ok(())
 }
 
-fn settle(progress: &mut Progress, spec_file: &str, status: &str, trials: &[Trial]) {
-    let passes = |trial: &Trial| matches!(&*trial.status, "passed" | "pending");
+fn settle(progress: &mut Progress, spec_file: &str, status: &str, trials: &[FinishedTrial]) {
+    let passes = |trial: &FinishedTrial| matches!(&*trial.status, "passed" | "pending");
     let decided = trials.iter().find(|trial| passes(trial)).or(trials.last());
     if let Some(trial) = decided {
         let last = LastTrial {

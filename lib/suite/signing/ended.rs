@@ -5,7 +5,7 @@
 //! signed, the taskset, and `begun` or `ended`. A run that has begun may continue, for example
 //! after a restart of the worker.
 
-use super::Run;
+use super::SignedRun;
 use crate::process::regular_file::{self, Links};
 use crate::protocol::key::TasksetKey;
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -21,11 +21,11 @@ const BEGUN: &str = "begun";
 const ENDED: &str = "ended";
 
 /// The worker's file.
-pub(crate) struct Ended {
+pub(crate) struct EndedRuns {
     path: PathBuf,
 }
 
-impl Ended {
+impl EndedRuns {
     /// Opens the file of the worker `id` in `folder`, which is created if missing. Runs whose
     /// signature has expired at `now` are dropped. Begun runs are marked as ended if `is_over`,
     /// since this worker may have been killed before it saw their end.
@@ -65,7 +65,7 @@ impl Ended {
     }
 
     /// Notes that `run` begins; false if it has already ended.
-    pub(crate) fn begin(&mut self, run: &Run) -> io::Result<bool> {
+    pub(crate) fn begin(&mut self, run: &SignedRun) -> io::Result<bool> {
         let mut file = self.file()?;
         match self.runs()?.get(run) {
             Some(has_ended) => Ok(!has_ended),
@@ -78,7 +78,7 @@ impl Ended {
     }
 
     /// Notes that `run` has ended.
-    pub(crate) fn end(&mut self, run: &Run) -> io::Result<()> {
+    pub(crate) fn end(&mut self, run: &SignedRun) -> io::Result<()> {
         let mut file = self.file()?;
         file.write_all(line(run, ENDED).as_bytes())?;
         file.sync_data()
@@ -98,7 +98,7 @@ impl Ended {
     }
 
     /// Each run in the file, with whether it has ended.
-    fn runs(&self) -> io::Result<HashMap<Run, bool>> {
+    fn runs(&self) -> io::Result<HashMap<SignedRun, bool>> {
         let text = regular_file::read_text(&self.path, Links::Refuse, MOST)?;
         let mut runs = HashMap::new();
         for text in text.lines() {
@@ -110,13 +110,13 @@ impl Ended {
     }
 }
 
-fn line(run: &Run, state: &str) -> String {
+fn line(run: &SignedRun, state: &str) -> String {
     format!("{} {} {} {state}\n", run.until, run.digest, run.taskset)
 }
 
-fn read(line: &str) -> Option<(Run, bool)> {
+fn read(line: &str) -> Option<(SignedRun, bool)> {
     let mut words = line.split(' ');
-    let run = Run {
+    let run = SignedRun {
         until: words.next()?.parse().ok()?,
         digest: words.next()?.to_owned(),
         taskset: words.next()?.parse().ok()?,
@@ -132,8 +132,8 @@ fn read(line: &str) -> Option<(Run, bool)> {
 mod tests {
     use super::*;
 
-    fn run(until: i64, taskset: &str) -> Run {
-        Run {
+    fn run(until: i64, taskset: &str) -> SignedRun {
+        SignedRun {
             until,
             digest: "d1".into(),
             taskset: taskset.parse().unwrap(),
@@ -144,7 +144,7 @@ mod tests {
     fn a_run_that_has_ended_never_begins_again() {
         let folder = tempfile::tempdir().unwrap();
         let open =
-            |now| Ended::open(folder.path(), "w/1", now, |key| Ok(key.id() == "gone")).unwrap();
+            |now| EndedRuns::open(folder.path(), "w/1", now, |key| Ok(key.id() == "gone")).unwrap();
         let (seen, gone) = (
             run(10, "rrrspec:taskset:a"),
             run(10, "rrrspec:taskset:gone"),
@@ -159,7 +159,7 @@ mod tests {
         ended.end(&seen).unwrap();
         assert!(!ended.begin(&seen).unwrap());
         assert!(!open(10).begin(&seen).unwrap());
-        let other = Run {
+        let other = SignedRun {
             digest: "d2".into(),
             ..seen.clone()
         };
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_damaged_or_missing_record_lets_no_run_begin() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || Ended::open(folder.path(), "w", 1, |_| Ok(false));
+        let open = || EndedRuns::open(folder.path(), "w", 1, |_| Ok(false));
         let mut ended = open().unwrap();
         std::fs::write(ended.path(), "10 d1 rrrspec:taskset:a be").unwrap();
         assert!(ended.begin(&run(10, "rrrspec:taskset:b")).is_err());

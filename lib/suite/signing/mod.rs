@@ -8,7 +8,7 @@
 
 mod ended;
 
-pub(crate) use ended::Ended;
+pub(crate) use ended::EndedRuns;
 
 use crate::process::exit::{Failure, usage};
 use crate::process::regular_file::{self, Links};
@@ -96,7 +96,7 @@ fn verify<'a>(
 
 /// The identity of a signed run: equal only if everything signed is equal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Run {
+pub struct SignedRun {
     taskset: TasksetKey,
     /// Expiry of the signature.
     until: i64,
@@ -203,7 +203,7 @@ impl Trust {
         fields: &Fields,
         spec_files: impl Iterator<Item = &'a str>,
         now: i64,
-    ) -> Result<Run, String> {
+    ) -> Result<SignedRun, String> {
         let whose = format!("a key in '{}'", self.path.display());
         verify(&self.keys, &whose, taskset, fields, spec_files)?;
         let text = |name: &str| fields.get(name).map_or("", String::as_str);
@@ -222,7 +222,7 @@ impl Trust {
                 "its signature has expired (rrr-submit --sign-for sets the validity)".into(),
             );
         }
-        Ok(Run {
+        Ok(SignedRun {
             taskset: taskset.clone(),
             until,
             digest: hex(&Sha256::digest(signed_bytes(taskset, fields))),

@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use super::{Element, attribute};
-use crate::exec::report::content::{Names, Place, Report, clip};
+use crate::exec::report::content::{Location, Names, Report, clip};
 use crate::protocol::example::Status;
 use quick_xml::events::BytesStart;
 
@@ -32,7 +32,7 @@ pub(crate) struct Suite {
     all_run: bool,
     seen: Names,
     /// Cases with the same name, of which the earlier did not fail: two tests, or two attempts.
-    repeats: Vec<(Place, Place)>,
+    repeats: Vec<(Location, Location)>,
 }
 
 /// The unit of the `tests` attribute.
