@@ -1,4 +1,4 @@
-# The runner: what all files share is loaded once. Then each file gets a fork of this process (fork), so
+# The runner: the files' common code is loaded once. Then each file gets a fork of this process (fork), so
 # that nothing it does can reach the next one, or runs in it (none), as the first RRRSpec did. Suite hooks
 # that were there before any file run once in this process; those that a fork brings along, in it.
 module RrrRunner
@@ -9,7 +9,7 @@ module RrrRunner
   MESSAGES = { 200 => 16 * 1024, 1000 => 2048, 20_000 => 100 }.freeze
   # Seconds from asking a file to end to killing it.
   GRACE = 1.0
-  # Seconds between looks at a fork whose pipe is held open by somebody else.
+  # Seconds between checks of a fork whose pipe another process holds open.
   LOOK = 0.05
 
   # Lines of a pipe that may come in pieces.
@@ -75,7 +75,7 @@ module RrrRunner
     end
   end
 
-  # Listens to RSpec, and tells what happens as hashes.
+  # Listens to RSpec and passes its notifications on as hashes.
   class Recorder
     EVENTS = %i[example_started example_passed example_failed example_pending message].freeze
 
@@ -225,12 +225,12 @@ module RrrRunner
       'pending'
     end
 
-    # How RSpec's own sums differ from what was told, or nil.
+    # The difference between RSpec's own sums and the reported examples, or nil.
     def disagreement
       sums = @done['sums'] or return
       told = [@counts.values.sum, @counts['failed'], @counts['pending']]
       return if sums == told
-      "RSpec ran #{sums[0]} examples (#{sums[1]} failed, #{sums[2]} pending), but told of " \
+      "RSpec ran #{sums[0]} examples (#{sums[1]} failed, #{sums[2]} pending), but reported " \
         "#{told[0]} (#{told[1]} failed, #{told[2]} pending)"
     end
 
@@ -264,7 +264,7 @@ module RrrRunner
       'RSpec::Matchers::BuiltIn' => nil,
       'RSpec::Mocks' => nil,
       'RSpec::Mocks::Matchers' => nil,
-      # Without what loads Ruby's own libraries: a test that forgot to do so would pass.
+      # Without the code that loads Ruby's own libraries: a test that forgot to do so would pass.
       'RSpec::Support' => %i[ObjectFormatter FuzzyMatcher MethodSignature MethodSignatureVerifier WithKeywordsWhenNeeded Source]
     }.freeze
 
@@ -284,7 +284,7 @@ module RrrRunner
       config.instance_variable_set(:@files_or_directories_to_run, files)
     end
 
-    # Loads what all files share, and runs the suite hooks that it brings.
+    # Loads the files' common code and runs its suite hooks.
     def preload(files)
       pose
       config.error_stream = $stderr
@@ -303,9 +303,9 @@ module RrrRunner
       abort 'the suite cannot be loaded: see above'
     end
 
-    # Loads what RSpec puts off until the first group, example or failure: each fork would do it again,
-    # and that took five times as long as all else that it does. Nothing is configured or run by it, and
-    # what the suite has chosen instead of RSpec's own parts stays alone.
+    # Loads the parts that RSpec defers until the first group, example or failure: each fork would do so
+    # again, which took five times as long as everything else that it does. This configures and runs
+    # nothing, and parts that the suite has replaced are left alone.
     def load_what_is_put_off
       require 'rspec/expectations' if config.instance_variable_get(:@expectation_frameworks)&.empty?
       require 'rspec/core/mocking_adapters/rspec' if config.instance_variable_get(:@mock_framework).nil?
@@ -318,7 +318,7 @@ module RrrRunner
       nil # a suite may do without; whoever misses it will say so
     end
 
-    # Runs one spec file, an `a_spec.rb[1:2]` or an `a_spec.rb:12`; a hash that tells how it ended.
+    # Runs one spec file, an `a_spec.rb[1:2]` or an `a_spec.rb:12`. Returns its outcome as a hash.
     # `alone`: nothing comes after it in this process.
     def run(spec_file, recorder, alone)
       again if @used
@@ -380,7 +380,7 @@ module RrrRunner
       %w[rails_helper spec_helper].map { |name| File.join(folder, "#{name}.rb") }.select { |file| File.file?(file) }.first(1)
     end
 
-    # Clears what the file before left behind.
+    # Clears the leftovers of the previous file.
     def again
       world = RSpec.world
       world.reset
@@ -491,7 +491,7 @@ module RrrRunner
       end
     end
 
-    # What is here from now on lives as long as this process: a fork that collects its garbage need not
+    # Everything loaded so far lives as long as this process: a fork that collects its garbage need not
     # look at it, and so need not copy it.
     def settle
       return Process.warmup if Process.respond_to?(:warmup)
@@ -559,7 +559,7 @@ module RrrRunner
                       fields: progress.done ? {} : fields)
     end
 
-    # Waits for the end of a fork and takes what it tells; whether it was stopped, and how it ended.
+    # Waits for a fork to end and reads its reports. Returns whether it was stopped, and how it ended.
     def watch(pid, lines, progress)
       stopped = false
       kill_at = nil

@@ -2,8 +2,8 @@
 #
 # usage: ruby rspec.rb fork|none [--preload FILE]... [-- RSPEC-OPTION...]
 #
-# Four files make it up, in this order: what it keeps for itself (this one), the methods that it watches
-# (rspec_methods.rb), what a file may leave behind (rspec_traces.rb), and the runner (rspec.rb).
+# It has four files, in this order: the objects that it keeps for itself (this one), the methods that it watches
+# (rspec_methods.rb), the traces that a file may leave (rspec_traces.rb), and the runner (rspec.rb).
 #
 # It loads no library of Ruby's: a test that forgot a `require` would pass here and fail under rspec.
 
@@ -124,7 +124,7 @@ module RrrRunner
       @pid = Kept.pid
     end
 
-    # Notes what the suite has chosen, if it has.
+    # Records the suite's own choice, if there is one.
     def learn
       return if Random.seed == @before
       @seed = Random.seed
@@ -141,7 +141,7 @@ module RrrRunner
       restore
     end
 
-    # Goes back to where the suite was. If it is nowhere, a process that nobody has given a seed is fine.
+    # Restores the suite's state. If there is none, a process without a seed is fine.
     def restore
       unless @seed
         return if Random.seed == @before && Kept.pid == @pid
@@ -158,7 +158,7 @@ module RrrRunner
 
   def self.utf8(value)
     text = value.to_s
-    # Bytes of which nobody has said what they are, as names of files in the locale C.
+    # Bytes without a known encoding, such as names of files in the locale C.
     text = text.dup.force_encoding(Encoding::UTF_8) if UNKNOWN.include?(text.encoding)
     text = text.encode('UTF-8', invalid: :replace, undef: :replace) unless text.encoding == Encoding::UTF_8
     text.valid_encoding? ? text : text.scrub('?')

@@ -2,7 +2,7 @@
 # no isolation.
 module RrrRunner
   # Notes that a method of certain modules may be another by now: to compare them all after each file took
-  # as long as to run it. Ruby tells by private methods, which a test does not come across.
+  # as long as to run it. Ruby reports changes by private methods, which tests rarely touch.
   module Watch
     DEFINED = %i[method_added method_removed method_undefined].freeze
     SINGLETON = DEFINED.map { |name| :"singleton_#{name}" }.freeze
@@ -40,7 +40,7 @@ module RrrRunner
         @stale = false
       end
 
-      # Whoever replaces what tells of changes makes all later ones possible.
+      # A test that replaces the methods that report changes could hide all later ones.
       def note(target, name = nil)
         return unless @watched.key?(target)
         @stale = true

@@ -1,4 +1,4 @@
-# What a spec file may leave behind in this process, with no isolation: restored where that can be, and
+# The traces that a spec file may leave in this process, without isolation: restored where possible, and
 # else a reason to replace the process.
 module RrrRunner
   # The settings of RSpec: hooks, filters, modules, shared examples. They are restored in place, since
@@ -14,7 +14,7 @@ module RrrRunner
              @before_suite_hooks @after_suite_hooks @owner @configuration @reporter_buffer @mock_framework
              @expectation_frameworks @currently_loading_spec_file @last_run_statuses
              @spec_files_with_failures].freeze
-    # Variables that change though nobody has set anything.
+    # Variables that change without being set.
     CACHES = %i[@memoized_lookups @applicable_keys @proc_keys @used @filter_manager].freeze
 
     # An array, a hash or a set. Ruby compares identities first, so that this takes a microsecond.
@@ -77,7 +77,7 @@ module RrrRunner
       @records = records.values
     end
 
-    # Whether somebody has set something.
+    # Whether the test has set something.
     def changed?
       @records.any?(&:changed?)
     end
@@ -107,7 +107,7 @@ module RrrRunner
       object.instance_of?(Array) || object.instance_of?(Hash) || (defined?(::Set) && object.instance_of?(::Set))
     end
 
-    # Asks what an ordinary group asks: the answer is kept, and would be a difference after each file.
+    # Makes the calls of an ordinary group: RSpec keeps the answers, which would differ after each file.
     def fill(object)
       object.items_for({}) if object.respond_to?(:items_for)
     rescue StandardError
@@ -149,7 +149,7 @@ module RrrRunner
       @features = $LOADED_FEATURES.dup
     end
 
-    # Prepares a file: it finds what the first one found, and these variables.
+    # Prepares a file: it finds the same state as the first one, and these variables.
     def prepare(env)
       names = env.keys
       @wanted, @names = @env.dup, names unless names == @names
@@ -157,7 +157,7 @@ module RrrRunner
       @luck.restore
     end
 
-    # Restores what can be; why the process should be replaced, if it should.
+    # Restores what it can. Returns why the process should be replaced, if it should.
     def restore
       why = nil
       STEPS.each { |step| why = attempt(step) || why }
@@ -226,7 +226,7 @@ module RrrRunner
        Thread.abort_on_exception, Thread.report_on_exception]
     end
 
-    # Not by comparison: Ruby tells of a handler only who sets another.
+    # Not by comparison: Ruby shows a handler only when another one is set.
     def restore_signals
       trap = Kept::SINGLETON[:trap]
       @signals.each { |number, before| trap.call(number, before) }
@@ -267,7 +267,7 @@ module RrrRunner
       'a spec file reset RSpec' if was_reset
     end
 
-    # What a file loaded, but for what is loaded on demand.
+    # The files that a file loaded, except for those that are loaded on demand.
     def new_features
       return [] if $LOADED_FEATURES.size == @features.size && $LOADED_FEATURES.last.equal?(@features.last)
       features = ($LOADED_FEATURES - @features).grep_v(OWN)

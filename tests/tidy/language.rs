@@ -41,6 +41,8 @@ fn all() -> Vec<Source> {
         sources("bins", ".rs"),
         sources("man/src", ".txt"),
         sources("man", ".7"),
+        sources("scripts/runners", ".py"),
+        sources("scripts/runners", ".rb"),
     ]
     .into_iter()
     .flatten()

@@ -17,7 +17,7 @@ from .wire import Lines, decode, getpid, select, send
 
 # Seconds from asking a file to end to killing it.
 GRACE = 1.0
-# Seconds between looks at a fork whose pipe is held open by somebody else.
+# Seconds between checks of a fork whose pipe another process holds open.
 LOOK = 0.05
 
 
@@ -122,7 +122,7 @@ class Main:
         return progress.result(died=f"ended early (exit code {code})", exit_code=code)
 
     def watch(self, pid, lines, progress):
-        """Waits for the end of a fork and takes what it tells; whether it was stopped, and its status."""
+        """Waits for a fork to end and reads its reports. Returns whether it was stopped, and its status."""
         stopped, kill_at = False, None
         while True:
             take_all(lines, progress)

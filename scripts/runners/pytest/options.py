@@ -35,7 +35,7 @@ def report(option, why):
 
 
 def switch_off(config):
-    """Switches off what cannot work, and reports each option once; before plugins are configured."""
+    """Switches off options that cannot work and reports each one once, before plugins are configured."""
     options = config.option
     for name, option, why in WHOLE_RUN:
         value = getattr(options, name, None)

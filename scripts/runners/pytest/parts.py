@@ -40,7 +40,7 @@ HIGH = 512
 # Modules that pytest and the runner, or nearly all tests, use.
 MODULES = (builtins, gc, io, json, logging, os, pathlib, posixpath, random, select, shutil, signal, socket)
 MODULES += (subprocess, sys, tempfile, threading, time, traceback, json.encoder, json.decoder)
-# Of module sys: what belongs to other parts, or changes by itself.
+# Members of module sys that belong to other parts, or that change by themselves.
 BY_ITSELF = {"argv", "orig_argv", "modules", "path", "last_exc", "last_type", "last_value", "last_traceback"}
 BY_ITSELF |= {"ps1", "ps2", "path_importer_cache"}
 
@@ -54,7 +54,7 @@ def in_a_high_place(fd):
 
 
 def are_same(some, others):
-    """Whether both hold the same objects; what these say of equality is not asked."""
+    """Whether both hold the same objects, compared by identity."""
     return len(some) == len(others) and all(map(is_, some, others))
 
 
@@ -203,7 +203,7 @@ class Descriptors:
 
 
 class Modules:
-    """sys.modules: what is imported stays, as pytest keeps it; what is put there by hand does not."""
+    """sys.modules: imported modules stay, as in pytest; modules inserted by hand are removed."""
 
     modules = sys.modules
 

@@ -1,4 +1,4 @@
-"""The plugin that reports to the runner what pytest reports of the tests."""
+"""The plugin that passes pytest's reports of the tests on to the runner."""
 
 from pytest import File, hookimpl
 
@@ -17,7 +17,7 @@ class Recorder:
     """
 
     def begin(self, tell, starts):
-        """From now on `tell` hears of a file, of its tests' starts too if `starts`; nothing is known of another."""
+        """Starts a file: calls `tell` with each event, including the starts of tests if `starts`."""
         self.tell = tell
         self.tells_starts = starts
         self.pid = getpid()
@@ -93,7 +93,7 @@ class Recorder:
         example["duration_ms"] = round(1000 * sum(r.duration for r in reports if not is_subtest(r)))
         if example["status"] == "passed" and (self.superseded or self.starts > 1):
             example["flaky"] = True
-            # Not every plugin reports what it tries again.
+            # Not every plugin reports its reruns.
             why = words(self.superseded[0]) if self.superseded else "(not reported)"
             message = f"passed in the end; an earlier attempt failed:\n{why}"
         if message:
@@ -125,7 +125,7 @@ class Recorder:
         self.note(f"the session was ended: {excinfo.value!r}")
 
     def compare(self, session):
-        """Notes a difference between the sums of pytest and what was reported."""
+        """Records a difference between the sums of pytest and the reports."""
         collected = len(session.items)
         if self.finished != collected:
             self.note(f"pytest collected {collected} tests, but {self.finished} were reported")

@@ -57,7 +57,7 @@ class Suite:
             self.capture.suspend_global_capture()
 
     def capture_is_broken(self):
-        """Whether a test has closed what pytest captures with."""
+        """Whether a test has closed one of the files by which pytest captures."""
         capturing = getattr(self.capture, "_global_capturing", None)
         streams = (getattr(capturing, "out", None), getattr(capturing, "err", None))
         return any(stream.tmpfile.closed for stream in streams if stream is not None)
@@ -89,7 +89,7 @@ class Suite:
         self.config.pluginmanager.register(self.recorder, "rrr-recorder")
 
     def prepare_to_fork(self):
-        """Leaves as little as can be to what each fork does."""
+        """Does as much as possible before the forks, so that each of them does less."""
         if self.capture:
             # What one of them does not live to read the next would find in the same file.
             self.capture.stop_global_capturing()
@@ -100,7 +100,7 @@ class Suite:
             factory.getbasetemp()
 
     def prepare_to_stay(self):
-        """Keeps from one file to the next what pytest keeps within one run."""
+        """Keeps the state that pytest keeps within one run from one file to the next."""
         self.directories = Directories(self.session)
         self.config.pluginmanager.register(self.directories, "rrr-directories")
         self.surroundings = Surroundings()
@@ -128,7 +128,7 @@ class Suite:
             ("pytest_unconfigure", {"config": config}),
         ):
             try:
-                # Of conftest files that came with the file: nobody else knows them.
+                # Of conftest files that came with the file: no other file uses them.
                 config.pluginmanager.subset_hook_caller(name, self.plugins)(**fields)
             except BaseException as error:
                 self.recorder.note(traceback.format_exc())
@@ -178,7 +178,7 @@ class Suite:
             exitstatus = 4
             recorder.note(error)
         except session.Failed:
-            exitstatus = 1  # by -x: the failure itself was told
+            exitstatus = 1  # by -x: the failure itself was reported
         except (KeyboardInterrupt, pytest.exit.Exception):
             exitstatus = 2
             config.hook.pytest_keyboard_interrupt(excinfo=pytest.ExceptionInfo.from_current())
@@ -207,7 +207,7 @@ class Suite:
             reporter._sessionstarttime = time.time()
 
     def summarize(self, exitstatus):
-        """Prints what pytest prints at its end, file by file."""
+        """Prints the final output of pytest, file by file."""
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
         if reporter is None:
             return
@@ -218,7 +218,7 @@ class Suite:
             self.config.hook.pytest_terminal_summary(
                 terminalreporter=reporter, exitstatus=exitstatus, config=self.config
             )
-        reporter.pytest_unconfigure()  # what interrupted it
+        reporter.pytest_unconfigure()  # the reason of the interruption
         reporter.summary_stats()
         reporter.stats.clear()
         reporter._main_color = None
@@ -248,7 +248,7 @@ class Suite:
 
         attempt(session._setupstate.teardown_exact, nextitem=None)
         if whole:
-            # Plugins judge the whole run behind its last test, by its coverage for example.
+            # Plugins judge the whole run after its last test, for example by its coverage.
             session.items = []
             attempt(hook.pytest_runtestloop, session=session)
             if session.testsfailed:

@@ -46,7 +46,7 @@ class Surroundings:
         self.given, self.hidden = {}, {}
         self.threads = count_threads()
         self.seeded = None
-        # As long as nobody uses, or seeds, module random, both give the same numbers.
+        # Until module random is used or seeded, both give the same numbers.
         self.twin = random.Random()
         self.twin.setstate(random.getstate())
         self.spec = None
@@ -108,7 +108,7 @@ class Surroundings:
             yield part, key, was, now
 
     def adopt(self, before):
-        """Takes what has changed since `before` for what all files should find."""
+        """Adds the changes since `before` to the state that all files should find."""
         for part, old in zip(self.parts, before):
             for _, key, _, now in self.changes(part, dict(old), part.look()):
                 self.want(part, key, now)
@@ -153,7 +153,7 @@ class Surroundings:
             self.want(self.environment, decode(key), value if value is MISSING else decode(value))
 
     def restore(self):
-        """Undoes what the file has changed; why the process should make no other trial, or None."""
+        """Undoes the changes of the file. Returns why the process should run no other trial, or None."""
         self.restoring = True
         try:
             self.wait_for_threads()
@@ -247,7 +247,7 @@ class Surroundings:
 
     @staticmethod
     def is_made_by_hand(name, module):
-        """Whether somebody has put it into sys.modules who is not the import system."""
+        """Whether it was put into sys.modules other than by the import system."""
         if not isinstance(module, ModuleType):
             return "." not in name
         return "." not in name and getattr(module, "__spec__", None) is None and not hasattr(module, "__file__")
