@@ -4,5 +4,6 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod assignment;
 mod model;
 mod replay;
