@@ -48,3 +48,7 @@ pub mod role;
 
 /// The manual pages, from the flags and their prose.
 pub mod manual;
+
+/// The parsers, escapes and writers as functions of bytes, for fuzzing (tests/proof, tests/fuzz).
+#[doc(hidden)]
+pub mod proof;

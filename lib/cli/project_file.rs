@@ -89,7 +89,7 @@ pub(crate) fn load(
 }
 
 /// Reads the settings for `command` from the text; the keys may be those of any command in `known`.
-fn read(
+pub(crate) fn read(
     text: &str,
     path: &Path,
     command: &Command,

@@ -93,15 +93,15 @@ pub(crate) fn cut_front(name: &str, width: usize) -> String {
     if measure_text_width(name) <= width {
         return name.to_owned();
     }
-    let mut rest = name;
-    while measure_text_width(rest) + 1 > width {
-        let mut chars = rest.chars();
-        if chars.next().is_none() {
+    let (mut start, mut columns) = (name.len(), 1);
+    for (place, c) in name.char_indices().rev() {
+        columns += measure_text_width(c.encode_utf8(&mut [0; 4]));
+        if columns > width {
             break;
         }
-        rest = chars.as_str();
+        start = place;
     }
-    format!("…{rest}")
+    format!("…{}", &name[start..])
 }
 
 /// A duration: `850ms`, `4.2s`, `4m30s`, `2h05m`.

@@ -176,30 +176,8 @@ impl Suite {
     }
 
     fn read_list(&self, from: &Path, tasks: &mut Vec<Task>) -> anyhow::Result<()> {
-        let bytes = read(from)?;
-        let end = if self.null { 0 } else { b'\n' };
-        for (number, line) in bytes.split(|byte| *byte == end).enumerate() {
-            let place = || format!("'{}', entry {}", from.display(), number + 1);
-            let line = std::str::from_utf8(line)
-                .map_err(|_| exit::usage(format!("{}: not valid UTF-8", place())))?;
-            let line = if self.null {
-                line
-            } else {
-                line.trim_end_matches('\r')
-            };
-            if line.is_empty() {
-                continue;
-            }
-            if line.starts_with('{') && !self.null {
-                let task: JsonTask = serde_json::from_str(line).map_err(|error| {
-                    exit::usage(format!("{}: invalid JSON task: {error}", place()))
-                        .hint("for example: {\"spec_file\": \"a.sh\", \"estimate_sec\": 3}")
-                })?;
-                tasks.push((task.spec_file, task.estimate_sec));
-            } else {
-                tasks.push((line.to_owned(), None));
-            }
-        }
+        let place = format!("'{}'", from.display());
+        tasks.extend(parse_list(&read(from)?, self.null, &place)?);
         Ok(())
     }
 
@@ -246,6 +224,37 @@ impl Suite {
             policy: self.policy(),
         })
     }
+}
+
+/// Parses a list of names or JSON tasks, which end with a line feed, or with NUL if `null`.
+///
+/// Errors: an entry is invalid; the message names its number and `place`, the list.
+pub(crate) fn parse_list(bytes: &[u8], null: bool, place: &str) -> anyhow::Result<Vec<Task>> {
+    let mut tasks = Vec::new();
+    let end = if null { 0 } else { b'\n' };
+    for (number, line) in bytes.split(|byte| *byte == end).enumerate() {
+        let place = || format!("{place}, entry {}", number + 1);
+        let line = std::str::from_utf8(line)
+            .map_err(|_| exit::usage(format!("{}: not valid UTF-8", place())))?;
+        let line = if null {
+            line
+        } else {
+            line.trim_end_matches('\r')
+        };
+        if line.is_empty() {
+            continue;
+        }
+        if line.starts_with('{') && !null {
+            let task: JsonTask = serde_json::from_str(line).map_err(|error| {
+                exit::usage(format!("{}: invalid JSON task: {error}", place()))
+                    .hint("for example: {\"spec_file\": \"a.sh\", \"estimate_sec\": 3}")
+            })?;
+            tasks.push((task.spec_file, task.estimate_sec));
+        } else {
+            tasks.push((line.to_owned(), None));
+        }
+    }
+    Ok(tasks)
 }
 
 /// The contents of a file, or of stdin if it is named `-`.

@@ -2,7 +2,7 @@
 //! with the same name runs the listed tasks.
 
 pub(crate) mod cargo;
-mod nextest;
+pub(crate) mod nextest;
 pub(crate) mod outline;
 pub(crate) mod pytest;
 pub(crate) mod rspec;

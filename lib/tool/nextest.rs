@@ -39,8 +39,12 @@ pub(crate) fn list(question: &Question) -> anyhow::Result<Vec<Listed>> {
     command
         .args(["nextest", "list", "--message-format", "json"])
         .args(halves(question.words).0);
-    let said = question.said(&mut command)?;
-    let list: List = serde_json::from_slice(&said).map_err(|error| {
+    parse(&question.said(&mut command)?)
+}
+
+/// Parses the list of nextest.
+pub(crate) fn parse(json: &[u8]) -> anyhow::Result<Vec<Listed>> {
+    let list: List = serde_json::from_slice(json).map_err(|error| {
         exit::usage(format!("not a cargo nextest list: {error}"))
             .hint("create it with: cargo nextest list --message-format json")
     })?;

@@ -13,6 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["show", "inspect", "cli"],
     &["role"],
     &["manual"],
+    &["proof"],
 ];
 
 /// Folders that must not import these lower folders.

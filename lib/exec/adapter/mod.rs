@@ -8,7 +8,7 @@ mod outputs;
 mod report_file;
 mod runner;
 mod runner_process;
-mod runner_protocol;
+pub(crate) mod runner_protocol;
 mod serve;
 mod workspace;
 

@@ -1,7 +1,7 @@
 //! The test binaries of cargo, and its doctests: their contents according to cargo, and how cargo
 //! would run them.
 
-mod message;
+pub(crate) mod message;
 mod probe;
 mod words;
 
@@ -244,7 +244,7 @@ fn listed(binary: Binary, question: &Question) -> Listed {
 }
 
 /// The names in the lines `NAME: test` and `NAME: benchmark`.
-fn tests(lines: &str) -> Vec<String> {
+pub(crate) fn tests(lines: &str) -> Vec<String> {
     let name = |line: &str| {
         let (name, kind) = line.rsplit_once(": ")?;
         matches!(kind, "test" | "benchmark").then(|| name.to_owned())

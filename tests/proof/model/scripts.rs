@@ -83,7 +83,8 @@ impl Scripts<'_> {
         }
         let without = self.is(Mutation::JoinWithoutHeartbeat);
         let own = &mut self.redis().slaves[slave as usize];
-        if !own.ended && !own.beats && !(without && own.listed) {
+        let has_joined = own.beats || (without && own.listed);
+        if !(own.ended || has_joined) {
             own.beats = !without;
             own.listed = true;
         }

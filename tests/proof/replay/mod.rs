@@ -130,8 +130,8 @@ impl Real<'_> {
                 keys.extend(trials.iter().map(String::as_str));
                 let id = call_name(slave, next);
                 let mut args: Vec<&[u8]> = vec![id.as_bytes(), NOW, b"2"];
-                for place in 0..batch.len() {
-                    let status: &[u8] = if passed[place] { b"passed" } else { b"failed" };
+                for passes in &passed[..batch.len()] {
+                    let status: &[u8] = if *passes { b"passed" } else { b"failed" };
                     args.extend([b"9", status, b"1", b"", b"{}", b"", b"", b"0", b"0", b"0"]);
                 }
                 let answer = words(script("trial_finish", &keys, &args));
@@ -487,13 +487,17 @@ fn mixed(number: u64) -> Protocol {
     }
 }
 
+/// Replays this many traces; returns the difference, if there is one.
+pub fn long_form(seed: u64, traces: u64) -> Option<String> {
+    replay(mixed, seed, traces)
+}
+
 #[test]
 fn random_traces_of_the_model_match_the_real_scripts() {
     let setting = |name: &str| std::env::var(name).ok()?.parse().ok();
-    let traces = setting("RRR_PROVE_TRACES").unwrap_or(TRACES);
     let seed = setting("RRR_PROVE_SEED").unwrap_or_else(|| fastrand::u64(..1 << 40));
-    println!("{traces} traces from seed {seed}");
-    if let Some(found) = replay(mixed, seed, traces) {
+    println!("{TRACES} traces from seed {seed}");
+    if let Some(found) = replay(mixed, seed, TRACES) {
         panic!("{found}");
     }
 }
