@@ -49,6 +49,6 @@ pub mod role;
 /// The manual pages, from the flags and their prose.
 pub mod manual;
 
-/// The parsers, escapes and writers as functions of bytes, for fuzzing (tests/proof, tests/fuzz).
 #[doc(hidden)]
+/// The parsers, escapes and writers as functions of bytes, for fuzzing (tests/proof, tests/fuzz).
 pub mod proof;

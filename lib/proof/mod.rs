@@ -152,7 +152,7 @@ fn listings(bytes: &[u8]) {
 /// Parses an event of a stream and prints it as every tool does.
 fn events(bytes: &[u8]) {
     if let Ok(event) = serde_json::from_slice::<Event>(bytes) {
-        let line = event::line(0, "rrrspec:taskset:a", &event);
+        let line = event::line(0, TasksetKey::fresh().as_str(), &event);
         is_harmless(&line);
         serde_json::from_str::<serde_json::Value>(&line).expect("JSON");
     }

@@ -4,6 +4,7 @@
 use super::is_harmless;
 use crate::archive::document::{Document, Source};
 use crate::exec::report::{self, ReportFormat};
+use crate::protocol::key::{TasksetKey, WorkerKey};
 use crate::show::export::{self, Format};
 use serde_json::{Value, json};
 
@@ -19,11 +20,13 @@ pub(super) fn texts(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let mut parts = text.split('\u{1}').map(str::to_owned).cycle();
     let mut part = || parts.next().unwrap_or_default();
+    let taskset = TasksetKey::fresh();
+    let key = taskset.task("a");
     let trial = |status: &str, slave: String, out: [String; 2], example: [String; 4]| {
         let [id, name, file, message] = example;
         let [stdout, stderr] = out;
         json!({
-            "key": "rrrspec:taskset:t:task:a:trial:b", "slave": slave, "status": status,
+            "key": format!("{key}:trial:b"), "slave": slave, "status": status,
             "started_at": "2026-01-01 00:00:00 +0000", "finished_at": "2026-01-01 00:00:01 +0000",
             "passed": 1, "failed": 1, "duration_ms": 7, "stdout": stdout, "stderr": stderr,
             "examples": [{
@@ -31,9 +34,9 @@ pub(super) fn texts(bytes: &[u8]) {
             }],
         })
     };
-    let task = |status: &str, file: String, trials: Vec<Value>| json!({ "key": "rrrspec:taskset:t:task:a", "spec_file": file, "status": status, "trials": trials });
+    let task = |status: &str, file: String, trials: Vec<Value>| json!({ "key": key, "spec_file": file, "status": status, "trials": trials });
     let mut one = |status: &str| {
-        let slave = format!("rrrspec:worker:{}:slave:1", part());
+        let slave = WorkerKey::new(&part()).map_or_else(|_| part(), |it| it.slave("1").to_string());
         trial(
             status,
             slave,
@@ -48,7 +51,7 @@ pub(super) fn texts(bytes: &[u8]) {
     ];
     let [failed, flaky, pending] = trials;
     let record = json!({
-        "key": "rrrspec:taskset:t",
+        "key": taskset,
         "taskset": {
             "rsync_name": part(), "slave_command": part(), "worker_type": part(), "status": "failed",
             "created_at": "2026-01-01 00:00:00 +0000", "finished_at": "2026-01-01 00:01:00 +0000",

@@ -26,6 +26,7 @@ const ELSEWHERE: &[&str] = &[
     "lib/inspect/stat/prometheus.rs",
     // Keys of JSON objects.
     "lib/archive/history/runs.rs",
+    "lib/proof/writers.rs",
     "lib/show/export/lines.rs",
     "lib/show/export/trace.rs",
     // Ids of flags.

@@ -2,9 +2,12 @@
 //! faults that may strike them. See README.md.
 
 mod actions;
+mod judge;
 mod list;
 mod mutation;
+mod processes;
 mod properties;
+mod reserve;
 mod scripts;
 mod state;
 
