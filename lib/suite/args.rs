@@ -6,9 +6,10 @@ use crate::process::stderr::say;
 use crate::protocol::limits::{DEFAULT_MAX_TRIALS, DEFAULT_MAX_WORKERS};
 use crate::protocol::policy::Policy;
 use crate::protocol::request::Request;
+use crate::protocol::task;
 use crate::protocol::taskset_field as field;
-use crate::protocol::{name, task};
 use crate::store::Store;
+use crate::suite::names;
 use crate::suite::policy_args::PolicyArgs;
 use crate::tool::{Per, Question, Source, outline, split};
 use serde::Deserialize;
@@ -119,19 +120,11 @@ impl Suite {
     pub(crate) fn tasks(&self, folder: &Path, here: bool) -> anyhow::Result<Vec<Task>> {
         let mut tasks: Vec<Task> = Vec::new();
         for file in &self.files {
-            let path = file.split("::").next().unwrap_or(file);
-            if here
-                && !folder.join(path).exists()
-                && !folder.join(path.split('[').next().unwrap_or(path)).exists()
-            {
-                return Err(exit::usage(format!(
-                    "spec file '{file}' does not exist in '{}'",
-                    folder.display()
-                ))
-                .hint("name files relative to the packaging folder (--packaging-dir)")
-                .into());
+            let file = names::normal(folder, file);
+            if here {
+                names::check_file(folder, &file)?;
             }
-            tasks.push((file.clone(), None));
+            tasks.push((file, None));
         }
         match (self.from, &self.files_from) {
             (Some(source), list) => {
@@ -146,17 +139,12 @@ impl Suite {
                 notes.iter().for_each(|note| say!("rrr: {note}"));
                 tasks.extend(listed.into_iter().map(|task| (task, None)));
             }
-            (None, Some(list)) => self.read_list(list, &mut tasks)?,
+            (None, Some(list)) => tasks.extend(self.read_list(list, folder, here)?),
             (None, None) => {}
         }
         let mut seen = HashSet::new();
         for (file, _) in &tasks {
-            if let Some(wrong) = name::spec_file_error(file) {
-                let shown: String = file.escape_debug().take(200).collect();
-                return Err(exit::usage(format!("spec file '{shown}': {wrong}"))
-                    .hint("name files relative to the packaging folder (--packaging-dir)")
-                    .into());
-            }
+            names::check(file)?;
         }
         tasks.retain(|(file, _)| seen.insert(file.clone()));
         if tasks.is_empty() {
@@ -175,10 +163,21 @@ impl Suite {
         Ok(tasks)
     }
 
-    fn read_list(&self, from: &Path, tasks: &mut Vec<Task>) -> anyhow::Result<()> {
+    /// Reads the list `from`. It may name tasks that are not files; but if one of them is a file in
+    /// the folder and `here`, all must be.
+    fn read_list(&self, from: &Path, folder: &Path, here: bool) -> anyhow::Result<Vec<Task>> {
         let place = format!("'{}'", from.display());
-        tasks.extend(parse_list(&read(from)?, self.null, &place)?);
-        Ok(())
+        let mut tasks = parse_list(&read(from)?, self.null, &place)?;
+        for (file, _) in &mut tasks {
+            *file = names::normal(folder, file);
+        }
+        let is_file = |(file, _): &Task| folder.join(file).is_file();
+        if here && tasks.iter().any(is_file) {
+            for (file, _) in &tasks {
+                names::check_file(folder, file)?;
+            }
+        }
+        Ok(tasks)
     }
 
     /// Splits the slow `tasks`, if requested; warns about those that cannot be split, as `tool`.
@@ -232,6 +231,8 @@ impl Suite {
 pub(crate) fn parse_list(bytes: &[u8], null: bool, place: &str) -> anyhow::Result<Vec<Task>> {
     let mut tasks = Vec::new();
     let end = if null { 0 } else { b'\n' };
+    // Editors on other systems write a byte order mark.
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     for (number, line) in bytes.split(|byte| *byte == end).enumerate() {
         let place = || format!("{place}, entry {}", number + 1);
         let line = std::str::from_utf8(line)
@@ -241,7 +242,7 @@ pub(crate) fn parse_list(bytes: &[u8], null: bool, place: &str) -> anyhow::Resul
         } else {
             line.trim_end_matches('\r')
         };
-        if line.is_empty() {
+        if line.trim().is_empty() {
             continue;
         }
         if line.starts_with('{') && !null {

@@ -1,6 +1,7 @@
 //! A submission before it is in Redis: its tasks, their order, its tree and its signature.
 
 pub(crate) mod args;
+pub(crate) mod names;
 pub mod order;
 pub(crate) mod policy_args;
 pub mod rsync;

@@ -119,7 +119,12 @@ impl Program for Template {
     fn command(&self, spec_file: &str, report: &str) -> Result<Command, String> {
         let has_place = self.words.iter().any(|word| word.contains("{}"));
         let mut words = self.words.iter().map(|word| fill(word, spec_file, report));
-        let mut command = Command::new(words.next().unwrap_or_default());
+        let mut program = words.next().unwrap_or_default();
+        // A file of the tree as the program: without a slash, it would be looked for in PATH.
+        if self.words.first().is_some_and(|word| word == "{}") && !spec_file.contains('/') {
+            program = format!("./{spec_file}");
+        }
+        let mut command = Command::new(program);
         command.args(words);
         if !has_place {
             command.arg(spec_file);

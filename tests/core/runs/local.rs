@@ -141,3 +141,81 @@ fn rrr_local_reports_that_its_redis_died_and_cleans_up() {
     left.sort();
     assert_eq!(left, ["a.sh", "began"]);
 }
+
+#[test]
+fn a_file_is_one_task_however_it_is_named() {
+    let suite = Suite::new();
+    suite
+        .file("a.sh", "echo x >>ran")
+        .file("sub/b.sh", "exit 0");
+    let absolute = suite.path().join("a.sh").display().to_string();
+    let names = [
+        "a.sh",
+        "./a.sh",
+        ".//a.sh",
+        "sub/../a.sh",
+        &absolute,
+        "sub//b.sh",
+    ];
+    let list = format!("\u{feff}{}\r\n  \n./sub/b.sh\n", names.join("\n"));
+    let by_list = ["--files-from", "-", "--", "sh", "{}"].map(str::to_owned);
+    let by_names = names
+        .iter()
+        .chain(&["--", "sh", "{}"])
+        .map(|name| (*name).to_owned());
+    for (words, stdin) in [
+        (by_names.collect::<Vec<_>>(), ""),
+        (by_list.to_vec(), list.as_str()),
+    ] {
+        let local = Tool::new("unused", "rrr-local")
+            .args(words)
+            .dir(suite.path());
+        let done = local.stdin(stdin).run().expect_code(0);
+        let receipt = done.receipt();
+        assert_eq!((receipt.tasks, receipt.succeeded), (2, 2));
+        let mut files: Vec<String> = done
+            .events_named("task_finished")
+            .iter()
+            .map(|event| event["spec_file"].as_str().unwrap().to_owned())
+            .collect();
+        files.sort();
+        assert_eq!(files, ["a.sh", "sub/b.sh"]);
+    }
+    assert_eq!(suite.lines("ran").len(), 2);
+}
+
+#[test]
+fn a_program_of_the_tree_runs_by_its_name() {
+    let suite = Suite::new();
+    suite.file("a.sh", "#!/bin/sh\nexit 0");
+    let path = suite.path().join("a.sh");
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for name in ["a.sh", "./a.sh"] {
+        let local = Tool::new("unused", "rrr-local").args([name, "--", "{}"]);
+        local.dir(suite.path()).run().expect_code(0);
+    }
+}
+
+#[test]
+fn names_in_lists_are_checked_as_arguments_are() {
+    let suite = Suite::new();
+    suite.file("a.sh", "exit 0").file("sub/b.sh", "exit 0");
+    for (list, wrong) in [
+        ("a.sh\nmissing.sh\n", "'missing.sh' does not exist"),
+        ("a.sh \n./a.sh\n", "remove the blanks around 'a.sh'"),
+        ("a.sh\nsub\n", "'sub' is a folder"),
+        ("a.sh\n../a.sh\n", "spec file '../a.sh'"),
+    ] {
+        let local = Tool::new("unused", "rrr-local").args(["--files-from", "-", "--", "sh", "{}"]);
+        let done = local.dir(suite.path()).stdin(list).run().expect_code(2);
+        assert!(done.stderr.contains(wrong), "{list:?}: {}", done.stderr);
+    }
+    // A list without a single file names tasks of another kind.
+    let local = Tool::new("unused", "rrr-local").args(["--files-from", "-", "--", "true"]);
+    let done = local
+        .dir(suite.path())
+        .stdin("one\ntwo\n")
+        .run()
+        .expect_code(0);
+    assert_eq!(done.receipt().succeeded, 2);
+}
