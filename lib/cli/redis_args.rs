@@ -4,7 +4,7 @@ use crate::process::exit::{self, failure};
 use crate::process::regular_file::{self, Links};
 use crate::process::secret::Secret;
 use crate::process::url::without_password;
-use crate::process::{stderr, stdout, systemd};
+use crate::process::{signals, stderr, stdout, systemd};
 use crate::protocol::{event, time};
 use crate::store::Store;
 use crate::store::address::{self, Address, Tls};
@@ -172,8 +172,11 @@ impl RedisArgs {
 
     /// Connects, and checks that this Redis does not evict or lose data.
     pub fn connect(&self) -> anyhow::Result<Store> {
+        // Nothing has been done yet that would have to be completed.
+        signals::end_at_once(true);
         let mut store = self.connect_quickly()?;
         store.check_server()?;
+        signals::end_at_once(false);
         Ok(store)
     }
 

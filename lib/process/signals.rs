@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,8 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// The last signal; 0 if there was none. The handler sets it directly: a wait that a signal
 /// interrupts may continue before the signal thread runs, and would then be restarted.
 static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
+/// Whether a signal ends this process at once.
+static ENDS: AtomicBool = AtomicBool::new(false);
 static PIPE: OnceLock<(UnixStream, UnixStream)> = OnceLock::new();
 
 /// Signals within this time of another one belong to the same request.
@@ -54,7 +56,10 @@ pub(crate) fn listen() -> std::io::Result<()> {
         .stack_size(64 << 10)
         .spawn(move || {
             let mut last: Option<Instant> = None;
-            for _ in signals.forever() {
+            for signal in signals.forever() {
+                if ENDS.load(Ordering::SeqCst) {
+                    std::process::exit(128 + signal);
+                }
                 // timeout(1) signals its child, and then the child's process group.
                 if last.is_none_or(|last| last.elapsed() > ECHO) {
                     last = Some(Instant::now());
@@ -63,6 +68,12 @@ pub(crate) fn listen() -> std::io::Result<()> {
             }
         })?;
     Ok(())
+}
+
+/// Makes a signal end this process at once, while there is nothing to complete: a wait for Redis
+/// would delay a graceful stop.
+pub(crate) fn end_at_once(ends: bool) {
+    ENDS.store(ends, Ordering::SeqCst);
 }
 
 /// Requests that this process stop, as a signal would.

@@ -23,6 +23,8 @@ pub const KEY_TTL: u64 = 14 * 24 * 3600;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than any blocking command used here: a silent peer counts as dead (campaign 5).
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum wait for the first replies: what accepts a connection need not be a Redis.
+const FIRST_ANSWER: Duration = Duration::from_secs(8);
 
 /// The value that was read for `of`, or `None` if Redis refuses the read, which is reported once: a
 /// key of the wrong type is skipped. Any other error is returned.
@@ -63,7 +65,7 @@ struct Outage {
 }
 
 impl Store {
-    /// Connects; fails at once (exit code 69) if Redis does not reply.
+    /// Connects; fails at once (exit code 69) if that is impossible.
     pub fn connect(address: Address) -> anyhow::Result<Self> {
         let mut store = Self {
             address,
@@ -71,11 +73,32 @@ impl Store {
             patience: None,
             answer: ANSWER_TIMEOUT,
         };
-        match store.address.open(ANSWER_TIMEOUT) {
+        match store.address.open(FIRST_ANSWER) {
             Ok(connection) => store.connection = Some(connection),
             Err(error) => return Err(store.unreachable(&error).into()),
         }
         Ok(store)
+    }
+
+    /// Runs `work`, which must be safe to repeat, as the first call. As [`Store::call`], except that it
+    /// fails at once (exit code 69) if the answer is late or is none of a Redis.
+    pub(crate) fn first_call<T>(
+        &mut self,
+        mut work: impl FnMut(&mut Connection, usize) -> redis::RedisResult<T>,
+    ) -> anyhow::Result<T> {
+        match self.attempt(&mut work, 0) {
+            Ok(done) => {
+                if let Some(connection) = &self.connection {
+                    connection.set_read_timeout(Some(self.answer))?;
+                    connection.set_write_timeout(Some(self.answer))?;
+                }
+                observer().answered();
+                Ok(done)
+            }
+            // A Redis that is loading its data says so, and will answer.
+            Err(error) if error.code().is_some() => self.call(work),
+            Err(error) => Err(self.unreachable(&error).into()),
+        }
     }
 
     fn unreachable(&self, error: &RedisError) -> exit::Failure {

@@ -10,7 +10,7 @@ impl Store {
     /// Refuses a Redis that is too old, or that would evict keys when memory is short: a test
     /// runner that loses keys reports wrong results (F1).
     pub(crate) fn check_server(&mut self) -> anyhow::Result<()> {
-        let info: String = self.call(|c, _| {
+        let info: String = self.first_call(|c, _| {
             redis::pipe()
                 .cmd("INFO")
                 .arg("server")

@@ -5,6 +5,7 @@ mod hands;
 mod local;
 mod mixed;
 mod mixed_views;
+mod no_redis;
 mod placement;
 mod policy;
 mod protocol;
