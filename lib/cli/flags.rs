@@ -15,7 +15,8 @@ pub fn command<O: CommandFactory>() -> Command {
 }
 
 fn with_variables(command: Command) -> Command {
-    let command = command.mut_args(|arg| {
+    // The last of two settings wins, so that a flag can be added to a command in a script.
+    let command = command.args_override_self(true).mut_args(|arg| {
         let Some(long) = arg.get_long() else {
             return arg;
         };
@@ -33,7 +34,7 @@ fn with_variables(command: Command) -> Command {
 }
 
 /// The variable of the flag `--long`.
-fn variable(long: &str) -> String {
+pub(crate) fn variable(long: &str) -> String {
     format!("RRR_{}", long.to_uppercase().replace('-', "_"))
 }
 
@@ -74,11 +75,64 @@ pub(crate) fn exclude(command: &Command, one: &Id, other: &Id) -> bool {
 
 /// The message of a number parser, for people.
 pub(crate) fn in_plain_words(text: &str) -> String {
-    text.replace("invalid digit found in string", "it is not a whole number")
+    let text = text
+        .replace("invalid digit found in string", "it is not a whole number")
         .replace(
             "cannot parse integer from empty string",
             "it is not a whole number",
         )
+        .replace("number too large to fit in target type", "it is too large")
         .replace("invalid float literal", "it is not a number")
-        .replace("cannot parse float from empty string", "it is not a number")
+        .replace("cannot parse float from empty string", "it is not a number");
+    match text.split_once(" is not in ") {
+        Some((before, range)) => {
+            let (before, number) = before.rsplit_once(' ').unwrap_or(("", before));
+            format!("{before} {}", limits(number, range))
+        }
+        None => text,
+    }
+}
+
+/// A range as clap writes it, such as `1..=65535`, which does not contain the number, in words.
+fn limits(number: &str, range: &str) -> String {
+    let (least, most) = range.split_once("..").unwrap_or((range, ""));
+    let most = most.trim_start_matches('=').parse::<i128>().ok();
+    // The largest number of a type is not a limit that anyone has chosen.
+    let is_type = |most: i128| [u64::MAX.into(), u32::MAX.into(), i64::MAX.into()].contains(&most);
+    let number = number.parse::<i128>().unwrap_or_default();
+    match most {
+        Some(most) if number > most && is_type(most) => "it is too large".to_owned(),
+        Some(most) if !is_type(most) => format!("it must be from {least} to {most}"),
+        _ => format!("it must be at least {least}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_put_into_words() {
+        for (said, words) in [
+            (
+                "for 'N': 0 is not in 1..=65535",
+                "for 'N': it must be from 1 to 65535",
+            ),
+            (
+                "for 'N': 0 is not in 1..=4294967295",
+                "for 'N': it must be at least 1",
+            ),
+            (
+                "for 'N': 2 is not in 3..18446744073709551615",
+                "for 'N': it must be at least 3",
+            ),
+            (
+                "for 'N': 4294967296 is not in 1..=4294967295",
+                "for 'N': it is too large",
+            ),
+            ("for 'N': x", "for 'N': x"),
+        ] {
+            assert_eq!(in_plain_words(said), words);
+        }
+    }
 }

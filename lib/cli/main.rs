@@ -1,10 +1,11 @@
 //! The main function that all tools share.
 
-use crate::cli::flags::in_plain_words;
+use crate::cli::flags::{self, in_plain_words};
 use crate::cli::{parse, project_file};
 use crate::process::exit::{self, Failure, usage};
 use crate::process::stderr::say;
 use anyhow::Context;
+use clap::error::{ContextKind, ContextValue};
 use std::process::ExitCode;
 
 /// Runs a tool: parses its command line, and maps the result to an exit code.
@@ -65,7 +66,10 @@ fn refused(tool: &str, error: &clap::Error) -> Failure {
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
         .partition(|line| line.starts_with("tip: "));
-    let said = in_plain_words(&said.join(" "));
+    let mut said = in_plain_words(&said.join(" "));
+    if let Some(variable) = variable_of(error) {
+        said += &format!(" (set by the variable {variable})");
+    }
     let tip = tips.first().map(|tip| tip.trim_start_matches("tip: "));
     let hint = match tip.filter(|tip| !tip.starts_with("to pass ")) {
         Some(tip) => tip.to_owned(),
@@ -75,4 +79,18 @@ fn refused(tool: &str, error: &clap::Error) -> Failure {
         None => format!("{tool} --help shows its flags"),
     };
     usage(said.trim_start_matches("error: ")).hint(hint)
+}
+
+/// The variable that set the invalid value, unless the command line did.
+fn variable_of(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let long = flag.strip_prefix("--")?.split(['=', ' ']).next()?;
+    let variable = flags::variable(long);
+    std::env::var_os(&variable)?;
+    let (flag, with_value) = (format!("--{long}"), format!("--{long}="));
+    let mut words = std::env::args();
+    let is_given = words.any(|word| word == flag || word.starts_with(&with_value));
+    (!is_given).then_some(variable)
 }

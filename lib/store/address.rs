@@ -104,7 +104,9 @@ impl Address {
             }
             Some(_) => return Err(bad(&"unknown scheme")),
             None => {
-                let info = url.into_connection_info().map_err(|error| bad(&error))?;
+                let info = url
+                    .into_connection_info()
+                    .map_err(|error| bad(&plain(&error)))?;
                 (
                     Route::Server(info.addr().clone()),
                     info.redis_settings().clone(),
@@ -275,6 +277,16 @@ impl Address {
             redis::cmd("PING").exec(&mut connection)?;
         }
         Ok(connection)
+    }
+}
+
+/// The library's reason why a URL is invalid, without the library's own words.
+fn plain(error: &RedisError) -> String {
+    let text = error.to_string();
+    let text = text.split(" - ").next().unwrap_or_default();
+    match text {
+        "Redis URL did not parse" => "its host, port or database is invalid".to_owned(),
+        other => other.to_lowercase(),
     }
 }
 

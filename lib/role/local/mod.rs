@@ -1,5 +1,6 @@
 //! rrr-local: all roles on this machine, over a private Redis that ends with the run.
 
+mod command;
 mod processes;
 
 use super::submit;
@@ -47,9 +48,17 @@ pub struct Options {
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let tasks = options.suite.tasks(&options.packaging_dir, true)?;
     let request = options.suite.request("local")?;
+    command::check(
+        &request.slave_command,
+        &options.suite.command,
+        &options.packaging_dir,
+    )?;
     options.outputs.settle()?;
     temp_dir::clean_up();
-    let folder = TempDir::new("local")?;
+    let folder = TempDir::new("local").map_err(|error| {
+        exit::usage(format!("cannot create a temporary folder: {error}"))
+            .hint("set TMPDIR to an existing folder that you may write to")
+    })?;
     let mut processes = Processes::new()?;
     let redis = processes.start_redis(folder.path())?;
     let mut store = redis.connect()?;

@@ -6,6 +6,7 @@ mod upload;
 pub(crate) use crate::suite::args::{Suite, Task};
 
 use crate::archive::db;
+use crate::cli::flags;
 use crate::cli::redis_args::RedisArgs;
 use crate::entity::estimates;
 use crate::entity::event_stream::{self, START};
@@ -132,6 +133,13 @@ impl Options {
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let folder = &options.packaging_dir;
+    // The variable may be meant for other tools.
+    let by_variable = std::env::var_os(flags::variable("timeout")).is_some();
+    if options.timeout.is_some() && !options.follow && !by_variable {
+        return Err(exit::usage("--timeout needs --follow")
+            .hint("pass both, or use rrr-wait --timeout later")
+            .into());
+    }
     let rsync_name = options.rsync_name()?;
     let named = match options.rerun_failed {
         None => Some(options.named(&rsync_name)?),

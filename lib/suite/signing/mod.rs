@@ -12,6 +12,7 @@ pub(crate) use ended::EndedRuns;
 
 use crate::process::exit::{Failure, usage};
 use crate::process::regular_file::{self, Links};
+use crate::process::text;
 use crate::protocol::key::TasksetKey;
 use crate::protocol::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
 use crate::protocol::taskset_field as field;
@@ -110,16 +111,17 @@ impl Signer {
     /// Reads a secret key, whose file other users must not be able to read.
     pub fn load(path: &Path) -> Result<Self, Failure> {
         let bad = |why: String| usage(format!("cannot sign with '{}': {why}", path.display()));
-        let mode = std::fs::metadata(path)
-            .map_err(|error| bad(error.to_string()))?
-            .mode();
-        if mode & 0o077 != 0 {
-            return Err(
-                bad("others can read it".into()).hint(format!("chmod 600 {}", path.display()))
-            );
-        }
         let text = regular_file::read_text(path, Links::Follow, MOST)
             .map_err(|error| bad(error.to_string()))?;
+        if text.starts_with(PUBLIC) {
+            return Err(bad("it is a public key".into())
+                .hint("pass the secret key: the file of the same name without .pub"));
+        }
+        let mode = std::fs::metadata(path).map_err(|error| bad(error.to_string()))?;
+        if text.starts_with(SECRET) && mode.mode() & 0o077 != 0 {
+            let word = text::shell_word(&path.display().to_string());
+            return Err(bad("others can read it".into()).hint(format!("chmod 600 {word}")));
+        }
         let mut words = text.split_whitespace();
         match (words.next(), words.next().and_then(bytes_of::<32>)) {
             (Some(SECRET), Some(secret)) => Ok(Self(SigningKey::from_bytes(&secret))),

@@ -9,6 +9,7 @@ mod live;
 mod lost;
 mod pipes;
 mod recipes;
+mod remedies;
 mod settings;
 mod show;
 mod waits;
