@@ -22,7 +22,7 @@ fn rrr_local_without_redis_server_hints_how_to_install_it() {
     let suite = Suite::new();
     suite.file("a", "");
     let done = Tool::new("unused", "rrr-local")
-        .args(["a", "--", "true"])
+        .args(["a", "--", "/bin/true"])
         .env("PATH", "/no/such/folder")
         .dir(suite.path())
         .run()
