@@ -92,6 +92,12 @@ pub(crate) fn count() -> usize {
     COUNT.load(Ordering::SeqCst)
 }
 
+/// The name of a signal, such as `SIGSEGV`; its number if it has none.
+pub(crate) fn name(signal: i32) -> String {
+    let known = nix::sys::signal::Signal::try_from(signal);
+    known.map_or_else(|_| format!("signal {signal}"), |known| known.to_string())
+}
+
 /// The exit code of a process ended by a signal: 128 + its number.
 pub(crate) fn signal_code() -> u8 {
     match SIGNAL.load(Ordering::SeqCst) {

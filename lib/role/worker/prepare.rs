@@ -9,7 +9,7 @@ use crate::entity::worker_log;
 use crate::exec::adapter::GRACE;
 use crate::exec::child::{End, Exit, Leftovers, Limits, environment};
 use crate::process::stderr::say;
-use crate::process::{exit, state_dir, text};
+use crate::process::{exit, signals, state_dir, text};
 use crate::protocol::key::TasksetKey;
 use crate::protocol::name::rsync_name_error;
 use crate::protocol::taskset_field as field;
@@ -157,7 +157,7 @@ impl Worker {
             (End::Stopped(_), _) => return Ok(()),
             (End::Exited, Exit::Code(0)) => return Ok(()),
             (End::Exited, Exit::Code(code)) => format!("exit code {code}"),
-            (End::Exited, Exit::Signal(signal)) => format!("signal {signal}"),
+            (End::Exited, Exit::Signal(signal)) => signals::name(signal),
             _ => "timed out after 1 h".to_owned(),
         };
         Err(CannotRun(format!("{what} failed ({ended}){last}")).into())

@@ -5,7 +5,7 @@ use crate::entity::{slave, worker_log};
 use crate::exec::begun;
 use crate::exec::child::guardian::{self, Rest};
 use crate::process::stderr::say;
-use crate::process::{exit, text};
+use crate::process::{exit, signals, text};
 use crate::protocol::key::{SlaveKey, TasksetKey, WorkerKey};
 use crate::protocol::status::{SlaveStatus, TasksetStatus};
 use crate::store::Store;
@@ -212,7 +212,7 @@ impl Slot {
         self.leash = None;
         let how = match (status.code(), status.signal()) {
             (Some(code), _) => format!("exit code {code}"),
-            (None, signal) => format!("signal {}", signal.unwrap_or(0)),
+            (None, signal) => signals::name(signal.unwrap_or(0)),
         };
         self.exit_reason = format!("{how}{}", text::last_words(&without_trace(&self.tail)));
         let mut made_trials = false;

@@ -2,6 +2,7 @@
 //! failures.
 
 use crate::archive::document::{Head, Task, Taskset, Trial};
+use crate::process::signals;
 use crate::process::text::harmless;
 use crate::protocol::example::{Example, Status as ExampleStatus};
 use crate::protocol::status::{TaskStatus, TasksetStatus, TrialStatus};
@@ -131,7 +132,7 @@ impl<'a> Case<'a> {
     pub(crate) fn story(&self) -> String {
         let mut facts = Vec::new();
         if let Some(trial) = self.trial {
-            facts.extend(trial.signal.map(|signal| format!("signal {signal}")));
+            facts.extend(trial.signal.map(|signal| signals::name(signal as i32)));
             let code = trial.exit_code.filter(|_| trial.signal.is_none());
             facts.extend(code.map(|code| format!("exit {code}")));
         }
@@ -238,6 +239,7 @@ pub(crate) struct Tally {
     slowest: Vec<(String, u64)>,
     remains: Vec<(String, Remains)>,
     left_out: Vec<(String, String)>,
+    examples: [u64; 3],
 }
 
 impl Tally {
@@ -263,6 +265,12 @@ impl Tally {
         let left_out = case.left_out();
         self.left_out
             .extend(left_out.map(|cut| (file(), cut.to_string())));
+        if let Some(trial) = case.trial {
+            let counts = [trial.passed, trial.pending, trial.failed];
+            for (sum, count) in self.examples.iter_mut().zip(counts) {
+                *sum = sum.saturating_add(count.unwrap_or(0).max(0) as u64);
+            }
+        }
         if let Some(took) = case.duration_ms() {
             self.slowest.push((file(), took));
             let order = |a: &(String, u64), b: &(String, u64)| b.1.cmp(&a.1).then(a.0.cmp(&b.0));
@@ -286,6 +294,7 @@ impl Tally {
             slowest: self.slowest,
             remains: self.remains,
             left_out: self.left_out,
+            examples: self.examples,
             elapsed_ms: elapsed_ms(&head.taskset),
         }
     }

@@ -2,17 +2,18 @@
 
 use super::note::{Failed, Note};
 use super::progress::Progress;
-use super::summary;
+use super::summary::{self, counted};
 use crate::entity::trial::{self, TrialDetail};
-use crate::process::text::{duration, harmless, one_line};
+use crate::process::signals;
+use crate::process::text::{duration, harmless, one_line, shell_word};
 use crate::protocol::example::{Example, Status};
 use crate::protocol::key::{TrialKey, WorkerKey};
 use crate::store::Store;
 use console::Style;
 
-/// Maximum lines shown with a failure, from its output and from an example's message.
-const OUTPUT_LINES: usize = 10;
-const MESSAGE_LINES: usize = 6;
+/// Maximum lines shown with a failure, of each output and of an example's message.
+const OUTPUT_LINES: usize = 50;
+const MESSAGE_LINES: usize = 50;
 /// Maximum failures shown with their output: a suite that fails as a whole repeats the same one.
 const MOST_OUTPUTS: usize = 20;
 
@@ -78,7 +79,7 @@ fn failure(store: &mut Store, progress: &Progress, failed: &Failed) -> anyhow::R
     };
     let mut facts = vec![
         match (failed.status.as_str(), outcome.signal, outcome.exit_code) {
-            ("failed" | "error", Some(signal), _) => format!("signal {signal}"),
+            ("failed" | "error", Some(signal), _) => signals::name(signal),
             ("failed", None, Some(code)) => format!("exit {code}"),
             (status, ..) => one_line(status),
         },
@@ -96,50 +97,81 @@ fn failure(store: &mut Store, progress: &Progress, failed: &Failed) -> anyhow::R
         one_line(&failed.spec_file),
         facts.join(", ")
     );
+    let record = progress.lasting.then(|| {
+        let (key, file) = (&progress.taskset, shell_word(&failed.spec_file));
+        format!("rrr-show {key} --task {file}")
+    });
     let mut lines = vec![head];
     lines.extend(
-        excerpt(&outcome)
+        excerpt(&outcome, record.as_deref())
             .into_iter()
             .map(|line| format!("    {line}")),
     );
     Ok(lines)
 }
 
-/// The details of an outcome: its failed examples, or the end of its output.
-fn excerpt(outcome: &TrialDetail) -> Vec<String> {
+/// The details of an outcome: its failed examples, or the end of its outputs. `record`: a command
+/// that prints all of it, if there is one.
+fn excerpt(outcome: &TrialDetail, record: Option<&str>) -> Vec<String> {
     let bad = |example: &&Example| matches!(example.status, Status::Failed | Status::Error);
     let examples: Vec<&Example> = outcome.examples.iter().filter(bad).collect();
     if examples.is_empty() {
-        let mut lines = last_lines(&outcome.stdout);
-        lines.extend(last_lines(&outcome.stderr));
-        return lines;
+        let outputs = [("stdout", &outcome.stdout), ("stderr", &outcome.stderr)];
+        let both = outputs.iter().all(|(_, text)| !text.trim().is_empty());
+        let outputs = outputs.into_iter();
+        return outputs
+            .flat_map(|(name, text)| {
+                let label = both.then(|| format!("{name}:"));
+                let lines = last_lines(text, record);
+                label.into_iter().chain(lines).collect::<Vec<_>>()
+            })
+            .collect();
     }
-    let mut lines = Vec::new();
-    for example in examples {
-        let place = match (&example.file, example.line) {
-            (Some(file), Some(line)) => format!("{file}:{line}: "),
-            (Some(file), None) => format!("{file}: "),
-            _ => String::new(),
-        };
-        lines.push(one_line(&format!("{place}{}", example.name)));
-        let message = harmless(example.message.as_deref().unwrap_or_default());
-        let shown = message.lines().filter(|line| !line.trim().is_empty());
-        lines.extend(shown.take(MESSAGE_LINES).map(|line| format!("  {line}")));
-    }
+    examples.into_iter().flat_map(assertion).collect()
+}
+
+/// An example's place, name and message.
+fn assertion(example: &Example) -> Vec<String> {
+    let place = match (&example.file, example.line) {
+        (Some(file), Some(line)) => format!("{file}:{line}: "),
+        (Some(file), None) => format!("{file}: "),
+        _ => String::new(),
+    };
+    let mut lines = vec![one_line(&format!("{place}{}", example.name))];
+    let message = harmless(example.message.as_deref().unwrap_or_default());
+    let shown: Vec<&str> = message
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let below = shown.len().saturating_sub(MESSAGE_LINES);
+    lines.extend(
+        shown
+            .iter()
+            .take(MESSAGE_LINES)
+            .map(|line| format!("  {line}")),
+    );
+    lines.extend((below > 0).then(|| format!("  … {} below", counted(below as u64, "line"))));
     lines
 }
 
-fn last_lines(text: &str) -> Vec<String> {
+/// The last lines of an output, after the number of those above them.
+fn last_lines(text: &str, record: Option<&str>) -> Vec<String> {
     let text = harmless(text);
     let lines: Vec<&str> = text
         .lines()
         .filter(|line| !line.trim().is_empty())
         .collect();
-    let from = lines.len().saturating_sub(OUTPUT_LINES);
-    lines[from..]
-        .iter()
-        .map(|line| line.replace('\t', "    "))
-        .collect()
+    let above = lines.len().saturating_sub(OUTPUT_LINES);
+    let mark = (above > 0).then(|| {
+        let command = record.map(|command| format!(": {command}"));
+        format!(
+            "… {} above{}",
+            counted(above as u64, "line"),
+            command.unwrap_or_default()
+        )
+    });
+    let shown = lines[above..].iter().map(|line| line.replace('\t', "    "));
+    mark.into_iter().chain(shown).collect()
 }
 
 #[cfg(test)]
@@ -148,14 +180,25 @@ mod tests {
 
     #[test]
     fn an_output_is_shown_as_its_last_lines_without_escapes() {
-        let stdout: String = (0..50).map(|n| format!("line {n}\n")).collect();
+        let stdout: String = (0..60).map(|n| format!("line {n}\n")).collect();
         let outcome = TrialDetail {
             stdout: stdout + "\x1b]0;title\x07end\n",
             ..TrialDetail::default()
         };
-        let lines = excerpt(&outcome);
-        assert_eq!(lines.len(), OUTPUT_LINES);
+        let lines = excerpt(&outcome, Some("rrr-show K"));
+        assert_eq!(lines.len(), 1 + OUTPUT_LINES);
+        assert_eq!(lines[0], "… 11 lines above: rrr-show K");
         assert_eq!(lines.last().unwrap(), "␛]0;title␇end");
+    }
+
+    #[test]
+    fn two_outputs_have_labels() {
+        let outcome = TrialDetail {
+            stdout: "a\n".into(),
+            stderr: "b\n".into(),
+            ..TrialDetail::default()
+        };
+        assert_eq!(excerpt(&outcome, None), ["stdout:", "a", "stderr:", "b"]);
     }
 
     #[test]
@@ -170,7 +213,7 @@ mod tests {
             ..TrialDetail::default()
         };
         assert_eq!(
-            excerpt(&outcome),
+            excerpt(&outcome, None),
             ["a_spec.rb:7: adds", "  expected 4", "  got 5"]
         );
     }

@@ -61,6 +61,8 @@ pub(crate) struct Progress {
     pub ended: Option<Ended>,
     /// Duration of the deciding trial, by spec file.
     pub took_ms: HashMap<String, u64>,
+    /// The examples that the last trial passed, left pending and failed, by spec file.
+    examples: HashMap<String, [u64; 3]>,
     /// Expected milliseconds, by spec file.
     estimates: HashMap<String, u64>,
     pub(super) open: HashSet<String>,
@@ -97,6 +99,7 @@ impl Progress {
             began_ms: None,
             ended: None,
             took_ms: HashMap::new(),
+            examples: HashMap::new(),
             estimates,
             open,
             last: HashMap::new(),
@@ -124,6 +127,14 @@ impl Progress {
             files,
             estimates.collect(),
         ))
+    }
+
+    /// The numbers of examples that passed, are pending and failed.
+    pub(crate) fn examples(&self) -> [u64; 3] {
+        let counts = self.examples.values();
+        counts.fold([0; 3], |sum, one| {
+            std::array::from_fn(|place| sum[place] + one[place])
+        })
     }
 
     /// Number of tasks with a verdict.
@@ -224,6 +235,9 @@ impl Progress {
             duration_ms,
             leaked,
             outputs,
+            passed,
+            pending,
+            failed,
             ..
         } = event
         else {
@@ -237,6 +251,8 @@ impl Progress {
         if let Some(took) = duration_ms {
             self.took_ms.insert(spec_file.clone(), *took);
         }
+        let counts = [passed, pending, failed].map(|count| count.unwrap_or(0));
+        self.examples.insert(spec_file.clone(), counts);
         let last = LastTrial {
             key: trial.clone(),
             status: status.clone(),

@@ -44,6 +44,8 @@ pub(crate) struct Summary {
     pub remains: Vec<(String, Remains)>,
     /// A note on examples missing from the record.
     pub left_out: Vec<(String, String)>,
+    /// The numbers of examples that passed, are pending and failed.
+    pub examples: [u64; 3],
     pub elapsed_ms: Option<u64>,
 }
 
@@ -90,6 +92,7 @@ impl Summary {
                 .collect(),
             remains: progress.remains.clone().into_iter().collect(),
             left_out: Vec::new(),
+            examples: progress.examples(),
             elapsed_ms: ended.map(|ended| elapsed(ended.unix_ms)),
         })
     }
@@ -186,6 +189,17 @@ impl Summary {
         }
         if !self.flaky.is_empty() {
             text += &format!("; {} flaky", self.flaky.len());
+        }
+        let [passed, pending, failed] = self.examples;
+        let tests = passed + pending + failed;
+        // Where each file is one test, the tasks have said it all.
+        if tests > self.tasks {
+            let parts = [(passed, "passed"), (failed, "failed"), (pending, "pending")];
+            let parts = parts.iter().filter(|(count, _)| *count > 0);
+            let parts: Vec<String> = parts
+                .map(|(count, word)| format!("{count} {word}"))
+                .collect();
+            text += &format!("; {}: {}", counted(tests, "test"), parts.join(", "));
         }
         if let Some(elapsed) = self.elapsed_ms {
             text += &format!("; in {}", duration(elapsed));
@@ -312,10 +326,12 @@ mod tests {
             slowest: Vec::new(),
             remains: Vec::new(),
             left_out: Vec::new(),
+            examples: [28, 0, 2],
             elapsed_ms: Some(2400),
         };
         let receipt = console::strip_ansi_codes(&summary.receipt()).into_owned();
-        let wanted = "cancelled: 10 tasks = 4 passed + 1 failed + 1 pending + 4 not finished; 1 flaky; in 2.4s";
+        let wanted = "cancelled: 10 tasks = 4 passed + 1 failed + 1 pending + 4 not finished; 1 flaky; \
+                      30 tests: 28 passed, 2 failed; in 2.4s";
         assert_eq!(receipt, wanted);
         let lines = summary.lines().join("\n");
         assert!(

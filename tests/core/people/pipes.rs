@@ -61,7 +61,7 @@ fn plain_output_is_for_logs() {
     for wanted in [
         "FAIL   a.sh (exit 3",
         "    why\n",
-        "FAIL   b.sh (signal 9",
+        "FAIL   b.sh (SIGKILL",
         "failed: 2 tasks = 0 passed + 2 failed",
     ] {
         assert!(
