@@ -36,6 +36,8 @@ pub(crate) struct Ended {
 pub(super) struct LastTrial {
     pub key: String,
     pub status: String,
+    /// Why it was stopped from outside, or why its slave died.
+    pub why: Option<String>,
 }
 
 /// The state of a run according to its events.
@@ -165,10 +167,10 @@ impl Progress {
             }
             Event::TaskRequeued { spec_file, reason } => {
                 self.retries += 1;
-                Some(Note::Retry {
-                    spec_file: spec_file.clone(),
-                    reason: reason.clone(),
-                })
+                let why = self.last.get(spec_file).and_then(|last| last.why.as_ref());
+                let reason = why.map_or_else(|| reason.clone(), |why| format!("{reason}: {why}"));
+                let spec_file = spec_file.clone();
+                Some(Note::Retry { spec_file, reason })
             }
             Event::TaskSpeculated { spec_file } => {
                 self.copies += 1;
@@ -238,6 +240,8 @@ impl Progress {
             passed,
             pending,
             failed,
+            stopped,
+            reason,
             ..
         } = event
         else {
@@ -256,6 +260,7 @@ impl Progress {
         let last = LastTrial {
             key: trial.clone(),
             status: status.clone(),
+            why: stopped.clone().or_else(|| reason.clone()),
         };
         self.last.insert(spec_file.clone(), last);
     }

@@ -26,6 +26,7 @@ fn settle(progress: &mut Progress, spec_file: &str, status: &str, trials: &[Fini
         let last = LastTrial {
             key: trial.key.clone(),
             status: trial.status.clone(),
+            why: None,
         };
         progress.last.insert(spec_file.to_owned(), last);
         if let Some(took) = trial.took_ms {

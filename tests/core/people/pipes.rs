@@ -226,3 +226,19 @@ fn an_output_that_is_a_link_or_pipe_is_written_not_replaced() {
     let full = write("/dev/full").expect_code(70);
     assert!(full.stderr.contains("cannot write '/dev/full'"), "{full:?}");
 }
+
+#[test]
+fn a_retry_after_a_slaves_death_is_reported_with_the_reason() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::start(&server);
+    let _worker = fleet.worker("w", 1, suite.path());
+    let kills = "[ ! -e seen ] || exit 0; touch seen; kill -9 $PPID; sleep 10";
+    suite.file("kills.sh", kills);
+    let done = submit(&server, &suite, &["--output", "plain"]).wait(PATIENCE);
+    let shown = done.expect_code(0).stderr;
+    let again = shown.lines().find(|line| line.contains("again"));
+    assert!(
+        again.is_some_and(|line| line.contains("kills.sh (error: ")),
+        "{shown}"
+    );
+}
