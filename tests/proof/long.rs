@@ -13,7 +13,7 @@ fn setting(name: &str, default: u64) -> u64 {
 fn prove() {
     let minutes = setting("RRR_PROVE_MINUTES", 10);
     let (states, traces) = (
-        setting("RRR_PROVE_STATES", 40_000_000),
+        setting("RRR_PROVE_STATES", 60_000_000),
         setting("RRR_PROVE_TRACES", 10_000),
     );
     let mut findings = Vec::new();
