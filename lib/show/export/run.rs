@@ -294,6 +294,7 @@ impl Tally {
             slowest: self.slowest,
             remains: self.remains,
             left_out: self.left_out,
+            unfinished: Vec::new(),
             examples: self.examples,
             elapsed_ms: elapsed_ms(&head.taskset),
         }

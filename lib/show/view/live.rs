@@ -4,8 +4,8 @@
 use super::canvas::Canvas;
 use super::json::Json;
 use super::messages;
-use super::note::Note;
-use super::progress::{Progress, Running};
+use super::note::{Note, Running};
+use super::progress::Progress;
 use super::untold;
 use crate::entity::event_stream;
 use crate::process::text::{clock, cut, cut_front, harmless, one_line};

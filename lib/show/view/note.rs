@@ -1,4 +1,4 @@
-//! The noteworthy changes of a run, for people watching.
+//! The noteworthy changes of a run, for people watching, and the facts behind them.
 
 /// A noteworthy change, for people watching.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,4 +39,26 @@ impl Remains {
             outputs: outputs.map(str::to_owned),
         })
     }
+}
+
+/// A running trial.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Running {
+    pub spec_file: String,
+    /// The worker and the number of its slave: `host/1`.
+    pub place: String,
+    pub started_ms: i64,
+    /// 1 for the task's first trial.
+    pub attempt: u64,
+    /// Whether another slave is still running the same task.
+    pub copy: bool,
+}
+
+/// The end of the run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ended {
+    pub status: String,
+    pub tasks: u64,
+    pub fail_reason: Option<String>,
+    pub unix_ms: i64,
 }

@@ -1,7 +1,7 @@
 //! The state of a run, folded from its events by a pure function.
 
 use super::eta;
-use super::note::{Failed, Note, Remains};
+use super::note::{Ended, Failed, Note, Remains, Running};
 use crate::entity::estimates;
 use crate::entity::taskset::{self, Record};
 use crate::process::text::one_line;
@@ -10,28 +10,6 @@ use crate::protocol::key::{SlaveKey, TasksetKey};
 use crate::protocol::taskset_field as field;
 use crate::store::Store;
 use std::collections::{BTreeMap, HashMap, HashSet};
-
-/// A running trial.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Running {
-    pub spec_file: String,
-    /// The worker and the number of its slave: `host/1`.
-    pub place: String,
-    pub started_ms: i64,
-    /// 1 for the task's first trial.
-    pub attempt: u64,
-    /// Whether another slave is still running the same task.
-    pub copy: bool,
-}
-
-/// The end of the run.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Ended {
-    pub status: String,
-    pub tasks: u64,
-    pub fail_reason: Option<String>,
-    pub unix_ms: i64,
-}
 
 pub(super) struct LastTrial {
     pub key: String,
@@ -61,6 +39,8 @@ pub(crate) struct Progress {
     pub workers: HashSet<String>,
     pub began_ms: Option<i64>,
     pub ended: Option<Ended>,
+    /// The milliseconds and spec files of the trials that were running at the end.
+    pub unfinished: Vec<(u64, String)>,
     /// Duration of the deciding trial, by spec file.
     pub took_ms: HashMap<String, u64>,
     /// The examples that the last trial passed, left pending and failed, by spec file.
@@ -100,6 +80,7 @@ impl Progress {
             workers: HashSet::new(),
             began_ms: None,
             ended: None,
+            unfinished: Vec::new(),
             took_ms: HashMap::new(),
             examples: HashMap::new(),
             estimates,
@@ -192,7 +173,10 @@ impl Progress {
                 fail_reason,
                 ..
             } => {
-                self.running.clear();
+                let running = std::mem::take(&mut self.running).into_values();
+                let since = |run: &Running| unix_ms.saturating_sub(run.started_ms).max(0) as u64;
+                self.unfinished = running.map(|run| (since(&run), run.spec_file)).collect();
+                self.unfinished.sort_by(|one, other| other.cmp(one));
                 self.total = *tasks;
                 self.ended = Some(Ended {
                     status: status.clone(),

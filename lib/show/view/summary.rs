@@ -44,11 +44,15 @@ pub(crate) struct Summary {
     pub remains: Vec<(String, Remains)>,
     /// A note on examples missing from the record.
     pub left_out: Vec<(String, String)>,
+    /// The milliseconds and spec files of the trials that were stopped with the run.
+    pub unfinished: Vec<(u64, String)>,
     /// The numbers of examples that passed, are pending and failed.
     pub examples: [u64; 3],
     pub elapsed_ms: Option<u64>,
 }
 
+/// Maximum stopped trials listed.
+const MOST_UNFINISHED: usize = 20;
 /// Maximum failures whose location is looked up.
 const MOST_PLACES: usize = 100;
 
@@ -92,6 +96,7 @@ impl Summary {
                 .collect(),
             remains: progress.remains.clone().into_iter().collect(),
             left_out: Vec::new(),
+            unfinished: progress.unfinished.clone(),
             examples: progress.examples(),
             elapsed_ms: ended.map(|ended| elapsed(ended.unix_ms)),
         })
@@ -112,6 +117,11 @@ impl Summary {
                 "  all of them: rrr-submit --rerun-failed {taskset}"
             ));
         }
+        let unfinished = self.unfinished.iter().take(MOST_UNFINISHED);
+        lines.extend(section(
+            "Stopped while running:",
+            unfinished.map(|(took, file)| format!("  {:>6}  {}", duration(*took), one_line(file))),
+        ));
         let flaky = self.flaky.iter();
         lines.extend(section(
             "Flaky (failed, then passed):",
@@ -326,6 +336,7 @@ mod tests {
             slowest: Vec::new(),
             remains: Vec::new(),
             left_out: Vec::new(),
+            unfinished: vec![(1500, "c".into())],
             examples: [28, 0, 2],
             elapsed_ms: Some(2400),
         };
@@ -336,6 +347,10 @@ mod tests {
         let lines = summary.lines().join("\n");
         assert!(
             lines.contains("a: failed in 3 trials\n      sh a\n"),
+            "{lines}"
+        );
+        assert!(
+            lines.contains("Stopped while running:\n    1.5s  c\n"),
             "{lines}"
         );
     }

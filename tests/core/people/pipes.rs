@@ -242,3 +242,33 @@ fn a_retry_after_a_slaves_death_is_reported_with_the_reason() {
         "{shown}"
     );
 }
+
+#[test]
+fn ctrl_c_names_the_tests_that_did_not_finish() {
+    let suite = Suite::new();
+    suite
+        .file("quick.sh", "exit 0")
+        .file("slow.sh", "touch begun; exec sleep 1000");
+    let words = [
+        "-j2", "--output", "plain", "quick.sh", "slow.sh", "--", "sh", "{}",
+    ];
+    let local = Tool::new("unused", "rrr-local")
+        .args(words)
+        .dir(suite.path())
+        .spawn();
+    eventually(PATIENCE, "the slow test begins", || {
+        suite.path().join("begun").exists().then_some(())
+    });
+    local.int();
+    let done = local.wait(PATIENCE).expect_code(3);
+    let (_, stopped) = done
+        .stderr
+        .split_once("Stopped while running:")
+        .expect("a heading");
+    let stopped = stopped.split("\n\n").next().unwrap_or_default();
+    assert!(
+        stopped.contains("slow.sh") && !stopped.contains("quick.sh"),
+        "{}",
+        done.stderr
+    );
+}
