@@ -167,23 +167,8 @@ impl Progress {
                 flaky,
             } => self.settle(spec_file, status, *trials, *flaky),
             Event::RetryBudgetSpent { budget } => Some(Note::BudgetSpent { budget: *budget }),
-            Event::TasksetFinished {
-                status,
-                tasks,
-                fail_reason,
-                ..
-            } => {
-                let running = std::mem::take(&mut self.running).into_values();
-                let since = |run: &Running| unix_ms.saturating_sub(run.started_ms).max(0) as u64;
-                self.unfinished = running.map(|run| (since(&run), run.spec_file)).collect();
-                self.unfinished.sort_by(|one, other| other.cmp(one));
-                self.total = *tasks;
-                self.ended = Some(Ended {
-                    status: status.clone(),
-                    tasks: *tasks,
-                    fail_reason: fail_reason.clone(),
-                    unix_ms,
-                });
+            Event::TasksetFinished { .. } => {
+                self.end(unix_ms, event);
                 Some(Note::Ended)
             }
         }
@@ -247,6 +232,30 @@ impl Progress {
             why: stopped.clone().or_else(|| reason.clone()),
         };
         self.last.insert(spec_file.clone(), last);
+    }
+
+    /// Applies the end of the taskset.
+    fn end(&mut self, unix_ms: i64, event: &Event) {
+        let Event::TasksetFinished {
+            status,
+            tasks,
+            fail_reason,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let running = std::mem::take(&mut self.running).into_values();
+        let since = |run: &Running| unix_ms.saturating_sub(run.started_ms).max(0) as u64;
+        self.unfinished = running.map(|run| (since(&run), run.spec_file)).collect();
+        self.unfinished.sort_by(|one, other| other.cmp(one));
+        self.total = *tasks;
+        self.ended = Some(Ended {
+            status: status.clone(),
+            tasks: *tasks,
+            fail_reason: fail_reason.clone(),
+            unix_ms,
+        });
     }
 
     pub fn settle(&mut self, file: &str, status: &str, trials: u64, flaky: bool) -> Option<Note> {
