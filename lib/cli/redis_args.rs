@@ -4,8 +4,7 @@ use crate::process::exit::{self, failure};
 use crate::process::regular_file::{self, Links};
 use crate::process::secret::Secret;
 use crate::process::url::without_password;
-use crate::process::{signals, stderr, stdout, systemd};
-use crate::protocol::{event, time};
+use crate::process::{signals, stderr, systemd};
 use crate::store::Store;
 use crate::store::address::{self, Address, Tls};
 use crate::store::observer::{self, Observer};
@@ -187,8 +186,7 @@ impl RedisArgs {
     }
 }
 
-/// Prints outages and notes on stderr and events on stdout, and feeds each answer to systemd's
-/// watchdog.
+/// Prints outages and notes on stderr, and feeds each answer to systemd's watchdog.
 struct Reporter;
 
 impl Observer for Reporter {
@@ -204,13 +202,6 @@ impl Observer for Reporter {
 
     fn back(&self, address: &str) {
         stderr::line(&format!("Redis at '{address}' is back"));
-    }
-
-    fn emitted(&self, taskset: &str, json: &str) {
-        // Unknown events, such as those of a later version, are not printed.
-        if let Ok(event) = serde_json::from_str(json) {
-            stdout::line(&event::line(time::unix_ms(), taskset, &event));
-        }
     }
 
     fn note(&self, message: &str) {

@@ -2,6 +2,7 @@
 //! (`lib/lua/*.lua`).
 
 pub(crate) mod daemon;
+pub mod emitting;
 pub(crate) mod estimates;
 pub(crate) mod event_stream;
 pub(crate) mod foreign;

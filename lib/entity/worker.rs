@@ -2,6 +2,7 @@
 //!
 //! Written by rrr-worker; `worker_queue` by rrr-dispatch, which also evicts dead workers.
 
+use crate::entity::emitting::Emitting;
 use crate::entity::heartbeat::{self, Heartbeat};
 use crate::protocol::key::{self, TasksetKey, WorkerKey};
 use crate::protocol::time;
@@ -159,7 +160,7 @@ pub fn accept(
     card: &Registration,
     taskset: &TasksetKey,
     message: &[u8],
-) -> anyhow::Result<Accepted> {
+) -> anyhow::Result<Emitting<Accepted>> {
     let answer: Answer = store.call(|c, _| {
         ACCEPT
             .key(taskset)
@@ -171,13 +172,13 @@ pub fn accept(
             .arg(key::active_taskset())
             .invoke(c)
     })?;
-    answer.report_events(2);
-    Ok(match answer.text(0).as_str() {
+    let accepted = match answer.text(0).as_str() {
         "accepted" => Accepted::Yes(answer.text(1)),
         "over" => Accepted::Over(answer.text(1)),
         "inactive" => Accepted::Inactive,
         _ => Accepted::NotNow,
-    })
+    };
+    Ok(Emitting::new(accepted, &answer, 2))
 }
 
 static LEAVE: Script = lua!("worker_leave");

@@ -10,6 +10,7 @@ use crate::entity::{queue, worker};
 use crate::process::stderr::say;
 use crate::process::{exit, signals, systemd};
 use crate::protocol::key::{self, TasksetKey, WorkerKey};
+use crate::role::printed::Printed;
 use crate::store;
 use crate::store::Store;
 use std::collections::{HashMap, HashSet};
@@ -126,7 +127,7 @@ impl Dispatcher {
                 given,
                 failed: new,
                 is_stale,
-            } = taskset::assign(store, taskset, want, room, &offered)?;
+            } = taskset::assign(store, taskset, want, room, &offered).printed()?;
             self.must_repeat |= is_stale;
             for worker in &given {
                 roster.give(taskset, want, worker);

@@ -11,6 +11,7 @@ pub mod list;
 pub mod local;
 pub mod persist;
 pub mod plugin;
+mod printed;
 pub mod show;
 pub mod slave;
 pub mod stat;

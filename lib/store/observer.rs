@@ -1,13 +1,9 @@
-//! The observer: receives everything that the store and the entities report. They print nothing
-//! themselves.
-//!
-//! The transitions report their events here instead of returning them, since every role prints all
-//! of them, whatever else it does with an answer: a caller that forgot them, or left by an error,
-//! would hide what has already happened.
+//! The observer: receives what the store and the entities report about the connection and about
+//! skipped keys. They print nothing themselves.
 
 use std::sync::OnceLock;
 
-/// Observes the connection, the events that the transitions emit, and skipped keys. The role
+/// Observes the connection and skipped keys. The role
 /// installs one; without one, nothing is reported.
 pub(crate) trait Observer: Sync {
     /// Redis replied to a call.
@@ -16,8 +12,6 @@ pub(crate) trait Observer: Sync {
     fn lost(&self, address: &str, why: &str);
     /// A Redis that was reported lost replies again.
     fn back(&self, address: &str);
-    /// A transition emitted an event of the taskset: `json` as it is in the event stream.
-    fn emitted(&self, taskset: &str, json: &str);
     /// A message for people.
     fn note(&self, message: &str);
 }
@@ -28,7 +22,6 @@ impl Observer for Unobserved {
     fn answered(&self) {}
     fn lost(&self, _: &str, _: &str) {}
     fn back(&self, _: &str) {}
-    fn emitted(&self, _: &str, _: &str) {}
     fn note(&self, _: &str) {}
 }
 

@@ -1,7 +1,6 @@
 //! Lua scripts: one atomic transition each, built from the shared parts they name and their own
 //! file.
 
-use super::observer::observer;
 use redis::{FromRedisValue, Value};
 use std::sync::LazyLock;
 
@@ -72,14 +71,5 @@ impl Answer {
     /// The number of places.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// Reports the events from `place` on, which are taskset, JSON, taskset, JSON…
-    pub(crate) fn report_events(&self, place: usize) {
-        let mut at = place;
-        while at + 1 < self.len() {
-            observer().emitted(&self.text(at), &self.text(at + 1));
-            at += 2;
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Declaring a slave dead, by its worker or by the arbiter.
 
+use crate::entity::emitting::Emitting;
 use crate::lua;
 use crate::protocol::key::{self, SlaveKey, TasksetKey};
 use crate::protocol::status::SlaveStatus;
@@ -17,7 +18,7 @@ pub fn reap(
     slave: &SlaveKey,
     why: &str,
     certain: bool,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Emitting<bool>> {
     let how = SlaveStatus::FailureExit.as_str();
     let words = [why, if certain { "1" } else { "0" }, "*", how];
     end(store, taskset, slave, words)
@@ -32,7 +33,7 @@ pub fn bury(
     slave: &SlaveKey,
     why: &str,
     begun: Option<&str>,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Emitting<bool>> {
     bury_as(store, taskset, slave, SlaveStatus::FailureExit, why, begun)
 }
 
@@ -45,7 +46,7 @@ pub fn bury_as(
     how: SlaveStatus,
     why: &str,
     begun: Option<&str>,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Emitting<bool>> {
     let words = [why, "1", begun.unwrap_or("*"), how.as_str()];
     end(store, taskset, slave, words)
 }
@@ -56,7 +57,7 @@ fn end(
     taskset: &TasksetKey,
     slave: &SlaveKey,
     words: [&str; 4],
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Emitting<bool>> {
     let answer: Answer = store.call(|c, _| {
         REAP.key(taskset)
             .key(slave)
@@ -65,6 +66,5 @@ fn end(
             .arg(&words)
             .invoke(c)
     })?;
-    answer.report_events(1);
-    Ok(answer.number(0) == 1)
+    Ok(Emitting::new(answer.number(0) == 1, &answer, 1))
 }

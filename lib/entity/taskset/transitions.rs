@@ -1,5 +1,6 @@
 //! The transitions of an active taskset: assigned to workers, its trials judged, ended.
 
+use crate::entity::emitting::Emitting;
 use crate::lua;
 use crate::protocol::key::{self, TaskKey, TasksetKey, WorkerKey};
 use crate::protocol::status::TasksetStatus;
@@ -87,7 +88,7 @@ pub fn assign(
     want: &Want,
     most: usize,
     offered: &[WorkerKey],
-) -> anyhow::Result<Assigned> {
+) -> anyhow::Result<Emitting<Assigned>> {
     let answer: Answer = store.call(|c, _| {
         ASSIGN
             .key(taskset)
@@ -111,8 +112,7 @@ pub fn assign(
         failed: workers()?,
         is_stale: answer.text(0) == "stale",
     };
-    answer.report_events(place);
-    Ok(assigned)
+    Ok(Emitting::new(assigned, &answer, place))
 }
 
 static CLOSE: Script = lua!("taskset_close", "event", "close");
@@ -124,7 +124,7 @@ pub fn close(
     message: &[u8],
     status: TasksetStatus,
     reason: &str,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Emitting<()>> {
     let answer: Answer = store.call(|c, _| {
         CLOSE
             .key(taskset)
@@ -137,8 +137,7 @@ pub fn close(
             .arg(reason)
             .invoke(c)
     })?;
-    answer.report_events(1);
-    Ok(())
+    Ok(Emitting::new((), &answer, 1))
 }
 
 static JUDGE: Script = lua!("trial_judge", "event", "close", "ends", "policy", "judge");
@@ -152,7 +151,7 @@ pub struct Judged {
 }
 
 /// Judges the trials at the head of the arbiter's queue, at most `most`.
-pub fn judge(store: &mut Store, most: usize) -> anyhow::Result<Judged> {
+pub fn judge(store: &mut Store, most: usize) -> anyhow::Result<Emitting<Judged>> {
     let answer: Answer = store.call(|c, _| {
         JUDGE
             .key(key::arbiter_queue())
@@ -163,11 +162,11 @@ pub fn judge(store: &mut Store, most: usize) -> anyhow::Result<Judged> {
             .arg(most)
             .invoke(c)
     })?;
-    answer.report_events(2);
-    Ok(Judged {
+    let judged = Judged {
         taken: answer.number(0) as usize,
         other: answer.bytes(1).map(<[u8]>::to_vec),
-    })
+    };
+    Ok(Emitting::new(judged, &answer, 2))
 }
 
 static RECOVER: Script = lua!(
@@ -183,7 +182,11 @@ static RECOVER: Script = lua!(
 
 /// Requeues the tasks of `lost` that are lost indeed; finalises the taskset if nothing is left.
 /// Returns whether anything changed.
-pub fn recover(store: &mut Store, taskset: &TasksetKey, lost: &[TaskKey]) -> anyhow::Result<bool> {
+pub fn recover(
+    store: &mut Store,
+    taskset: &TasksetKey,
+    lost: &[TaskKey],
+) -> anyhow::Result<Emitting<bool>> {
     let answer: Answer = store.call(|c, _| {
         RECOVER
             .key(taskset)
@@ -194,8 +197,8 @@ pub fn recover(store: &mut Store, taskset: &TasksetKey, lost: &[TaskKey]) -> any
             .arg(lost)
             .invoke(c)
     })?;
-    answer.report_events(1);
-    Ok(answer.number(0) > 0 || answer.len() > 1)
+    let changed = answer.number(0) > 0 || answer.len() > 1;
+    Ok(Emitting::new(changed, &answer, 1))
 }
 
 static SPECULATE: Script = lua!("task_speculate", "event");
@@ -205,10 +208,9 @@ pub fn speculate(
     store: &mut Store,
     taskset: &TasksetKey,
     tasks: &[TaskKey],
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Emitting<bool>> {
     let answer: Answer = store.call(|c, _| SPECULATE.key(taskset).arg(tasks).invoke(c))?;
-    answer.report_events(1);
-    Ok(answer.number(0) > 0)
+    Ok(Emitting::new(answer.number(0) > 0, &answer, 1))
 }
 
 static REQUEST_FAIL: Script = lua!("taskset_request_fail", "event", "close", "worker");
@@ -248,7 +250,7 @@ pub fn fail_unrunnable(
     store: &mut Store,
     taskset: &TasksetKey,
     fail: bool,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Emitting<bool>> {
     let answer: Answer = store.call(|c, _| {
         FAIL_UNRUNNABLE
             .key(taskset)
@@ -259,8 +261,7 @@ pub fn fail_unrunnable(
             .arg(u8::from(fail))
             .invoke(c)
     })?;
-    answer.report_events(1);
-    Ok(answer.number(0) == 1)
+    Ok(Emitting::new(answer.number(0) == 1, &answer, 1))
 }
 
 /// Asks the arbiter to cancel one taskset, or every active one.

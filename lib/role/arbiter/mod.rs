@@ -12,6 +12,7 @@ use crate::protocol::key;
 use crate::protocol::message::Message;
 use crate::protocol::status::TasksetStatus;
 use crate::role::arbiter::recovery::Watch;
+use crate::role::printed::Printed;
 use crate::store::Store;
 use crate::store::error::Refused;
 use std::time::{Duration, Instant};
@@ -56,7 +57,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut presence = Presence::of("arbiter");
     systemd::ready("judging");
     while !signals::requested() {
-        let Judged { taken, other } = taskset::judge(&mut store, BATCH)?;
+        let Judged { taken, other } = taskset::judge(&mut store, BATCH).printed()?;
         judged += taken;
         let idle = taken == 0 && other.is_none();
         fresh |= !idle;
@@ -110,12 +111,13 @@ fn handle(store: &mut Store, bytes: &[u8]) -> anyhow::Result<()> {
 fn obey(store: &mut Store, queue: &str, bytes: &[u8], message: Message) -> anyhow::Result<()> {
     match message {
         Message::Cancel(taskset) => {
-            taskset::close(store, &taskset, bytes, TasksetStatus::Cancelled, "")?;
+            taskset::close(store, &taskset, bytes, TasksetStatus::Cancelled, "").printed()?;
         }
         Message::CancelAll => {
             let mut broken = Skipped::default();
             for taskset in taskset::active(store)? {
-                let done = taskset::close(store, &taskset, b"", TasksetStatus::Cancelled, "");
+                let done =
+                    taskset::close(store, &taskset, b"", TasksetStatus::Cancelled, "").printed();
                 broken.pass_over(&taskset, done)?;
             }
             queue::pop(store, queue, &[bytes.to_owned()])?;
@@ -124,12 +126,12 @@ fn obey(store: &mut Store, queue: &str, bytes: &[u8], message: Message) -> anyho
             let reason = taskset::Record::load(store, &taskset)?
                 .and_then(|record| record.fail_reason().map(str::to_owned))
                 .unwrap_or_else(|| "a worker requested its failure".to_owned());
-            taskset::close(store, &taskset, bytes, TasksetStatus::Failed, &reason)?;
+            taskset::close(store, &taskset, bytes, TasksetStatus::Failed, &reason).printed()?;
         }
         Message::Check(taskset) => {
             // Lost tasks are found by the regular check; this only finishes a taskset that is
             // complete.
-            taskset::recover(store, &taskset, &[])?;
+            taskset::recover(store, &taskset, &[]).printed()?;
             queue::pop(store, queue, &[bytes.to_owned()])?;
         }
         Message::Trial(_) => {

@@ -13,6 +13,7 @@ use crate::entity::speculation::{self, RunningTrial};
 use crate::entity::taskset::{self, Facts, Skipped};
 use crate::entity::{heartbeat, trial};
 use crate::protocol::key::{SlaveKey, TaskKey, TasksetKey, TrialKey};
+use crate::role::printed::Printed;
 use crate::store::Store;
 use crate::store::error::Refused;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -365,14 +366,14 @@ impl Watch {
         match step {
             Step::Reap(slave) => {
                 let why = "the slave's heartbeat stopped";
-                slave::reap(store, taskset, &slave, why, false)
+                slave::reap(store, taskset, &slave, why, false).printed()
             }
-            Step::Recover(lost) => taskset::recover(store, taskset, &lost),
-            Step::Speculate(tasks) => taskset::speculate(store, taskset, &tasks),
+            Step::Recover(lost) => taskset::recover(store, taskset, &lost).printed(),
+            Step::Speculate(tasks) => taskset::speculate(store, taskset, &tasks).printed(),
             Step::GiveUp => {
                 let since = self.memory(taskset).hopeless.unwrap_or_else(Instant::now);
                 let fail = since.elapsed() >= LAST_HOPE;
-                let hopeless = taskset::fail_unrunnable(store, taskset, fail)?;
+                let hopeless = taskset::fail_unrunnable(store, taskset, fail).printed()?;
                 self.memory(taskset).hopeless = hopeless.then_some(since);
                 Ok(hopeless)
             }

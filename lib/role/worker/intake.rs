@@ -7,6 +7,7 @@ use crate::entity::worker::{self, Accepted};
 use crate::process::stderr::say;
 use crate::process::{exit, signals, systemd};
 use crate::protocol::key::TasksetKey;
+use crate::role::printed::Printed;
 use crate::show::follow::QUIET;
 use crate::store;
 use std::time::{Duration, Instant};
@@ -85,7 +86,7 @@ impl Worker {
     fn take(&mut self, intake: &mut Intake, offer: &Offer) -> anyhow::Result<Option<u8>> {
         let Offer { taskset, message } = offer;
         let named = self.options.taskset.is_some();
-        let accepted = worker::accept(&mut self.store, &self.card, taskset, message);
+        let accepted = worker::accept(&mut self.store, &self.card, taskset, message).printed();
         let Some(accepted) = store::unless_refused(taskset, accepted)? else {
             if named {
                 return Ok(Some(exit::FAILED));

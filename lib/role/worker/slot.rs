@@ -8,6 +8,7 @@ use crate::process::stderr::say;
 use crate::process::{exit, signals, text};
 use crate::protocol::key::{SlaveKey, TasksetKey, WorkerKey};
 use crate::protocol::status::{SlaveStatus, TasksetStatus};
+use crate::role::printed::Printed;
 use crate::store::Store;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::Read;
@@ -228,7 +229,7 @@ impl Slot {
                 Some(code) if code == i32::from(exit::HARD_TIMEOUT) => SlaveStatus::TimeoutExit,
                 _ => SlaveStatus::FailureExit,
             };
-            slave::bury_as(store, taskset, key, end, &why, begun.as_deref())?;
+            slave::bury_as(store, taskset, key, end, &why, begun.as_deref()).printed()?;
             made_trials = slave::has_trials(store, key)?;
         }
         // A slave need not run a trial, but while its taskset runs it joins, and so has a key.

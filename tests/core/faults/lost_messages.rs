@@ -166,7 +166,9 @@ fn q2_a_worker_keeps_its_taskset_if_the_accept_reply_is_lost() {
     server.push(&card.key.queue(), &taskset.key);
     let mut accept = || {
         let key = taskset.key.parse().unwrap();
-        match rrr::entity::worker::accept(&mut store, &card, &key, taskset.key.as_bytes()).unwrap()
+        match rrr::entity::worker::accept(&mut store, &card, &key, taskset.key.as_bytes())
+            .unwrap()
+            .value
         {
             rrr::entity::worker::Accepted::Yes(log) => Some(log),
             _ => None,

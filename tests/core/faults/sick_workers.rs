@@ -86,7 +86,7 @@ fn l9_a_taskset_waits_while_a_worker_may_run_it_or_none_lives() {
     let mut store = connect(&server);
     let taskset = raw::taskset(&server, "t", &["x"]).running();
     let key = taskset.key.parse().unwrap();
-    let mut is_given_up = |fail| fail_unrunnable(&mut store, &key, fail).unwrap();
+    let mut is_given_up = |fail| fail_unrunnable(&mut store, &key, fail).unwrap().value;
     let sick = server.add_worker("sick");
     let log = format!("{}:worker_log:{sick}", taskset.key);
     server.push(&taskset.list_key("worker_log"), &log);

@@ -52,12 +52,12 @@ impl<'a> Scene<'a> {
         };
         let done = [passed(&slave, jobs.remove(0))];
         reservation::finish(&mut self.store, &self.key, &slave, &done, 0).unwrap();
-        taskset::judge(&mut self.store, 10).unwrap();
+        let _ = taskset::judge(&mut self.store, 10).unwrap();
     }
 
     /// The status and failure reason after a check by the arbiter.
     fn look(&mut self) -> (String, Option<String>) {
-        taskset::recover(&mut self.store, &self.key, &[]).unwrap();
+        let _ = taskset::recover(&mut self.store, &self.key, &[]).unwrap();
         let status = self.taskset.status().unwrap();
         (status, self.taskset.get("fail_reason"))
     }
@@ -186,7 +186,7 @@ fn only_a_certain_death_in_the_suite_end_fails_the_suite() {
         server.run::<()>(&["DEL", &dead.heartbeat()]);
         // Without a heartbeat, the slave is waited for until it is declared dead.
         assert_eq!(scene.look(), running());
-        slave::reap(&mut scene.store, &scene.key, &dead, "signal 9", certain).unwrap();
+        let _ = slave::reap(&mut scene.store, &scene.key, &dead, "signal 9", certain).unwrap();
         assert_eq!(scene.look(), expected);
     }
 }
@@ -195,7 +195,7 @@ fn only_a_certain_death_in_the_suite_end_fails_the_suite() {
 fn a_slave_that_dies_mid_run_leaves_no_pending_suite_end() {
     let server = Server::new();
     let mut scene = Scene::new(&server, &["1", "2", "3"]);
-    slave::reap(&mut scene.store, &scene.key, &slave("1"), "signal 9", true).unwrap();
+    let _ = slave::reap(&mut scene.store, &scene.key, &slave("1"), "signal 9", true).unwrap();
     slave::exit(
         &mut scene.store,
         &scene.key,

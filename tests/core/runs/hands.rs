@@ -54,7 +54,9 @@ impl Player {
     }
 
     fn die(&mut self) -> bool {
-        slave::reap(&mut self.store, &self.taskset, &self.key, "it died", true).unwrap()
+        slave::reap(&mut self.store, &self.taskset, &self.key, "it died", true)
+            .unwrap()
+            .value
     }
 }
 
@@ -241,7 +243,11 @@ fn a_trial_that_its_dead_slave_never_received_does_not_count() {
             begun
         };
         let (store, key) = (&mut player.store, &player.key);
-        assert!(slave::bury(store, &player.taskset, key, "it died", Some(begun)).unwrap());
+        assert!(
+            slave::bury(store, &player.taskset, key, "it died", Some(begun))
+                .unwrap()
+                .value
+        );
         drain(&server, "rrr-arbiter");
         assert_eq!(taskset.counts(), counts, "{begun}");
     }
@@ -319,7 +325,7 @@ fn a_lost_batch_is_found_and_each_task_requeued_once() {
     for order in [0, 2] {
         let mut lost = keys.clone();
         lost.rotate_left(order);
-        rrr::entity::taskset::recover(&mut player.store, &player.taskset, &lost).unwrap();
+        let _ = rrr::entity::taskset::recover(&mut player.store, &player.taskset, &lost).unwrap();
     }
     drain(&server, "rrr-arbiter");
     let mut queue = taskset.list("task_queue");
@@ -423,7 +429,7 @@ fn a_batch_of_a_departed_slave_is_not_a_trial_of_its_tasks() {
         .iter()
         .map(|name| taskset.task(name).parse().unwrap())
         .collect();
-    rrr::entity::taskset::recover(&mut player.store, &player.taskset, &lost).unwrap();
+    let _ = rrr::entity::taskset::recover(&mut player.store, &player.taskset, &lost).unwrap();
     assert_eq!(taskset.counts(), (0, 0));
     let mut queue = taskset.list("task_queue");
     queue.sort();

@@ -53,7 +53,7 @@ impl<'a> Crew<'a> {
         );
         self.server.hset(&trial, "status", "failed");
         self.server.tell_arbiter(format!("trial\t{trial}"));
-        rrr::entity::taskset::judge(&mut self.store, 100).unwrap();
+        let _ = rrr::entity::taskset::judge(&mut self.store, 100).unwrap();
     }
 }
 
@@ -137,7 +137,7 @@ fn a_slave_that_failed_many_tasks_still_gets_new_ones() {
             trial => {
                 server.hset(&trial, "status", "failed");
                 server.tell_arbiter(format!("trial\t{trial}"));
-                rrr::entity::taskset::judge(&mut crew.store, 100).unwrap();
+                let _ = rrr::entity::taskset::judge(&mut crew.store, 100).unwrap();
                 failed += 1;
             }
         }

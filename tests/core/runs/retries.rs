@@ -119,7 +119,7 @@ fn c8_a_task_that_may_have_one_trial_gets_no_copy() {
             .running();
         taskset.start_trial("a", "1", "rrrspec:worker:w:slave:1");
         let task = taskset.task("a").parse().unwrap();
-        rrr::entity::taskset::speculate(&mut store, &taskset.key.parse().unwrap(), &[task])
+        let _ = rrr::entity::taskset::speculate(&mut store, &taskset.key.parse().unwrap(), &[task])
             .unwrap();
         assert_eq!(
             taskset.list("task_queue").len(),
