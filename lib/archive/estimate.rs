@@ -163,6 +163,17 @@ pub(crate) fn publish(
     drop_forgotten(store, db)
 }
 
+/// Publishes the estimates of all files of `class` to Redis.
+pub(crate) fn publish_class(
+    store: &mut Store,
+    db: &mut Database,
+    class: &str,
+) -> anyhow::Result<()> {
+    let sql = "SELECT class, spec_file, recent FROM estimates WHERE class = $1";
+    publish_rows(store, db, sql, &[class.into()])?;
+    Ok(())
+}
+
 /// Removes the estimates that [`forget`] has marked, first from Redis, then from the database.
 fn drop_forgotten(store: &mut Store, db: &mut Database) -> anyhow::Result<()> {
     let mut by_class: HashMap<String, Vec<String>> = HashMap::new();

@@ -14,7 +14,11 @@ use std::path::{Path, PathBuf};
 
 /// The folder of the documents.
 #[derive(Clone, Debug)]
-pub struct LogDir(PathBuf);
+pub struct LogDir {
+    path: PathBuf,
+    /// Whether a finished file is on disk, safe from a power failure.
+    synced: bool,
+}
 
 /// The size and digest of a finished file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,21 +40,30 @@ impl LogDir {
     /// Opens the folder at `path`, creating it when absent.
     pub fn open(path: PathBuf) -> std::io::Result<Self> {
         std::fs::create_dir_all(&path)?;
-        Ok(Self(path))
+        Ok(Self::at(path))
     }
 
     /// The folder at `path`, for reading: it need not exist.
     pub fn at(path: PathBuf) -> Self {
-        Self(path)
+        Self { path, synced: true }
+    }
+
+    /// This folder, with files that do not wait for the disk. After a power failure a new file may
+    /// be damaged, which its digest shows.
+    pub(crate) fn unsynced(self) -> Self {
+        Self {
+            synced: false,
+            ..self
+        }
     }
 
     /// The path of the file `id`.
     pub fn path(&self, id: &str) -> PathBuf {
-        self.0.join(format!("{id}.json"))
+        self.path.join(format!("{id}.json"))
     }
 
     fn unfinished(&self, id: &str) -> PathBuf {
-        self.0.join(format!(".{id}.unfinished"))
+        self.path.join(format!(".{id}.unfinished"))
     }
 
     /// Creates the file `id`, which is invisible to readers until [`Writer::finish`].
@@ -126,11 +139,15 @@ impl Writer {
         let problem = || format!("cannot write '{}'", unfinished.display());
         self.file.flush().with_context(problem)?;
         crash_point::point();
-        self.file.get_ref().sync_all().with_context(problem)?;
+        if self.folder.synced {
+            self.file.get_ref().sync_all().with_context(problem)?;
+        }
         crash_point::point();
         std::fs::rename(&unfinished, self.folder.path(&self.id)).with_context(problem)?;
         crash_point::point();
-        sync_folder(&self.folder.0).with_context(problem)?;
+        if self.folder.synced {
+            sync_folder(&self.folder.path).with_context(problem)?;
+        }
         crash_point::point();
         Ok(Stored {
             size: self.size,

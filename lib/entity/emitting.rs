@@ -2,8 +2,8 @@
 
 use crate::store::script::Answer;
 
-/// What a transition returned, and its events, which the role prints whatever else it does with
-/// the reply: they have already happened.
+/// The value that a transition returned, and its events, which the role prints whatever else it
+/// does with the value: they have already happened.
 #[must_use = "the events have to be printed"]
 pub struct Emitting<T> {
     pub value: T,

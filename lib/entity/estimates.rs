@@ -3,6 +3,7 @@
 //! Written by rrr-persist; read by rrr-submit.
 
 use crate::protocol::key;
+use crate::protocol::time::whole_seconds;
 use crate::store;
 use crate::store::{Store, read};
 use std::collections::HashMap;
@@ -19,4 +20,17 @@ pub(crate) fn estimates_ms(store: &mut Store, class: &str) -> anyhow::Result<Has
     let key = key::estimate_ms(class);
     let known = read::numbers(store, &key);
     Ok(store::unless_refused(&key, known)?.unwrap_or_default())
+}
+
+/// The expected milliseconds by spec file: the seconds, refined where the milliseconds agree with
+/// them. Another implementation may have written newer seconds.
+pub(crate) fn expected_ms(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
+    let fine = estimates_ms(store, class)?;
+    let seconds = estimates(store, class)?;
+    let refined = seconds.into_iter().map(|(file, sec)| {
+        let ms = fine.get(&file).copied();
+        let ms = ms.filter(|ms| whole_seconds(*ms) == sec);
+        (file, ms.unwrap_or(sec.saturating_mul(1000)))
+    });
+    Ok(refined.collect())
 }

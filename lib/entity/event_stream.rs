@@ -4,6 +4,8 @@
 
 use crate::protocol::event::Event;
 use crate::protocol::key::TasksetKey;
+use crate::store;
+use crate::store::Store;
 
 /// The current time by Redis' clock, which also times the events (milliseconds since 1970).
 pub(crate) fn clock_ms(connection: &mut redis::Connection) -> redis::RedisResult<i64> {
@@ -38,11 +40,7 @@ pub(crate) fn read(
     let mut entries = Vec::new();
     for (_, found) in streams.unwrap_or_default() {
         for (id, fields) in found {
-            let unix_ms = id
-                .split('-')
-                .next()
-                .and_then(|ms| ms.parse().ok())
-                .unwrap_or(0);
+            let unix_ms = unix_ms(&id);
             let events = fields
                 .chunks(2)
                 .filter_map(|pair| {
@@ -54,6 +52,40 @@ pub(crate) fn read(
         }
     }
     Ok(entries)
+}
+
+/// Milliseconds from the first event of a taskset to its last; none if it has fewer than two.
+pub(crate) fn elapsed_ms(store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<Option<u64>> {
+    type Ends = (Vec<(String, redis::Value)>, Vec<(String, redis::Value)>);
+    let ends: anyhow::Result<Ends> = store.call(|c, _| {
+        let mut pipe = redis::pipe();
+        for (command, from, to) in [("XRANGE", "-", "+"), ("XREVRANGE", "+", "-")] {
+            let stream = taskset.events();
+            pipe.cmd(command)
+                .arg(stream)
+                .arg(from)
+                .arg(to)
+                .arg("COUNT")
+                .arg(1);
+        }
+        pipe.query(c)
+    });
+    let Some((first, last)) = store::unless_refused(taskset, ends)? else {
+        return Ok(None);
+    };
+    let at = |ends: Vec<(String, redis::Value)>| ends.first().map(|(id, _)| unix_ms(id));
+    Ok(at(first)
+        .zip(at(last))
+        .and_then(|(from, to)| u64::try_from(to - from).ok())
+        .filter(|ms| *ms > 0))
+}
+
+/// The time in the id of an entry, in milliseconds since 1970.
+fn unix_ms(id: &str) -> i64 {
+    id.split('-')
+        .next()
+        .and_then(|ms| ms.parse().ok())
+        .unwrap_or(0)
 }
 
 /// The position before the first entry of a stream.

@@ -113,6 +113,19 @@ impl TasksetKey {
         Self(format!("{PREFIX}taskset:{}", uuid::Uuid::new_v4()))
     }
 
+    /// The key of the taskset with this `$TASKSET_ID`.
+    pub(crate) fn of_id(id: &str) -> Result<Self, BadKey> {
+        format!("{PREFIX}taskset:{id}").parse()
+    }
+
+    /// The beginning of a generated id, which is unique among a few thousand; other ids whole.
+    pub(crate) fn short(&self) -> &str {
+        match uuid::Uuid::parse_str(self.id()) {
+            Ok(_) => &self.id()[..8],
+            Err(_) => self.id(),
+        }
+    }
+
     /// The `$TASKSET_ID`.
     pub(crate) fn id(&self) -> &str {
         &self.0[PREFIX.len() + "taskset:".len()..]

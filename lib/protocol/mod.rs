@@ -14,4 +14,5 @@ pub mod result;
 pub mod status;
 pub(crate) mod task;
 pub mod taskset_field;
+pub(crate) mod taskset_ref;
 pub mod time;

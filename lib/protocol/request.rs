@@ -4,6 +4,9 @@ use crate::protocol::policy::Policy;
 use crate::protocol::taskset_field as field;
 use std::collections::HashMap;
 
+/// The rsync name of the runs of rrr-local, which upload no tree.
+pub(crate) const LOCAL: &str = "local";
+
 /// The submitter's choices for a taskset.
 #[derive(Clone, Debug)]
 pub struct Request {

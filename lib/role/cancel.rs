@@ -1,10 +1,10 @@
 //! rrr-cancel: asks the arbiter to cancel tasksets.
 
 use crate::cli::redis_args::RedisArgs;
-use crate::entity::taskset::{self, Record};
+use crate::entity::taskset::{self, Record, lookup};
 use crate::process::exit;
 use crate::process::stderr::say;
-use crate::protocol::key::TasksetKey;
+use crate::protocol::taskset_ref::TasksetRef;
 use crate::store;
 
 /// Cancels tasksets
@@ -16,7 +16,7 @@ pub struct Options {
     redis: RedisArgs,
     /// The taskset to cancel
     #[arg(value_name = "KEY", group = "which")]
-    taskset: Option<TasksetKey>,
+    taskset: Option<TasksetRef>,
     /// Cancel every active taskset
     #[arg(long, group = "which")]
     all: bool,
@@ -34,7 +34,8 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         for taskset in taskset::active(&mut store)? {
             taskset::request_cancel(&mut store, &taskset)?;
         }
-    } else if let Some(taskset) = &options.taskset {
+    } else if let Some(wanted) = &options.taskset {
+        let taskset = &lookup::find(&mut store, wanted)?;
         let record = Record::load(&mut store, taskset)?.ok_or_else(|| {
             exit::usage(format!("taskset '{taskset}' does not exist"))
                 .hint("rrr-list tasksets lists the tasksets in Redis")

@@ -1,11 +1,11 @@
 //! rrr-fsck: checks the invariants of all data in Redis, without changing anything.
 
 use crate::cli::redis_args::RedisArgs;
-use crate::entity::taskset::Record;
+use crate::entity::taskset::{Record, lookup};
 use crate::inspect::fsck;
 use crate::process::stderr::say;
 use crate::process::{exit, stdout};
-use crate::protocol::key::TasksetKey;
+use crate::protocol::taskset_ref::TasksetRef;
 use std::time::Duration;
 
 /// Checks the invariants in Redis; prints one JSON line per violation
@@ -16,7 +16,7 @@ pub struct Options {
     redis: RedisArgs,
     /// Tasksets to check [default: all, with every key]
     #[arg(value_name = "KEY")]
-    tasksets: Vec<TasksetKey>,
+    tasksets: Vec<TasksetRef>,
     /// Check all tasksets and keys
     #[arg(long, conflicts_with = "tasksets")]
     all: bool,
@@ -31,9 +31,13 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         .map_err(|_| exit::usage("--pause must be 0 or more seconds"))?;
     let mut store = options.redis.connect()?;
     store.wait_briefly();
-    let (report, findings) = fsck::check(&mut store, &options.tasksets, pause)?;
-    if findings.is_empty() && report.tasksets < options.tasksets.len() {
-        for taskset in &options.tasksets {
+    let mut tasksets = Vec::new();
+    for wanted in &options.tasksets {
+        tasksets.push(lookup::find(&mut store, wanted)?);
+    }
+    let (report, findings) = fsck::check(&mut store, &tasksets, pause)?;
+    if findings.is_empty() && report.tasksets < tasksets.len() {
+        for taskset in &tasksets {
             if Record::load(&mut store, taskset)?.is_none() {
                 return Err(exit::usage(format!("taskset '{taskset}' does not exist"))
                     .hint("rrr-list tasksets lists the tasksets in Redis; a persisted one is removed after a minute")

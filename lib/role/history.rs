@@ -7,21 +7,20 @@ use crate::process::stderr::say;
 use crate::process::table::{self, Row};
 use crate::process::text::duration;
 use crate::process::{exit, state_dir, stdout};
+use crate::protocol::key::TasksetKey;
 use crate::protocol::time;
 use std::collections::VecDeque;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
-/// Shows the history of finished tasksets and spec files: JSON lines, or a small table
+/// Shows the history of finished tasksets and spec files: JSON lines, or a table on a terminal
 #[derive(clap::Parser)]
-#[command(
-    name = "rrr-history",
-    version,
-    subcommand_required = true,
-    arg_required_else_help = false
-)]
+#[command(name = "rrr-history", version, args_conflicts_with_subcommands = true)]
 pub struct Options {
     #[command(subcommand)]
-    question: Question,
+    question: Option<Question>,
+    #[command(flatten)]
+    ask: Ask,
 }
 
 #[derive(clap::Subcommand)]
@@ -58,9 +57,9 @@ struct Ask {
     /// Maximum number of lines
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
-    /// Output format
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = HistoryFormat::Jsonl)]
-    format: HistoryFormat,
+    /// Output format [text on a terminal, else jsonl]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    format: Option<HistoryFormat>,
 }
 
 #[derive(clap::Args)]
@@ -95,10 +94,17 @@ impl Ask {
 
     fn print(&self, columns: &[&str], rows: impl IntoIterator<Item = Row>) {
         let rows: Vec<Row> = rows.into_iter().take(self.limit).collect();
-        match self.format {
-            HistoryFormat::Jsonl => table::json(&rows),
-            HistoryFormat::Text => table::table(columns, &rows),
+        match self.is_table() {
+            false => table::json(&rows),
+            true => table::table(columns, &rows),
         }
+    }
+
+    fn is_table(&self) -> bool {
+        self.format.map_or_else(
+            || std::io::stdout().is_terminal(),
+            |format| format == HistoryFormat::Text,
+        )
     }
 
     /// The newest runs that `wanted` accepts, up to the limit, newest first.
@@ -121,7 +127,10 @@ impl Ask {
 
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
-    match &options.question {
+    let Some(question) = &options.question else {
+        return with(&options.ask.db, |db| tasksets(db, &options.ask)).map(|()| code());
+    };
+    match question {
         Question::Tasksets(ask) => with(&ask.db, |db| tasksets(db, ask)),
         Question::Slowest(ask) => with(&ask.db, |db| slowest(db, ask)),
         Question::Flaky(ask) => with(&ask.db, |db| flaky(db, ask)),
@@ -129,11 +138,14 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         Question::File { path, ask } => with(&ask.db, |db| file(db, ask, path)),
         Question::Prune(options) => with(&options.db, |db| prune(db, options)),
     }?;
-    Ok(if stdout::is_closed() {
-        exit::PIPE_CLOSED
-    } else {
-        exit::OK
-    })
+    Ok(code())
+}
+
+fn code() -> u8 {
+    match stdout::is_closed() {
+        true => exit::PIPE_CLOSED,
+        false => exit::OK,
+    }
 }
 
 /// Calls `work` with the database, unless nothing was ever persisted.
@@ -157,6 +169,15 @@ fn tasksets(db: &mut Database, ask: &Ask) -> anyhow::Result<()> {
     let rows = found.into_iter().map(|object| {
         let members = object.as_object().cloned().unwrap_or_default();
         let row = Row::new();
+        let key = members
+            .get("taskset")
+            .and_then(|key| key.as_str())
+            .unwrap_or_default();
+        let short = key.parse::<TasksetKey>().map(|key| key.short().to_owned());
+        let took = members.get("elapsed_ms").and_then(|ms| ms.as_i64());
+        let row = row
+            .only_in_table("taskset", short.unwrap_or_else(|_| key.to_owned()))
+            .only_in_table("took", took.map_or_else(String::new, spoken));
         members
             .into_iter()
             .fold(row, |row, (name, value)| row.with(&name, value))
@@ -164,12 +185,13 @@ fn tasksets(db: &mut Database, ask: &Ask) -> anyhow::Result<()> {
     let columns = [
         "finished_at",
         "status",
+        "took",
         "tasks",
         "succeeded",
         "failed",
         "flaky",
-        "class",
         "taskset",
+        "class",
     ];
     ask.print(&columns, rows);
     Ok(())
@@ -270,7 +292,7 @@ fn file(db: &mut Database, ask: &Ask, path: &str) -> anyhow::Result<()> {
         &["time", "status", "took", "trials", "hosts", "taskset"],
         rows,
     );
-    if ask.format == HistoryFormat::Text {
+    if ask.is_table() {
         let times = runs.iter().rev().filter_map(PastRun::duration_ms);
         stdout::line(&sparkline(&times.collect::<Vec<_>>()));
     }

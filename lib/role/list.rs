@@ -66,6 +66,7 @@ fn tasksets(store: &mut Store) -> anyhow::Result<()> {
         rows.push(
             Row::new()
                 .with("taskset", key.as_str())
+                .only_in_table("taskset", key.short())
                 .with("status", record.get(field::STATUS).unwrap_or("waiting"))
                 .with("tasks", succeeded + failed + progress.left as u64)
                 .with("succeeded", succeeded)

@@ -1,12 +1,14 @@
 //! rrr-show: prints the record of a taskset, for people or for other programs.
 
+use crate::archive::db;
 use crate::archive::document::{Bytes, Document, Source, Trial};
-use crate::archive::{db, history};
 use crate::cli::redis_args::RedisArgs;
+use crate::inspect::lookup;
 use crate::process::stderr::say;
 use crate::process::text::{harmless, one_line};
 use crate::process::{exit, stdout};
-use crate::protocol::key::{TasksetKey, TrialKey};
+use crate::protocol::key::TrialKey;
+use crate::protocol::taskset_ref::TasksetRef;
 use crate::show::export::{self, Format};
 use crate::store::Store;
 use serde::Serialize;
@@ -19,9 +21,9 @@ use std::path::{Path, PathBuf};
 #[command(group = clap::ArgGroup::new("source").required(true))]
 #[command(group = clap::ArgGroup::new("piece"))]
 pub struct Options {
-    /// The taskset to show
+    /// The taskset to show, or its beginning; or last, last-failed
     #[arg(value_name = "KEY", group = "source")]
-    taskset: Option<TasksetKey>,
+    taskset: Option<TasksetRef>,
     /// Output format [text]
     #[arg(long, value_name = "FORM", value_enum)]
     format: Option<Format>,
@@ -82,43 +84,39 @@ fn record(options: &Options, source: &mut Source) -> anyhow::Result<()> {
     }
 }
 
-/// Loads the record; `store` keeps the connection through which it is read.
+/// Loads the record; `store` keeps the connection through which it is read. Without Redis, the
+/// record of a finished taskset is still in the database.
 fn load<'a>(options: &Options, store: &'a mut Option<Store>) -> anyhow::Result<Source<'a>> {
     if let Some(path) = &options.document {
         return Ok(read(path)?.into());
     }
-    let of_trial = options.trial.as_ref().map(|trial| trial.task().taskset());
-    let taskset = options
-        .taskset
-        .clone()
-        .or(of_trial)
-        .expect("clap asks for one");
-    let store = store.insert(options.redis.connect()?);
-    store.wait_briefly();
-    if let Some(source) = Source::open(store, &taskset)? {
-        return Ok(source);
+    let of_trial =
+        (options.trial.as_ref()).map(|trial| TasksetRef::Named(trial.task().taskset().clone()));
+    let wanted = options.taskset.clone().or(of_trial);
+    let wanted = wanted.expect("clap asks for one");
+    let class = lookup::class_of(Path::new("."));
+    let (mut connection, unreachable) = match options.redis.connect() {
+        Ok(store) => (Some(store), None),
+        Err(error) => (None, Some(error)),
+    };
+    if let Some(store) = &mut connection {
+        store.wait_briefly();
     }
-    let document = persisted(options, &taskset)?.ok_or_else(|| {
-        let url = options
-            .db
-            .url()
-            .map_or_else(|_| String::new(), |url| url.shown());
-        exit::usage(format!("taskset '{taskset}' is not in Redis")).hint(format!(
-            "it is not in the database '{url}' either; pass --db URL to use another"
-        ))
-    })?;
-    Ok(document.into())
-}
-
-/// Loads the record from the database, once its keys have expired in Redis.
-fn persisted(options: &Options, taskset: &TasksetKey) -> anyhow::Result<Option<Document>> {
-    let found = history::find(&options.db, options.log_dir.as_deref(), taskset)?;
-    Ok(found.map(|(document, problem)| {
-        if let Some(problem) = problem {
-            say!("rrr-show: outputs and logs are missing: {problem}");
-        }
-        document
-    }))
+    let found =
+        lookup::find(connection.as_mut(), &options.db, class.as_deref(), &wanted).and_then(|key| {
+            let in_redis = connection.map(|it| Source::open(store.insert(it), &key));
+            if let Some(source) = in_redis.transpose()?.flatten() {
+                return Ok(source);
+            }
+            let log_dir = options.log_dir.as_deref();
+            let (document, problem) = lookup::record(None, &options.db, log_dir, &key)?;
+            if let Some(problem) = problem {
+                say!("rrr-show: outputs and logs are missing: {problem}");
+            }
+            Ok(document.into())
+        });
+    // That Redis cannot be reached is the better message: the taskset may be there.
+    found.map_err(|error| unreachable.unwrap_or(error))
 }
 
 fn read(path: &Path) -> anyhow::Result<Document> {

@@ -1,8 +1,9 @@
 //! rrr-wait: silently waits until a taskset finishes.
 
 use crate::cli::redis_args::RedisArgs;
+use crate::entity::taskset::lookup;
 use crate::protocol::event::Event;
-use crate::protocol::key::TasksetKey;
+use crate::protocol::taskset_ref::TasksetRef;
 use crate::show::follow::{self, Follow, OnInterrupt, Sink};
 use crate::store::Store;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 pub struct Options {
     /// The taskset to wait for
     #[arg(value_name = "KEY")]
-    taskset: TasksetKey,
+    taskset: TasksetRef,
     /// Give up after SEC seconds (exit code 124); the taskset continues
     #[arg(long, value_name = "SEC")]
     timeout: Option<u64>,
@@ -34,9 +35,10 @@ impl Sink for Silent {
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
     store.wait_briefly();
-    follow::load(&mut store, &options.taskset)?;
+    let taskset = lookup::find(&mut store, &options.taskset)?;
+    follow::load(&mut store, &taskset)?;
     let follow = Follow {
-        taskset: &options.taskset,
+        taskset: &taskset,
         limit: options.timeout.map(Duration::from_secs),
         on_interrupt: OnInterrupt::Leave,
     };

@@ -1,9 +1,10 @@
 //! rrr-watch: shows a taskset that was submitted elsewhere, from its first event to its last.
 
 use crate::cli::redis_args::RedisArgs;
-use crate::protocol::key::TasksetKey;
+use crate::entity::taskset::lookup;
+use crate::protocol::taskset_ref::TasksetRef;
 use crate::show::follow::{self, Follow, OnInterrupt};
-use crate::show::view::{self, ViewArgs};
+use crate::show::view::{self, Background, ViewArgs};
 use std::time::Duration;
 
 /// Watches a taskset until it finishes, and exits with its verdict
@@ -12,7 +13,7 @@ use std::time::Duration;
 pub struct Options {
     /// The taskset to watch
     #[arg(value_name = "KEY")]
-    taskset: TasksetKey,
+    taskset: TasksetRef,
     /// Give up after SEC seconds (exit code 124); the taskset continues
     #[arg(long, value_name = "SEC")]
     timeout: Option<u64>,
@@ -26,12 +27,14 @@ pub struct Options {
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let mut store = options.redis.connect()?;
     store.wait_briefly();
-    follow::load(&mut store, &options.taskset)?;
+    let taskset = lookup::find(&mut store, &options.taskset)?;
+    follow::load(&mut store, &taskset)?;
     let follow = Follow {
-        taskset: &options.taskset,
+        taskset: &taskset,
         limit: options.timeout.map(Duration::from_secs),
         on_interrupt: OnInterrupt::Leave,
     };
-    let mut sink = view::open(&mut store, &options.taskset, &options.view, true)?;
+    let background = Background::submitted(&taskset, "");
+    let mut sink = view::open(&mut store, &taskset, &options.view, background)?;
     follow::to_the_end(&mut store, &follow, sink.as_mut())
 }

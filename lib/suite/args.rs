@@ -184,6 +184,7 @@ impl Suite {
     pub(crate) fn split(
         &self,
         store: &mut Store,
+        request: &Request,
         mut tasks: Vec<Task>,
         folder: &Path,
         tool: &str,
@@ -191,12 +192,11 @@ impl Suite {
         let Some(above) = self.split_above else {
             return Ok(tasks);
         };
-        let known = estimates::estimates(store, &self.taskset_class)?;
+        let known = estimates::estimates(store, &request.taskset_class)?;
         for (file, estimate) in &mut tasks {
             *estimate = estimate.or_else(|| known.get(file.as_str()).copied());
         }
-        let slave = self.slave_command()?;
-        let list = |file: &str| outline::of(folder, &slave, file);
+        let list = |file: &str| outline::of(folder, &request.slave_command, file);
         let (tasks, notes) = split::split(tasks, above, &known, list);
         notes.iter().for_each(|note| say!("{tool}: {note}"));
         Ok(tasks)

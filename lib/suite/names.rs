@@ -7,13 +7,23 @@ use std::path::{Component, Path, PathBuf};
 /// The hint for a name that is not a file of the suite.
 const HINT: &str = "name files relative to the packaging folder (--packaging-dir)";
 
-/// The path of a name, and the part of its file that it selects: `::TestA` or `[1:2]`.
+/// The path of a name, and the part of its file that it selects: `::TestA`, `[1:2]` or `:12`.
 fn halves(name: &str) -> (&str, &str) {
-    let at = name.find("::").or_else(|| {
-        let bracket = name.rfind('[')?;
-        name.ends_with(']').then_some(bracket)
-    });
+    let bracket = || name.ends_with(']').then(|| name.rfind('['))?;
+    let at = name.find("::").or_else(bracket).or_else(|| lines(name));
     name.split_at(at.unwrap_or(name.len()))
+}
+
+/// Where the lines in `FILE:12` or `FILE:12:40` begin.
+fn lines(name: &str) -> Option<usize> {
+    let is_line = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let mut at = None;
+    let mut rest = name;
+    while let Some((before, _)) = rest.rsplit_once(':').filter(|(_, line)| is_line(line)) {
+        at = Some(before.len());
+        rest = before;
+    }
+    at.filter(|at| *at > 0)
 }
 
 /// The one spelling of a name: relative to `folder`, without `.`, empty components, and `..` inside
@@ -128,6 +138,14 @@ mod tests {
             assert_eq!(normal(tree.path(), name), "spec/a.rb", "{name}");
             let selected = format!("{name}[1:2]");
             assert_eq!(normal(tree.path(), &selected), "spec/a.rb[1:2]");
+            for lines in [":12", ":12:40"] {
+                let selected = format!("{name}{lines}");
+                assert_eq!(normal(tree.path(), &selected), format!("spec/a.rb{lines}"));
+                assert!(
+                    exists(tree.path(), &normal(tree.path(), &selected)),
+                    "{selected}"
+                );
+            }
             let node = format!("{name}::TestA::test_b[../x]");
             assert_eq!(normal(tree.path(), &node), "spec/a.rb::TestA::test_b[../x]");
         }

@@ -2,20 +2,25 @@
 
 use crate::protocol::time::whole_seconds;
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-/// Orders tasks, each with its estimate in whole seconds, for submission: those without one first
-/// (they may be the longest), then the longest first, so that a long one does not start last.
-/// `known_ms`: milliseconds by spec file, which order files with equal seconds. They are ignored
+/// Orders tasks, each with its estimate in whole seconds, for submission: the `failed` ones of the
+/// last run first, then those without an estimate (they may be the longest), then the longest
+/// first, so that a long one does not start last. `known_ms`: milliseconds by spec file, which order files with equal seconds. They are ignored
 /// where they contradict the seconds, which another implementation may have written.
-pub fn order(tasks: &mut [(String, Option<u64>)], known_ms: &HashMap<String, u64>) {
+pub fn order(
+    tasks: &mut [(String, Option<u64>)],
+    known_ms: &HashMap<String, u64>,
+    failed: &HashSet<String>,
+) {
     tasks.sort_by_cached_key(|(file, estimate)| {
         let fine = |seconds: &u64| {
             let ms = known_ms.get(file).copied();
             ms.filter(|ms| whole_seconds(*ms) == *seconds)
                 .unwrap_or(seconds.saturating_mul(1000))
         };
-        Reverse(estimate.as_ref().map_or(u64::MAX, fine))
+        let expected = estimate.as_ref().map_or(u64::MAX, fine);
+        Reverse((failed.contains(file), expected))
     });
 }
 
@@ -28,9 +33,19 @@ mod tests {
         let mut tasks: Vec<_> = [("a", Some(1)), ("b", None), ("c", Some(9)), ("d", None)]
             .map(|(file, estimate)| (file.to_owned(), estimate))
             .into();
-        order(&mut tasks, &HashMap::new());
+        order(&mut tasks, &HashMap::new(), &HashSet::new());
         let files: Vec<_> = tasks.iter().map(|(file, _)| file.as_str()).collect();
         assert_eq!(files, ["b", "d", "c", "a"]);
+    }
+
+    #[test]
+    fn failed_files_go_before_all_others() {
+        let mut tasks: Vec<_> = [("a", Some(1)), ("b", None), ("c", Some(9))]
+            .map(|(file, estimate)| (file.to_owned(), estimate))
+            .into();
+        order(&mut tasks, &HashMap::new(), &HashSet::from(["a".into()]));
+        let files: Vec<_> = tasks.iter().map(|(file, _)| file.as_str()).collect();
+        assert_eq!(files, ["a", "b", "c"]);
     }
 
     #[test]
@@ -43,6 +58,7 @@ mod tests {
         order(
             &mut tasks,
             &ms.map(|(file, ms)| (file.to_owned(), ms)).into(),
+            &HashSet::new(),
         );
         let files: Vec<_> = tasks.iter().map(|(file, _)| file.as_str()).collect();
         // Another implementation, without milliseconds, changed the last estimate to one second.

@@ -31,6 +31,7 @@ const ELSEWHERE: &[&str] = &[
     "lib/show/export/trace.rs",
     // Ids of flags.
     "lib/role/submit/mod.rs",
+    "lib/role/submit/rerun.rs",
     // The name of a step, for people.
     "lib/role/worker/prepare.rs",
 ];

@@ -17,6 +17,18 @@ use std::time::Duration;
 /// Maximum wait of a transaction for another: even two such waits in a row are far below
 /// the time after which systemd considers a persister hung or stops waiting for it to exit.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Maximum wait where a record is worth less than the time of the person who waits.
+const BRIEF_PATIENCE: Duration = Duration::from_secs(2);
+
+/// When a commit is safe from a power failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Once it returns.
+    OnDisk,
+    /// Some seconds later. The database stays intact either way, and no commit waits for the disk;
+    /// SQLite only.
+    Eventual,
+}
 
 /// A row of a result.
 pub(crate) type Row = Vec<Value>;
@@ -106,8 +118,13 @@ impl Url {
 
     /// Opens the database, creating it when absent, and migrates its schema to the current version.
     pub fn open(&self) -> anyhow::Result<Database> {
+        self.open_with(Durability::OnDisk)
+    }
+
+    /// Opens the database like [`open`](Self::open), with commits of this durability.
+    pub(crate) fn open_with(&self, durability: Durability) -> anyhow::Result<Database> {
         let sql: anyhow::Result<Box<dyn Sql>> = match self.0.strip_prefix("sqlite:") {
-            Some(path) => sqlite::open(Path::new(path)).map(|sql| Box::new(sql) as _),
+            Some(path) => sqlite::open(Path::new(path), durability).map(|sql| Box::new(sql) as _),
             None => postgres::open(&self.0).map(|sql| Box::new(sql) as _),
         };
         let problem = |error: anyhow::Error| match error.downcast_ref::<exit::Failure>() {
@@ -161,6 +178,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("002_examples_and_estimates.sql"),
     include_str!("003_leaked.sql"),
     include_str!("004_outputs.sql"),
+    include_str!("005_elapsed.sql"),
 ];
 
 impl Database {

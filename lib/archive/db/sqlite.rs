@@ -1,8 +1,9 @@
 //! SQLite: the embedded database.
 
-use super::{Row, Sql};
+use super::{Durability, Row, Sql};
 use crate::archive::db::value::Value;
 use anyhow::Context;
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Sqlite(Connection);
 
 /// Opens the file, creating it and its folder when absent.
-pub(crate) fn open(path: &Path) -> anyhow::Result<Sqlite> {
+pub(crate) fn open(path: &Path, durability: Durability) -> anyhow::Result<Sqlite> {
     if let Some(folder) = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -20,22 +21,33 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Sqlite> {
             .with_context(|| format!("cannot create the folder '{}'", folder.display()))?;
     }
     let connection = Connection::open(path)?;
-    connection.busy_timeout(super::PATIENCE)?;
-    // Readers do not wait for the writer, and a commit is on disk when it returns.
-    use_wal(&connection)?;
-    connection.pragma_update(None, "synchronous", "full")?;
+    let patience = match durability {
+        Durability::OnDisk => super::PATIENCE,
+        Durability::Eventual => super::BRIEF_PATIENCE,
+    };
+    connection.busy_timeout(patience)?;
+    // Readers do not wait for the writer.
+    use_wal(&connection, patience)?;
+    match durability {
+        Durability::OnDisk => connection.pragma_update(None, "synchronous", "full")?,
+        Durability::Eventual => {
+            connection.pragma_update(None, "synchronous", "normal")?;
+            // Closing the last connection would otherwise wait for the disk.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        }
+    }
     Ok(Sqlite(connection))
 }
 
 /// Switches the file to write-ahead logging. An older file is converted once; a concurrent opener
 /// is refused at once, since the busy timeout does not apply to two processes that want the same
 /// lock.
-fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
+fn use_wal(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
     let began = Instant::now();
     loop {
         let done = connection.pragma_update(None, "journal_mode", "wal");
         match done {
-            Err(error) if is_busy(&error) && began.elapsed() < super::PATIENCE => {
+            Err(error) if is_busy(&error) && began.elapsed() < patience => {
                 std::thread::sleep(Duration::from_millis(10));
             }
             other => return other,
@@ -133,7 +145,8 @@ mod tests {
     fn a_lock_timeout_is_distinguished_from_other_errors() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db");
-        let (mut one, mut two) = (open(&path).unwrap(), open(&path).unwrap());
+        let open = || open(&path, Durability::OnDisk).unwrap();
+        let (mut one, mut two) = (open(), open());
         two.0.busy_timeout(std::time::Duration::ZERO).unwrap();
         one.begin().unwrap();
         assert!(crate::archive::db::is_busy(&two.begin().unwrap_err()));

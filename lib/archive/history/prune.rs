@@ -2,8 +2,9 @@
 
 use super::save::clear;
 use crate::archive::db::value::Value;
-use crate::archive::db::{Database, number, text};
+use crate::archive::db::{Database, Row, number, text};
 use crate::archive::log_dir::LogDir;
+use crate::protocol::request::LOCAL;
 
 /// A taskset that is old enough to be removed.
 #[derive(Clone, Debug)]
@@ -21,16 +22,17 @@ pub(crate) fn candidates(db: &mut Database, before_ms: i64) -> anyhow::Result<Ve
     let sql = "SELECT id, key, finished_ms, log_file, log_size FROM tasksets
                WHERE finished_ms < $1 ORDER BY finished_ms, id";
     let rows = db.rows(sql, &[before_ms.into()])?;
-    Ok(rows
-        .iter()
-        .map(|row| Candidate {
-            id: number(&row[0]),
-            taskset: text(&row[1]).unwrap_or_default(),
-            finished_ms: number(&row[2]),
-            log_file: text(&row[3]),
-            size: number(&row[4]),
-        })
-        .collect())
+    Ok(rows.iter().map(candidate).collect())
+}
+
+fn candidate(row: &Row) -> Candidate {
+    Candidate {
+        id: number(&row[0]),
+        taskset: text(&row[1]).unwrap_or_default(),
+        finished_ms: number(&row[2]),
+        log_file: text(&row[3]),
+        size: number(&row[4]),
+    }
 }
 
 /// Removes a taskset: first its rows, in one transaction that leaves a note of the file, and then
@@ -51,6 +53,49 @@ pub(crate) fn remove(db: &mut Database, folder: &LogDir, old: &Candidate) -> any
         Ok(())
     })?;
     sweep(db, folder, 0)
+}
+
+/// Limits for the recorded runs of rrr-local.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Age in milliseconds.
+    pub age_ms: i64,
+    /// Total size of the documents in bytes.
+    pub bytes: i64,
+}
+
+/// Maximum runs removed at once, so that no run has to wait long.
+const AT_ONCE: usize = 10;
+
+/// Removes the oldest runs of rrr-local beyond `limits`. Other tasksets are kept: only
+/// `rrr-history prune` removes those.
+pub(crate) fn trim(
+    db: &mut Database,
+    folder: &LogDir,
+    now_ms: i64,
+    limits: &Limits,
+) -> anyhow::Result<()> {
+    let of = "FROM tasksets WHERE rsync_name = $1 AND taskset_class LIKE '/%'";
+    let own = [LOCAL.into()];
+    let sql = format!("SELECT sum(COALESCE(log_size, 0)), min(finished_ms) {of}");
+    let rows = db.rows(&sql, &own)?;
+    let (mut bytes, oldest) = rows
+        .first()
+        .map_or((0, now_ms), |row| (number(&row[0]), number(&row[1])));
+    let before = now_ms - limits.age_ms;
+    if bytes <= limits.bytes && oldest >= before {
+        return Ok(());
+    }
+    let sql =
+        format!("SELECT id, key, finished_ms, log_file, log_size {of} ORDER BY finished_ms, id");
+    for old in db.rows(&sql, &own)?.iter().map(candidate).take(AT_ONCE) {
+        if bytes <= limits.bytes && old.finished_ms >= before {
+            break;
+        }
+        bytes -= old.size;
+        remove(db, folder, &old)?;
+    }
+    Ok(())
 }
 
 /// Removes files that have not belonged to a taskset since before this time.

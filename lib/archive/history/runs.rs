@@ -154,7 +154,8 @@ pub(crate) fn tasksets(
     let sql = format!(
         "SELECT s.key, s.status, s.taskset_class, s.rsync_name, s.created_at, s.finished_at,
                 (SELECT count(*) FROM tasks t WHERE t.taskset_id = s.id),
-                s.succeeded_count, s.failed_count, s.flaky_count, s.fail_reason
+                s.succeeded_count, s.failed_count, s.flaky_count, s.fail_reason,
+                s.elapsed_ms
          FROM tasksets s WHERE {conditions}
          ORDER BY s.finished_ms DESC, s.id DESC LIMIT ${}",
         values.len()
@@ -180,6 +181,7 @@ pub(crate) fn tasksets(
                 "failed": number(&row[8]),
                 "flaky": number(&row[9]),
                 "fail_reason": json(&row[10]),
+                "elapsed_ms": json(&row[11]),
             })
         })
         .collect())

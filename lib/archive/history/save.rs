@@ -9,6 +9,7 @@ use crate::archive::db::{Database, Row};
 use crate::archive::document::{self, Bytes, Other, Part, Slave, Task, Taskset, Trial, WorkerLog};
 use crate::archive::estimate::{self, Sample};
 use crate::archive::log_dir::{self, LogDir, Writer};
+use crate::entity::event_stream;
 use crate::process::crash_point;
 use crate::protocol::key::TasksetKey;
 use crate::protocol::time;
@@ -122,6 +123,7 @@ fn write(
     let mut record = Record {
         db,
         id,
+        elapsed_ms: event_stream::elapsed_ms(store, key)?,
         document: folder.create(file)?,
         tasks: 0,
         slaves: 0,
@@ -161,6 +163,7 @@ fn clear_others(
 struct Record<'a> {
     db: &'a mut Database,
     id: i64,
+    elapsed_ms: Option<u64>,
     document: Writer,
     tasks: i64,
     slaves: i64,
@@ -227,14 +230,19 @@ impl Record<'_> {
         let finished = taskset.finished_at.as_deref().and_then(time::parse);
         let finished_ms = finished.map_or_else(time::unix_ms, |at| at.timestamp_millis());
         self.finished_ms = finished_ms;
-        let fields = Taskset::COLUMNS.iter().chain(&["other", "finished_ms"]);
+        let fields = Taskset::COLUMNS
+            .iter()
+            .chain(&["other", "finished_ms", "elapsed_ms"]);
         let set: Vec<String> = fields
             .enumerate()
             .map(|(at, field)| format!("{field} = ${}", at + 1))
             .collect();
         let mut values = taskset.values();
-        let last = values.len() + 3;
-        values.extend([other(&taskset.other), finished_ms.into(), self.id.into()]);
+        let last = values.len() + 4;
+        let elapsed = self.elapsed_ms.map(|ms| ms as i64);
+        let rest = [finished_ms.into(), elapsed.into(), self.id.into()];
+        values.push(other(&taskset.other));
+        values.extend(rest);
         let sql = format!("UPDATE tasksets SET {} WHERE id = ${last}", set.join(", "));
         self.db.execute(&sql, &values)?;
 

@@ -5,6 +5,7 @@
 //! (rrr-worker), `trial_judge`, `task_recover`, `taskset_fail_unrunnable` and `taskset_close`
 //! (rrr-arbiter).
 
+pub(crate) mod lookup;
 mod skipped;
 mod stage;
 mod transitions;

@@ -1,22 +1,29 @@
 //! rrr-local: all roles on this machine, over a private Redis that ends with the run.
 
 mod command;
+mod history;
 mod processes;
 
 use super::submit;
-use super::submit::Suite;
+use super::submit::{Suite, Task, rerun};
 use crate::entity::taskset::Submission;
 use crate::exec::adapter::Outputs;
 use crate::exec::child::cgroup::{self, CgroupBounds};
+use crate::inspect::lookup;
 use crate::process::stderr::say;
 use crate::process::temp_dir::{self, TempDir};
+use crate::process::text::shell_word;
 use crate::process::{exit, signals};
 use crate::protocol::event::Event;
 use crate::protocol::key::TasksetKey;
+use crate::protocol::request::{LOCAL, Request};
+use crate::protocol::taskset_ref::TasksetRef;
+use crate::role::local::history::{History, HistoryArgs};
 use crate::role::local::processes::Processes;
 use crate::show::follow::{self, Follow, OnInterrupt, Sink};
-use crate::show::view::{self, ViewArgs};
+use crate::show::view::{self, Background, ViewArgs};
 use crate::store::Store;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -30,6 +37,11 @@ pub struct Options {
     jobs: Option<u16>,
     #[command(flatten)]
     suite: Suite,
+    /// Rerun the tasks of an earlier run that did not pass; KEY can be 'last'
+    #[arg(long, value_name = "KEY", conflicts_with_all = rerun::SETTINGS)]
+    rerun_failed: Option<TasksetRef>,
+    #[command(flatten)]
+    history: HistoryArgs,
     /// Stop after SEC seconds (exit 124)
     #[arg(long, value_name = "SEC", hide_short_help = true)]
     timeout: Option<u64>,
@@ -44,10 +56,47 @@ pub struct Options {
     packaging_dir: PathBuf,
 }
 
+impl Options {
+    /// The request and the tasks: those of the command line, or of an earlier run.
+    fn suite(&self) -> anyhow::Result<(Request, Vec<Task>)> {
+        let folder = &self.packaging_dir;
+        let Some(earlier) = &self.rerun_failed else {
+            let tasks = self.suite.tasks(folder, true)?;
+            let mut request = self.suite.request(LOCAL)?;
+            request.taskset_class = history::class(&request.taskset_class, folder);
+            return Ok((request, tasks));
+        };
+        let class = lookup::class_of(folder);
+        let (db, logs) = (self.history.db(), self.history.log_dir());
+        let key = lookup::find(None, db, class.as_deref(), earlier)?;
+        // A rerun does not need the outputs, so unreadable ones are ignored.
+        let (document, _) = lookup::record(None, db, logs, &key)?;
+        let (mut request, tasks) = rerun::of(&document, LOCAL, None)?;
+        request.policy = self.suite.policy();
+        Ok((request, tasks))
+    }
+
+    /// The packaging folder, if it is not the current one.
+    fn elsewhere(&self) -> Option<String> {
+        let is_here = self
+            .packaging_dir
+            .components()
+            .eq(Path::new(".").components());
+        (!is_here).then(|| self.packaging_dir.to_string_lossy().into_owned())
+    }
+
+    /// The command that reruns the failures of `taskset`.
+    fn rerun(&self, taskset: &TasksetKey) -> String {
+        let folder = self.elsewhere().map_or(String::new(), |folder| {
+            format!(" --packaging-dir {}", shell_word(&folder))
+        });
+        format!("rrr-local{folder} --rerun-failed {}", taskset.short())
+    }
+}
+
 /// Runs the tool.
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
-    let tasks = options.suite.tasks(&options.packaging_dir, true)?;
-    let request = options.suite.request("local")?;
+    let (request, tasks) = options.suite()?;
     command::check(
         &request.slave_command,
         &options.suite.command,
@@ -55,6 +104,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     )?;
     options.outputs.settle()?;
     temp_dir::clean_up();
+    let mut history = History::open(&options.history)?;
     let folder = TempDir::new("local").map_err(|error| {
         exit::usage(format!("cannot create a temporary folder: {error}"))
             .hint("set TMPDIR to an existing folder that you may write to")
@@ -63,30 +113,27 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let redis = processes.start_redis(folder.path())?;
     let mut store = redis.connect()?;
     store.set_patience(Duration::from_secs(2));
-    let dir = &options.packaging_dir;
-    let tasks = options.suite.split(&mut store, tasks, dir, "rrr-local")?;
-    let place = Place {
-        folder: folder.path(),
-        tests: folder.path().join("tmp"),
-    };
-    temp_dir::make_private(&place.tests)?;
+    let lessons = history.teach(&mut store, &request.taskset_class, tasks.len());
+    let place = Place::new(folder.path())?;
     processes.start(place.role("rrr-arbiter")?, &redis)?;
     processes.start(place.role("rrr-dispatch")?, &redis)?;
-    processes.start(place.worker(&options)?, &redis)?;
-    let submission = Submission::of(TasksetKey::fresh());
-    submit::submit(&mut store, &submission, &request, tasks, false, None)?;
-    let taskset = submission.taskset;
-    let follow = Follow {
-        taskset: &taskset,
-        limit: options.timeout.map(Duration::from_secs),
-        on_interrupt: OnInterrupt::Cancel,
+    processes.start(place.worker(&options, &request.worker_type)?, &redis)?;
+    let taskset = options.submit(&mut store, &request, tasks, &lessons.failed)?;
+    let background = Background {
+        lasting: history.is_open(),
+        rerun: history.is_open().then(|| options.rerun(&taskset)),
+        folder: options.elsewhere(),
+        earlier_ms: lessons.durations_ms,
     };
     let mut sink = Mending {
         processes: &mut processes,
-        view: view::open(&mut store, &taskset, &options.view, false)?,
+        view: view::open(&mut store, &taskset, &options.view, background)?,
     };
-    let outcome = follow::to_the_end(&mut store, &follow, &mut sink);
+    let outcome = options.follow(&mut store, &taskset, &mut sink);
     drop(sink);
+    if outcome.is_ok() {
+        history.record(&mut store, &taskset);
+    }
     processes
         .take_stderr()
         .iter()
@@ -99,6 +146,38 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     } else {
         code
     })
+}
+
+impl Options {
+    /// Submits the tasks, those that failed last first.
+    fn submit(
+        &self,
+        store: &mut Store,
+        request: &Request,
+        tasks: Vec<Task>,
+        failed: &HashSet<String>,
+    ) -> anyhow::Result<TasksetKey> {
+        let dir = &self.packaging_dir;
+        let tasks = self.suite.split(store, request, tasks, dir, "rrr-local")?;
+        let submission = Submission::of(TasksetKey::fresh());
+        submit::submit(store, &submission, request, tasks, failed, false, None)?;
+        Ok(submission.taskset)
+    }
+
+    /// Shows the run to its end; returns the exit code of its verdict.
+    fn follow(
+        &self,
+        store: &mut Store,
+        taskset: &TasksetKey,
+        sink: &mut dyn Sink,
+    ) -> anyhow::Result<u8> {
+        let follow = Follow {
+            taskset,
+            limit: self.timeout.map(Duration::from_secs),
+            on_interrupt: OnInterrupt::Cancel,
+        };
+        follow::to_the_end(store, &follow, sink)
+    }
 }
 
 /// The failure after --timeout: the rest of the run cannot be watched, unlike a submitted one.
@@ -120,7 +199,14 @@ struct Place<'a> {
     tests: PathBuf,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// The folders of a run whose temporary folder is `folder`.
+    fn new(folder: &'a Path) -> anyhow::Result<Self> {
+        let tests = folder.join("tmp");
+        temp_dir::make_private(&tests)?;
+        Ok(Self { folder, tests })
+    }
+
     /// The command of a role that uses the private Redis, without the environment variables meant
     /// for rrr-local.
     fn role(&self, name: &str) -> anyhow::Result<Command> {
@@ -137,10 +223,10 @@ impl Place<'_> {
         Ok(command)
     }
 
-    fn worker(&self, options: &Options) -> anyhow::Result<Command> {
+    fn worker(&self, options: &Options, worker_type: &str) -> anyhow::Result<Command> {
         let mut worker = self.role("rrr-worker")?;
         worker.arg("--in-place").arg(&options.packaging_dir);
-        worker.arg("--worker-type").arg(&options.suite.worker_type);
+        worker.arg("--worker-type").arg(worker_type);
         options.bounds.pass_on(&mut worker);
         options.outputs.pass_on(&mut worker);
         if let Some(jobs) = options.jobs {

@@ -1,6 +1,6 @@
 //! rrr-submit: uploads the tree, writes and queues a taskset, and optionally follows it to its end.
 
-mod rerun;
+pub(super) mod rerun;
 mod upload;
 
 pub(crate) use crate::suite::args::{Suite, Task};
@@ -11,17 +11,21 @@ use crate::cli::redis_args::RedisArgs;
 use crate::entity::estimates;
 use crate::entity::event_stream::{self, START};
 use crate::entity::taskset::{self, Record, Submission};
+use crate::inspect::lookup;
+use crate::process::text::shell_word;
 use crate::process::{exit, stdout};
 use crate::protocol::key::TasksetKey;
 use crate::protocol::name::rsync_name_error;
 use crate::protocol::request::Request;
 use crate::protocol::taskset_field as field;
+use crate::protocol::taskset_ref::TasksetRef;
 use crate::protocol::{event, time};
 use crate::show::follow::{self, Follow, OnInterrupt};
-use crate::show::view::{self, ViewArgs};
+use crate::show::view::{self, Background, ViewArgs};
 use crate::store::Store;
 use crate::suite::{order, signing, tree_stamp};
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Submits a suite: one taskset with one task per spec file
@@ -34,12 +38,10 @@ pub struct Options {
     #[arg(
         long,
         value_name = "KEY",
-        conflicts_with_all = [
-            "files", "command", "files_from", "null", "from", "split_above", "setup", "slave", "max_trials", "worker_type",
-            "max_workers", "taskset_class", "unknown_spec_timeout", "least_timeout",
-        ]
+        conflicts_with_all = rerun::SETTINGS,
+        conflicts_with = "worker_type"
     )]
-    rerun_failed: Option<TasksetKey>,
+    rerun_failed: Option<TasksetRef>,
     #[command(flatten)]
     db: db::DbArgs,
     /// Watch until it finishes; exit with its verdict
@@ -163,15 +165,17 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     let (request, tasks) = match (named, &options.rerun_failed) {
         (None, Some(earlier)) => {
             let signer = signing.as_ref().map(|signing| &signing.signer);
-            let (mut request, tasks) =
-                rerun::of(&mut store, &options.db, earlier, &rsync_name, signer)?;
+            let earlier = lookup::find(Some(&mut store), &options.db, None, earlier)?;
+            // A rerun does not need the outputs, so unreadable ones are ignored.
+            let (document, _) = lookup::record(Some(&mut store), &options.db, None, &earlier)?;
+            let (mut request, tasks) = rerun::of(&document, &rsync_name, signer)?;
             request.policy = options.suite.policy();
             (request, tasks)
         }
         (named, _) => {
             let (request, tasks) = named.expect("nothing else names tasks");
             let suite = &options.suite;
-            let tasks = suite.split(&mut store, tasks, folder, "rrr-submit")?;
+            let tasks = suite.split(&mut store, &request, tasks, folder, "rrr-submit")?;
             (request, tasks)
         }
     };
@@ -197,7 +201,15 @@ impl Options {
         };
         let submitted = sent.and_then(|stamp| {
             request.tree_stamp = stamp;
-            submit(store, submission, &request, tasks, locked, signing)
+            submit(
+                store,
+                submission,
+                &request,
+                tasks,
+                &HashSet::new(),
+                locked,
+                signing,
+            )
         });
         if submitted.is_err() && locked {
             // A lock left behind expires: releasing it is not worth another wait for an unreachable
@@ -206,6 +218,38 @@ impl Options {
             let _ = taskset::unlock_rsync_name(store, submission, &name);
         }
         submitted
+    }
+
+    /// The flags with which a rerun reaches the same tree, with a space in front of each.
+    fn to_rerun(&self) -> String {
+        let mut flags = String::new();
+        let mut add = |flag: &str, value: Option<&str>| {
+            flags += " ";
+            flags += flag;
+            if let Some(value) = value {
+                flags += " ";
+                flags += &shell_word(value);
+            }
+        };
+        if self.packaging_dir != Path::new(".") {
+            add(
+                "--packaging-dir",
+                Some(&self.packaging_dir.to_string_lossy()),
+            );
+        }
+        if self.no_rsync {
+            add("--no-rsync", None);
+        }
+        for (flag, value) in [
+            ("--rsync-name", &self.rsync_name),
+            ("--rsync-remote-path", &self.rsync_remote_path),
+            ("--rsync-options", &self.rsync_options),
+        ] {
+            if let Some(value) = value {
+                add(flag, Some(value));
+            }
+        }
+        flags
     }
 
     /// Follows the taskset if asked to, otherwise prints its key or its submission; returns the exit
@@ -217,7 +261,8 @@ impl Options {
                 limit: self.timeout.map(Duration::from_secs),
                 on_interrupt: OnInterrupt::Cancel,
             };
-            let mut sink = view::open(store, taskset, &self.view, true)?;
+            let background = Background::submitted(taskset, &self.to_rerun());
+            let mut sink = view::open(store, taskset, &self.view, background)?;
             return follow::to_the_end(store, &follow, sink.as_mut());
         }
         if self.key_only {
@@ -248,12 +293,14 @@ pub(crate) struct Signing {
     seconds: u64,
 }
 
-/// Completes the estimates, orders the tasks, then writes and queues the taskset.
+/// Completes the estimates, orders the tasks with `failed` ones first, then writes and queues the
+/// taskset.
 pub(crate) fn submit(
     store: &mut Store,
     submission: &Submission,
     request: &Request,
     mut tasks: Vec<Task>,
+    failed: &HashSet<String>,
     locked: bool,
     signing: Option<&Signing>,
 ) -> anyhow::Result<()> {
@@ -261,10 +308,8 @@ pub(crate) fn submit(
     for (file, estimate) in &mut tasks {
         *estimate = estimate.or_else(|| known.get(file.as_str()).copied());
     }
-    order::order(
-        &mut tasks,
-        &estimates::estimates_ms(store, &request.taskset_class)?,
-    );
+    let known_ms = estimates::estimates_ms(store, &request.taskset_class)?;
+    order::order(&mut tasks, &known_ms, failed);
     let mut fields = request.fields(tasks.len());
     if let Some(signing) = signing {
         let digest = signing::digest(tasks.iter().map(|(file, _)| file.as_str()));

@@ -4,9 +4,7 @@
 use super::Task;
 use crate::archive::db::value::Value;
 use crate::archive::document::{self, Document, Taskset};
-use crate::archive::{db, history};
 use crate::process::exit;
-use crate::protocol::key::TasksetKey;
 use crate::protocol::limits::{DEFAULT_MAX_TRIALS, DEFAULT_MAX_WORKERS};
 use crate::protocol::name;
 use crate::protocol::policy::Policy;
@@ -14,33 +12,38 @@ use crate::protocol::request::Request;
 use crate::protocol::status::TaskStatus;
 use crate::protocol::task::{DEFAULT_LEAST_SEC, DEFAULT_UNKNOWN_SEC};
 use crate::protocol::taskset_field as field;
-use crate::store::Store;
 use crate::suite::signing::Signer;
 use std::collections::HashMap;
 
-/// The request of `earlier`, with those of its tasks that did not pass. A taskset that is no longer
-/// in Redis is looked up in the database at `place`. With a `signer` it must have been signed with
-/// the same key: otherwise anyone who can write to Redis could have anything signed.
+/// The flags that an earlier run has settled.
+pub(crate) const SETTINGS: [&str; 14] = [
+    "files",
+    "command",
+    "files_from",
+    "null",
+    "from",
+    "per",
+    "split_above",
+    "setup",
+    "slave",
+    "max_trials",
+    "max_workers",
+    "taskset_class",
+    "unknown_spec_timeout",
+    "least_timeout",
+];
+
+/// The request of the run with this record, with those of its tasks that did not pass. With a
+/// `signer` it must have been signed with the same key: otherwise anyone who can write to Redis
+/// could have anything signed.
 pub(crate) fn of(
-    store: &mut Store,
-    place: &db::DbArgs,
-    earlier: &TasksetKey,
+    document: &Document,
     rsync_name: &str,
     signer: Option<&Signer>,
 ) -> anyhow::Result<(Request, Vec<Task>)> {
-    let document = match document::gather(store, earlier)? {
-        Some(document) => Some(document),
-        // A rerun does not need the outputs, so unreadable ones are ignored.
-        None => history::find(place, None, earlier)?.map(|(document, _)| document),
-    };
-    let document = document.ok_or_else(|| {
-        exit::usage(format!(
-            "taskset '{earlier}' is neither in Redis nor in the database"
-        ))
-        .hint("pass --db URL if it is in another database, or name its files instead")
-    })?;
+    let earlier = &document.key;
     if let Some(signer) = signer {
-        check_signature(&document, signer)?;
+        check_signature(document, signer)?;
     }
     let open = document
         .taskset

@@ -4,7 +4,8 @@ use super::run::{Case, Tally, status, tail};
 use super::spool::Spool;
 use crate::archive::document::{Head, Rest};
 use crate::process::text::{duration, harmless, one_line};
-use crate::show::view::summary::{Summary, rerun};
+use crate::show::view::rerun::rerun;
+use crate::show::view::summary::Summary;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 
@@ -148,7 +149,7 @@ fn failure(case: &Case, slave_command: &str) -> String {
     let _ = writeln!(
         text,
         "\nAgain: {}",
-        code(&rerun(slave_command, case.spec_file))
+        code(&rerun(slave_command, case.spec_file, None))
     );
     text
 }

@@ -5,6 +5,7 @@ use crate::archive::document::{Head, Task, Taskset, Trial};
 use crate::process::signals;
 use crate::process::text::harmless;
 use crate::protocol::example::{Example, Status as ExampleStatus};
+use crate::protocol::request::LOCAL;
 use crate::protocol::status::{TaskStatus, TasksetStatus, TrialStatus};
 use crate::protocol::time;
 use crate::show::view::note::Remains;
@@ -282,7 +283,9 @@ impl Tally {
     /// The summary that the tools that follow a taskset print at its end.
     pub(crate) fn summary(self, head: &Head) -> Summary {
         Summary {
-            taskset: Some(head.key.clone()),
+            rerun: Some(rerun_all(head)),
+            folder: None,
+            earlier_ms: Vec::new(),
             slave_command: head.taskset.slave_command.clone().unwrap_or_default(),
             status: status(&head.taskset).to_owned(),
             fail_reason: head.taskset.fail_reason.clone(),
@@ -299,6 +302,13 @@ impl Tally {
             elapsed_ms: elapsed_ms(&head.taskset),
         }
     }
+}
+
+/// The command that reruns what failed.
+fn rerun_all(head: &Head) -> String {
+    let is_local = head.taskset.rsync_name.as_deref() == Some(LOCAL);
+    let tool = if is_local { "rrr-local" } else { "rrr-submit" };
+    format!("{tool} --rerun-failed {}", head.key)
 }
 
 fn remains(case: &Case) -> Option<(String, Remains)> {

@@ -97,8 +97,8 @@ fn failure(store: &mut Store, progress: &Progress, failed: &Failed) -> anyhow::R
         one_line(&failed.spec_file),
         facts.join(", ")
     );
-    let record = progress.lasting.then(|| {
-        let (key, file) = (&progress.taskset, shell_word(&failed.spec_file));
+    let record = progress.background.lasting.then(|| {
+        let (key, file) = (progress.taskset.short(), shell_word(&failed.spec_file));
         format!("rrr-show {key} --task {file}")
     });
     let mut lines = vec![head];

@@ -3,8 +3,9 @@
 //!
 //! [`progress`] folds the events into a state, [`eta`] estimates the time left, [`summary`]
 //! describes the end, with what [`untold`] finds in Redis where events are missing; [`json`],
-//! [`plain`] and [`live`] print them.
+//! [`plain`] and [`live`] print them. [`background`] is what the events do not show.
 
+mod background;
 mod canvas;
 pub(crate) mod eta;
 mod json;
@@ -13,8 +14,11 @@ mod messages;
 pub(crate) mod note;
 mod plain;
 pub(crate) mod progress;
+pub(crate) mod rerun;
 pub(crate) mod summary;
 mod untold;
+
+pub(crate) use crate::show::view::background::Background;
 
 use crate::protocol::key::TasksetKey;
 use crate::show::follow::{self, Sink};
@@ -83,12 +87,12 @@ fn plan(form: Form, screen: &Screen) -> Plan {
     Plan { json, people }
 }
 
-/// The view for the current output streams. `lasting`: the taskset can be queried afterwards.
+/// The view for the current output streams.
 pub(crate) fn open(
     store: &mut Store,
     taskset: &TasksetKey,
     choice: &ViewArgs,
-    lasting: bool,
+    background: Background,
 ) -> anyhow::Result<Box<dyn Sink>> {
     let plan = plan(choice.output, &Screen::here());
     let json = json::Json::new(taskset);
@@ -97,7 +101,7 @@ pub(crate) fn open(
     };
     let record = follow::load(store, taskset)?;
     let mut progress = progress::Progress::load(store, taskset, &record)?;
-    progress.lasting = lasting;
+    progress.background = background;
     let json = plan.json.then_some(json);
     Ok(match form {
         Form::Live => Box::new(live::Live::new(progress, json)),

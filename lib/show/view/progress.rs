@@ -1,5 +1,6 @@
 //! The state of a run, folded from its events by a pure function.
 
+use super::background::Background;
 use super::eta;
 use super::note::{Ended, Failed, Note, Remains, Running};
 use crate::entity::estimates;
@@ -22,8 +23,7 @@ pub(super) struct LastTrial {
 pub(crate) struct Progress {
     pub taskset: TasksetKey,
     pub slave_command: String,
-    /// Whether the taskset can still be queried after the run.
-    pub lasting: bool,
+    pub background: Background,
     pub total: u64,
     pub passed: u64,
     pub pending: u64,
@@ -67,7 +67,7 @@ impl Progress {
         Self {
             taskset: taskset.clone(),
             slave_command: slave_command.to_owned(),
-            lasting: true,
+            background: Background::default(),
             total: open.len() as u64,
             passed: 0,
             pending: 0,
@@ -100,16 +100,10 @@ impl Progress {
     ) -> anyhow::Result<Self> {
         let tasks = taskset::tasks(store, taskset)?;
         let class = record.class();
-        let known = estimates::estimates(store, class)?;
-        let estimates = known.into_iter().map(|(file, sec)| (file, sec * 1000));
+        let estimates = estimates::expected_ms(store, class)?;
         let files = tasks.iter().map(|task| task.spec_file().to_owned());
         let slave_command = record.get(field::SLAVE_COMMAND).unwrap_or_default();
-        Ok(Self::new(
-            taskset,
-            slave_command,
-            files,
-            estimates.collect(),
-        ))
+        Ok(Self::new(taskset, slave_command, files, estimates))
     }
 
     /// The numbers of examples that passed, are pending and failed.

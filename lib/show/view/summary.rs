@@ -3,10 +3,11 @@
 
 use super::note::Remains;
 use super::progress::Progress;
+use super::rerun::rerun;
 use crate::entity::trial;
-use crate::process::text::{duration, one_line, shell_word};
+use crate::process::text::{duration, one_line};
 use crate::protocol::example::Status;
-use crate::protocol::key::{TasksetKey, TrialKey};
+use crate::protocol::key::TrialKey;
 use crate::store::Store;
 use console::Style;
 
@@ -29,8 +30,12 @@ pub(crate) struct FailedTask {
 /// The contents of a summary.
 #[derive(Clone, Debug)]
 pub(crate) struct Summary {
-    /// `None` if no data of the run is left.
-    pub taskset: Option<TasksetKey>,
+    /// The command that reruns everything that failed, if there is one.
+    pub rerun: Option<String>,
+    /// The folder of the suite, if it is not the current one.
+    pub folder: Option<String>,
+    /// The durations of comparable earlier runs, in milliseconds.
+    pub earlier_ms: Vec<u64>,
     pub slave_command: String,
     pub status: String,
     pub fail_reason: Option<String>,
@@ -82,7 +87,9 @@ impl Summary {
         let slowest = progress.slowest(SLOWEST).into_iter();
         let elapsed = |at: i64| at.saturating_sub(progress.began_ms.unwrap_or(at)).max(0) as u64;
         Ok(Self {
-            taskset: progress.lasting.then(|| progress.taskset.clone()),
+            rerun: progress.background.rerun.clone(),
+            folder: progress.background.folder.clone(),
+            earlier_ms: progress.background.earlier_ms.clone(),
             slave_command: progress.slave_command.clone(),
             status: ended.map_or_else(|| "open".to_owned(), |ended| ended.status.clone()),
             fail_reason: ended.and_then(|ended| ended.fail_reason.clone()),
@@ -112,10 +119,8 @@ impl Summary {
             "Failed:",
             self.failures.iter().flat_map(|it| self.failed(it)),
         );
-        if let Some(taskset) = self.taskset.as_ref().filter(|_| self.failures.len() > 1) {
-            lines.push(format!(
-                "  all of them: rrr-submit --rerun-failed {taskset}"
-            ));
+        if let Some(rerun) = self.rerun.as_ref().filter(|_| self.failures.len() > 1) {
+            lines.push(format!("  all of them: {rerun}"));
         }
         let unfinished = self.unfinished.iter().take(MOST_UNFINISHED);
         lines.extend(section(
@@ -162,7 +167,8 @@ impl Summary {
         let mut lines = vec![format!("  {file}: {status}{trials}")];
         let places = failure.places.iter();
         lines.extend(places.map(|place| format!("      at {}", one_line(place))));
-        let command = rerun(&self.slave_command, &failure.spec_file);
+        let folder = self.folder.as_deref();
+        let command = rerun(&self.slave_command, &failure.spec_file, folder);
         lines.push(format!("      {command}"));
         lines
     }
@@ -213,9 +219,31 @@ impl Summary {
         }
         if let Some(elapsed) = self.elapsed_ms {
             text += &format!("; in {}", duration(elapsed));
+            if self.status == "succeeded" {
+                text += &compared(elapsed, &self.earlier_ms).unwrap_or_default();
+            }
         }
         text
     }
+}
+
+/// Minimum number of earlier runs to compare with.
+const FEW: usize = 3;
+
+/// How the duration compares with those of earlier runs: `, 12% faster than the median of the last
+/// 8 runs`. None if there are too few, or the difference is small.
+fn compared(elapsed_ms: u64, earlier_ms: &[u64]) -> Option<String> {
+    let mut sorted = earlier_ms.to_vec();
+    sorted.sort_unstable();
+    let middle = *sorted.get(sorted.len() / 2)?;
+    let part = elapsed_ms as f64 / middle.max(1) as f64;
+    let (percent, word) = match part < 1.0 {
+        true => ((1.0 - part) * 100.0, "faster"),
+        false => ((part - 1.0) * 100.0, "slower"),
+    };
+    let runs = sorted.len();
+    (runs >= FEW && percent >= 5.0)
+        .then(|| format!(", {percent:.0}% {word} than the median of the last {runs} runs"))
 }
 
 /// The lines under a heading, after an empty line; nothing if there are none.
@@ -263,63 +291,16 @@ pub(crate) fn places(examples: &[crate::protocol::example::Example]) -> Vec<Stri
     .collect()
 }
 
-/// A command that reruns only `spec_file`, on this machine: the slave's command, if it can be
-/// derived from the command that starts a slave.
-pub(crate) fn rerun(slave_command: &str, spec_file: &str) -> String {
-    let words = shlex::split(slave_command).unwrap_or_default();
-    let is_ours = words
-        .first()
-        .is_some_and(|word| word.ends_with("rrr-slave"));
-    let command = match words.iter().position(|word| word == "--") {
-        Some(at) if is_ours => &words[at + 1..],
-        _ => &[],
-    };
-    if command.is_empty() || command.iter().any(|word| word.contains("{report}")) {
-        return format!(
-            "rrr-local --slave {} {}",
-            shell_word(slave_command),
-            shell_word(spec_file)
-        );
-    }
-    let mut words: Vec<String> = command
-        .iter()
-        .map(|word| word.replace("{}", spec_file))
-        .collect();
-    if !command.iter().any(|word| word.contains("{}")) {
-        words.push(spec_file.to_owned());
-    }
-    words
-        .iter()
-        .map(|word| shell_word(word))
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_rerun_hint_uses_the_slave_command() {
-        assert_eq!(rerun("rrr-slave -- sh {}", "it's.sh"), "sh \"it's.sh\"");
-        assert_eq!(
-            rerun("rrr-slave -- bundle exec rspec", "a b_spec.rb"),
-            "bundle exec rspec 'a b_spec.rb'"
-        );
-        assert_eq!(
-            rerun("rrr-slave --adapter rspec", "a.rb"),
-            "rrr-local --slave 'rrr-slave --adapter rspec' a.rb"
-        );
-        assert_eq!(
-            rerun("bin/slave", "a.rb"),
-            "rrr-local --slave bin/slave a.rb"
-        );
-    }
-
-    #[test]
     fn the_receipt_adds_up() {
         let summary = Summary {
-            taskset: "rrrspec:taskset:t".parse().ok(),
+            rerun: None,
+            folder: None,
+            earlier_ms: vec![3000, 2000, 4000],
             slave_command: "rrr-slave -- sh {}".into(),
             status: "cancelled".into(),
             fail_reason: None,

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_rrr_history_global_optspecs
-    string join \n h/help V/version
+    string join \n db= class= since= limit= format= h/help V/version
 end
 
 function __fish_rrr_history_needs_command
@@ -24,7 +24,13 @@ function __fish_rrr_history_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c rrr-history -n "__fish_rrr_history_needs_command" -s h -l help -d 'Print help'
+complete -c rrr-history -n "__fish_rrr_history_needs_command" -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
+complete -c rrr-history -n "__fish_rrr_history_needs_command" -l class -d 'Only tasksets of this class' -r
+complete -c rrr-history -n "__fish_rrr_history_needs_command" -l since -d 'How far to look back: 90m, 12h, 30d, 8w' -r
+complete -c rrr-history -n "__fish_rrr_history_needs_command" -l limit -d 'Maximum number of lines' -r
+complete -c rrr-history -n "__fish_rrr_history_needs_command" -l format -d 'Output format [text on a terminal, else jsonl]' -r -f -a "jsonl\t''
+text\t''"
+complete -c rrr-history -n "__fish_rrr_history_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-history -n "__fish_rrr_history_needs_command" -s V -l version -d 'Print version'
 complete -c rrr-history -n "__fish_rrr_history_needs_command" -f -a "tasksets" -d 'Finished tasksets, newest first'
 complete -c rrr-history -n "__fish_rrr_history_needs_command" -f -a "slowest" -d 'Spec files by mean run time, slowest first'
@@ -37,35 +43,35 @@ complete -c rrr-history -n "__fish_rrr_history_using_subcommand tasksets" -l db 
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand tasksets" -l class -d 'Only tasksets of this class' -r
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand tasksets" -l since -d 'How far to look back: 90m, 12h, 30d, 8w' -r
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand tasksets" -l limit -d 'Maximum number of lines' -r
-complete -c rrr-history -n "__fish_rrr_history_using_subcommand tasksets" -l format -d 'Output format' -r -f -a "jsonl\t''
+complete -c rrr-history -n "__fish_rrr_history_using_subcommand tasksets" -l format -d 'Output format [text on a terminal, else jsonl]' -r -f -a "jsonl\t''
 text\t''"
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand tasksets" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand slowest" -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand slowest" -l class -d 'Only tasksets of this class' -r
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand slowest" -l since -d 'How far to look back: 90m, 12h, 30d, 8w' -r
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand slowest" -l limit -d 'Maximum number of lines' -r
-complete -c rrr-history -n "__fish_rrr_history_using_subcommand slowest" -l format -d 'Output format' -r -f -a "jsonl\t''
+complete -c rrr-history -n "__fish_rrr_history_using_subcommand slowest" -l format -d 'Output format [text on a terminal, else jsonl]' -r -f -a "jsonl\t''
 text\t''"
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand slowest" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand flaky" -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand flaky" -l class -d 'Only tasksets of this class' -r
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand flaky" -l since -d 'How far to look back: 90m, 12h, 30d, 8w' -r
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand flaky" -l limit -d 'Maximum number of lines' -r
-complete -c rrr-history -n "__fish_rrr_history_using_subcommand flaky" -l format -d 'Output format' -r -f -a "jsonl\t''
+complete -c rrr-history -n "__fish_rrr_history_using_subcommand flaky" -l format -d 'Output format [text on a terminal, else jsonl]' -r -f -a "jsonl\t''
 text\t''"
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand flaky" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand failures" -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand failures" -l class -d 'Only tasksets of this class' -r
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand failures" -l since -d 'How far to look back: 90m, 12h, 30d, 8w' -r
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand failures" -l limit -d 'Maximum number of lines' -r
-complete -c rrr-history -n "__fish_rrr_history_using_subcommand failures" -l format -d 'Output format' -r -f -a "jsonl\t''
+complete -c rrr-history -n "__fish_rrr_history_using_subcommand failures" -l format -d 'Output format [text on a terminal, else jsonl]' -r -f -a "jsonl\t''
 text\t''"
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand failures" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand file" -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand file" -l class -d 'Only tasksets of this class' -r
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand file" -l since -d 'How far to look back: 90m, 12h, 30d, 8w' -r
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand file" -l limit -d 'Maximum number of lines' -r
-complete -c rrr-history -n "__fish_rrr_history_using_subcommand file" -l format -d 'Output format' -r -f -a "jsonl\t''
+complete -c rrr-history -n "__fish_rrr_history_using_subcommand file" -l format -d 'Output format [text on a terminal, else jsonl]' -r -f -a "jsonl\t''
 text\t''"
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand file" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-history -n "__fish_rrr_history_using_subcommand prune" -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r

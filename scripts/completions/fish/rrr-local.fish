@@ -20,6 +20,9 @@ error\t'The test could not be run, or its runner broke'
 timeout\t'The test took too long'"
 complete -c rrr-local -l flaky -d 'Verdict on a task that passed after a failure' -r -f -a "pass\t'The task has passed'
 fail\t'The taskset fails'"
+complete -c rrr-local -l rerun-failed -d 'Rerun the tasks of an earlier run that did not pass; KEY can be \'last\'' -r
+complete -c rrr-local -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
+complete -c rrr-local -l log-dir -d 'Folder with the outputs of recorded runs' -r -F
 complete -c rrr-local -l timeout -d 'Stop after SEC seconds (exit 124)' -r
 complete -c rrr-local -l output -d 'Output format; auto: live on a terminal, else json' -r -f -a "auto\t''
 json\t''
@@ -32,5 +35,6 @@ complete -c rrr-local -l packaging-dir -d 'Folder of the suite, with its .rrr.to
 complete -c rrr-local -s 0 -l null -d 'Names in --files-from end with NUL'
 complete -c rrr-local -l fail-fast -d 'End the run at the first failed task'
 complete -c rrr-local -l print-config -d 'Print each setting and its source, then exit'
+complete -c rrr-local -l no-history -d 'Neither use nor record the history of this folder'
 complete -c rrr-local -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-local -s V -l version -d 'Print version'

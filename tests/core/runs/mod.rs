@@ -3,6 +3,7 @@
 mod bad_input;
 mod hands;
 mod local;
+mod local_history;
 mod mixed;
 mod mixed_views;
 mod no_redis;

@@ -5,7 +5,7 @@ use rrr::entity::speculation::{self, RunningTrial};
 use rrr::protocol::key::{TaskKey, TasksetKey};
 use rrr::suite::order;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 
 /// Interval between the arbiter's checks of the running tasks, as in rrr-arbiter.
 const TICK: u64 = 500;
@@ -130,7 +130,7 @@ pub fn run(files: &[File], slaves: usize, policy: Policy, weather: Weather, seed
         let known = files
             .iter()
             .filter_map(|file| Some((file.name.clone(), file.known_ms?)));
-        order::order(&mut order, &known.collect());
+        order::order(&mut order, &known.collect(), &HashSet::new());
     }
     let places: HashMap<&str, usize> = files
         .iter()
