@@ -217,7 +217,8 @@ fn the_properties_hold_for_mutated_seeds() {
 /// Enough executions of a cheap target: the time left goes to the expensive ones, which come last.
 const ENOUGH: u64 = 10_000_000;
 
-/// Executions that an expensive target reaches by taking up to five times its share.
+/// Executions that an expensive target reaches by taking up to five times its share, or a sixth of
+/// all the time, even if none is left.
 const FEWEST: u64 = 1_000_000;
 
 /// Executions of each target within about this time, for the long form.
@@ -227,10 +228,11 @@ pub fn long_form(time: Duration) -> serde_json::Map<String, serde_json::Value> {
     let run = |(place, (name, target)): (usize, &(&str, rrr::proof::Target))| {
         let left = end.saturating_duration_since(Instant::now());
         let (began, share) = (Instant::now(), left / (TARGETS.len() - place) as u32);
+        let most = (share * 5).max(time / 6);
         let executions = run(name, *target, fastrand::u64(..), |done| {
             let took = began.elapsed();
             let is_due = done < ENOUGH && took < share;
-            done % 256 != 0 || is_due || (done < FEWEST && took < share * 5)
+            done % 256 != 0 || is_due || (done < FEWEST && took < most)
         });
         ((*name).to_owned(), executions.into())
     };

@@ -27,6 +27,7 @@ fn prove() {
     let line = serde_json::json!({
         "states": models.states,
         "depth": models.depth,
+        "models": models.models,
         "assignment_states": assignment_states,
         "seeded_faults": faults,
         "seeded_faults_found": found,

@@ -144,6 +144,8 @@ fn configurations() -> [(Protocol, f64); 5] {
 pub struct Explored {
     pub states: usize,
     pub depth: usize,
+    /// One object for each configuration.
+    pub models: Vec<serde_json::Value>,
 }
 
 /// Explores each configuration; adds broken rules to the findings.
@@ -151,11 +153,12 @@ pub fn long_form(states: usize, findings: &mut Vec<String>) -> Explored {
     let mut sum = Explored::default();
     for (model, share) in configurations() {
         let checker = explore(model, (states as f64 * share) as usize);
-        println!(
-            "{} states, depth {}: {model:?}",
-            checker.unique_state_count(),
-            checker.max_depth()
-        );
+        sum.models.push(serde_json::json!({
+            "states": checker.unique_state_count(),
+            "depth": checker.max_depth(),
+            "tasks": model.tasks,
+            "model": format!("{model:?}"),
+        }));
         sum.states += checker.unique_state_count();
         sum.depth = sum.depth.max(checker.max_depth());
         findings.extend(finding(&checker));
