@@ -31,13 +31,14 @@ pub(crate) fn find(
         Some(mut db) => history::possible(&mut db, wanted, class)?,
         None => Vec::new(),
     };
+    let has_redis = store.is_some();
     if let Some(store) = store {
         found.extend(taskset::lookup::possible(store, wanted)?);
     }
     match (wanted.choose(found)?, wanted) {
         (Some(key), _) => Ok(key),
         (None, TasksetRef::Named(key)) => Ok(key.clone()),
-        (None, _) => Err(missing(place, wanted).into()),
+        (None, _) => Err(missing(place, wanted, has_redis).into()),
     }
 }
 
@@ -49,24 +50,28 @@ pub(crate) fn record(
     log_dir: Option<&Path>,
     key: &TasksetKey,
 ) -> anyhow::Result<(Document, Option<String>)> {
+    let has_redis = store.is_some();
     if let Some(store) = store
         && let Some(document) = document::gather(store, key)?
     {
         return Ok((document, None));
     }
     let found = history::find(place, log_dir, key)?;
-    found.ok_or_else(|| missing(place, &TasksetRef::Named(key.clone())).into())
+    found.ok_or_else(|| missing(place, &TasksetRef::Named(key.clone()), has_redis).into())
 }
 
-fn missing(place: &DbArgs, wanted: &TasksetRef) -> exit::Failure {
+/// The error for a taskset that was not found.
+pub(crate) fn missing(place: &DbArgs, wanted: &TasksetRef, has_redis: bool) -> exit::Failure {
     let url = place
         .url()
         .map_or_else(|_| String::new(), |url| url.shown());
     let message = match wanted {
-        TasksetRef::Named(key) => format!("taskset '{key}' is not recorded"),
-        _ => format!("no taskset is recorded as '{wanted}'"),
+        TasksetRef::Named(key) => format!("taskset '{key}' does not exist"),
+        _ => format!("there is no taskset to call '{wanted}'"),
     };
-    exit::usage(message).hint(format!(
-        "it was looked for in the database '{url}'; --db URL names another"
-    ))
+    let places = match has_redis {
+        true => format!("neither Redis nor the database '{url}' has it"),
+        false => format!("the database '{url}' does not have it"),
+    };
+    exit::usage(message).hint(format!("{places}; pass --db URL to use another database"))
 }

@@ -19,7 +19,7 @@ use crate::protocol::status::TrialStatus;
 use crate::protocol::time;
 use crate::role::{local, submit};
 use crate::store::address::{Address, Tls};
-use crate::suite::args;
+use crate::suite::tasks;
 use crate::tool::{cargo, nextest, split};
 use std::fmt::{Debug, Display};
 use std::path::Path;
@@ -87,7 +87,7 @@ fn round_trip<T: FromStr + Display + PartialEq + Debug>(text: &str) {
 /// Parses a list of tasks; the errors are messages for people.
 fn json_tasks(bytes: &[u8]) {
     for null in [false, true] {
-        match args::parse_list(bytes, null, "list") {
+        match tasks::parse_list(bytes, null, "list") {
             Ok(tasks) => tasks.iter().for_each(|(file, _)| {
                 if name::spec_file_error(file).is_none() {
                     assert!(!file.is_empty() && !file.starts_with('/'));

@@ -1,7 +1,7 @@
 //! rrr-show: prints the record of a taskset, for people or for other programs.
 
-use crate::archive::db;
 use crate::archive::document::{Bytes, Document, Source, Trial};
+use crate::archive::{db, history};
 use crate::cli::redis_args::RedisArgs;
 use crate::inspect::lookup;
 use crate::process::stderr::say;
@@ -105,11 +105,13 @@ fn load<'a>(options: &Options, store: &'a mut Option<Store>) -> anyhow::Result<S
     let found =
         lookup::find(connection.as_mut(), &options.db, class.as_deref(), &wanted).and_then(|key| {
             let in_redis = connection.map(|it| Source::open(store.insert(it), &key));
+            let has_redis = in_redis.is_some();
             if let Some(source) = in_redis.transpose()?.flatten() {
                 return Ok(source);
             }
-            let log_dir = options.log_dir.as_deref();
-            let (document, problem) = lookup::record(None, &options.db, log_dir, &key)?;
+            let found = history::find(&options.db, options.log_dir.as_deref(), &key)?;
+            let (document, problem) = found
+                .ok_or_else(|| lookup::missing(&options.db, &TasksetRef::Named(key), has_redis))?;
             if let Some(problem) = problem {
                 say!("rrr-show: outputs and logs are missing: {problem}");
             }

@@ -1,4 +1,4 @@
-//! The flags for the tests to run, shared by rrr-submit and rrr-local, and the list of tasks.
+//! The flags for the tests to run, shared by rrr-submit and rrr-local.
 
 use crate::entity::estimates;
 use crate::process::exit;
@@ -9,12 +9,8 @@ use crate::protocol::request::Request;
 use crate::protocol::task;
 use crate::protocol::taskset_field as field;
 use crate::store::Store;
-use crate::suite::names;
 use crate::suite::policy_args::PolicyArgs;
-use crate::tool::{Per, Question, Source, outline, split};
-use serde::Deserialize;
-use std::collections::HashSet;
-use std::io::Read;
+use crate::tool::{Per, Source, outline, split};
 use std::path::{Path, PathBuf};
 
 /// The flags for the tests to run, shared by rrr-submit and rrr-local.
@@ -32,10 +28,10 @@ pub(crate) struct Suite {
     /// Names in --files-from end with NUL
     #[arg(short = '0', long, hide_short_help = true)]
     pub null: bool,
-    /// List the tests with cargo
-    #[arg(long, value_name = "SOURCE", value_enum, conflicts_with_all = ["files", "null"])]
+    /// Test tool that lists and runs the tests
+    #[arg(long, value_name = "SOURCE", value_enum, conflicts_with = "null")]
     pub from: Option<Source>,
-    /// Unit of a task
+    /// Unit of a task of cargo-test or nextest
     #[arg(long, value_enum, default_value_t = Per::Binary, requires = "from", hide_short_help = true)]
     pub per: Per,
     /// Split spec files with longer estimates
@@ -82,16 +78,12 @@ pub(crate) struct Suite {
     pub least_timeout: u64,
     #[command(flatten)]
     policy: PolicyArgs,
+    /// Print the tasks as JSON lines, and run nothing
+    #[arg(long, hide_short_help = true)]
+    pub list: bool,
     /// Print each setting and its source, then exit
     #[arg(long, hide_short_help = true)]
     pub print_config: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct JsonTask {
-    spec_file: String,
-    estimate_sec: Option<u64>,
 }
 
 pub(crate) use split::Task;
@@ -110,74 +102,9 @@ impl Suite {
             }
             (None, None) if !words.is_empty() => Ok(format!("rrr-slave -- {words}")),
             (None, None) => Err(exit::usage("no command given")
-                .hint("end with '-- CMD', for example: -- sh {}")
+                .hint("end with '-- CMD', for example: -- sh {}; or name a test tool: --from rspec, pytest, cargo-test or nextest")
                 .into()),
         }
-    }
-
-    /// Reads and checks the task list of the suite in `folder`. If `here`, files named as arguments
-    /// must exist there.
-    pub(crate) fn tasks(&self, folder: &Path, here: bool) -> anyhow::Result<Vec<Task>> {
-        let mut tasks: Vec<Task> = Vec::new();
-        for file in &self.files {
-            let file = names::normal(folder, file);
-            if here {
-                names::check_file(folder, &file)?;
-            }
-            tasks.push((file, None));
-        }
-        match (self.from, &self.files_from) {
-            (Some(source), list) => {
-                let question = Question {
-                    source,
-                    per: self.per,
-                    words: &self.command,
-                    folder,
-                    said: list.as_deref().map(read).transpose()?,
-                };
-                let (listed, notes) = question.tasks()?;
-                notes.iter().for_each(|note| say!("rrr: {note}"));
-                tasks.extend(listed.into_iter().map(|task| (task, None)));
-            }
-            (None, Some(list)) => tasks.extend(self.read_list(list, folder, here)?),
-            (None, None) => {}
-        }
-        let mut seen = HashSet::new();
-        for (file, _) in &tasks {
-            names::check(file)?;
-        }
-        tasks.retain(|(file, _)| seen.insert(file.clone()));
-        if tasks.is_empty() {
-            return Err(exit::failure(
-                exit::NOTHING,
-                match self.from {
-                    Some(source) => {
-                        format!("nothing to run: {} lists no tests", source.name())
-                    }
-                    None => "nothing to run: no spec files given".to_owned(),
-                },
-            )
-            .hint("name spec files, or pass --files-from FILE or --from SOURCE")
-            .into());
-        }
-        Ok(tasks)
-    }
-
-    /// Reads the list `from`. It may name tasks that are not files; but if one of them is a file in
-    /// the folder and `here`, all must be.
-    fn read_list(&self, from: &Path, folder: &Path, here: bool) -> anyhow::Result<Vec<Task>> {
-        let place = format!("'{}'", from.display());
-        let mut tasks = parse_list(&read(from)?, self.null, &place)?;
-        for (file, _) in &mut tasks {
-            *file = names::normal(folder, file);
-        }
-        let is_file = |(file, _): &Task| folder.join(file).is_file();
-        if here && tasks.iter().any(is_file) {
-            for (file, _) in &tasks {
-                names::check_file(folder, file)?;
-            }
-        }
-        Ok(tasks)
     }
 
     /// Splits the slow `tasks`, if requested; warns about those that cannot be split, as `tool`.
@@ -223,55 +150,4 @@ impl Suite {
             policy: self.policy(),
         })
     }
-}
-
-/// Parses a list of names or JSON tasks, which end with a line feed, or with NUL if `null`.
-///
-/// Errors: an entry is invalid; the message names its number and `place`, the list.
-pub(crate) fn parse_list(bytes: &[u8], null: bool, place: &str) -> anyhow::Result<Vec<Task>> {
-    let mut tasks = Vec::new();
-    let end = if null { 0 } else { b'\n' };
-    // Editors on other systems write a byte order mark.
-    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    for (number, line) in bytes.split(|byte| *byte == end).enumerate() {
-        let place = || format!("{place}, entry {}", number + 1);
-        let line = std::str::from_utf8(line)
-            .map_err(|_| exit::usage(format!("{}: not valid UTF-8", place())))?;
-        let line = if null {
-            line
-        } else {
-            line.trim_end_matches('\r')
-        };
-        if line.trim().is_empty() {
-            continue;
-        }
-        if line.starts_with('{') && !null {
-            let task: JsonTask = serde_json::from_str(line).map_err(|error| {
-                exit::usage(format!("{}: invalid JSON task: {error}", place()))
-                    .hint("for example: {\"spec_file\": \"a.sh\", \"estimate_sec\": 3}")
-            })?;
-            tasks.push((task.spec_file, task.estimate_sec));
-        } else {
-            tasks.push((line.to_owned(), None));
-        }
-    }
-    Ok(tasks)
-}
-
-/// The contents of a file, or of stdin if it is named `-`.
-fn read(from: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = if from.as_os_str() == "-" {
-        std::io::stdin().read_to_end(&mut bytes).map(|_| ())
-    } else {
-        std::fs::read(from).map(|content| bytes = content)
-    };
-    read.map_err(|error| {
-        exit::usage(format!(
-            "cannot read the list '{}': {error}",
-            from.display()
-        ))
-        .hint("--files-from takes a file with one spec file per line; - is stdin")
-    })?;
-    Ok(bytes)
 }

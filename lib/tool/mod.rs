@@ -2,6 +2,8 @@
 //! with the same name runs the listed tasks.
 
 pub(crate) mod cargo;
+pub(crate) mod detect;
+mod files;
 pub(crate) mod nextest;
 pub(crate) mod outline;
 pub(crate) mod pytest;
@@ -16,6 +18,10 @@ use std::process::{Command, Stdio};
 /// The supported sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Source {
+    /// The files that RSpec would load
+    Rspec,
+    /// The files in which pytest would collect tests
+    Pytest,
     /// The test binaries that cargo test builds
     CargoTest,
     /// The tests that cargo nextest lists
@@ -23,9 +29,16 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    /// Whether its tasks are files.
+    pub(crate) fn has_files(self) -> bool {
+        matches!(self, Self::Rspec | Self::Pytest)
+    }
+
     /// The name on the command line, here and in rrr-slave --adapter.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Rspec => "rspec",
+            Self::Pytest => "pytest",
             Self::CargoTest => "cargo-test",
             Self::Nextest => "nextest",
         }
@@ -72,6 +85,8 @@ pub(crate) struct Question<'a> {
     pub per: Per,
     /// Options of the source.
     pub words: &'a [String],
+    /// The folders whose files to list; all if empty.
+    pub roots: &'a [String],
     /// The folder of the tree.
     pub folder: &'a Path,
     /// Output of the source from elsewhere, to be read instead of running it.
@@ -85,6 +100,10 @@ impl Question<'_> {
         let (listed, notes) = match self.source {
             Source::CargoTest => cargo::list(self)?,
             Source::Nextest => (nextest::list(self)?, Vec::new()),
+            Source::Rspec | Source::Pytest => {
+                let files = files::list(self.source, self.folder, self.words, self.roots)?;
+                return Ok((files, Vec::new()));
+            }
         };
         let mut tasks = Vec::new();
         for Listed {
@@ -192,6 +211,7 @@ mod tests {
             source: Source::Nextest,
             per,
             words: &[],
+            roots: &[],
             folder: Path::new("."),
             said: Some(list.into()),
         }

@@ -6,6 +6,7 @@ mod harness;
 mod abuse;
 mod as_cargo;
 mod cargo;
+mod detection;
 mod ends;
 mod go;
 mod leaks;

@@ -2,6 +2,7 @@
 
 mod command;
 mod history;
+mod init;
 mod processes;
 
 use super::submit;
@@ -23,6 +24,7 @@ use crate::role::local::processes::Processes;
 use crate::show::follow::{self, Follow, OnInterrupt, Sink};
 use crate::show::view::{self, Background, ViewArgs};
 use crate::store::Store;
+use crate::suite::tasks;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,6 +39,9 @@ pub struct Options {
     jobs: Option<u16>,
     #[command(flatten)]
     suite: Suite,
+    /// Write a commented .rrr.toml for this suite, and run nothing
+    #[arg(long, conflicts_with_all = ["list", "print_config"])]
+    init: bool,
     /// Rerun the tasks of an earlier run that did not pass; KEY can be 'last'
     #[arg(long, value_name = "KEY", conflicts_with_all = rerun::SETTINGS)]
     rerun_failed: Option<TasksetRef>,
@@ -96,7 +101,14 @@ impl Options {
 
 /// Runs the tool.
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
+    options.suite.detect(&options.packaging_dir)?;
+    if options.init {
+        return init::write(&options.packaging_dir, &options.suite);
+    }
     let (request, tasks) = options.suite()?;
+    if options.suite.list {
+        return tasks::print(&tasks);
+    }
     command::check(
         &request.slave_command,
         &options.suite.command,

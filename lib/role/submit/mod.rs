@@ -23,7 +23,7 @@ use crate::protocol::{event, time};
 use crate::show::follow::{self, Follow, OnInterrupt};
 use crate::show::view::{self, Background, ViewArgs};
 use crate::store::Store;
-use crate::suite::{order, signing, tree_stamp};
+use crate::suite::{order, signing, tasks, tree_stamp};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -153,6 +153,9 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             .hint("pass --packaging-dir, or --no-rsync when the workers have the tree")
             .into());
     }
+    if let Some((_, tasks)) = named.as_ref().filter(|_| options.suite.list) {
+        return tasks::print(tasks);
+    }
     let signing = match &options.sign_key {
         Some(path) => Some(Signing {
             signer: signing::Signer::load(path)?,
@@ -179,6 +182,9 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             (request, tasks)
         }
     };
+    if options.suite.list {
+        return tasks::print(&tasks);
+    }
     let submission = Submission::of(options.new_taskset(&mut store)?);
     options.send_and_submit(&mut store, &submission, request, tasks, signing.as_ref())?;
     options.announce_or_follow(&mut store, &submission.taskset)

@@ -1,8 +1,10 @@
 complete -c rrr-local -s j -l jobs -d 'Number of slaves [number of processors]' -r
 complete -c rrr-local -l files-from -d 'Names or JSON tasks, one per line; - is stdin' -r -F
-complete -c rrr-local -l from -d 'List the tests with cargo' -r -f -a "cargo-test\t'The test binaries that cargo test builds'
+complete -c rrr-local -l from -d 'Test tool that lists and runs the tests' -r -f -a "rspec\t'The files that RSpec would load'
+pytest\t'The files in which pytest would collect tests'
+cargo-test\t'The test binaries that cargo test builds'
 nextest\t'The tests that cargo nextest lists'"
-complete -c rrr-local -l per -d 'Unit of a task' -r -f -a "binary\t'A test binary'
+complete -c rrr-local -l per -d 'Unit of a task of cargo-test or nextest' -r -f -a "binary\t'A test binary'
 test\t'A single test'"
 complete -c rrr-local -l split-above -d 'Split spec files with longer estimates' -r
 complete -c rrr-local -l setup -d 'Script each worker runs before its slaves' -r
@@ -34,7 +36,9 @@ complete -c rrr-local -l outputs -d 'Folder for files that tests leave on purpos
 complete -c rrr-local -l packaging-dir -d 'Folder of the suite, with its .rrr.toml' -r -F
 complete -c rrr-local -s 0 -l null -d 'Names in --files-from end with NUL'
 complete -c rrr-local -l fail-fast -d 'End the run at the first failed task'
+complete -c rrr-local -l list -d 'Print the tasks as JSON lines, and run nothing'
 complete -c rrr-local -l print-config -d 'Print each setting and its source, then exit'
+complete -c rrr-local -l init -d 'Write a commented .rrr.toml for this suite, and run nothing'
 complete -c rrr-local -l no-history -d 'Neither use nor record the history of this folder'
 complete -c rrr-local -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-local -s V -l version -d 'Print version'

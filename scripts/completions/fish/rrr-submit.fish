@@ -1,7 +1,9 @@
 complete -c rrr-submit -l files-from -d 'Names or JSON tasks, one per line; - is stdin' -r -F
-complete -c rrr-submit -l from -d 'List the tests with cargo' -r -f -a "cargo-test\t'The test binaries that cargo test builds'
+complete -c rrr-submit -l from -d 'Test tool that lists and runs the tests' -r -f -a "rspec\t'The files that RSpec would load'
+pytest\t'The files in which pytest would collect tests'
+cargo-test\t'The test binaries that cargo test builds'
 nextest\t'The tests that cargo nextest lists'"
-complete -c rrr-submit -l per -d 'Unit of a task' -r -f -a "binary\t'A test binary'
+complete -c rrr-submit -l per -d 'Unit of a task of cargo-test or nextest' -r -f -a "binary\t'A test binary'
 test\t'A single test'"
 complete -c rrr-submit -l split-above -d 'Split spec files with longer estimates' -r
 complete -c rrr-submit -l setup -d 'Script each worker runs before its slaves' -r
@@ -40,6 +42,7 @@ complete -c rrr-submit -l redis-cert -d 'Client certificate for Redis, in PEM' -
 complete -c rrr-submit -l redis-key -d 'Key of the client certificate, in PEM' -r -F
 complete -c rrr-submit -s 0 -l null -d 'Names in --files-from end with NUL'
 complete -c rrr-submit -l fail-fast -d 'End the run at the first failed task'
+complete -c rrr-submit -l list -d 'Print the tasks as JSON lines, and run nothing'
 complete -c rrr-submit -l print-config -d 'Print each setting and its source, then exit'
 complete -c rrr-submit -l follow -d 'Watch until it finishes; exit with its verdict'
 complete -c rrr-submit -l key-only -d 'Print only the taskset\'s key'

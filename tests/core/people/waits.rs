@@ -100,12 +100,13 @@ fn a_missing_taskset_is_refused_with_a_hint() {
             done.stderr
         );
         assert!(done.stderr.contains("hint: "), "{}", done.stderr);
-        let done = Tool::new(&server, tool).arg("x").run().expect_code(2);
-        assert!(
-            done.stderr.contains("'x' is not a taskset key"),
-            "{}",
-            done.stderr
-        );
+        for (name, message) in [
+            ("x y", "'x y' is not the key of a taskset"),
+            ("last", "no taskset in Redis is 'last'"),
+        ] {
+            let done = Tool::new(&server, tool).arg(name).run().expect_code(2);
+            assert!(done.stderr.contains(message), "{}", done.stderr);
+        }
     }
 }
 
