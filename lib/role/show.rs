@@ -1,6 +1,6 @@
 //! rrr-show: prints the record of a taskset, for people or for other programs.
 
-use crate::archive::document::{Bytes, Document, Source, Trial};
+use crate::archive::document::{Bytes, Document, Source, Task, Trial};
 use crate::archive::{db, history};
 use crate::cli::redis_args::RedisArgs;
 use crate::inspect::lookup;
@@ -10,6 +10,7 @@ use crate::process::{exit, stdout};
 use crate::protocol::key::TrialKey;
 use crate::protocol::taskset_ref::TasksetRef;
 use crate::show::export::{self, Format};
+use crate::show::view::summary::counted;
 use crate::store::Store;
 use serde::Serialize;
 use std::io::Write;
@@ -33,6 +34,9 @@ pub struct Options {
     /// Print the output of this spec file's last trial
     #[arg(long, value_name = "SPEC", group = "piece")]
     task: Option<String>,
+    /// The trial of --task to print, 1 for the first [the last]
+    #[arg(long, value_name = "N", requires = "task", value_parser = clap::value_parser!(u64).range(1..))]
+    attempt: Option<u64>,
     /// Print the output of this trial
     #[arg(long, value_name = "KEY", groups = ["source", "piece"])]
     trial: Option<TrialKey>,
@@ -149,7 +153,10 @@ fn find_trial(options: &Options, source: &mut Source) -> anyhow::Result<Option<T
     let (mut found, mut known) = (None, Vec::new());
     rest.tasks(|task| {
         if found.is_none() && task.spec_file() == spec_file {
-            found = Some(task.trials.last().cloned());
+            found = Some(match options.attempt {
+                None => task.trials.last().cloned(),
+                Some(number) => Some(attempt(task, number)?.clone()),
+            });
             known = Vec::new();
         } else if found.is_none() {
             known.push(task.spec_file().to_owned());
@@ -167,6 +174,18 @@ fn find_trial(options: &Options, source: &mut Source) -> anyhow::Result<Option<T
         exit::usage(format!("'{spec_file}' has no trial yet")).hint("rrr-watch shows the progress")
     };
     Ok(Some(last.ok_or_else(untried)?))
+}
+
+/// The trial with this number, 1 for the first.
+fn attempt(task: &Task, number: u64) -> Result<&Trial, exit::Failure> {
+    let place = usize::try_from(number - 1).unwrap_or(usize::MAX);
+    task.trials.get(place).ok_or_else(|| {
+        let trials = counted(task.trials.len() as u64, "trial");
+        exit::usage(format!(
+            "'{}' has {trials}, not {number}",
+            one_line(task.spec_file())
+        ))
+    })
 }
 
 /// Prints the output of a trial, each stream to its counterpart.

@@ -2,5 +2,6 @@
 
 pub(crate) mod export;
 pub(crate) mod follow;
+pub(crate) mod reason;
 pub(crate) mod view;
 pub(crate) mod waiting;

@@ -66,7 +66,9 @@ pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow
             bad.add(errors(&case));
         }
         if case.is_flaky() {
-            let message = format!("passed in trial {}", case.trials);
+            let before = case.first_reason();
+            let before = before.map_or(String::new(), |reason| format!("; before: {reason}"));
+            let message = format!("passed in trial {}{before}", case.trials);
             flaky.add([command("warning", case.spec_file, None, "flaky", &message)]);
         }
         if let Some(left_out) = case.left_out() {

@@ -100,8 +100,15 @@ fn end(summary: &Summary) -> String {
     let mut end = String::new();
     if !summary.flaky.is_empty() {
         end += "\n### Flaky\n\n";
-        for (file, trials) in &summary.flaky {
-            let _ = writeln!(end, "- {} in trial {trials}", code(file));
+        for task in &summary.flaky {
+            let reason = task.reason.as_deref().map(code);
+            let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+            let _ = writeln!(
+                end,
+                "- {} in trial {}{reason}",
+                code(&task.spec_file),
+                task.trials
+            );
         }
     }
     if !summary.left_out.is_empty() {

@@ -8,8 +8,11 @@ use crate::protocol::example::{Example, Status as ExampleStatus};
 use crate::protocol::request::LOCAL;
 use crate::protocol::status::{TaskStatus, TasksetStatus, TrialStatus};
 use crate::protocol::time;
+use crate::show::reason::Facts;
 use crate::show::view::note::Remains;
-use crate::show::view::summary::{FailedTask, NO_TASK_FAILED, SLOWEST, Summary, counted, places};
+use crate::show::view::summary::{
+    FailedTask, FlakyTask, NO_TASK_FAILED, SLOWEST, Summary, counted, places,
+};
 use std::fmt;
 
 /// A task with its result.
@@ -62,6 +65,11 @@ impl<'a> Case<'a> {
     /// Whether the task passed, but not in its first trial.
     pub(crate) fn is_flaky(&self) -> bool {
         self.verdict != Some(TaskStatus::Failed) && self.verdict.is_some() && !self.wrong.is_empty()
+    }
+
+    /// Why the first trial failed, if it was not the deciding one.
+    pub(crate) fn first_reason(&self) -> Option<String> {
+        self.wrong.first().map(|trial| reason(trial))
     }
 
     /// Whether the verdict is failed.
@@ -143,6 +151,19 @@ impl<'a> Case<'a> {
             false => format!("{} ({})", self.word(), facts.join(", ")),
         }
     }
+}
+
+/// Why a trial failed, in a line.
+fn reason(trial: &Trial) -> String {
+    let facts = Facts {
+        status: trial.status().map_or("error", TrialStatus::as_str),
+        exit_code: trial.exit_code,
+        signal: trial.signal,
+        examples: trial.examples.as_deref().unwrap_or_default(),
+        stdout: &trial.stdout.text(),
+        stderr: &trial.stderr.text(),
+    };
+    facts.reason()
 }
 
 /// The last `most` bytes of a trial's output, from the start of a line, made harmless.
@@ -236,7 +257,7 @@ pub(crate) struct Tally {
     passed: u64,
     pending: u64,
     pub failures: Vec<FailedTask>,
-    flaky: Vec<(String, u64)>,
+    flaky: Vec<FlakyTask>,
     slowest: Vec<(String, u64)>,
     remains: Vec<(String, Remains)>,
     left_out: Vec<(String, String)>,
@@ -260,7 +281,11 @@ impl Tally {
             None => {}
         }
         if case.is_flaky() {
-            self.flaky.push((file(), case.trials as u64));
+            self.flaky.push(FlakyTask {
+                spec_file: file(),
+                trials: case.trials as u64,
+                reason: case.first_reason(),
+            });
         }
         self.remains.extend(remains(case));
         let left_out = case.left_out();

@@ -67,7 +67,7 @@ impl Sink for Live {
         if note == Note::Ended {
             untold::fill(store, &mut self.progress)?;
         }
-        let lines = messages::note(store, &self.progress, &note)?;
+        let lines = messages::note(store, &mut self.progress, &note)?;
         if self.progress.ended.is_some() {
             self.canvas.clear();
         }
@@ -178,7 +178,7 @@ fn counts(progress: &Progress) -> String {
 /// `  host/1   12s of 10s  spec/models/user_spec.rb (trial 2)`
 fn slave(progress: &Progress, run: &Running, now_ms: i64, place: usize, width: usize) -> String {
     let age = clock(now_ms.saturating_sub(run.started_ms).max(0) as u64);
-    let expected = progress.expected_ms(&run.spec_file);
+    let expected = progress.expected.ms(&run.spec_file);
     let age = expected.map_or(age.clone(), |expected| {
         format!("{age} of {}", clock(expected))
     });
@@ -198,6 +198,7 @@ fn slave(progress: &Progress, run: &Running, now_ms: i64, place: usize, width: u
 
 #[cfg(test)]
 mod tests {
+    use super::super::expectations::Expectations;
     use super::*;
     use std::collections::HashMap;
 
@@ -210,7 +211,7 @@ mod tests {
             &taskset,
             "rrr-slave -- sh {}",
             (0..100).map(file),
-            estimates,
+            Expectations::new(estimates),
         );
         for n in 0..slaves {
             let event = Event::TrialStarted {

@@ -1,13 +1,13 @@
 //! Messages for people about single events of a run.
 
 use super::note::{Failed, Note};
-use super::progress::Progress;
+use super::progress::{Progress, Told};
 use super::summary::{self, counted};
 use crate::entity::trial::{self, TrialDetail};
-use crate::process::signals;
 use crate::process::text::{duration, harmless, one_line, shell_word};
 use crate::protocol::example::{Example, Status};
 use crate::protocol::key::{TrialKey, WorkerKey};
+use crate::show::reason::Facts;
 use crate::store::Store;
 use console::Style;
 
@@ -25,10 +25,10 @@ fn yellow() -> Style {
     Style::new().for_stderr().yellow()
 }
 
-/// The lines that report `note`, which `progress` has just returned.
+/// The lines that report `note`, which `progress` has just returned. Remembers the reasons shown.
 pub(crate) fn note(
     store: &mut Store,
-    progress: &Progress,
+    progress: &mut Progress,
     note: &Note,
 ) -> anyhow::Result<Vec<String>> {
     Ok(match note {
@@ -37,14 +37,7 @@ pub(crate) fn note(
             let id = id.map_or_else(|_| worker.clone(), |key| key.id().to_owned());
             vec![format!("worker {} joined", one_line(&id))]
         }
-        Note::Retry { spec_file, reason } => {
-            let word = yellow().apply_to("again");
-            vec![format!(
-                "{word}  {} ({})",
-                one_line(spec_file),
-                one_line(reason)
-            )]
-        }
+        Note::Retry { spec_file, reason } => retry(store, progress, spec_file, reason)?,
         Note::Copy { spec_file } => {
             let word = yellow().apply_to("twice");
             vec![format!(
@@ -53,9 +46,11 @@ pub(crate) fn note(
             )]
         }
         Note::Flaky { spec_file, trials } => {
-            let word = yellow().apply_to("flaky");
+            let told = progress.told.get(spec_file);
+            let before = told.map_or(String::new(), |told| format!("; before: {}", told.reason));
             vec![format!(
-                "{word}  {} (passed in trial {trials})",
+                "{}  {} (passed in trial {trials}{before})",
+                yellow().apply_to("flaky"),
                 one_line(spec_file)
             )]
         }
@@ -68,46 +63,120 @@ pub(crate) fn note(
     })
 }
 
-fn failure(store: &mut Store, progress: &Progress, failed: &Failed) -> anyhow::Result<Vec<String>> {
-    let key = failed
-        .trial
-        .as_ref()
-        .and_then(|key| key.parse::<TrialKey>().ok());
-    let outcome = match key {
-        Some(key) if progress.failed.len() <= MOST_OUTPUTS => trial::outcome(store, &key)?,
-        _ => TrialDetail::default(),
-    };
-    let mut facts = vec![
-        match (failed.status.as_str(), outcome.signal, outcome.exit_code) {
-            ("failed" | "error", Some(signal), _) => signals::name(signal),
-            ("failed", None, Some(code)) => format!("exit {code}"),
-            (status, ..) => one_line(status),
-        },
-    ];
-    facts.extend(
-        progress
-            .took_ms
-            .get(&failed.spec_file)
-            .map(|took| duration(*took)),
+/// The details of a trial, if not too many were shown yet.
+fn detail(
+    store: &mut Store,
+    progress: &Progress,
+    trial: Option<&String>,
+) -> anyhow::Result<TrialDetail> {
+    match trial.and_then(|key| key.parse::<TrialKey>().ok()) {
+        Some(key) if progress.told.len() <= MOST_OUTPUTS => trial::outcome(store, &key),
+        _ => Ok(TrialDetail::default()),
+    }
+}
+
+fn facts<'a>(status: &'a str, detail: &'a TrialDetail) -> Facts<'a> {
+    Facts {
+        status,
+        exit_code: detail.exit_code.map(i64::from),
+        signal: detail.signal.map(i64::from),
+        examples: &detail.examples,
+        stdout: &detail.stdout,
+        stderr: &detail.stderr,
+    }
+}
+
+/// `exit 1, 2.3s` of the last trial of a file.
+fn end(progress: &Progress, spec_file: &str, facts: &Facts) -> Vec<String> {
+    let took = progress.took_ms.get(spec_file).map(|took| duration(*took));
+    let limit = (facts.status == "timeout").then(|| progress.expected.limit(spec_file));
+    let limit = limit.map(|limit| format!("limit: {limit}"));
+    [Some(facts.end()), took, limit]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The lines on a trial that will be repeated; with its details if it is the first of the file.
+fn retry(
+    store: &mut Store,
+    progress: &mut Progress,
+    spec_file: &str,
+    reason: &str,
+) -> anyhow::Result<Vec<String>> {
+    let last = progress.last.get(spec_file);
+    let (trial, status) = (
+        last.map(|last| last.key.clone()),
+        last.map_or("", |last| &last.status).to_owned(),
     );
-    facts.extend((failed.trials > 1).then(|| format!("{} trials", failed.trials)));
-    let head = format!(
+    let is_first = !progress.told.contains_key(spec_file);
+    let detail = match is_first {
+        true => detail(store, progress, trial.as_ref())?,
+        false => TrialDetail::default(),
+    };
+    let facts = facts(&status, &detail);
+    let told = match reason == status && is_first {
+        true => end(progress, spec_file, &facts).join(", "),
+        false => one_line(reason),
+    };
+    let word = yellow().apply_to("again");
+    let mut lines = vec![format!("{word}  {} ({told})", one_line(spec_file))];
+    if is_first && progress.told.len() < MOST_OUTPUTS {
+        let excerpt = indented(excerpt(&detail, record(progress, spec_file).as_deref()));
+        lines.extend(excerpt.iter().cloned());
+        let told = Told {
+            reason: facts.reason(),
+            excerpt,
+        };
+        progress.told.insert(spec_file.to_owned(), told);
+    }
+    Ok(lines)
+}
+
+/// The lines on a task that has failed; its details, unless they are the same as those of its first
+/// trial.
+fn failure(
+    store: &mut Store,
+    progress: &mut Progress,
+    failed: &Failed,
+) -> anyhow::Result<Vec<String>> {
+    let file = &failed.spec_file;
+    let detail = detail(store, progress, failed.trial.as_ref())?;
+    let facts = facts(&failed.status, &detail);
+    let mut told = end(progress, file, &facts);
+    told.extend((failed.trials > 1).then(|| format!("{} trials", failed.trials)));
+    let mut lines = vec![format!(
         "{}   {} ({})",
         red().apply_to("FAIL"),
-        one_line(&failed.spec_file),
-        facts.join(", ")
-    );
-    let record = progress.background.lasting.then(|| {
-        let (key, file) = (progress.taskset.short(), shell_word(&failed.spec_file));
-        format!("rrr-show {key} --task {file}")
-    });
-    let mut lines = vec![head];
-    lines.extend(
-        excerpt(&outcome, record.as_deref())
-            .into_iter()
-            .map(|line| format!("    {line}")),
-    );
+        one_line(file),
+        told.join(", ")
+    )];
+    let excerpt = indented(excerpt(&detail, record(progress, file).as_deref()));
+    let before = progress.told.get(file);
+    match before.is_some_and(|told| told.excerpt == excerpt && !excerpt.is_empty()) {
+        true => lines.push("    (as in the first trial, above)".to_owned()),
+        false => lines.extend(excerpt.iter().cloned()),
+    }
+    let told = Told {
+        reason: facts.reason(),
+        excerpt,
+    };
+    progress.told.entry(file.clone()).or_insert(told);
     Ok(lines)
+}
+
+fn indented(lines: Vec<String>) -> Vec<String> {
+    lines
+        .into_iter()
+        .map(|line| format!("    {line}"))
+        .collect()
+}
+
+/// A command that prints the outputs of the file's last trial, if there will be a record.
+fn record(progress: &Progress, spec_file: &str) -> Option<String> {
+    let (key, file) = (progress.taskset.short(), shell_word(spec_file));
+    let lasting = progress.background.lasting;
+    lasting.then(|| format!("rrr-show {key} --task {file}"))
 }
 
 /// The details of an outcome: its failed examples, or the end of its outputs. `record`: a command

@@ -8,6 +8,7 @@
 mod background;
 mod canvas;
 pub(crate) mod eta;
+pub(crate) mod expectations;
 mod json;
 mod live;
 mod messages;

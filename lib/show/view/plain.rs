@@ -81,7 +81,7 @@ impl Sink for Plain {
                 untold::fill(store, &mut self.progress)?;
                 stderr::line(&standing(&self.progress));
             }
-            for line in messages::note(store, &self.progress, &note)? {
+            for line in messages::note(store, &mut self.progress, &note)? {
                 stderr::styled(&line);
             }
         }

@@ -2,8 +2,8 @@
 
 use super::background::Background;
 use super::eta;
+use super::expectations::Expectations;
 use super::note::{Ended, Failed, Note, Remains, Running};
-use crate::entity::estimates;
 use crate::entity::taskset::{self, Record};
 use crate::process::text::one_line;
 use crate::protocol::event::Event;
@@ -17,6 +17,14 @@ pub(super) struct LastTrial {
     pub status: String,
     /// Why it was stopped from outside, or why its slave died.
     pub why: Option<String>,
+}
+
+/// The details of a failed trial that were shown.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    /// The reason in a line.
+    pub reason: String,
+    pub excerpt: Vec<String>,
 }
 
 /// The state of a run according to its events.
@@ -45,14 +53,14 @@ pub(crate) struct Progress {
     pub took_ms: HashMap<String, u64>,
     /// The examples that the last trial passed, left pending and failed, by spec file.
     examples: HashMap<String, [u64; 3]>,
-    /// Expected milliseconds, by spec file.
-    estimates: HashMap<String, u64>,
+    pub expected: Expectations,
     pub(super) open: HashSet<String>,
     pub(super) last: HashMap<String, LastTrial>,
+    /// By spec file, the first failed trial shown.
+    pub(super) told: HashMap<String, Told>,
     doubled: HashSet<String>,
     /// Slaves of each worker, in the order of their first trial.
     slaves: HashMap<String, Vec<String>>,
-    ratios: eta::Ratios,
 }
 
 impl Progress {
@@ -61,7 +69,7 @@ impl Progress {
         taskset: &TasksetKey,
         slave_command: &str,
         files: impl IntoIterator<Item = String>,
-        estimates: HashMap<String, u64>,
+        expected: Expectations,
     ) -> Self {
         let open: HashSet<String> = files.into_iter().collect();
         Self {
@@ -83,12 +91,12 @@ impl Progress {
             unfinished: Vec::new(),
             took_ms: HashMap::new(),
             examples: HashMap::new(),
-            estimates,
+            expected,
             open,
             last: HashMap::new(),
+            told: HashMap::new(),
             doubled: HashSet::new(),
             slaves: HashMap::new(),
-            ratios: eta::Ratios::default(),
         }
     }
 
@@ -99,11 +107,10 @@ impl Progress {
         record: &Record,
     ) -> anyhow::Result<Self> {
         let tasks = taskset::tasks(store, taskset)?;
-        let class = record.class();
-        let estimates = estimates::expected_ms(store, class)?;
         let files = tasks.iter().map(|task| task.spec_file().to_owned());
         let slave_command = record.get(field::SLAVE_COMMAND).unwrap_or_default();
-        Ok(Self::new(taskset, slave_command, files, estimates))
+        let expected = Expectations::load(store, record)?;
+        Ok(Self::new(taskset, slave_command, files, expected))
     }
 
     /// The numbers of examples that passed, are pending and failed.
@@ -254,8 +261,8 @@ impl Progress {
 
     pub fn settle(&mut self, file: &str, status: &str, trials: u64, flaky: bool) -> Option<Note> {
         self.open.remove(file);
-        if let (Some(took), Some(estimate)) = (self.took_ms.get(file), self.estimates.get(file)) {
-            self.ratios.add(*took, *estimate);
+        if let Some(took) = self.took_ms.get(file) {
+            self.expected.learn(file, *took);
         }
         match status {
             "failed" => {
@@ -295,15 +302,10 @@ impl Progress {
         format!("{}/{}", one_line(&worker), at + 1)
     }
 
-    /// The expected duration of the file in milliseconds, if known.
-    pub(crate) fn expected_ms(&self, spec_file: &str) -> Option<u64> {
-        self.estimates.get(spec_file).copied()
-    }
-
     /// The time left at this moment: median and 90th percentile.
     pub(crate) fn left(&self, now_ms: i64) -> Option<eta::Left> {
         let mean = eta::mean(self.took_ms.values().copied());
-        let expected = |file: &str| self.expected_ms(file).or(mean);
+        let expected = |file: &str| self.expected.ms(file).or(mean);
         let age = |file: &str| {
             let runs = self.running.values().filter(|run| run.spec_file == file);
             runs.map(|run| now_ms.saturating_sub(run.started_ms).max(0) as u64)
@@ -324,7 +326,7 @@ impl Progress {
             work.push((expected(file)?, age.unwrap_or(0)));
         }
         let seats = self.running.len().max(1);
-        Some(eta::left(&work, seats, &self.ratios))
+        Some(eta::left(&work, seats, &self.expected.ratios))
     }
 
     /// The `count` slowest files, slowest first.
@@ -347,7 +349,12 @@ mod tests {
     fn run(events: &[&str]) -> (Progress, Vec<Note>) {
         let taskset: TasksetKey = "rrrspec:taskset:t".parse().unwrap();
         let files = ["a", "b", "c"].map(str::to_owned);
-        let mut progress = Progress::new(&taskset, "rrr-slave -- sh {}", files, HashMap::new());
+        let mut progress = Progress::new(
+            &taskset,
+            "rrr-slave -- sh {}",
+            files,
+            Expectations::new(HashMap::new()),
+        );
         let notes = events
             .iter()
             .enumerate()

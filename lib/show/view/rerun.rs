@@ -21,10 +21,10 @@ pub(crate) fn rerun(slave_command: &str, task: &str, folder: Option<&str>) -> St
 /// The command of the tests in that of a slave. An adapter reads the words after `--` as options of
 /// its tool, and a `{report}` is a file that only a slave creates.
 fn of_tests(words: &[String]) -> Option<&[String]> {
-    let program = words.first()?;
+    let (program, rest) = words.split_first()?;
     let is_ours = program == "rrr-slave" || program.ends_with("/rrr-slave");
-    let at = words.iter().position(|word| word == "--")?;
-    let (options, command) = (&words[1..at], &words[at + 1..]);
+    let at = rest.iter().position(|word| word == "--")?;
+    let (options, command) = (&rest[..at], &rest[at + 1..]);
     let has_adapter = options
         .iter()
         .any(|word| word == "--adapter" || word.starts_with("--adapter="));
@@ -74,6 +74,12 @@ mod tests {
             rerun("rrr-slave -- sh {}", "a.sh", Some("my suite")),
             "(cd 'my suite' && sh a.sh)"
         );
+    }
+
+    #[test]
+    fn a_slave_command_of_dashes_alone_is_quoted() {
+        assert_eq!(here("--", "a"), "rrr-local --slave -- a");
+        assert_eq!(here("", "a"), "rrr-local --slave '' a");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::entity::trial;
 use crate::process::text::{duration, one_line};
 use crate::protocol::example::Status;
 use crate::protocol::key::TrialKey;
+use crate::show::reason::place;
 use crate::store::Store;
 use console::Style;
 
@@ -27,6 +28,25 @@ pub(crate) struct FailedTask {
     pub trials: u64,
 }
 
+/// A task that failed and then passed.
+#[derive(Clone, Debug)]
+pub(crate) struct FlakyTask {
+    pub spec_file: String,
+    /// The number of trials; the last one passed.
+    pub trials: u64,
+    /// Why the first trial failed, if known.
+    pub reason: Option<String>,
+}
+
+impl FlakyTask {
+    /// `in trial 2: exit 1: boom`
+    pub(crate) fn story(&self) -> String {
+        let reason = self.reason.as_ref();
+        let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+        format!("in trial {}{reason}", self.trials)
+    }
+}
+
 /// The contents of a summary.
 #[derive(Clone, Debug)]
 pub(crate) struct Summary {
@@ -43,7 +63,7 @@ pub(crate) struct Summary {
     pub passed: u64,
     pub pending: u64,
     pub failures: Vec<FailedTask>,
-    pub flaky: Vec<(String, u64)>,
+    pub flaky: Vec<FlakyTask>,
     pub slowest: Vec<(String, u64)>,
     /// Leftovers of tests on their machines.
     pub remains: Vec<(String, Remains)>,
@@ -97,7 +117,7 @@ impl Summary {
             passed: progress.passed,
             pending: progress.pending,
             failures,
-            flaky: progress.flaky.clone(),
+            flaky: flaky(progress),
             slowest: slowest
                 .map(|(file, took)| (file.to_owned(), took))
                 .collect(),
@@ -130,7 +150,7 @@ impl Summary {
         let flaky = self.flaky.iter();
         lines.extend(section(
             "Flaky (failed, then passed):",
-            flaky.map(|(file, trials)| format!("  {} in trial {trials}", one_line(file))),
+            flaky.map(|task| format!("  {} {}", one_line(&task.spec_file), task.story())),
         ));
         lines.extend(section(
             "Slowest:",
@@ -273,6 +293,16 @@ fn left_behind(file: &str, remains: &Remains) -> Vec<String> {
     lines
 }
 
+fn flaky(progress: &Progress) -> Vec<FlakyTask> {
+    let reason = |file: &str| progress.told.get(file).map(|told| told.reason.clone());
+    let flaky = progress.flaky.iter().map(|(file, trials)| FlakyTask {
+        spec_file: file.clone(),
+        trials: *trials,
+        reason: reason(file),
+    });
+    flaky.collect()
+}
+
 /// `1 task`, `2 tasks`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -283,12 +313,7 @@ pub(crate) fn places(examples: &[crate::protocol::example::Example]) -> Vec<Stri
     let bad = examples
         .iter()
         .filter(|example| matches!(example.status, Status::Failed | Status::Error));
-    bad.map(|example| match (&example.file, example.line) {
-        (Some(file), Some(line)) => format!("{file}:{line} {}", example.name),
-        (Some(file), None) => format!("{file} {}", example.name),
-        _ => example.name.clone(),
-    })
-    .collect()
+    bad.map(place).collect()
 }
 
 #[cfg(test)]
@@ -313,7 +338,11 @@ mod tests {
                 status: "failed".into(),
                 trials: 3,
             }],
-            flaky: vec![("b".into(), 2)],
+            flaky: vec![FlakyTask {
+                spec_file: "b".into(),
+                trials: 2,
+                reason: Some("exit 1: boom".into()),
+            }],
             slowest: Vec::new(),
             remains: Vec::new(),
             left_out: Vec::new(),
@@ -330,6 +359,7 @@ mod tests {
             lines.contains("a: failed in 3 trials\n      sh a\n"),
             "{lines}"
         );
+        assert!(lines.contains("  b in trial 2: exit 1: boom\n"), "{lines}");
         assert!(
             lines.contains("Stopped while running:\n    1.5s  c\n"),
             "{lines}"

@@ -9,6 +9,7 @@ otlp-json\t''
 trace\t''"
 complete -c rrr-show -l file -d 'Write to this file atomically' -r -F
 complete -c rrr-show -l task -d 'Print the output of this spec file\'s last trial' -r
+complete -c rrr-show -l attempt -d 'The trial of --task to print, 1 for the first [the last]' -r
 complete -c rrr-show -l trial -d 'Print the output of this trial' -r
 complete -c rrr-show -l document -d 'Read the document that rrr-persist wrote to FILE' -r -F
 complete -c rrr-show -l redis -d 'redis://, rediss://, unix:// or redis+sentinel:// [$REDIS_URL, or redis://127.0.0.1:6379]' -r

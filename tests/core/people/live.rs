@@ -41,7 +41,7 @@ fn go(folder: &Path) {
 }
 
 /// Text on the screen when only one file is left.
-const IN_THE_MIDDLE: [&str; 9] = [
+const IN_THE_MIDDLE: [&str; 10] = [
     "2/3 66%",
     "1 passed, 1 failed, 1 flaky",
     "box/",
@@ -49,8 +49,9 @@ const IN_THE_MIDDLE: [&str; 9] = [
     "FAIL   fails.sh (exit 1",
     "    expected 3",
     "    got ␛[31m4␛[0m",
-    "again  fails.sh (failed)",
-    "flaky  flaky.sh (passed in trial 2)",
+    "again  fails.sh (exit 1, ",
+    "    (as in the first trial, above)",
+    "flaky  flaky.sh (passed in trial 2; before: exit 1)",
 ];
 
 fn is_drawn_once(screen: &str) -> bool {
@@ -83,7 +84,7 @@ fn assert_good_live_view(middle: &str, code: u32, end: &str, columns: usize) {
     }
     for wanted in [
         "Failed:\n  fails.sh: failed in 2 trials\n      sh fails.sh\n",
-        "Flaky (failed, then passed):\n  flaky.sh in trial 2\n",
+        "Flaky (failed, then passed):\n  flaky.sh in trial 2: exit 1\n",
         "Slowest:\n",
         "failed: 3 tasks = 2 passed + 1 failed + 0 pending; 1 flaky; in ",
     ] {

@@ -8,6 +8,7 @@ mod hostile;
 mod live;
 mod lost;
 mod pipes;
+mod reasons;
 mod recipes;
 mod remedies;
 mod settings;

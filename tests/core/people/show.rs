@@ -139,7 +139,7 @@ const ADDITIONS: &[(&str, &str)] = &[
     (
         r#"<xs:element name="skipped" type="xs:string"/>"#,
         r#"<xs:element name="skipped"><xs:complexType mixed="true"><xs:attribute name="message" type="xs:string"/></xs:complexType></xs:element>
-           <xs:complexType name="rerun" mixed="true"><xs:attribute name="message" type="xs:string"/><xs:attribute name="type" type="xs:string" use="required"/></xs:complexType>"#,
+           <xs:complexType name="rerun" mixed="true"><xs:sequence><xs:element name="stackTrace" type="xs:string" minOccurs="0"/></xs:sequence><xs:attribute name="message" type="xs:string"/><xs:attribute name="type" type="xs:string" use="required"/></xs:complexType>"#,
     ),
     (
         r#"<xs:element ref="failure" minOccurs="0" maxOccurs="unbounded"/>"#,
@@ -255,7 +255,7 @@ fn text_shows_failures_and_how_to_rerun_them() {
     for wanted in [
         "--- fails.sh: failed (exit 3, 2 trials)\n",
         "wrong: 50% ␛[31mred␛[0m, <b>\n",
-        "flaky #1.sh in trial 2\n",
+        "flaky #1.sh in trial 2: exit 1\n",
         "\n      sh fails.sh\n",
         "failed: 4 tasks = 2 passed + 1 failed + 1 pending; 1 flaky",
     ] {
@@ -403,13 +403,51 @@ fn markdown_shows_the_same() {
         "## ❌ failed\n",
         "failed: 4 tasks = 2 passed + 1 failed + 1 pending; 1 flaky",
         "#### `fails.sh`\n\nfailed (exit 3, 2 trials)\n",
-        "- `flaky #1.sh` in trial 2\n",
+        "- `flaky #1.sh` in trial 2: `exit 1`\n",
         "| took | file |\n| ---: | --- |\n",
     ] {
         assert!(markdown.contains(wanted), "no '{wanted}' in\n{markdown}");
     }
     let calc = ran.text_of_calc(&["--format", "markdown"]);
     assert!(calc.contains("**`divides & <rounds>`**"), "{calc}");
+}
+
+#[test]
+fn junit_shows_the_output_of_each_failed_trial() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let _worker = fleet.worker("box", 1, suite.path());
+    suite
+        .file("bad.sh", "echo out; echo 'boom <&>' >&2; exit 3")
+        .file(
+            "flaky.sh",
+            "[ -e seen ] && exit 0; touch seen; echo once; exit 4",
+        );
+    let done = submit(&server, &suite, &["--max-trials", "2"]).wait(PATIENCE);
+    let key = done.events()[0]["taskset"].as_str().unwrap().to_owned();
+    let show = |args: &[&str]| Tool::new(&server, "rrr-show").arg(&key).args(args).run();
+    let xml = show(&["--format", "junit"]).expect_code(0).stdout;
+    for wanted in [
+        "type=\"failed\">stdout:\nout\nstderr:\nboom &lt;&amp;&gt;\n</failure>",
+        "<rerunFailure message=\"failed, exit 3\" type=\"failed\">\n    <stackTrace>stdout:\nout\n",
+        "<flakyFailure message=\"failed, exit 4\" type=\"failed\">\n    <stackTrace>once\n</stackTrace>",
+    ] {
+        assert!(xml.contains(wanted), "no {wanted} in\n{xml}");
+    }
+    let text = show(&[]).expect_code(0).stdout;
+    assert!(
+        text.contains("flaky.sh in trial 2: exit 4: once\n"),
+        "{text}"
+    );
+    let task = |args: &[&str]| show(&[&["--task", "flaky.sh"], args].concat());
+    assert_eq!(task(&["--attempt", "1"]).expect_code(0).stdout, "once\n");
+    assert_eq!(task(&["--attempt", "2"]).expect_code(0).stdout, "");
+    assert_eq!(task(&[]).expect_code(0).stdout, "", "the last trial");
+    let missing = task(&["--attempt", "3"]).expect_code(2).stderr;
+    assert!(
+        missing.contains("'flaky.sh' has 2 trials, not 3"),
+        "{missing}"
+    );
 }
 
 #[test]

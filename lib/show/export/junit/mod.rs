@@ -5,25 +5,22 @@
 //! Examples missing from the record are counted in the totals, and reported as a property and a
 //! note.
 
-use super::run::{Case, elapsed_ms, tail, trouble};
+mod names;
+mod outcome;
+
+use super::run::{Case, elapsed_ms, trouble};
 use super::spool::Spool;
-use super::xml::{Xml, clean, size};
-use crate::archive::document::{Bytes, Head, Rest, Trial};
-use crate::protocol::example::{Example, Status};
-use crate::protocol::status::{TaskStatus, TrialStatus};
+use super::xml::Xml;
+use crate::archive::document::{Head, Rest};
+use crate::protocol::example::Example;
 use crate::protocol::time;
 use chrono::SecondsFormat;
-use std::collections::{HashMap, HashSet};
+use names::Names;
+use outcome::{Kind, OUTPUT, Outcome, example_outcome, file_outcome, first_line, output};
 use std::io::Write;
 
-/// Maximum bytes of each output of a trial.
-const OUTPUT: usize = 64 << 10;
 /// Maximum bytes of all test output together: GitLab accepts files under 30 MB.
 const ALL: usize = 16 << 20;
-/// Maximum characters of a message's first line.
-const FIRST: usize = 200;
-/// The replacement for text beyond the limit.
-const NO_ROOM: &str = "(left out: the report would be too large; rrr-show prints it)";
 
 /// Writes the report.
 pub(crate) fn write(head: &Head, rest: &mut Rest, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -131,80 +128,6 @@ impl Totals {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Success,
-    Skipped,
-    Failure,
-    Error,
-}
-
-impl Kind {
-    /// The element for this result, and the one for the same result of an earlier trial.
-    fn elements(self) -> (Option<&'static str>, &'static str) {
-        match self {
-            Self::Success => (None, "flaky"),
-            Self::Skipped => (Some("skipped"), "flaky"),
-            Self::Failure => (Some("failure"), "rerun"),
-            Self::Error => (Some("error"), "rerun"),
-        }
-    }
-}
-
-/// The result of a case.
-struct Outcome<'a> {
-    kind: Kind,
-    word: Option<&'a str>,
-    message: Option<String>,
-    text: Option<&'a str>,
-    /// Earlier trials in which the case failed.
-    before: Vec<&'a Trial>,
-}
-
-impl Outcome<'_> {
-    fn of(kind: Kind) -> Self {
-        Self {
-            kind,
-            word: None,
-            message: None,
-            text: None,
-            before: Vec::new(),
-        }
-    }
-
-    fn write(&self, xml: &mut Xml<Vec<u8>>) -> std::io::Result<()> {
-        let (element, earlier) = self.kind.elements();
-        if let Some(element) = element {
-            let attributes = [("message", self.message.as_deref()), ("type", self.word)];
-            xml.element(element, &attributes, self.text)?;
-        }
-        for trial in &self.before {
-            let word = trial.status().map_or("error", TrialStatus::as_str);
-            let message = match trial.exit_code {
-                Some(code) => format!("{word}, exit {code}"),
-                None => word.to_owned(),
-            };
-            let kind = match kind(trial) {
-                Kind::Failure => "Failure",
-                _ => "Error",
-            };
-            let attributes = [("message", Some(&*message)), ("type", Some(word))];
-            xml.element(&format!("{earlier}{kind}"), &attributes, None)?;
-        }
-        Ok(())
-    }
-}
-
-/// The first line of a message, with a mark if the line was cut.
-fn first_line(message: &str) -> String {
-    let message = clean(message);
-    let line = message.lines().next().unwrap_or_default();
-    match line.char_indices().nth(FIRST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
-    }
-}
-
 /// Writes the suite of a file, and returns its counts.
 fn suite(case: &Case, room: &mut usize) -> anyhow::Result<(Totals, Vec<u8>)> {
     let mut totals = Totals::default();
@@ -218,7 +141,7 @@ fn suite(case: &Case, room: &mut usize) -> anyhow::Result<(Totals, Vec<u8>)> {
     // A file that failed outside its examples, or that reported none, is a separate case.
     let told = case.failed_examples().next().is_some();
     if case.examples().is_empty() || (case.is_failed() && !told) {
-        let outcome = file_outcome(case);
+        let outcome = file_outcome(case, room);
         totals.count(&outcome);
         file_case(&mut cases, case, &outcome, &mut names)?;
     }
@@ -260,112 +183,14 @@ fn outputs(
     room: &mut usize,
 ) -> std::io::Result<()> {
     let trial = case.trial.filter(|_| case.is_failed());
-    let stdout = trial.and_then(|trial| output(&trial.stdout, room));
+    let stdout = trial.and_then(|trial| output(&trial.stdout, OUTPUT, room));
     let stdout: Vec<String> = note.into_iter().chain(stdout).collect();
     if !stdout.is_empty() {
         xml.element("system-out", &[], Some(&stdout.join("\n")))?;
     }
-    match trial.and_then(|trial| output(&trial.stderr, room)) {
+    match trial.and_then(|trial| output(&trial.stderr, OUTPUT, room)) {
         Some(text) => xml.element("system-err", &[], Some(&text)),
         None => Ok(()),
-    }
-}
-
-/// The end of an output, if there is one.
-fn output(bytes: &Bytes, room: &mut usize) -> Option<String> {
-    let text = tail(bytes, OUTPUT);
-    if text.is_empty() {
-        return None;
-    }
-    Some(if takes(&text, room) {
-        text
-    } else {
-        NO_ROOM.to_owned()
-    })
-}
-
-/// Reserves the bytes that the text needs as XML, if enough are left.
-fn takes(text: &str, room: &mut usize) -> bool {
-    let needed = size(text);
-    let fits = needed <= *room;
-    if fits {
-        *room -= needed;
-    }
-    fits
-}
-
-/// The names of a suite's cases, made unique: GitLab keeps only the first of two with the same
-/// name.
-#[derive(Default)]
-struct Names {
-    used: HashSet<String>,
-    /// The last number appended to a name.
-    last: HashMap<String, u32>,
-}
-
-impl Names {
-    fn unique(&mut self, name: &str) -> String {
-        let name = clean(name);
-        let mut unique = name.clone();
-        while !self.used.insert(unique.clone()) {
-            let number = self.last.entry(name.clone()).or_insert(1);
-            *number += 1;
-            unique = format!("{name} ({number})");
-        }
-        unique
-    }
-}
-
-fn example_outcome<'a>(case: &Case<'a>, example: &'a Example, room: &mut usize) -> Outcome<'a> {
-    let message = example.message.as_deref().unwrap_or_default();
-    let first = first_line(message);
-    let or = |word: &str| {
-        Some(if first.is_empty() {
-            word.to_owned()
-        } else {
-            first.clone()
-        })
-    };
-    let mut bad = |kind, word| {
-        let text = if takes(message, room) {
-            message
-        } else {
-            NO_ROOM
-        };
-        Outcome {
-            word: Some(word),
-            message: or(word),
-            text: Some(text).filter(|text| !text.is_empty()),
-            ..Outcome::of(kind)
-        }
-    };
-    let mut outcome = match example.status {
-        Status::Passed => Outcome::of(Kind::Success),
-        Status::Pending => Outcome {
-            message: or("pending"),
-            ..Outcome::of(Kind::Skipped)
-        },
-        Status::Failed => bad(Kind::Failure, "failed"),
-        Status::Error => bad(Kind::Error, "error"),
-    };
-    if example.status != Status::Pending {
-        let before = case.wrong.iter().filter(|trial| failed_in(trial, example));
-        outcome.before = before.copied().collect();
-    }
-    outcome
-}
-
-/// Whether the example also failed in that trial.
-fn failed_in(trial: &Trial, example: &Example) -> bool {
-    let bad = |one: &Example| matches!(one.status, Status::Failed | Status::Error);
-    let all = trial.examples.iter().flatten();
-    all.clone().any(|one| one.id == example.id && bad(one))
-}
-
-fn kind(trial: &Trial) -> Kind {
-    match trial.status() {
-        Some(TrialStatus::Failed) => Kind::Failure,
-        _ => Kind::Error,
     }
 }
 
@@ -392,32 +217,6 @@ fn example_case(
         ("line", line.as_deref()),
     ];
     test_case(xml, &attributes, outcome)
-}
-
-fn file_outcome<'a>(case: &Case<'a>) -> Outcome<'a> {
-    let mut outcome = match (case.verdict, case.trial) {
-        (Some(TaskStatus::Passed), _) => Outcome::of(Kind::Success),
-        (Some(TaskStatus::Pending), _) => Outcome {
-            message: Some("pending".to_owned()),
-            ..Outcome::of(Kind::Skipped)
-        },
-        (Some(TaskStatus::Failed), trial) => Outcome {
-            word: Some(case.word()),
-            message: Some(case.story()),
-            ..Outcome::of(trial.map_or(Kind::Error, kind))
-        },
-        (None, _) => Outcome {
-            message: Some("the run ended before it".to_owned()),
-            ..Outcome::of(Kind::Skipped)
-        },
-    };
-    if case
-        .verdict
-        .is_some_and(|verdict| verdict != TaskStatus::Pending)
-    {
-        outcome.before = case.wrong.clone();
-    }
-    outcome
 }
 
 fn file_case(
