@@ -7,6 +7,7 @@ mod processes;
 
 use super::submit;
 use super::submit::{Suite, Task, rerun};
+use crate::archive::document::Source;
 use crate::entity::taskset::Submission;
 use crate::exec::adapter::Outputs;
 use crate::exec::child::cgroup::{self, CgroupBounds};
@@ -21,6 +22,7 @@ use crate::protocol::request::{LOCAL, Request};
 use crate::protocol::taskset_ref::TasksetRef;
 use crate::role::local::history::{History, HistoryArgs};
 use crate::role::local::processes::Processes;
+use crate::show::export::args::Export;
 use crate::show::follow::{self, Follow, OnInterrupt, Sink};
 use crate::show::view::{self, Background, ViewArgs};
 use crate::store::Store;
@@ -45,6 +47,9 @@ pub struct Options {
     /// Rerun the tasks of an earlier run that did not pass; KEY can be 'last'
     #[arg(long, value_name = "KEY", conflicts_with_all = rerun::SETTINGS)]
     rerun_failed: Option<TasksetRef>,
+    /// Write the record to FILE at the end, in a format of rrr-show; repeatable
+    #[arg(long, value_name = "FORMAT=FILE")]
+    export: Vec<Export>,
     #[command(flatten)]
     history: HistoryArgs,
     /// Stop after SEC seconds (exit 124)
@@ -114,6 +119,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         &options.suite.command,
         &options.packaging_dir,
     )?;
+    options.export.iter().try_for_each(Export::check)?;
     options.outputs.settle()?;
     temp_dir::clean_up();
     let mut history = History::open(&options.history)?;
@@ -143,21 +149,27 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     };
     let outcome = options.follow(&mut store, &taskset, &mut sink);
     drop(sink);
+    let mut exported = Ok(());
     if outcome.is_ok() {
+        exported = options.export(&mut store, &taskset);
         history.record(&mut store, &taskset);
     }
-    processes
-        .take_stderr()
-        .iter()
-        .for_each(|line| say!("{line}"));
-    // Without Redis the run cannot be followed; the death of Redis is the better message.
-    let outcome = outcome.or_else(|error| processes.restart_dead().and(Err(error)));
-    let code = outcome.map_err(nothing_goes_on)?;
+    let code = end(&mut processes, outcome)?;
+    exported?;
     Ok(if signals::requested() && code == exit::OK {
         signals::signal_code()
     } else {
         code
     })
+}
+
+/// Prints the last messages of the processes. Returns the outcome, unless one has died: without
+/// Redis the run cannot be followed, and its death is the better message.
+fn end(processes: &mut Processes, outcome: anyhow::Result<u8>) -> anyhow::Result<u8> {
+    let lines = processes.take_stderr();
+    lines.iter().for_each(|line| say!("{line}"));
+    let outcome = outcome.or_else(|error| processes.restart_dead().and(Err(error)));
+    outcome.map_err(nothing_goes_on)
 }
 
 impl Options {
@@ -174,6 +186,16 @@ impl Options {
         let submission = Submission::of(TasksetKey::fresh());
         submit::submit(store, &submission, request, tasks, failed, false, None)?;
         Ok(submission.taskset)
+    }
+
+    /// Writes the requested exports.
+    fn export(&self, store: &mut Store, taskset: &TasksetKey) -> anyhow::Result<()> {
+        for export in &self.export {
+            if let Some(mut source) = Source::open(store, taskset)? {
+                export.write(&mut source)?;
+            }
+        }
+        Ok(())
     }
 
     /// Shows the run to its end; returns the exit code of its verdict.

@@ -3,6 +3,7 @@
 //! [`run`] interprets the record (verdicts, flaky files, the deciding trial); each other module
 //! writes one format.
 
+pub(crate) mod args;
 mod github;
 mod json;
 mod junit;

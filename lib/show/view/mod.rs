@@ -44,36 +44,46 @@ enum Form {
 }
 
 /// The available output streams.
+#[derive(Clone, Copy, Debug, Default)]
 struct Screen {
     stdout: bool,
     stderr: bool,
     dumb: bool,
     /// Another program reads stdout: no other text may appear between its lines on the terminal.
     pipe: bool,
+    /// The log of a CI job: stdout and stderr go to one place, which people read.
+    job_log: bool,
 }
 
 impl Screen {
     fn here() -> Self {
-        let stat = rustix::fs::fstat(std::io::stdout());
+        let stat = rustix::fs::fstat(std::io::stdout()).ok();
+        let other = rustix::fs::fstat(std::io::stderr()).ok();
         let kind = stat.map(|stat| FileType::from_raw_mode(stat.st_mode));
+        let file = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+        let is_ci = std::env::var("CI").is_ok_and(|value| !["", "0", "false"].contains(&&*value));
         Self {
             stdout: std::io::stdout().is_terminal(),
             stderr: std::io::stderr().is_terminal(),
             dumb: std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb"),
-            pipe: matches!(kind, Ok(FileType::Fifo | FileType::Socket)),
+            pipe: matches!(kind, Some(FileType::Fifo | FileType::Socket)),
+            job_log: is_ci && stat.map(file) == other.map(file),
         }
     }
 }
 
-/// The choice whether stdout gets the events, and of the view on stderr.
+/// The choice whether stdout gets the events, and of the view for people.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
     json: bool,
     people: Option<Form>,
+    /// Whether the view is on stdout.
+    to_stdout: bool,
 }
 
-/// Chooses the outputs. Events go to stdout unless it is a terminal. stderr shows the run to people
-/// unless stdout is a pipe, whose reader writes to the same terminal.
+/// Chooses the outputs. Events go to stdout unless it is a terminal or the log of a CI job. stderr
+/// shows the run to people unless stdout is a pipe, whose reader writes to the same terminal. Plain
+/// lines that were asked for are data: they go to stdout.
 fn plan(form: Form, screen: &Screen) -> Plan {
     let moving = screen.stderr && !screen.dumb;
     let best = if moving { Form::Live } else { Form::Plain };
@@ -81,11 +91,17 @@ fn plan(form: Form, screen: &Screen) -> Plan {
         Form::Json => (true, None),
         Form::Plain => (false, Some(Form::Plain)),
         Form::Live => (!screen.stdout, Some(best)),
+        Form::Auto if screen.job_log => (false, Some(Form::Plain)),
         Form::Auto if screen.stdout => (false, Some(best)),
         Form::Auto if screen.stderr && !screen.pipe => (true, Some(best)),
         Form::Auto => (true, None),
     };
-    Plan { json, people }
+    let to_stdout = form == Form::Plain;
+    Plan {
+        json,
+        people,
+        to_stdout,
+    }
 }
 
 /// The view for the current output streams.
@@ -96,7 +112,7 @@ pub(crate) fn open(
     background: Background,
 ) -> anyhow::Result<Box<dyn Sink>> {
     let plan = plan(choice.output, &Screen::here());
-    let json = json::Json::new(taskset);
+    let json = json::Json::new(taskset, background.lasting);
     let Some(form) = plan.people else {
         return Ok(Box::new(json));
     };
@@ -106,7 +122,7 @@ pub(crate) fn open(
     let json = plan.json.then_some(json);
     Ok(match form {
         Form::Live => Box::new(live::Live::new(progress, json)),
-        _ => Box::new(plain::Plain::new(progress, json)),
+        _ => Box::new(plain::Plain::new(progress, json, plan.to_stdout)),
     })
 }
 
@@ -118,8 +134,8 @@ mod tests {
         Screen {
             stdout,
             stderr,
-            dumb: false,
             pipe,
+            ..Screen::default()
         }
     }
 
@@ -128,6 +144,7 @@ mod tests {
         let alone = Plan {
             json: true,
             people: None,
+            to_stdout: false,
         };
         assert_eq!(plan(Form::Auto, &screen(false, true, true)), alone);
         assert_eq!(plan(Form::Auto, &screen(false, false, true)), alone);
@@ -146,6 +163,29 @@ mod tests {
             ..screen(true, true, false)
         });
         assert_eq!(dumb.people, Some(Form::Plain));
+    }
+
+    #[test]
+    fn the_log_of_a_ci_job_gets_plain_lines_a_pipe_the_events() {
+        let log = |form, job_log| {
+            let screen = Screen {
+                job_log,
+                ..screen(false, false, true)
+            };
+            plan(form, &screen)
+        };
+        let auto = log(Form::Auto, true);
+        assert_eq!(
+            (auto.json, auto.people, auto.to_stdout),
+            (false, Some(Form::Plain), false)
+        );
+        assert!(log(Form::Auto, false).json);
+        assert!(log(Form::Json, true).json);
+        let asked = log(Form::Plain, false);
+        assert_eq!(
+            (asked.json, asked.people, asked.to_stdout),
+            (false, Some(Form::Plain), true)
+        );
     }
 
     #[test]

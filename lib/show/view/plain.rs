@@ -6,8 +6,8 @@ use super::messages;
 use super::note::Note;
 use super::progress::Progress;
 use super::untold;
-use crate::process::stderr;
 use crate::process::text::clock;
+use crate::process::{stderr, stdout};
 use crate::protocol::event::Event;
 use crate::show::follow::Sink;
 use crate::store::Store;
@@ -22,6 +22,7 @@ pub(crate) struct Plain {
     progress: Progress,
     json: Option<Json>,
     pace: Pace,
+    to_stdout: bool,
 }
 
 /// The schedule of progress lines.
@@ -44,7 +45,8 @@ impl Pace {
 }
 
 impl Plain {
-    pub(crate) fn new(progress: Progress, json: Option<Json>) -> Self {
+    /// `to_stdout`: whether the lines go to stdout, instead of stderr.
+    pub(crate) fn new(progress: Progress, json: Option<Json>, to_stdout: bool) -> Self {
         Self {
             progress,
             json,
@@ -52,6 +54,16 @@ impl Plain {
                 said: String::new(),
                 said_at: Instant::now(),
             },
+            to_stdout,
+        }
+    }
+
+    /// Writes one line that may contain colours.
+    fn print(&self, text: &str) {
+        match self.to_stdout {
+            true if console::colors_enabled() => stdout::line(text),
+            true => stdout::line(&console::strip_ansi_codes(text)),
+            false => stderr::styled(text),
         }
     }
 }
@@ -79,10 +91,10 @@ impl Sink for Plain {
         if let Some(note) = self.progress.apply(unix_ms, event) {
             if note == Note::Ended {
                 untold::fill(store, &mut self.progress)?;
-                stderr::line(&standing(&self.progress));
+                self.print(&standing(&self.progress));
             }
             for line in messages::note(store, &mut self.progress, &note)? {
-                stderr::styled(&line);
+                self.print(&line);
             }
         }
         Ok(())
@@ -97,7 +109,7 @@ impl Sink for Plain {
         let left = left.map_or(String::new(), |left| {
             format!(", {} to {} left", clock(left.p50_ms), clock(left.p90_ms))
         });
-        stderr::line(&format!("{now}{left}"));
+        self.print(&format!("{now}{left}"));
         Ok(())
     }
 }

@@ -23,6 +23,7 @@ timeout\t'The test took too long'"
 complete -c rrr-local -l flaky -d 'Verdict on a task that passed after a failure' -r -f -a "pass\t'The task has passed'
 fail\t'The taskset fails'"
 complete -c rrr-local -l rerun-failed -d 'Rerun the tasks of an earlier run that did not pass; KEY can be \'last\'' -r
+complete -c rrr-local -l export -d 'Write the record to FILE at the end, in a format of rrr-show; repeatable' -r
 complete -c rrr-local -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-local -l log-dir -d 'Folder with the outputs of recorded runs' -r -F
 complete -c rrr-local -l timeout -d 'Stop after SEC seconds (exit 124)' -r

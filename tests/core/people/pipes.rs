@@ -57,7 +57,7 @@ fn plain_output_is_for_logs() {
     let _worker = fleet.worker("box", 1, suite.path());
     let args = ["--output", "plain", "--max-trials", "1"];
     let done = submit(&server, &suite, &args).wait(PATIENCE).expect_code(1);
-    assert_eq!(done.stdout, "");
+    assert_eq!(done.stderr, "");
     for wanted in [
         "FAIL   a.sh (exit 3",
         "    why\n",
@@ -65,13 +65,13 @@ fn plain_output_is_for_logs() {
         "failed: 2 tasks = 0 passed + 2 failed",
     ] {
         assert!(
-            done.stderr.contains(wanted),
+            done.stdout.contains(wanted),
             "no '{wanted}' in\n{}",
-            done.stderr
+            done.stdout
         );
     }
     assert!(
-        !done.stderr.contains('\x1b'),
+        !done.stdout.contains('\x1b'),
         "no colour without a terminal"
     );
 }
@@ -90,7 +90,7 @@ fn colours_can_be_forced_into_a_log() {
         &["sh", "{}"],
     );
     let done = tool.env("CLICOLOR_FORCE", "1").run().expect_code(0);
-    assert!(done.stderr.contains("\x1b[32m"), "{:?}", done.stderr);
+    assert!(done.stdout.contains("\x1b[32m"), "{:?}", done.stdout);
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn a_retry_after_a_slaves_death_is_reported_with_the_reason() {
     let kills = "[ ! -e seen ] || exit 0; touch seen; kill -9 $PPID; sleep 10";
     suite.file("kills.sh", kills);
     let done = submit(&server, &suite, &["--output", "plain"]).wait(PATIENCE);
-    let shown = done.expect_code(0).stderr;
+    let shown = done.expect_code(0).stdout;
     let again = shown.lines().find(|line| line.contains("again"));
     assert!(
         again.is_some_and(|line| line.contains("kills.sh (error: ")),
@@ -262,13 +262,13 @@ fn ctrl_c_names_the_tests_that_did_not_finish() {
     local.int();
     let done = local.wait(PATIENCE).expect_code(3);
     let (_, stopped) = done
-        .stderr
+        .stdout
         .split_once("Stopped while running:")
         .expect("a heading");
     let stopped = stopped.split("\n\n").next().unwrap_or_default();
     assert!(
         stopped.contains("slow.sh") && !stopped.contains("quick.sh"),
         "{}",
-        done.stderr
+        done.stdout
     );
 }

@@ -56,11 +56,11 @@ fn a_timeout_names_its_limit() {
         .run()
         .expect_code(1);
     assert!(
-        done.stderr.contains("FAIL   a.sh (timeout, 1."),
+        done.stdout.contains("FAIL   a.sh (timeout, 1."),
         "{done:#?}"
     );
     assert!(
-        done.stderr.contains("s, limit: 1s, --least-timeout)"),
+        done.stdout.contains("s, limit: 1s, --least-timeout)"),
         "{done:#?}"
     );
 }
@@ -97,7 +97,45 @@ fn each_runner_shows_the_assertion_itself() {
             .run()
             .expect_code(1);
         for part in wanted {
-            assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+            assert!(done.stdout.contains(part), "{part}: {}", done.stdout);
         }
     }
+}
+
+#[test]
+fn junit_shows_the_output_of_each_failed_trial() {
+    let (server, suite) = (Server::new(), Suite::new());
+    let fleet = Fleet::plan(&server).without_persister().start();
+    let _worker = fleet.worker("box", 1, suite.path());
+    suite
+        .file("bad.sh", "echo out; echo 'boom <&>' >&2; exit 3")
+        .file(
+            "flaky.sh",
+            "[ -e seen ] && exit 0; touch seen; echo once; exit 4",
+        );
+    let done = submit(&server, &suite, &["--max-trials", "2"]).wait(PATIENCE);
+    let key = done.events()[0]["taskset"].as_str().unwrap().to_owned();
+    let show = |args: &[&str]| Tool::new(&server, "rrr-show").arg(&key).args(args).run();
+    let xml = show(&["--format", "junit"]).expect_code(0).stdout;
+    for wanted in [
+        "type=\"failed\">stdout:\nout\nstderr:\nboom &lt;&amp;&gt;\n</failure>",
+        "<rerunFailure message=\"failed, exit 3\" type=\"failed\">\n    <stackTrace>stdout:\nout\n",
+        "<flakyFailure message=\"failed, exit 4\" type=\"failed\">\n    <stackTrace>once\n</stackTrace>",
+    ] {
+        assert!(xml.contains(wanted), "no {wanted} in\n{xml}");
+    }
+    let text = show(&[]).expect_code(0).stdout;
+    assert!(
+        text.contains("flaky.sh in trial 2: exit 4: once\n"),
+        "{text}"
+    );
+    let task = |args: &[&str]| show(&[&["--task", "flaky.sh"], args].concat());
+    assert_eq!(task(&["--attempt", "1"]).expect_code(0).stdout, "once\n");
+    assert_eq!(task(&["--attempt", "2"]).expect_code(0).stdout, "");
+    assert_eq!(task(&[]).expect_code(0).stdout, "", "the last trial");
+    let missing = task(&["--attempt", "3"]).expect_code(2).stderr;
+    assert!(
+        missing.contains("'flaky.sh' has 2 trials, not 3"),
+        "{missing}"
+    );
 }

@@ -50,7 +50,7 @@ fn several_ci_jobs_share_one_suite() {
     let late = job("2").spawn();
     let done = submit.wait(PATIENCE).expect_code(1);
     let wanted = "failed: 21 tasks = 20 passed + 1 failed + 0 pending";
-    assert!(done.stderr.contains(wanted), "{}", done.stderr);
+    assert!(done.stdout.contains(wanted), "{}", done.stdout);
     let report = suite.lines("junit.xml").join("\n");
     assert!(
         report.contains("tests=\"21\" skipped=\"0\" failures=\"1\""),

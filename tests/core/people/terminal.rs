@@ -68,7 +68,7 @@ impl Terminal {
         let mut command = CommandBuilder::new(program);
         for (variable, _) in std::env::vars() {
             if variable.starts_with("RRR")
-                || ["NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR"].contains(&&*variable)
+                || ["CI", "NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR"].contains(&&*variable)
             {
                 command.env_remove(variable);
             }

@@ -205,3 +205,61 @@ fn old_runs_of_rrr_local_are_removed_and_no_others() {
     );
     assert_eq!(documents(), 2);
 }
+
+#[test]
+fn a_run_writes_the_reports_it_was_asked_for() {
+    let project = Project::new();
+    project
+        .suite
+        .file("a.sh", "")
+        .file("b.sh", "echo why; exit 1");
+    let wanted = ["--export", "junit=junit.xml", "--export=markdown=run.md"];
+    let done = project.run(&[&wanted[..], &["--max-trials", "1"]].concat());
+    let events = done.expect_code(1).events();
+    let file = |name: &str| std::fs::read_to_string(project.suite.path().join(name)).unwrap();
+    assert!(
+        file("junit.xml").contains("tests=\"2\""),
+        "{}",
+        file("junit.xml")
+    );
+    assert!(file("run.md").contains("why"), "{}", file("run.md"));
+    let failed = events
+        .iter()
+        .find(|event| event["event"] == "task_finished" && event["status"] == "failed");
+    let show = failed.unwrap()["show"].as_str().unwrap();
+    let words: Vec<&str> = show.split(' ').collect();
+    let shown = project.tool(words[0], &words[1..]).run().expect_code(0);
+    assert_eq!(shown.stdout, "why\n", "{show}");
+    for wrong in ["junit", "xml=a", "junit=no/such/folder/a.xml", "junit=."] {
+        let refused = project.run(&["--export", wrong]).expect_code(2);
+        assert!(
+            refused.stderr.contains("FORMAT=FILE") || refused.stderr.contains("unknown format"),
+            "{refused:#?}"
+        );
+    }
+}
+
+#[test]
+fn the_log_of_a_ci_job_is_readable_and_a_pipe_has_events() {
+    let project = Project::new();
+    project.suite.file("b.sh", "echo why; exit 1");
+    let shell = |script: &str| {
+        let script = script.replace("LOCAL", bin("rrr-local").to_str().unwrap());
+        let tool = Tool::program("unused", "sh").args(["-c", &script]);
+        let tool = tool
+            .env("XDG_STATE_HOME", project.state.path())
+            .env("CI", "true");
+        tool.dir(project.suite.path()).run().stdout
+    };
+    let log = shell("LOCAL --max-trials 1 b.sh -- sh {} >log 2>&1; cat log");
+    assert!(
+        log.contains("FAIL   b.sh (exit 1") && log.contains("    why\n"),
+        "{log}"
+    );
+    assert!(!log.contains("\"event\""), "{log}");
+    let piped = shell("LOCAL --max-trials 1 b.sh -- sh {} | cat");
+    assert!(
+        piped.starts_with('{') && piped.contains("\"taskset_finished\""),
+        "{piped}"
+    );
+}

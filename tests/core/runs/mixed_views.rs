@@ -36,7 +36,7 @@ fn a_summary_in_words_has_what_no_event_told() {
     let watched = Tool::new(&server, "rrr-watch")
         .args(["--output", "plain", &taskset.key])
         .run();
-    let text = &watched.stderr;
+    let text = &watched.stdout;
     for part in [
         "3/4 done, 1 failed",
         "  bad: timeout in 2 trials\n",

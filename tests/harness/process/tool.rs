@@ -206,7 +206,8 @@ fn state_folder(url: &str) -> std::path::PathBuf {
 }
 
 fn configures_us(name: &OsString) -> bool {
-    const OTHERS: [&str; 8] = [
+    const OTHERS: [&str; 9] = [
+        "CI",
         // PYTHONUNBUFFERED would hide output that a runner forgets to flush.
         "PYTHONUNBUFFERED",
         "REDIS_URL",
