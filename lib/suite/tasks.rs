@@ -60,6 +60,7 @@ impl Suite {
 
     /// The folders whose files a test tool will list, and the files, that are named as arguments.
     fn named(&self, folder: &Path, here: bool) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+        let here = here && !self.has_named_tests();
         let lists_files = self.from.is_some_and(Source::has_files);
         let (mut roots, mut files) = (Vec::new(), Vec::new());
         for name in &self.files {
@@ -74,6 +75,19 @@ impl Suite {
             files.push(name);
         }
         Ok((roots, files))
+    }
+
+    /// Whether the slave command has an adapter whose tasks are not files.
+    fn has_named_tests(&self) -> bool {
+        let words = shlex::split(self.slave.as_deref().unwrap_or_default()).unwrap_or_default();
+        let named = [Source::CargoTest, Source::Nextest].map(Source::name);
+        let options = words.iter().take_while(|word| *word != "--");
+        let pairs = options.clone().zip(options.skip(1));
+        let mut adapters = pairs.filter_map(|(flag, value)| match flag.split_once('=') {
+            Some(("--adapter", name)) => Some(name),
+            _ => (flag == "--adapter").then_some(value.as_str()),
+        });
+        adapters.any(|name| named.contains(&name))
     }
 
     /// Has the test tool list its tasks, or reads its list.

@@ -11,6 +11,7 @@ mod ends;
 mod go;
 mod leaks;
 mod outputs;
+mod pasted;
 mod projects;
 mod pytest;
 mod pytest_leaks;

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 pub(crate) struct Sqlite(Connection);
 
+/// Pages of 4 KiB in the log before they are moved to the database.
+const LOG_PAGES: u32 = 4096;
+
 /// Opens the file, creating it and its folder when absent.
 pub(crate) fn open(path: &Path, durability: Durability) -> anyhow::Result<Sqlite> {
     if let Some(folder) = path
@@ -32,8 +35,10 @@ pub(crate) fn open(path: &Path, durability: Durability) -> anyhow::Result<Sqlite
         Durability::OnDisk => connection.pragma_update(None, "synchronous", "full")?,
         Durability::Eventual => {
             connection.pragma_update(None, "synchronous", "normal")?;
-            // Closing the last connection would otherwise wait for the disk.
+            // Closing the last connection would otherwise wait for the disk, and so would most
+            // commits of a large run; the log then holds up to 16 MiB.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         }
     }
     Ok(Sqlite(connection))

@@ -309,6 +309,7 @@ impl Tally {
     pub(crate) fn summary(self, head: &Head) -> Summary {
         Summary {
             rerun: Some(rerun_all(head)),
+            record: None,
             folder: None,
             earlier_ms: Vec::new(),
             slave_command: head.taskset.slave_command.clone().unwrap_or_default(),

@@ -32,6 +32,10 @@ pub(crate) fn note(
     note: &Note,
 ) -> anyhow::Result<Vec<String>> {
     Ok(match note {
+        Note::Submitted => {
+            let tasks = counted(progress.total, "task");
+            vec![format!("taskset {}: {tasks}", progress.taskset.short())]
+        }
         Note::WorkerJoined(worker) => {
             let id = worker.parse::<WorkerKey>();
             let id = id.map_or_else(|_| worker.clone(), |key| key.id().to_owned());

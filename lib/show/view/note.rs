@@ -3,6 +3,7 @@
 /// A noteworthy change, for people watching.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Note {
+    Submitted,
     WorkerJoined(String),
     Retry { spec_file: String, reason: String },
     Copy { spec_file: String },

@@ -132,7 +132,7 @@ impl Progress {
         match event {
             Event::TasksetSubmitted { tasks } => {
                 self.total = *tasks;
-                None
+                self.background.lasting.then_some(Note::Submitted)
             }
             Event::TasksetRunning => None,
             Event::WorkerJoined { worker } => {

@@ -52,6 +52,8 @@ impl FlakyTask {
 pub(crate) struct Summary {
     /// The command that reruns everything that failed, if there is one.
     pub rerun: Option<String>,
+    /// The command that prints the record, if there will be one.
+    pub record: Option<String>,
     /// The folder of the suite, if it is not the current one.
     pub folder: Option<String>,
     /// The durations of comparable earlier runs, in milliseconds.
@@ -108,6 +110,8 @@ impl Summary {
         let elapsed = |at: i64| at.saturating_sub(progress.began_ms.unwrap_or(at)).max(0) as u64;
         Ok(Self {
             rerun: progress.background.rerun.clone(),
+            record: (progress.background.lasting)
+                .then(|| format!("rrr-show {}", progress.taskset.short())),
             folder: progress.background.folder.clone(),
             earlier_ms: progress.background.earlier_ms.clone(),
             slave_command: progress.slave_command.clone(),
@@ -174,6 +178,11 @@ impl Summary {
             lines.push(format!("reason: {}", one_line(reason)));
         }
         lines.push(self.receipt());
+        lines.extend(
+            self.record
+                .as_ref()
+                .map(|command| format!("record: {command}")),
+        );
         lines
     }
 
@@ -324,6 +333,7 @@ mod tests {
     fn the_receipt_adds_up() {
         let summary = Summary {
             rerun: None,
+            record: None,
             folder: None,
             earlier_ms: vec![3000, 2000, 4000],
             slave_command: "rrr-slave -- sh {}".into(),

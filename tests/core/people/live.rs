@@ -191,11 +191,13 @@ fn late_and_second_followers_see_the_same() {
     let ((code, first), (_, second)) = (one.end(), two.end());
     let (_, third) = watch().end();
     assert_eq!(code, 1);
-    let last = |screen: &str| screen.trim_end().lines().last().unwrap().to_owned();
+    let mut last = first.trim_end().lines().rev();
     assert!(
-        last(&first).starts_with("failed: 3 tasks = 2 passed + 1 failed"),
+        last.next().unwrap().starts_with("record: rrr-show "),
         "{first}"
     );
+    let receipt = "failed: 3 tasks = 2 passed + 1 failed";
+    assert!(last.next().unwrap().starts_with(receipt), "{first}");
     assert_eq!(first, second);
     assert_eq!(first, third, "after its end");
     let events = submit.wait(PATIENCE).events();
