@@ -151,6 +151,8 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     drop(sink);
     let mut exported = Ok(());
     if outcome.is_ok() {
+        // They end, and complete their logs, while the run is recorded.
+        processes.dismiss();
         exported = options.export(&mut store, &taskset);
         history.record(&mut store, &taskset);
     }

@@ -170,6 +170,18 @@ impl Processes {
         Ok(mended)
     }
 
+    /// Asks the roles to end, without waiting. They end before Redis, so that they do not lose their
+    /// connection to it.
+    pub(crate) fn dismiss(&mut self) {
+        for role in self.roles.iter_mut().skip(1) {
+            let pid = Pid::from_child(&role.child);
+            if let Ok(None) = role.child.try_wait() {
+                let _ = kill_process(pid, Signal::TERM);
+                let _ = kill_process(pid, Signal::CONT);
+            }
+        }
+    }
+
     /// Starts a private Redis, with its socket and files in `folder`, that requires a password.
     pub(crate) fn start_redis(&mut self, folder: &Path) -> anyhow::Result<RedisArgs> {
         let socket = folder.join("redis.sock");
@@ -228,17 +240,10 @@ fn redis_command(server: &str, folder: &Path, socket: &Path) -> Command {
 
 impl Drop for Processes {
     fn drop(&mut self) {
-        // Roles end first, so that they do not lose their connection to Redis.
+        self.dismiss();
         let Some((redis, roles)) = self.roles.split_first_mut() else {
             return;
         };
-        for role in &mut *roles {
-            let pid = Pid::from_child(&role.child);
-            if let Ok(None) = role.child.try_wait() {
-                let _ = kill_process(pid, Signal::TERM);
-                let _ = kill_process(pid, Signal::CONT);
-            }
-        }
         let deadline = Instant::now() + LEAVE_LIMIT;
         for role in roles {
             while Instant::now() < deadline && matches!(role.child.try_wait(), Ok(None)) {
