@@ -46,7 +46,7 @@ fn told<O: clap::Parser>(
     file: Option<&File>,
 ) -> anyhow::Result<Option<O>> {
     if matches.try_get_one("print_config").ok().flatten() == Some(&true) {
-        crate::cli::project_file::print(command, matches, file);
+        crate::cli::effective::print(command, matches, file);
         return Ok(None);
     }
     Ok(Some(O::from_arg_matches(matches)?))

@@ -11,11 +11,11 @@
 //! environment override it, and nothing in it makes rrr-submit run code from the tree. With
 //! rrr-local it may: that tool runs the tests of the tree on this machine anyway.
 
-use crate::cli::{flags, nearest};
+use crate::cli::project_profile::{self, PROFILE, Setting};
+pub(crate) use crate::cli::project_search::NAME;
+use crate::cli::{flags, nearest, project_search};
 use crate::process::exit::usage;
 use crate::process::regular_file::{self, Links};
-use crate::process::table::{self, Row};
-use crate::process::url;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Id};
 use std::ffi::OsString;
@@ -23,11 +23,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use toml::Value;
 
-/// The file's name.
-pub(crate) const NAME: &str = ".rrr.toml";
-
 /// The words after `--`, which are not a flag but have a name in the file.
-const COMMAND: &str = "command";
+pub(crate) const COMMAND: &str = "command";
+
+/// The spec files, which are not a flag either: names and patterns.
+pub(crate) const FILES: &str = "files";
 
 /// Sources whose settings override those of the file.
 const NEARER: [ValueSource; 2] = [ValueSource::CommandLine, ValueSource::EnvVariable];
@@ -45,6 +45,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("print-config", "it prints the file's settings"),
     ("rerun-failed", "it applies to a single run"),
     ("taskset", "it applies to a single run"),
+    ("init", "it applies to a single call"),
+    ("list", "it applies to a single call"),
+    ("profile", "a profile is a table: [profile.NAME]"),
 ];
 
 /// Flags with which rrr-submit runs code from the tree to list its tests: its build.rs, its
@@ -57,8 +60,8 @@ const RSYNC_OPTIONS: &str = "rsync-options";
 
 /// A project file whose keys and values have been checked.
 pub(crate) struct File {
-    path: PathBuf,
-    settings: Vec<(Id, Vec<OsString>)>,
+    pub path: PathBuf,
+    pub settings: Vec<Setting>,
 }
 
 /// Reads the file from the packaging folder given in `matches`; `None` when there is none. Its keys
@@ -69,11 +72,23 @@ pub(crate) fn load(
     known: &[Command],
 ) -> anyhow::Result<Option<File>> {
     let folder: &PathBuf = matches.get_one("packaging_dir").expect("it has a default");
-    let path = folder.join(NAME);
+    let is_chosen = flags::given(matches, &NEARER)
+        .iter()
+        .any(|id| id == "packaging_dir");
+    let above = match is_chosen {
+        true => None,
+        false => project_search::above(folder),
+    };
+    let path = above.as_ref().unwrap_or(folder).join(NAME);
     let text = match regular_file::read_text(&path, Links::Refuse, 1 << 20) {
         Ok(text) => text,
         Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
-            return Ok(None);
+            return match matches.get_one::<String>(PROFILE) {
+                Some(profile) => Err(usage(format!("there is no profile '{profile}'"))
+                    .hint(format!("'{}' does not exist", path.display()))
+                    .into()),
+                None => Ok(None),
+            };
         }
         Err(error) => {
             return Err(usage(format!("cannot read '{}': {error}", path.display()))
@@ -81,30 +96,59 @@ pub(crate) fn load(
                 .into());
         }
     };
-    let settings = read(&text, &path, command, known)?;
+    let profile = matches.get_one::<String>(PROFILE);
+    let mut settings = read(&text, &path, command, known, profile.map(String::as_str))?;
+    if let Some(folder) = above {
+        // Arguments are relative to the current folder, names in the file to its own.
+        for (_, words) in settings.iter_mut().filter(|(id, _)| id == FILES) {
+            let moved = words.iter().map(|word| folder.join(word).into_os_string());
+            *words = moved.collect();
+        }
+        settings.push((Id::from("packaging_dir"), vec![folder.into()]));
+    }
     let file = File { path, settings };
     file.check_secrets(command, matches)?;
     file.check_code(command, matches)?;
     Ok(Some(file))
 }
 
-/// Reads the settings for `command` from the text; the keys may be those of any command in `known`.
+/// Reads the settings for `command` from the text, with those of `profile`, if given, instead of the
+/// general ones. The keys may be those of any command in `known`.
 pub(crate) fn read(
     text: &str,
     path: &Path,
     command: &Command,
     known: &[Command],
-) -> anyhow::Result<Vec<(Id, Vec<OsString>)>> {
+    profile: Option<&str>,
+) -> anyhow::Result<Vec<Setting>> {
     let place = path.display();
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+    let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         usage(format!(
             "'{place}' is not TOML: {}",
             error.to_string().trim_end()
         ))
         .hint("a line is NAME = VALUE, as in: setup = \"bundle install\"")
     })?;
+    let profiles = project_profile::take(&mut table, path)?;
+    let read = |table: &toml::Table| of_table(table, path, command, known);
+    let general = read(&table)?;
+    // All are checked, so that a mistake shows before the profile is used.
+    let all: anyhow::Result<Vec<_>> = (profiles.into_iter())
+        .map(|(name, table)| Ok((name, read(&table)?)))
+        .collect();
+    Ok(project_profile::applied(general, all?, profile, path)?)
+}
+
+/// Reads the settings for `command` from one table of the file.
+fn of_table(
+    table: &toml::Table,
+    path: &Path,
+    command: &Command,
+    known: &[Command],
+) -> anyhow::Result<Vec<Setting>> {
+    let place = path.display();
     let mut settings = Vec::new();
-    for (key, value) in &table {
+    for (key, value) in table {
         if let Some((_, why)) = REFUSED.iter().find(|(name, _)| name == key) {
             return Err(
                 usage(format!("'{place}': '{key}' is not allowed here: {why}"))
@@ -119,7 +163,7 @@ pub(crate) fn read(
             usage(format!(
                 "'{place}': '{key}' must be a string, a number, true or false"
             ))
-            .hint("only 'command' is a list: command = [\"sh\", \"{}\"]")
+            .hint("only 'command' and 'files' are lists: command = [\"sh\", \"{}\"]")
         })?;
         if key == RSYNC_OPTIONS {
             crate::suite::rsync::check_options(&words.join(" "), &format!("'{place}'"))?;
@@ -140,7 +184,21 @@ pub(crate) fn read(
 fn find<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
     command
         .get_arguments()
-        .find(|arg| arg.get_long() == Some(key) || (key == COMMAND && arg.get_id() == COMMAND))
+        .find(|arg| arg.get_long() == Some(key) || (is_list(arg) && arg.get_id() == key))
+}
+
+/// The name of an argument in the file; none if it is not allowed there.
+pub(crate) fn name_of(arg: &Arg) -> Option<String> {
+    let is_named = is_list(arg);
+    let name = arg.get_long().or(is_named.then(|| arg.get_id().as_str()))?;
+    let is_refused = REFUSED.iter().any(|(refused, _)| *refused == name);
+    let is_question = ["help", "version"].contains(&name);
+    (!is_refused && !is_question).then(|| name.to_owned())
+}
+
+/// Whether the value is a list in the file.
+pub(crate) fn is_list(arg: &Arg) -> bool {
+    [COMMAND, FILES].contains(&arg.get_id().as_str())
 }
 
 /// Converts a value to the words of a command line.
@@ -170,10 +228,20 @@ fn check(
     let arguments: Vec<String> = match value {
         Value::Boolean(_) if is_flag => return Ok(()),
         _ if is_flag => return Err(format!("'{key}' must be true or false")),
+        Value::Array(_) if arg.get_id() == FILES => {
+            return match words
+                .iter()
+                .find(|word| word.is_empty() || word.starts_with('-'))
+            {
+                Some(word) => Err(format!("'{key}' cannot contain '{}'", word.escape_debug())),
+                None => Ok(()),
+            };
+        }
         Value::Array(_) if arg.get_id() != COMMAND => {
             return Err(format!("'{key}' cannot be a list"));
         }
         Value::Array(_) => [vec!["--".to_owned()], words.to_vec()].concat(),
+        _ if arg.get_id() == FILES => return Err(format!("'{key}' must be a list of names")),
         _ if arg.get_id() == COMMAND => return Err(format!("'{key}' must be a list of words")),
         _ => vec![format!("--{key}={}", words.concat())],
     };
@@ -198,7 +266,7 @@ fn unknown(key: &str, path: &Path, known: &[Command]) -> crate::process::exit::F
         .filter_map(Arg::get_long)
         .filter(|name| !REFUSED.iter().any(|(refused, _)| refused == name))
         .collect();
-    names.push(COMMAND);
+    names.extend([COMMAND, FILES]);
     let nearest = match nearest::nearest(&key.replace('_', "-"), names.into_iter()) {
         Some(name) => format!("did you mean '{name}'? "),
         None => String::new(),
@@ -219,17 +287,20 @@ impl File {
         for (id, words) in self.not_excluded(&command, matches) {
             settled = settled.mut_arg(id.clone(), |arg| arg.default_values(words.clone()));
         }
-        settled
+        // clap numbers the positional arguments in the order in which they were last changed.
+        settled.mut_arg(COMMAND, |arg| arg)
     }
 
     /// The settings that the command line and the environment do not exclude.
-    fn not_excluded(&self, command: &Command, matches: &ArgMatches) -> Vec<&(Id, Vec<OsString>)> {
+    fn not_excluded(&self, command: &Command, matches: &ArgMatches) -> Vec<&Setting> {
         let given = flags::given(matches, &NEARER);
         let built = flags::built(command);
+        let is_listed = given.iter().any(|id| id == "files_from");
         let excluded = |id: &Id| {
-            given
-                .iter()
-                .any(|other| other != id && flags::exclude(&built, id, other))
+            (id == FILES && is_listed)
+                || given
+                    .iter()
+                    .any(|other| other != id && flags::exclude(&built, id, other))
         };
         let settings = self.settings.iter();
         settings.filter(|(id, _)| !excluded(id)).collect()
@@ -287,64 +358,17 @@ impl File {
     }
 }
 
-/// Prints every setting, its value and where it came from.
-pub(crate) fn print(command: &Command, matches: &ArgMatches, file: Option<&File>) {
-    let rows = command
-        .get_arguments()
-        .filter(|arg| {
-            !["help", "version", "print_config", "files"].contains(&arg.get_id().as_str())
-        })
-        .map(|arg| row(arg, matches, file))
-        .collect();
-    table::rows(&["flag", "value", "from"], rows);
-}
-
-fn row(arg: &Arg, matches: &ArgMatches, file: Option<&File>) -> Row {
-    let id = arg.get_id().as_str();
-    let words: Vec<String> = matches
-        .get_raw(id)
-        .into_iter()
-        .flatten()
-        .map(|word| word.to_string_lossy().into_owned())
-        .map(|word| if id == "url" { url::shown(&word) } else { word })
-        .collect();
-    let from = match matches.value_source(id) {
-        Some(ValueSource::CommandLine) => "command line".to_owned(),
-        Some(ValueSource::EnvVariable) => format!(
-            "environment: {}",
-            arg.get_env().unwrap_or_default().to_string_lossy()
-        ),
-        Some(_) => match file {
-            Some(file) if file.settings.iter().any(|(set, _)| set == arg.get_id()) => {
-                file.path.display().to_string()
-            }
-            _ => "default".to_owned(),
-        },
-        None => "not set".to_owned(),
-    };
-    let value = match (words.as_slice(), id) {
-        ([], _) => serde_json::Value::Null,
-        (words, COMMAND) => words.into(),
-        ([word], _) => word.as_str().into(),
-        (words, _) => words.into(),
-    };
-    Row::new()
-        .with("flag", arg.get_long().unwrap_or(id))
-        .with("value", value)
-        .with("from", from)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::role;
 
-    fn settings(text: &str) -> anyhow::Result<Vec<(Id, Vec<OsString>)>> {
+    fn settings(text: &str) -> anyhow::Result<Vec<Setting>> {
         let known = [
             flags::command::<role::submit::Options>(),
             flags::command::<role::local::Options>(),
         ];
-        read(text, Path::new(NAME), &known[0], &known)
+        read(text, Path::new(NAME), &known[0], &known, None)
     }
 
     fn refusal(text: &str) -> String {

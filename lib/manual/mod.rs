@@ -6,6 +6,7 @@
 //! checks that every example parses.
 
 mod pages;
+pub mod schema;
 
 pub use crate::manual::pages::all;
 use crate::process::exit;

@@ -110,7 +110,7 @@ fn project_files(bytes: &[u8]) {
         return;
     };
     KNOWN.with(|known| {
-        let _ = project_file::read(toml, Path::new(".rrr.toml"), &known[0], known);
+        let _ = project_file::read(toml, Path::new(".rrr.toml"), &known[0], known, Some("ci"));
     });
 }
 

@@ -78,6 +78,9 @@ pub(crate) struct Suite {
     pub least_timeout: u64,
     #[command(flatten)]
     policy: PolicyArgs,
+    /// Use the settings of [profile.NAME] in .rrr.toml
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    profile: Option<String>,
     /// Print the tasks as JSON lines, and run nothing
     #[arg(long, hide_short_help = true)]
     pub list: bool,

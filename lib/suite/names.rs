@@ -73,6 +73,52 @@ fn without_detours(path: &Path) -> Option<PathBuf> {
     Some(normal)
 }
 
+/// A name as an argument. If the packaging folder was found above the current one, names are relative
+/// to the current one all the same.
+pub(crate) fn from_here(folder: &Path, name: &str) -> String {
+    let is_relative = is_above(folder) && !Path::new(halves(name).0).is_absolute();
+    match (is_relative, std::env::current_dir()) {
+        (true, Ok(here)) => here.join(name).to_string_lossy().into_owned(),
+        _ => name.to_owned(),
+    }
+}
+
+/// Whether the name is a pattern for names: it has a wildcard, and is not itself a file.
+pub(crate) fn is_pattern(folder: &Path, name: &str) -> bool {
+    name.contains(['*', '?', '[']) && !exists(folder, name)
+}
+
+/// Whether a packaging folder was found above the current one.
+fn is_above(folder: &Path) -> bool {
+    let mut parts = folder.components().peekable();
+    parts.peek().is_some() && parts.all(|part| part == Component::ParentDir)
+}
+
+/// The files in the folder that match the pattern, sorted. `**` stands for any number of folders.
+pub(crate) fn matching(folder: &Path, pattern: &str) -> Result<Vec<String>, Failure> {
+    let invalid = |error: glob::PatternError| {
+        usage(format!("invalid pattern '{}': {error}", shown(pattern))).hint(HINT)
+    };
+    let options = glob::MatchOptions {
+        require_literal_leading_dot: true,
+        require_literal_separator: true,
+        ..glob::MatchOptions::default()
+    };
+    let base = glob::Pattern::escape(&folder.to_string_lossy());
+    let whole = Path::new(&base).join(pattern);
+    let found = glob::glob_with(&whole.to_string_lossy(), options).map_err(invalid)?;
+    let files = found.filter_map(Result::ok).filter(|path| path.is_file());
+    let relative = |path: PathBuf| {
+        let rest = path.strip_prefix(folder).map(Path::to_owned);
+        rest.unwrap_or(path).to_str().map(str::to_owned)
+    };
+    let files: Vec<String> = files.filter_map(relative).collect();
+    match files.is_empty() {
+        true => Err(usage(format!("no file matches '{}'", shown(pattern))).hint(HINT)),
+        false => Ok(files),
+    }
+}
+
 /// Refuses a name that cannot be a task's.
 pub(crate) fn check(name: &str) -> Result<(), Failure> {
     match spec_file_error(name) {

@@ -63,8 +63,8 @@ impl Suite {
         let here = here && !self.has_named_tests();
         let lists_files = self.from.is_some_and(Source::has_files);
         let (mut roots, mut files) = (Vec::new(), Vec::new());
-        for name in &self.files {
-            let name = names::normal(folder, name);
+        for name in self.expanded(folder)? {
+            let name = names::normal(folder, &name);
             if lists_files && folder.join(&name).is_dir() {
                 roots.push(name);
                 continue;
@@ -75,6 +75,19 @@ impl Suite {
             files.push(name);
         }
         Ok((roots, files))
+    }
+
+    /// The arguments, with patterns replaced by the files that match, relative to the folder.
+    fn expanded(&self, folder: &Path) -> Result<Vec<String>, exit::Failure> {
+        let mut all = Vec::new();
+        for name in &self.files {
+            let name = names::from_here(folder, name);
+            match names::is_pattern(folder, &name) {
+                true => all.extend(names::matching(folder, &name)?),
+                false => all.push(name),
+            }
+        }
+        Ok(all)
     }
 
     /// Whether the slave command has an adapter whose tasks are not files.

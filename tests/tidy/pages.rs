@@ -146,7 +146,18 @@ fn generated() -> Vec<(PathBuf, String)> {
     files
         .into_iter()
         .map(|(path, text)| (root().join(path), text))
+        .chain([schema()])
         .collect()
+}
+
+/// The schema of the project file.
+fn schema() -> (PathBuf, String) {
+    let schema = manual::schema::project_file(&rrr::role::project_file_readers());
+    let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    (
+        root().join("scripts/completions/rrr.toml.schema.json"),
+        text,
+    )
 }
 
 #[test]

@@ -100,7 +100,7 @@ mod tests {
             flags::command::<local::Options>(),
         ];
         let path = Path::new(project_file::NAME);
-        project_file::read(text, path, &known[1], &known)
+        project_file::read(text, path, &known[1], &known, None)
             .unwrap()
             .len()
     }

@@ -34,20 +34,22 @@ use std::time::Duration;
 
 /// Runs a suite on this machine; no services needed
 #[derive(clap::Parser)]
-#[command(name = "rrr-local", version)]
+#[command(name = "rrr-local", version, mut_arg("db", |arg| arg.hide_short_help(true)))]
 pub struct Options {
     /// Number of slaves [number of processors]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     #[command(flatten)]
     suite: Suite,
-    /// Write a commented .rrr.toml for this suite, and run nothing
+    /// Write a commented .rrr.toml, and run nothing
     #[arg(long, conflicts_with_all = ["list", "print_config"])]
     init: bool,
-    /// Rerun the tasks of an earlier run that did not pass; KEY can be 'last'
+    /// Run again what did not pass in KEY, or in last
     #[arg(long, value_name = "KEY", conflicts_with_all = rerun::SETTINGS)]
     rerun_failed: Option<TasksetRef>,
-    /// Write the record to FILE at the end, in a format of rrr-show; repeatable
+    /// Write a report at the end; may be repeated
+    ///
+    /// The formats are those of rrr-show.
     #[arg(long, value_name = "FORMAT=FILE")]
     export: Vec<Export>,
     #[command(flatten)]

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 /// Submits a suite: one taskset with one task per spec file
 #[derive(clap::Parser)]
-#[command(name = "rrr-submit", version)]
+#[command(name = "rrr-submit", version, mut_arg("db", |arg| arg.hide_short_help(true)))]
 pub struct Options {
     #[command(flatten)]
     suite: Suite,
@@ -53,7 +53,7 @@ pub struct Options {
     #[command(flatten)]
     view: ViewArgs,
     /// Print only the taskset's key
-    #[arg(long, conflicts_with = "follow")]
+    #[arg(long, conflicts_with = "follow", hide_short_help = true)]
     key_only: bool,
     /// Key of the taskset; must be unused
     #[arg(long, value_name = "KEY", hide_short_help = true)]

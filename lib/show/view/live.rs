@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 
 /// Maximum slaves shown, however tall the terminal is.
 const MOST_SLAVES: usize = 24;
+/// Milliseconds within which no trial is slow, and those after which one without an estimate is.
+const PROMPT: u64 = 5_000;
+const UNKNOWN: u64 = 60_000;
 /// Minimum time between two redraws.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -177,7 +180,8 @@ fn counts(progress: &Progress) -> String {
 
 /// `  host/1   12s of 10s  spec/models/user_spec.rb (trial 2)`
 fn slave(progress: &Progress, run: &Running, now_ms: i64, place: usize, width: usize) -> String {
-    let age = clock(now_ms.saturating_sub(run.started_ms).max(0) as u64);
+    let age_ms = now_ms.saturating_sub(run.started_ms).max(0) as u64;
+    let age = clock(age_ms);
     let expected = progress.expected.ms(&run.spec_file);
     let age = expected.map_or(age.clone(), |expected| {
         format!("{age} of {}", clock(expected))
@@ -187,6 +191,10 @@ fn slave(progress: &Progress, run: &Running, now_ms: i64, place: usize, width: u
         (false, 0 | 1) => String::new(),
         (false, attempt) => format!(" (trial {attempt})"),
     };
+    let mark = match is_slow(age_ms, expected) {
+        true => format!(" slow{mark}"),
+        false => mark,
+    };
     let name = cut_front(&run.place, place);
     let head = format!("  {name:<place$}  {age:>9}  ");
     let room = width.saturating_sub(measure_text_width(&head) + mark.len());
@@ -194,6 +202,13 @@ fn slave(progress: &Progress, run: &Running, now_ms: i64, place: usize, width: u
         "{head}{}{mark}",
         cut_front(&one_line(&run.spec_file), room.max(8))
     )
+}
+
+/// Whether a trial of this age takes unusually long: three times its estimate, though not within
+/// [`PROMPT`], or [`UNKNOWN`] without an estimate.
+fn is_slow(age_ms: u64, expected_ms: Option<u64>) -> bool {
+    let limit = expected_ms.map_or(UNKNOWN, |ms| ms.saturating_mul(3).max(PROMPT));
+    age_ms >= limit
 }
 
 #[cfg(test)]
@@ -237,6 +252,16 @@ mod tests {
                 assert!(lines.len() < height, "{height}: {lines:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_trial_is_slow_after_three_times_its_estimate() {
+        assert!(!is_slow(29_999, Some(10_000)) && is_slow(30_000, Some(10_000)));
+        assert!(!is_slow(4_999, Some(10)) && is_slow(5_000, Some(10)));
+        assert!(!is_slow(59_999, None) && is_slow(60_000, None));
+        let lines = frame(&progress(2), None, 31_000, 60, 24);
+        assert!(lines[2].ends_with("_spec.rb slow"), "{lines:?}");
+        assert!(lines[3].ends_with("_spec.rb slow (trial 2)"), "{lines:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Messages for people about single events of a run.
 
+use super::Detail;
 use super::note::{Failed, Note};
 use super::progress::{Progress, Told};
 use super::summary::{self, counted};
@@ -31,7 +32,12 @@ pub(crate) fn note(
     progress: &mut Progress,
     note: &Note,
 ) -> anyhow::Result<Vec<String>> {
+    let is_quiet = progress.detail == Detail::Quiet;
     Ok(match note {
+        Note::Failed(failed) => failure(store, progress, failed)?,
+        Note::Ended => summary::Summary::of(store, progress)?.lines(),
+        _ if is_quiet => Vec::new(),
+        Note::Passed { spec_file } => passed(store, progress, spec_file)?,
         Note::Submitted => {
             let tasks = counted(progress.total, "task");
             vec![format!("taskset {}: {tasks}", progress.taskset.short())]
@@ -62,9 +68,25 @@ pub(crate) fn note(
             "{}  the retry budget of {budget} is spent: every further failure is final",
             yellow().apply_to("spent")
         )],
-        Note::Failed(failed) => failure(store, progress, failed)?,
-        Note::Ended => summary::Summary::of(store, progress)?.lines(),
     })
+}
+
+/// The lines on a task that passed, with the end of its output.
+fn passed(store: &mut Store, progress: &Progress, spec_file: &str) -> anyhow::Result<Vec<String>> {
+    let last = progress.last.get(spec_file);
+    let detail = match last.and_then(|last| last.key.parse::<TrialKey>().ok()) {
+        Some(key) => trial::outcome(store, &key)?,
+        None => TrialDetail::default(),
+    };
+    let took = progress.took_ms.get(spec_file);
+    let took = took.map_or(String::new(), |took| format!(" ({})", duration(*took)));
+    let word = Style::new().for_stderr().green().apply_to("pass");
+    let mut lines = vec![format!("{word}   {}{took}", one_line(spec_file))];
+    lines.extend(indented(outputs(
+        &detail,
+        record(progress, spec_file).as_deref(),
+    )));
+    Ok(lines)
 }
 
 /// The details of a trial, if not too many were shown yet.
@@ -188,19 +210,22 @@ fn record(progress: &Progress, spec_file: &str) -> Option<String> {
 fn excerpt(outcome: &TrialDetail, record: Option<&str>) -> Vec<String> {
     let bad = |example: &&Example| matches!(example.status, Status::Failed | Status::Error);
     let examples: Vec<&Example> = outcome.examples.iter().filter(bad).collect();
-    if examples.is_empty() {
-        let outputs = [("stdout", &outcome.stdout), ("stderr", &outcome.stderr)];
-        let both = outputs.iter().all(|(_, text)| !text.trim().is_empty());
-        let outputs = outputs.into_iter();
-        return outputs
-            .flat_map(|(name, text)| {
-                let label = both.then(|| format!("{name}:"));
-                let lines = last_lines(text, record);
-                label.into_iter().chain(lines).collect::<Vec<_>>()
-            })
-            .collect();
+    match examples.is_empty() {
+        true => outputs(outcome, record),
+        false => examples.into_iter().flat_map(assertion).collect(),
     }
-    examples.into_iter().flat_map(assertion).collect()
+}
+
+/// The ends of the outputs, labelled if there are two.
+fn outputs(outcome: &TrialDetail, record: Option<&str>) -> Vec<String> {
+    let outputs = [("stdout", &outcome.stdout), ("stderr", &outcome.stderr)];
+    let both = outputs.iter().all(|(_, text)| !text.trim().is_empty());
+    let lines = outputs.into_iter().flat_map(|(name, text)| {
+        let label = both.then(|| format!("{name}:"));
+        let lines = last_lines(text, record);
+        label.into_iter().chain(lines).collect::<Vec<_>>()
+    });
+    lines.collect()
 }
 
 /// An example's place, name and message.

@@ -33,6 +33,33 @@ pub(crate) struct ViewArgs {
     /// Output format; auto: live on a terminal, else json
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Auto, hide_short_help = true)]
     output: Form,
+    /// Show only failures and the summary
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Also show files that pass, with their output
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+impl ViewArgs {
+    fn detail(&self) -> Detail {
+        match (self.quiet, self.verbose) {
+            (true, _) => Detail::Quiet,
+            (false, true) => Detail::Verbose,
+            (false, false) => Detail::Normal,
+        }
+    }
+}
+
+/// How much a view for people shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// Failures and the summary.
+    Quiet,
+    #[default]
+    Normal,
+    /// Files that pass too.
+    Verbose,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -119,6 +146,7 @@ pub(crate) fn open(
     let record = follow::load(store, taskset)?;
     let mut progress = progress::Progress::load(store, taskset, &record)?;
     progress.background = background;
+    progress.detail = choice.detail();
     let json = plan.json.then_some(json);
     Ok(match form {
         Form::Live => Box::new(live::Live::new(progress, json)),

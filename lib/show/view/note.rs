@@ -4,6 +4,7 @@
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Note {
     Submitted,
+    Passed { spec_file: String },
     WorkerJoined(String),
     Retry { spec_file: String, reason: String },
     Copy { spec_file: String },

@@ -1,6 +1,7 @@
 //! The run as lines of a log: its progress, at most once per second while it changes, and
 //! noteworthy events as they happen.
 
+use super::Detail;
 use super::json::Json;
 use super::messages;
 use super::note::Note;
@@ -102,7 +103,8 @@ impl Sink for Plain {
 
     fn tick(&mut self) -> anyhow::Result<()> {
         let now = standing(&self.progress);
-        if self.progress.ended.is_some() || !self.pace.is_due(&now, Instant::now()) {
+        let is_silent = self.progress.ended.is_some() || self.progress.detail == Detail::Quiet;
+        if is_silent || !self.pace.is_due(&now, Instant::now()) {
             return Ok(());
         }
         let left = self.progress.left(crate::protocol::time::unix_ms());

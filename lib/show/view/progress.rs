@@ -1,5 +1,6 @@
 //! The state of a run, folded from its events by a pure function.
 
+use super::Detail;
 use super::background::Background;
 use super::eta;
 use super::expectations::Expectations;
@@ -32,6 +33,7 @@ pub(crate) struct Progress {
     pub taskset: TasksetKey,
     pub slave_command: String,
     pub background: Background,
+    pub detail: Detail,
     pub total: u64,
     pub passed: u64,
     pub pending: u64,
@@ -76,6 +78,7 @@ impl Progress {
             taskset: taskset.clone(),
             slave_command: slave_command.to_owned(),
             background: Background::default(),
+            detail: Detail::Normal,
             total: open.len() as u64,
             passed: 0,
             pending: 0,
@@ -279,13 +282,12 @@ impl Progress {
             "pending" => self.pending += 1,
             _ => self.passed += 1,
         }
-        flaky.then(|| {
-            self.flaky.push((file.to_owned(), trials));
-            Note::Flaky {
-                spec_file: file.to_owned(),
-                trials,
-            }
-        })
+        let spec_file = file.to_owned();
+        if flaky {
+            self.flaky.push((spec_file.clone(), trials));
+            return Some(Note::Flaky { spec_file, trials });
+        }
+        (self.detail == Detail::Verbose).then_some(Note::Passed { spec_file })
     }
 
     fn place(&mut self, slave: &str) -> String {

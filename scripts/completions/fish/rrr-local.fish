@@ -22,9 +22,9 @@ error\t'The test could not be run, or its runner broke'
 timeout\t'The test took too long'"
 complete -c rrr-local -l flaky -d 'Verdict on a task that passed after a failure' -r -f -a "pass\t'The task has passed'
 fail\t'The taskset fails'"
-complete -c rrr-local -l rerun-failed -d 'Rerun the tasks of an earlier run that did not pass; KEY can be \'last\'' -r
-complete -c rrr-local -l export -d 'Write the record to FILE at the end, in a format of rrr-show; repeatable' -r
-complete -c rrr-local -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
+complete -c rrr-local -l profile -d 'Use the settings of [profile.NAME] in .rrr.toml' -r
+complete -c rrr-local -l rerun-failed -d 'Run again what did not pass in KEY, or in last' -r
+complete -c rrr-local -l export -d 'Write a report at the end; may be repeated' -r
 complete -c rrr-local -l log-dir -d 'Folder with the outputs of recorded runs' -r -F
 complete -c rrr-local -l timeout -d 'Stop after SEC seconds (exit 124)' -r
 complete -c rrr-local -l output -d 'Output format; auto: live on a terminal, else json' -r -f -a "auto\t''
@@ -35,11 +35,14 @@ complete -c rrr-local -l trial-memory -d 'Maximum MiB of a trial as a whole, by 
 complete -c rrr-local -l trial-pids -d 'Maximum processes and threads of a trial' -r
 complete -c rrr-local -l outputs -d 'Folder for files that tests leave on purpose' -r -F
 complete -c rrr-local -l packaging-dir -d 'Folder of the suite, with its .rrr.toml' -r -F
+complete -c rrr-local -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-local -s 0 -l null -d 'Names in --files-from end with NUL'
 complete -c rrr-local -l fail-fast -d 'End the run at the first failed task'
 complete -c rrr-local -l list -d 'Print the tasks as JSON lines, and run nothing'
 complete -c rrr-local -l print-config -d 'Print each setting and its source, then exit'
-complete -c rrr-local -l init -d 'Write a commented .rrr.toml for this suite, and run nothing'
+complete -c rrr-local -l init -d 'Write a commented .rrr.toml, and run nothing'
 complete -c rrr-local -l no-history -d 'Neither use nor record the history of this folder'
+complete -c rrr-local -s q -l quiet -d 'Show only failures and the summary'
+complete -c rrr-local -s v -l verbose -d 'Also show files that pass, with their output'
 complete -c rrr-local -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-local -s V -l version -d 'Print version'

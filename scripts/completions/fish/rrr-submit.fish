@@ -21,8 +21,8 @@ error\t'The test could not be run, or its runner broke'
 timeout\t'The test took too long'"
 complete -c rrr-submit -l flaky -d 'Verdict on a task that passed after a failure' -r -f -a "pass\t'The task has passed'
 fail\t'The taskset fails'"
+complete -c rrr-submit -l profile -d 'Use the settings of [profile.NAME] in .rrr.toml' -r
 complete -c rrr-submit -l rerun-failed -d 'Resubmit the tasks of KEY that did not pass' -r
-complete -c rrr-submit -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-submit -l timeout -d 'Stop following after SEC seconds (exit 124)' -r
 complete -c rrr-submit -l output -d 'Output format; auto: live on a terminal, else json' -r -f -a "auto\t''
 json\t''
@@ -40,11 +40,14 @@ complete -c rrr-submit -l redis-password-file -d 'File with the Redis password' 
 complete -c rrr-submit -l redis-ca -d 'Certificate authorities for Redis, in PEM [default: the system\'s]' -r -F
 complete -c rrr-submit -l redis-cert -d 'Client certificate for Redis, in PEM' -r -F
 complete -c rrr-submit -l redis-key -d 'Key of the client certificate, in PEM' -r -F
+complete -c rrr-submit -l db -d 'sqlite:PATH or postgres://… [the state folder]' -r
 complete -c rrr-submit -s 0 -l null -d 'Names in --files-from end with NUL'
 complete -c rrr-submit -l fail-fast -d 'End the run at the first failed task'
 complete -c rrr-submit -l list -d 'Print the tasks as JSON lines, and run nothing'
 complete -c rrr-submit -l print-config -d 'Print each setting and its source, then exit'
 complete -c rrr-submit -l follow -d 'Watch until it finishes; exit with its verdict'
+complete -c rrr-submit -s q -l quiet -d 'Show only failures and the summary'
+complete -c rrr-submit -s v -l verbose -d 'Also show files that pass, with their output'
 complete -c rrr-submit -l key-only -d 'Print only the taskset\'s key'
 complete -c rrr-submit -l mkpath -d 'Create the folder of --rsync-remote-path'
 complete -c rrr-submit -l no-rsync -d 'Do not upload: the workers have the tree'

@@ -8,5 +8,7 @@ complete -c rrr-watch -l redis-password-file -d 'File with the Redis password' -
 complete -c rrr-watch -l redis-ca -d 'Certificate authorities for Redis, in PEM [default: the system\'s]' -r -F
 complete -c rrr-watch -l redis-cert -d 'Client certificate for Redis, in PEM' -r -F
 complete -c rrr-watch -l redis-key -d 'Key of the client certificate, in PEM' -r -F
+complete -c rrr-watch -s q -l quiet -d 'Show only failures and the summary'
+complete -c rrr-watch -s v -l verbose -d 'Also show files that pass, with their output'
 complete -c rrr-watch -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-watch -s V -l version -d 'Print version'

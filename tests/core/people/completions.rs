@@ -30,7 +30,7 @@ fn complete_in(mut terminal: Terminal, tools: &[String]) {
     ];
     let every = tools
         .iter()
-        .map(|tool| (format!("{tool} --ver"), format!("{tool} --version")));
+        .map(|tool| (format!("{tool} --versi"), format!("{tool} --version")));
     let some = some.map(|(typed, wanted)| (typed.to_owned(), wanted.to_owned()));
     for (typed, wanted) in some.into_iter().chain(every) {
         terminal.types(&typed);
@@ -100,7 +100,7 @@ fn fish_completes_every_tool() {
     let history = ask("rrr-history slow");
     assert!(history.starts_with("slowest\t"), "{history}");
     for tool in tools {
-        let version = ask(&format!("{tool} --ver"));
+        let version = ask(&format!("{tool} --versi"));
         assert!(version.starts_with("--version\t"), "{tool}: {version}");
     }
 }

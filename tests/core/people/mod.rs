@@ -8,6 +8,7 @@ mod hostile;
 mod live;
 mod lost;
 mod pipes;
+mod project_file;
 mod reasons;
 mod recipes;
 mod remedies;

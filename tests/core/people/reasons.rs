@@ -139,3 +139,34 @@ fn junit_shows_the_output_of_each_failed_trial() {
         "{missing}"
     );
 }
+
+#[test]
+fn quiet_shows_failures_only_and_verbose_passes_too() {
+    let suite = Suite::new();
+    suite
+        .file("bad.sh", "echo why; exit 1")
+        .file("flaky.sh", "[ -e seen ] && exit 0; touch seen; exit 1")
+        .file("good.sh", "echo fine");
+    let run = |flag: &str| {
+        let _ = std::fs::remove_file(suite.path().join("seen"));
+        Tool::new("unused", "rrr-local")
+            .args(["--output", "plain", "--no-history", flag])
+            .args(["bad.sh", "flaky.sh", "good.sh", "--", "sh", "{}"])
+            .dir(suite.path())
+            .run()
+            .expect_code(1)
+            .stdout
+    };
+    let quiet = run("-q");
+    assert!(quiet.starts_with("FAIL   bad.sh (exit 1, "), "{quiet}");
+    assert!(
+        !quiet.contains("again") && !quiet.contains("joined"),
+        "{quiet}"
+    );
+    assert!(quiet.contains("flaky.sh in trial 2"), "{quiet}");
+    let verbose = run("--verbose");
+    assert!(verbose.contains("pass   good.sh ("), "{verbose}");
+    assert!(verbose.contains("\n    fine\n"), "{verbose}");
+    let both = Tool::new("unused", "rrr-local").args(["-qv", "a", "--", "true"]);
+    both.dir(suite.path()).run().expect_code(2);
+}
