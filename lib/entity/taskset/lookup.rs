@@ -2,10 +2,11 @@
 
 use super::{active, unpersisted};
 use crate::process::exit;
-use crate::protocol::key::TasksetKey;
+use crate::protocol::key::{self, TasksetKey};
 use crate::protocol::taskset_field as field;
 use crate::protocol::taskset_ref::{Possible, TasksetRef};
 use crate::protocol::time;
+use crate::store;
 use crate::store::Store;
 use crate::store::error::Refused;
 use crate::store::read::{self, Text};
@@ -29,7 +30,10 @@ pub(crate) fn find(store: &mut Store, wanted: &TasksetRef) -> anyhow::Result<Tas
 /// The tasksets in Redis that may be meant, oldest first: those that are active or wait to be
 /// persisted, and the one with this very key. Takes two round trips.
 pub(crate) fn possible(store: &mut Store, wanted: &TasksetRef) -> anyhow::Result<Vec<Possible>> {
-    let mut keys = unpersisted(store)?;
+    let unpersisted = unpersisted(store);
+    // The user of this tool may lack the right to read it.
+    let unpersisted = store::unless_refused(key::persister_queue(), unpersisted)?;
+    let mut keys = unpersisted.unwrap_or_default();
     keys.extend(active(store)?);
     if let TasksetRef::Named(named) = wanted {
         keys.retain(|key| key != named && key.as_str().starts_with(named.as_str()));

@@ -7,6 +7,7 @@ mod ends;
 mod hostile;
 mod live;
 mod lost;
+mod names;
 mod pipes;
 mod project_file;
 mod reasons;
