@@ -11,6 +11,7 @@ mod language;
 mod layers;
 mod names;
 mod pages;
+mod roff;
 mod supply;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,121 +2,16 @@
 //!
 //! `RRR_UPDATE=1 cargo test --test tidy pages` regenerates them.
 
+use crate::roff::{DATE, EXAMPLE_FILE, manual, roff};
 use clap_complete::Shell;
 use rrr::cli::help;
-use rrr::manual;
-use rrr::manual::Page;
+use rrr::manual::{self as pages, Page};
 use rrr::process::exit;
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The manual page of a tool, in roff.
-fn manual(page: &Page) -> String {
-    let usage = page.command.clone().render_usage().to_string();
-    let command = page
-        .command
-        .clone()
-        .mut_args(|arg| arg.hide_short_help(false))
-        .override_usage(usage.trim_start_matches("Usage: ").to_owned());
-    let man = clap_mangen::Man::new(command)
-        .date("")
-        .source("rrr")
-        .manual("rrr");
-    let mut text = Vec::new();
-    man.render_title(&mut text).unwrap();
-    man.render_name_section(&mut text).unwrap();
-    man.render_synopsis_section(&mut text).unwrap();
-    man.render_description_section(&mut text).unwrap();
-    for paragraph in page.paragraphs() {
-        writeln!(bytes(&mut text), ".PP\n{}", roff(&paragraph)).unwrap();
-    }
-    man.render_options_section(&mut text).unwrap();
-    let mut text = String::from_utf8(text).unwrap();
-    for sub in page.command.get_subcommands() {
-        text += &subcommand(sub);
-    }
-    text += ".SH ENVIRONMENT\n";
-    text += "Each flag \\fB\\-\\-some\\-flag\\fR is also the variable \\fBRRR_SOME_FLAG\\fR";
-    for (long, variable) in exceptions(page) {
-        write!(
-            text,
-            "; \\fB\\-\\-{}\\fR is \\fB{variable}\\fR",
-            roff(&long)
-        )
-        .unwrap();
-    }
-    text += ". The command line overrules it; an empty one counts as not set.\n";
-    text += "\\fBNO_COLOR\\fR, \\fBCLICOLOR_FORCE\\fR and \\fBTERM=dumb\\fR are honoured.\n";
-    text += ".SH EXIT STATUS\n";
-    for code in page.codes() {
-        writeln!(text, ".TP\n\\fB{code}\\fR\n{}", roff(page.meaning(code))).unwrap();
-    }
-    text += ".TP\n\\fB128+n\\fR\nended by signal n; 141 when the reader of stdout went away\n";
-    text += ".SH EXAMPLES\n";
-    for (what, command) in page.examples() {
-        writeln!(
-            text,
-            ".PP\n{}\n.PP\n.RS 4\n.nf\n{}\n.fi\n.RE",
-            roff(what),
-            roff(command)
-        )
-        .unwrap();
-    }
-    text += ".SH SEE ALSO\n\\fBrrr\\fR(7), \\fBrrr\\-protocol\\fR(7)\n";
-    text
-}
-
-/// The section of a subcommand: its description and flags.
-fn subcommand(command: &clap::Command) -> String {
-    let mut options = Vec::new();
-    let shown = command.clone().mut_args(|arg| arg.hide_short_help(false));
-    let man = clap_mangen::Man::new(shown);
-    man.render_options_section(&mut options).unwrap();
-    let options = String::from_utf8(options).unwrap();
-    let about = command.get_about().map(ToString::to_string);
-    let section = format!(".SH COMMAND {}\n", command.get_name().to_uppercase());
-    section + &roff(&about.unwrap_or_default()) + "\n" + &options.replace(".SH OPTIONS\n", "")
-}
-
-/// The flags whose variable name does not follow the rule.
-fn exceptions(page: &Page) -> Vec<(String, String)> {
-    let named = page.command.get_arguments().filter_map(|arg| {
-        let variable = arg.get_env()?.to_str()?.to_owned();
-        Some((arg.get_long()?.to_owned(), variable))
-    });
-    let rule = |long: &str| format!("RRR_{}", long.to_uppercase().replace('-', "_"));
-    named
-        .filter(|(long, variable)| *variable != rule(long))
-        .collect()
-}
-
-/// Lets `write!` append to bytes.
-fn bytes(text: &mut Vec<u8>) -> impl Write + '_ {
-    struct Bytes<'a>(&'a mut Vec<u8>);
-    impl Write for Bytes<'_> {
-        fn write_str(&mut self, text: &str) -> std::fmt::Result {
-            self.0.extend_from_slice(text.as_bytes());
-            Ok(())
-        }
-    }
-    Bytes(text)
-}
-
-/// Escapes plain text for roff, so that it contains no request or escape.
-fn roff(text: &str) -> String {
-    let text = text
-        .replace('\\', "\\e")
-        .replace('-', "\\-")
-        .replace('\'', "\\(aq");
-    match text.starts_with('.') {
-        true => format!("\\&{text}"),
-        false => text,
-    }
 }
 
 fn completion(page: &Page, shell: Shell) -> String {
@@ -129,7 +24,7 @@ fn completion(page: &Page, shell: Shell) -> String {
 fn generated() -> Vec<(PathBuf, String)> {
     // The same program under the name that cargo uses.
     let mut files = vec![("man/cargo-rrr.1".to_owned(), ".so man1/rrr.1\n".to_owned())];
-    for page in manual::all() {
+    for page in pages::all() {
         let name = page.name().to_owned();
         files.push((format!("man/{name}.1"), manual(&page)));
         for (shell, file) in [
@@ -152,7 +47,7 @@ fn generated() -> Vec<(PathBuf, String)> {
 
 /// The schema of the project file.
 fn schema() -> (PathBuf, String) {
-    let schema = manual::schema::project_file(&rrr::role::project_file_readers());
+    let schema = pages::schema::project_file(&rrr::role::project_file_readers());
     let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
     (
         root().join("scripts/completions/rrr.toml.schema.json"),
@@ -182,13 +77,52 @@ fn pages_and_completions_match_the_flags() {
 }
 
 #[test]
+fn manual_pages_have_no_faults() {
+    if std::env::var_os("RRR_UPDATE").is_some() {
+        return;
+    }
+    let pages = glob::glob(&root().join("man/*.[17]").to_string_lossy()).unwrap();
+    for page in pages.map(Result::unwrap) {
+        // A link to another page.
+        if page.ends_with("cargo-rrr.1") {
+            continue;
+        }
+        let lint = std::process::Command::new("mandoc")
+            .args(["-Tlint", "-Wwarning"])
+            .arg(&page)
+            .output()
+            .expect("mandoc");
+        let faults = String::from_utf8_lossy(&lint.stdout).into_owned();
+        assert_eq!(faults, "", "{}", page.display());
+        let text = std::fs::read_to_string(&page).unwrap();
+        assert!(text.contains(DATE), "{} has a date", page.display());
+    }
+}
+
+#[test]
+fn the_example_project_file_is_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(".rrr.toml"), EXAMPLE_FILE).unwrap();
+    let local = std::process::Command::new(env!("CARGO_BIN_EXE_rrr-local"))
+        .arg("--print-config")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(
+        local.status.success(),
+        "{}",
+        String::from_utf8_lossy(&local.stderr)
+    );
+}
+
+#[test]
 fn every_tool_has_a_page_and_every_page_a_tool() {
     let tools: BTreeSet<String> = std::fs::read_dir(root().join("bins"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name != "cargo-rrr")
         .collect();
-    let paged: BTreeSet<String> = manual::all()
+    let paged: BTreeSet<String> = pages::all()
         .iter()
         .map(|page| page.name().to_owned())
         .collect();
@@ -216,7 +150,7 @@ fn every_tool_has_a_page_and_every_page_a_tool() {
 
 #[test]
 fn every_example_parses() {
-    let pages = manual::all();
+    let pages = pages::all();
     for page in &pages {
         assert!(
             !page.examples().is_empty(),
@@ -250,7 +184,7 @@ fn every_example_parses() {
 
 #[test]
 fn every_flag_has_a_variable() {
-    for page in manual::all().iter().filter(|page| page.name() != "rrr") {
+    for page in pages::all().iter().filter(|page| page.name() != "rrr") {
         let commands = std::iter::once(&page.command).chain(page.command.get_subcommands());
         for arg in commands
             .flat_map(|command| command.get_arguments())
@@ -263,7 +197,7 @@ fn every_flag_has_a_variable() {
 
 #[test]
 fn short_help_fits_on_a_screen_and_long_help_has_all_flags() {
-    for page in manual::all() {
+    for page in pages::all() {
         let [short, long] = [false, true].map(|long| help::text(&page.command, long, 80));
         let lines = short.lines().count();
         assert!(lines <= 25, "{}: {lines} lines", page.name());
@@ -297,7 +231,7 @@ fn every_documented_exit_code_has_a_distinct_meaning() {
         exit::INTERNAL,
         exit::TIMED_OUT,
     ];
-    let meanings: BTreeSet<&str> = all.iter().map(|code| manual::meaning(*code)).collect();
+    let meanings: BTreeSet<&str> = all.iter().map(|code| pages::meaning(*code)).collect();
     assert_eq!(meanings.len(), all.len());
 }
 
