@@ -14,6 +14,8 @@ pub(crate) struct Detected {
 
 /// Maximum depth of a search for test files.
 const DEPTH: usize = 5;
+/// Folders with code of others, or built.
+const FOREIGN: [&str; 6] = ["build", "dist", "node_modules", "target", "vendor", "venv"];
 /// Maximum bytes read of a configuration file.
 const CONFIGURATION: u64 = 1 << 20;
 
@@ -95,6 +97,13 @@ fn pytest(folder: &Path) -> Option<String> {
         .or_else(|| in_folder(folder, &is_pytest))
         .or_else(|| below(folder, "tests", &is_pytest))
         .or_else(|| below(folder, "test", &is_pytest))
+        .or_else(|| package(folder))
+}
+
+/// The file that makes the folder a Python package, if there are tests anywhere in it.
+fn package(folder: &Path) -> Option<String> {
+    let evidence = first_existing(folder, &["pyproject.toml", "setup.cfg", "setup.py"])?;
+    has_test(folder, &is_pytest, DEPTH).then_some(evidence)
 }
 
 /// nextest only where the project is configured for it: `cargo test` runs doctests too.
@@ -128,7 +137,8 @@ fn below(folder: &Path, part: &str, is_test: &dyn Fn(&str) -> bool) -> Option<St
 
 fn has_test(folder: &Path, is_test: &dyn Fn(&str) -> bool, depth: usize) -> bool {
     let names = names(folder);
-    let is_folder = |name: &&String| !name.starts_with('.') && folder.join(name).is_dir();
+    let is_searched = |name: &&String| !name.starts_with('.') && !FOREIGN.contains(&name.as_str());
+    let is_folder = |name: &&String| is_searched(name) && folder.join(name).is_dir();
     names
         .iter()
         .any(|name| is_test(name) && folder.join(name).is_file())
@@ -181,14 +191,13 @@ mod tests {
             ("setup.cfg", "[tool:pytest]\n", Pytest, "setup.cfg"),
             ("tests/conftest.py", "", Pytest, "tests/conftest.py"),
             ("test_it.py", "", Pytest, "test_it.py"),
+            ("pkg/tests/test_it.py", "", Pytest, "setup.py"),
             ("tests/unit/it_test.py", "", Pytest, "tests/"),
             ("Cargo.toml", "", CargoTest, "Cargo.toml"),
         ] {
-            assert_eq!(
-                detected(&[(file, text)]),
-                [(source, evidence.to_owned())],
-                "{file}"
-            );
+            let setup = (evidence == "setup.py").then_some(("setup.py", ""));
+            let files: Vec<_> = [(file, text)].into_iter().chain(setup).collect();
+            assert_eq!(detected(&files), [(source, evidence.to_owned())], "{file}");
         }
     }
 
@@ -200,6 +209,7 @@ mod tests {
             ("spec/spec_helper.rb", ""),
             ("lib/a_spec.rb", ""),
             ("src/test_it.txt", ""),
+            ("node_modules/x/test_it.py", ""),
         ];
         assert_eq!(detected(&none), []);
     }
