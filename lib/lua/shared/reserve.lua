@@ -218,10 +218,12 @@ local function reserve(ask, events)
   local trials, answer = {}, { 'run' }
   for i, each in ipairs(tasks) do
     local trial, first = each .. ':trial:' .. ask.trial_id, #trials == 0
-    local is_new
-    if first then
+    -- The race: a call that was delayed arrives after its own repetition, whose trials have ended.
+    -- They must not change any more.
+    local is_new = not ask.holds or redis.call('EXISTS', trial) == 0
+    if is_new and first then
       is_new = redis.call('HSET', trial, 'task', each, 'slave', ask.slave, 'started_at', ask.now) == 3
-    else
+    elseif is_new then
       is_new = redis.call('HSET', trial, 'task', each, 'slave', ask.slave) == 2
     end
     if is_new then

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 /// Seconds to wait for a taskset: the maximum delay before a stop signal is handled.
 const IDLE: f64 = 0.25;
-/// Maximum wait for the taskset named on the command line: its submitter may be another job that
+/// Default wait for the taskset named on the command line: its submitter may be another job that
 /// has not got that far.
-const NAMED_PATIENCE: Duration = Duration::from_secs(60);
+const NAMED_PATIENCE: Duration = Duration::from_secs(1800);
 /// Time between attempts to accept a taskset that cannot be accepted yet.
 const AGAIN: Duration = Duration::from_millis(100);
 /// The reply of the script `worker_accept` for a taskset that is not in Redis.
@@ -48,6 +48,9 @@ impl Worker {
         while !signals::requested() {
             systemd::turn(|| "waiting for a taskset".to_owned());
             let Some(offer) = self.next_offer()? else {
+                if self.is_tired(&intake) {
+                    return Err(nothing_came("no taskset was assigned", self.patience()).into());
+                }
                 continue;
             };
             if let Some(code) = self.take(&mut intake, &offer)? {
@@ -97,13 +100,15 @@ impl Worker {
         match accepted {
             Accepted::Yes(log) => return self.run_one(taskset, &log),
             Accepted::Over(status) if status == GONE => {
-                if named && intake.began.elapsed() < NAMED_PATIENCE {
-                    intake.wait_for(taskset);
+                if named && !self.is_tired(intake) {
+                    intake.wait_for(taskset, self.patience());
                     return Ok(None);
                 }
-                say!(
-                    "rrr-worker: taskset '{taskset}' does not exist: it has finished, or was never submitted"
-                );
+                if named {
+                    let what = format!("taskset '{taskset}' was not submitted");
+                    return Err(nothing_came(&what, self.patience()).into());
+                }
+                say!("rrr-worker: taskset '{taskset}' does not exist any more");
             }
             Accepted::Over(status) => {
                 say!("rrr-worker: taskset '{taskset}' has finished ({status})")
@@ -119,6 +124,18 @@ impl Worker {
             }
         }
         Ok(named.then_some(exit::OK))
+    }
+
+    /// How long to wait for the first taskset.
+    fn patience(&self) -> Duration {
+        let given = self.options.wait.map(Duration::from_secs);
+        given.unwrap_or(NAMED_PATIENCE)
+    }
+
+    /// Whether the worker has waited long enough for the only taskset it would run.
+    fn is_tired(&self, intake: &Intake) -> bool {
+        let once = self.options.once && self.options.wait.is_some();
+        (once || self.options.taskset.is_some()) && intake.began.elapsed() >= self.patience()
     }
 
     /// Works on an accepted taskset. Returns the exit code if it was the worker's last one.
@@ -156,12 +173,19 @@ impl Worker {
     }
 }
 
+/// The error of a worker that has waited in vain.
+fn nothing_came(what: &str, patience: Duration) -> exit::Failure {
+    let seconds = patience.as_secs();
+    exit::failure(exit::TIMED_OUT, format!("{what} within {seconds} s"))
+        .hint("check the job that submits it, and that both use one Redis; --wait SEC waits longer")
+}
+
 impl Intake {
     /// Waits a little for the named taskset to be submitted; says so once.
-    fn wait_for(&mut self, taskset: &TasksetKey) {
+    fn wait_for(&mut self, taskset: &TasksetKey, patience: Duration) {
         if !self.announced && self.began.elapsed() > QUIET {
             self.announced = true;
-            let limit = NAMED_PATIENCE.as_secs();
+            let limit = patience.as_secs();
             say!("rrr-worker: waiting for '{taskset}' to be submitted ({limit} s at most)");
         }
         signals::sleep(AGAIN);

@@ -9,6 +9,7 @@ mod intake;
 mod prepare;
 mod slaves;
 mod slot;
+mod time_limit;
 mod trusted;
 
 use crate::cli::redis_args::RedisArgs;
@@ -28,6 +29,7 @@ use crate::protocol::status::TasksetStatus;
 use crate::protocol::taskset_field as field;
 use crate::protocol::time;
 use crate::role::worker::heartbeat::HeartbeatThread;
+use crate::role::worker::time_limit::TimeLimit;
 use crate::store;
 use crate::store::Store;
 use crate::suite::signing::{EndedRuns, Trust};
@@ -82,6 +84,20 @@ pub struct Options {
     /// Run this taskset without the dispatcher, then exit
     #[arg(long, value_name = "KEY")]
     taskset: Option<TasksetKey>,
+    /// Wait SEC seconds for the taskset (exit 124) [1800]
+    ///
+    /// With --taskset, half an hour by default; with --once only if it is given.
+    #[arg(long, value_name = "SEC", hide_short_help = true)]
+    wait: Option<u64>,
+    /// Stop after SEC seconds, and return the tasks (exit 124)
+    // RRR_TIMEOUT is meant for the tools that follow a taskset.
+    #[arg(
+        long,
+        value_name = "SEC",
+        env = "RRR_WORKER_TIMEOUT",
+        hide_short_help = true
+    )]
+    timeout: Option<u64>,
 }
 
 impl Options {
@@ -232,7 +248,12 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         failures: 0,
     };
     systemd::ready("waiting for a taskset");
-    let code = worker.work();
+    let timeout = worker.options.timeout.map(Duration::from_secs);
+    let limit = timeout.map(TimeLimit::start).transpose()?;
+    let code = worker.work().and_then(|code| match limit {
+        Some(limit) if limit.has_passed() => Err(worker.out_of_time()),
+        _ => Ok(code),
+    });
     systemd::stopping();
     if worker.pulse.news().replaced {
         say!("rrr-worker: another worker has taken over the id '{id}': stopping");

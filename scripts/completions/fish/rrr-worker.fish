@@ -17,6 +17,8 @@ complete -c rrr-worker -l trial-pids -d 'Maximum processes and threads of a tria
 complete -c rrr-worker -l outputs -d 'Folder for files that tests leave on purpose' -r -F
 complete -c rrr-worker -l trust -d 'Run only tasksets signed with a public key in FILE' -r -F
 complete -c rrr-worker -l taskset -d 'Run this taskset without the dispatcher, then exit' -r
+complete -c rrr-worker -l wait -d 'Wait SEC seconds for the taskset (exit 124) [1800]' -r
+complete -c rrr-worker -l timeout -d 'Stop after SEC seconds, and return the tasks (exit 124)' -r
 complete -c rrr-worker -l once -d 'Run one taskset, then exit'
 complete -c rrr-worker -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrr-worker -s V -l version -d 'Print version'

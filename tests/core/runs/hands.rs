@@ -269,6 +269,7 @@ fn q2_a_call_delayed_until_its_trial_failed_lists_it_once() {
     server.tell_arbiter(format!("trial\t{trial}"));
     drain(&server, "rrr-arbiter");
     assert_eq!(taskset.list("task_queue"), ["t00", "t01"]);
+    let ended: Vec<String> = server.run(&["HGETALL", &trial]);
     // Repeats the call by its digest, as a network would deliver it.
     let seen = proxy.transcript();
     let call = seen
@@ -298,8 +299,10 @@ fn q2_a_call_delayed_until_its_trial_failed_lists_it_once() {
     }
     assert_eq!(
         server.list(&format!("{}:trial", taskset.task("t00"))),
-        [trial]
+        [trial.as_str()]
     );
+    let now: Vec<String> = server.run(&["HGETALL", &trial]);
+    assert_eq!(now, ended, "a trial that has ended does not change");
     assert_eq!(taskset.list("task_queue"), ["t00", "t01"]);
     assert_eq!(invariants::findings(&server), [""; 0]);
 }

@@ -6,6 +6,7 @@ mod local;
 mod local_history;
 mod mixed;
 mod mixed_views;
+mod named_worker;
 mod no_redis;
 mod placement;
 mod policy;
