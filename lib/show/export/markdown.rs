@@ -4,8 +4,8 @@ use super::run::{Case, Tally, status, tail};
 use super::spool::Spool;
 use crate::archive::document::{Head, Rest};
 use crate::process::text::{duration, harmless, one_line};
-use crate::show::view::rerun::rerun;
-use crate::show::view::summary::Summary;
+use crate::show::view::rerun::{Target, rerun};
+use crate::show::view::summary::{Summary, only_failure};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 
@@ -153,11 +153,13 @@ fn failure(case: &Case, slave_command: &str) -> String {
             }
         }
     }
-    let _ = writeln!(
-        text,
-        "\nAgain: {}",
-        code(&rerun(slave_command, case.spec_file, None))
-    );
+    let example = only_failure(case.examples());
+    let target = Target {
+        task: case.spec_file,
+        example: example.as_deref(),
+        folder: None,
+    };
+    let _ = writeln!(text, "\nAgain: {}", code(&rerun(slave_command, &target)));
     text
 }
 

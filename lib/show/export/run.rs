@@ -11,7 +11,7 @@ use crate::protocol::time;
 use crate::show::reason::Facts;
 use crate::show::view::note::Remains;
 use crate::show::view::summary::{
-    FailedTask, FlakyTask, NO_TASK_FAILED, SLOWEST, Summary, counted, places,
+    FailedTask, FlakyTask, NO_TASK_FAILED, SLOWEST, Summary, counted, only_failure, places,
 };
 use std::fmt;
 
@@ -275,6 +275,7 @@ impl Tally {
             Some(TaskStatus::Failed) => self.failures.push(FailedTask {
                 spec_file: file(),
                 places: places(case.examples()),
+                example: only_failure(case.examples()),
                 status: case.word().to_owned(),
                 trials: case.trials as u64,
             }),

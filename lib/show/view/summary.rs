@@ -3,10 +3,10 @@
 
 use super::note::Remains;
 use super::progress::Progress;
-use super::rerun::rerun;
+use super::rerun::{Target, rerun};
 use crate::entity::trial;
 use crate::process::text::{duration, one_line};
-use crate::protocol::example::Status;
+use crate::protocol::example::{Example, Status};
 use crate::protocol::key::TrialKey;
 use crate::show::reason::place;
 use crate::store::Store;
@@ -24,6 +24,8 @@ pub(crate) struct FailedTask {
     pub spec_file: String,
     /// The location of the failure, if the runner reported it.
     pub places: Vec<String>,
+    /// The id of the only failed example, if there is just one.
+    pub example: Option<String>,
     pub status: String,
     pub trials: u64,
 }
@@ -92,15 +94,14 @@ impl Summary {
                 .trial
                 .as_ref()
                 .and_then(|key| key.parse::<TrialKey>().ok());
-            let places = match key {
-                Some(key) if failures.len() < MOST_PLACES => {
-                    places(&trial::outcome(store, &key)?.examples)
-                }
+            let examples = match key {
+                Some(key) if failures.len() < MOST_PLACES => trial::outcome(store, &key)?.examples,
                 _ => Vec::new(),
             };
             failures.push(FailedTask {
                 spec_file: failed.spec_file.clone(),
-                places,
+                places: places(&examples),
+                example: only_failure(&examples),
                 status: failed.status.clone(),
                 trials: failed.trials,
             });
@@ -196,8 +197,12 @@ impl Summary {
         let mut lines = vec![format!("  {file}: {status}{trials}")];
         let places = failure.places.iter();
         lines.extend(places.map(|place| format!("      at {}", one_line(place))));
-        let folder = self.folder.as_deref();
-        let command = rerun(&self.slave_command, &failure.spec_file, folder);
+        let target = Target {
+            task: &failure.spec_file,
+            example: failure.example.as_deref(),
+            folder: self.folder.as_deref(),
+        };
+        let command = rerun(&self.slave_command, &target);
         lines.push(format!("      {command}"));
         lines
     }
@@ -317,8 +322,16 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// The id of the only failed example, if there is just one.
+pub(crate) fn only_failure(examples: &[Example]) -> Option<String> {
+    let bad = |example: &&Example| matches!(example.status, Status::Failed | Status::Error);
+    let mut failed = examples.iter().filter(bad);
+    let only = failed.next().filter(|_| failed.next().is_none());
+    only.map(|example| example.id.clone())
+}
+
 /// `file:line name` of the examples that failed.
-pub(crate) fn places(examples: &[crate::protocol::example::Example]) -> Vec<String> {
+pub(crate) fn places(examples: &[Example]) -> Vec<String> {
     let bad = examples
         .iter()
         .filter(|example| matches!(example.status, Status::Failed | Status::Error));
@@ -345,6 +358,7 @@ mod tests {
             failures: vec![FailedTask {
                 spec_file: "a".into(),
                 places: Vec::new(),
+                example: None,
                 status: "failed".into(),
                 trials: 3,
             }],
