@@ -56,6 +56,9 @@ pub struct Store {
     answer: Duration,
 }
 
+/// Times that a connection is opened again after a signal has interrupted it.
+const INTERRUPTIONS: usize = 3;
+
 /// One call's wait for a lost Redis.
 #[derive(Default)]
 struct Outage {
@@ -73,7 +76,16 @@ impl Store {
             patience: None,
             answer: ANSWER_TIMEOUT,
         };
-        match store.address.open(FIRST_ANSWER) {
+        let mut opened = store.address.open(FIRST_ANSWER);
+        // A signal that ends this process may take a moment longer than it takes to interrupt the
+        // connection.
+        for _ in 0..INTERRUPTIONS {
+            if opened.as_ref().is_err_and(is_interrupted) {
+                std::thread::sleep(Duration::from_millis(20));
+                opened = store.address.open(FIRST_ANSWER);
+            }
+        }
+        match opened {
             Ok(connection) => store.connection = Some(connection),
             Err(error) => return Err(store.unreachable(&error).into()),
         }
@@ -96,7 +108,7 @@ impl Store {
                 Ok(done)
             }
             // A Redis that is loading its data says so, and will answer.
-            Err(error) if error.code().is_some() => self.call(work),
+            Err(error) if error.code().is_some() || is_interrupted(&error) => self.call(work),
             Err(error) => Err(self.unreachable(&error).into()),
         }
     }

@@ -12,7 +12,6 @@ use crate::entity::taskset::Submission;
 use crate::exec::adapter::Outputs;
 use crate::exec::child::cgroup::{self, CgroupBounds};
 use crate::inspect::lookup;
-use crate::process::stderr::say;
 use crate::process::temp_dir::{self, TempDir};
 use crate::process::text::shell_word;
 use crate::process::{exit, signals};
@@ -151,6 +150,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     };
     let outcome = options.follow(&mut store, &taskset, &mut sink);
     drop(sink);
+    processes.report();
     let mut exported = Ok(());
     if outcome.is_ok() {
         // They end, and complete their logs, while the run is recorded.
@@ -167,11 +167,9 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     })
 }
 
-/// Prints the last messages of the processes. Returns the outcome, unless one has died: without
-/// Redis the run cannot be followed, and its death is the better message.
+/// Returns the outcome, unless a process has died: without Redis the run cannot be followed, and its
+/// death is the better message.
 fn end(processes: &mut Processes, outcome: anyhow::Result<u8>) -> anyhow::Result<u8> {
-    let lines = processes.take_stderr();
-    lines.iter().for_each(|line| say!("{line}"));
     let outcome = outcome.or_else(|error| processes.restart_dead().and(Err(error)));
     outcome.map_err(nothing_goes_on)
 }

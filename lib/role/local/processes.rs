@@ -3,6 +3,7 @@
 use crate::cli::redis_args::RedisArgs;
 use crate::exec::child;
 use crate::process::secret::Secret;
+use crate::process::stderr::say;
 use crate::process::{exit, which};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
@@ -103,6 +104,12 @@ impl Processes {
     /// The lines that the processes have written to stderr since the last call.
     pub(crate) fn take_stderr(&self) -> Vec<String> {
         self.take_stderr.try_iter().collect()
+    }
+
+    /// Prints those lines.
+    pub(crate) fn report(&self) {
+        let lines = self.take_stderr();
+        lines.iter().for_each(|line| say!("{line}"));
     }
 
     /// Starts a role that dies with this process, and uses `redis`.

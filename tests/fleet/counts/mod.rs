@@ -96,6 +96,7 @@ fn the_bench_prints_a_valid_line_for_each_row() {
         [
             "true-xargs",
             "true-parallel",
+            "history",
             "serve",
             "submit",
             "growth",
