@@ -84,7 +84,7 @@ pub(crate) fn load(
         Ok(text) => text,
         Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
             return match matches.get_one::<String>(PROFILE) {
-                Some(profile) => Err(usage(format!("there is no profile '{profile}'"))
+                Some(profile) => Err(usage(format!("profile '{profile}' does not exist"))
                     .hint(format!("'{}' does not exist", path.display()))
                     .into()),
                 None => Ok(None),

@@ -35,7 +35,7 @@ pub(crate) fn take(table: &mut Table, path: &Path) -> Result<Vec<(String, Table)
 
 /// The general settings, with those of the chosen profile instead of them where it has any.
 ///
-/// Errors: there is no such profile.
+/// Errors: the profile does not exist.
 pub(crate) fn applied(
     mut general: Vec<Setting>,
     profiles: Vec<(String, Vec<Setting>)>,

@@ -75,7 +75,7 @@ fn a_profile_is_selected_by_a_flag_or_a_variable() {
 fn the_project_around_the_current_folder_is_used() {
     let suite = project();
     let inside = suite.path().join("spec/deep");
-    // Without a work tree around it, the file could be anybody's.
+    // Without a work tree around it, the file could belong to any user.
     local(&inside, &[]).expect_code(4);
     std::fs::create_dir(suite.path().join(".git")).unwrap();
     assert_eq!(
