@@ -3,7 +3,7 @@
 //! Written by rrr-persist; read by rrr-submit.
 
 use crate::protocol::key;
-use crate::protocol::time::whole_seconds;
+use crate::protocol::time::refined_ms;
 use crate::store;
 use crate::store::{Store, read};
 use std::collections::HashMap;
@@ -22,15 +22,13 @@ pub(crate) fn estimates_ms(store: &mut Store, class: &str) -> anyhow::Result<Has
     Ok(store::unless_refused(&key, known)?.unwrap_or_default())
 }
 
-/// The expected milliseconds by spec file: the seconds, refined where the milliseconds agree with
-/// them. Another implementation may have written newer seconds.
+/// The expected milliseconds by spec file.
 pub(crate) fn expected_ms(store: &mut Store, class: &str) -> anyhow::Result<HashMap<String, u64>> {
     let fine = estimates_ms(store, class)?;
     let seconds = estimates(store, class)?;
     let refined = seconds.into_iter().map(|(file, sec)| {
-        let ms = fine.get(&file).copied();
-        let ms = ms.filter(|ms| whole_seconds(*ms) == sec);
-        (file, ms.unwrap_or(sec.saturating_mul(1000)))
+        let ms = refined_ms(sec, fine.get(&file).copied());
+        (file, ms)
     });
     Ok(refined.collect())
 }

@@ -35,11 +35,8 @@ pub(crate) fn find(
     if let Some(store) = store {
         found.extend(taskset::lookup::possible(store, wanted)?);
     }
-    match (wanted.choose(found)?, wanted) {
-        (Some(key), _) => Ok(key),
-        (None, TasksetRef::Named(key)) => Ok(key.clone()),
-        (None, _) => Err(missing(place, wanted, has_redis).into()),
-    }
+    let found = wanted.settle(found)?;
+    found.ok_or_else(|| missing(place, wanted, has_redis).into())
 }
 
 /// The record of the taskset `key`: from Redis, if there is a connection and it is there, otherwise
@@ -67,7 +64,7 @@ pub(crate) fn missing(place: &DbArgs, wanted: &TasksetRef, has_redis: bool) -> e
         .map_or_else(|_| String::new(), |url| url.shown());
     let message = match wanted {
         TasksetRef::Named(key) => format!("taskset '{key}' does not exist"),
-        _ => format!("there is no taskset to call '{wanted}'"),
+        _ => format!("'{wanted}' matches no taskset"),
     };
     let places = match has_redis {
         true => format!("neither Redis nor the database '{url}' has it"),

@@ -1,6 +1,7 @@
 //! Data on stdout, line by line; lists become tables on a terminal. When the reader closes the
 //! pipe, the tool is asked to stop.
 
+use crate::process::exit;
 use crate::process::text;
 use anyhow::Context;
 use rustix::fs::{Mode, OFlags, open};
@@ -151,6 +152,15 @@ fn open_sink(path: &Path) -> std::io::Result<std::fs::File> {
 /// Why writing to stdout failed, unless its reader simply closed it: the tool did not do its job.
 pub(crate) fn trouble() -> Option<&'static str> {
     TROUBLE.get().map(String::as_str)
+}
+
+/// The exit code of a tool that has printed what it should: `code`, unless the reader of stdout is
+/// gone.
+pub(crate) fn exit_code(code: u8) -> u8 {
+    match is_closed() {
+        true => exit::PIPE_CLOSED,
+        false => code,
+    }
 }
 
 /// Whether the reader of stdout is gone.

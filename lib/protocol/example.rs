@@ -16,6 +16,11 @@ pub enum Status {
 }
 
 impl Status {
+    /// Whether the example did not pass and is not pending.
+    pub(crate) fn is_bad(self) -> bool {
+        matches!(self, Self::Failed | Self::Error)
+    }
+
     /// The name in JSON and in the database.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -135,12 +140,15 @@ struct Texts {
 /// marked; when the array is too long, passed examples are left out first, then pending ones.
 /// Failed examples are always kept.
 pub(crate) fn bounded_json(examples: &[Example]) -> (String, u64) {
-    let bad = |example: &Example| matches!(example.status, Status::Failed | Status::Error);
     let mut kept: Vec<Option<String>> = vec![None; examples.len()];
     let mut size = 0;
     for texts in FAILED_TEXTS {
         size = 0;
-        for (place, example) in examples.iter().enumerate().filter(|(_, one)| bad(one)) {
+        for (place, example) in examples
+            .iter()
+            .enumerate()
+            .filter(|(_, one)| one.status.is_bad())
+        {
             let text = bounded(example, texts);
             size += text.len() + 1;
             kept[place] = (size < FAILED).then_some(text);

@@ -67,6 +67,16 @@ impl TasksetRef {
         }
     }
 
+    /// The taskset that is meant, as [`choose`](Self::choose). A name that matches none of `possible`
+    /// is returned as it is: the caller reports that it does not exist.
+    pub(crate) fn settle(&self, possible: Vec<Possible>) -> Result<Option<TasksetKey>, Failure> {
+        let found = self.choose(possible)?;
+        Ok(found.or_else(|| match self {
+            Self::Named(key) => Some(key.clone()),
+            Self::Last | Self::LastFailed => None,
+        }))
+    }
+
     /// The taskset among `possible` that is meant: the one with this very key, the only one with
     /// this beginning, or the newest. None if there is none.
     pub(crate) fn choose(

@@ -78,6 +78,15 @@ pub fn whole_seconds(ms: u64) -> u64 {
     ms.div_ceil(1000).max(1)
 }
 
+/// An estimate in milliseconds: the known ones, where they agree with the seconds. Another
+/// implementation may have written newer seconds.
+pub(crate) fn refined_ms(seconds: u64, known_ms: Option<u64>) -> u64 {
+    let agrees = |ms: &u64| whole_seconds(*ms) == seconds;
+    known_ms
+        .filter(agrees)
+        .unwrap_or(seconds.saturating_mul(1000))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -128,7 +128,8 @@ impl Ask {
 /// Runs the tool.
 pub fn run(options: Options) -> anyhow::Result<u8> {
     let Some(question) = &options.question else {
-        return with(&options.ask.db, |db| tasksets(db, &options.ask)).map(|()| code());
+        return with(&options.ask.db, |db| tasksets(db, &options.ask))
+            .map(|()| stdout::exit_code(exit::OK));
     };
     match question {
         Question::Tasksets(ask) => with(&ask.db, |db| tasksets(db, ask)),
@@ -138,14 +139,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         Question::File { path, ask } => with(&ask.db, |db| file(db, ask, path)),
         Question::Prune(options) => with(&options.db, |db| prune(db, options)),
     }?;
-    Ok(code())
-}
-
-fn code() -> u8 {
-    match stdout::is_closed() {
-        true => exit::PIPE_CLOSED,
-        false => exit::OK,
-    }
+    Ok(stdout::exit_code(exit::OK))
 }
 
 /// Calls `work` with the database, unless nothing was ever persisted.

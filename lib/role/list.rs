@@ -41,11 +41,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
         What::Workers => workers(&mut store)?,
         What::Queues => queues(&mut store)?,
     }
-    Ok(if stdout::is_closed() {
-        exit::PIPE_CLOSED
-    } else {
-        exit::OK
-    })
+    Ok(stdout::exit_code(exit::OK))
 }
 
 /// Lists tasksets that are open, or finished but not persisted yet.

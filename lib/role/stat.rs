@@ -63,11 +63,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
             None => stdout::bytes(text.as_bytes()),
         }
     }
-    Ok(if stdout::is_closed() {
-        exit::PIPE_CLOSED
-    } else {
-        code
-    })
+    Ok(stdout::exit_code(code))
 }
 
 fn check(options: &Options, stat: &Stat) -> anyhow::Result<u8> {

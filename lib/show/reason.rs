@@ -2,7 +2,7 @@
 
 use crate::process::signals;
 use crate::process::text::{cut, one_line};
-use crate::protocol::example::{Example, Status};
+use crate::protocol::example::Example;
 
 /// Maximum width of a reason.
 const WIDTH: usize = 160;
@@ -31,8 +31,11 @@ impl Facts<'_> {
     /// The first failed example with its place and the first line of its message, or else the end
     /// of the trial with the last line of its output.
     pub(crate) fn reason(&self) -> String {
-        let bad = |example: &&Example| matches!(example.status, Status::Failed | Status::Error);
-        let text = match self.examples.iter().find(bad) {
+        let mut bad = self
+            .examples
+            .iter()
+            .filter(|example| example.status.is_bad());
+        let text = match bad.next() {
             Some(example) => {
                 let message = example.message.as_deref().unwrap_or_default();
                 let first = message.lines().find(|line| !line.trim().is_empty());
@@ -70,6 +73,7 @@ fn last_line(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::example::Status;
 
     #[test]
     fn the_reason_is_the_failed_example_or_the_last_line_of_output() {

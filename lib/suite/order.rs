@@ -1,24 +1,20 @@
 //! The order in which tasks are submitted.
 
-use crate::protocol::time::whole_seconds;
+use crate::protocol::time::refined_ms;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 /// Orders tasks, each with its estimate in whole seconds, for submission: the `failed` ones of the
 /// last run first, then those without an estimate (they may be the longest), then the longest
-/// first, so that a long one does not start last. `known_ms`: milliseconds by spec file, which order files with equal seconds. They are ignored
-/// where they contradict the seconds, which another implementation may have written.
+/// first, so that a long one does not start last. `known_ms`: milliseconds by spec file, which order
+/// files with equal seconds.
 pub fn order(
     tasks: &mut [(String, Option<u64>)],
     known_ms: &HashMap<String, u64>,
     failed: &HashSet<String>,
 ) {
     tasks.sort_by_cached_key(|(file, estimate)| {
-        let fine = |seconds: &u64| {
-            let ms = known_ms.get(file).copied();
-            ms.filter(|ms| whole_seconds(*ms) == *seconds)
-                .unwrap_or(seconds.saturating_mul(1000))
-        };
+        let fine = |seconds: &u64| refined_ms(*seconds, known_ms.get(file).copied());
         let expected = estimate.as_ref().map_or(u64::MAX, fine);
         Reverse((failed.contains(file), expected))
     });

@@ -4,7 +4,7 @@ use crate::process::stderr::say;
 use crate::process::{exit, stdout};
 use crate::suite::args::{Suite, Task};
 use crate::suite::names;
-use crate::tool::{Per, Question, Source};
+use crate::tool::{self, Per, Question, Source};
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::io::Read;
@@ -26,10 +26,7 @@ pub(crate) fn print(tasks: &[Task]) -> anyhow::Result<u8> {
         }
         stdout::json_line(&line)?;
     }
-    Ok(match stdout::is_closed() {
-        true => exit::PIPE_CLOSED,
-        false => exit::OK,
-    })
+    Ok(stdout::exit_code(exit::OK))
 }
 
 impl Suite {
@@ -94,13 +91,7 @@ impl Suite {
     fn has_named_tests(&self) -> bool {
         let words = shlex::split(self.slave.as_deref().unwrap_or_default()).unwrap_or_default();
         let named = [Source::CargoTest, Source::Nextest].map(Source::name);
-        let options = words.iter().take_while(|word| *word != "--");
-        let pairs = options.clone().zip(options.skip(1));
-        let mut adapters = pairs.filter_map(|(flag, value)| match flag.split_once('=') {
-            Some(("--adapter", name)) => Some(name),
-            _ => (flag == "--adapter").then_some(value.as_str()),
-        });
-        adapters.any(|name| named.contains(&name))
+        tool::adapter(&words).is_some_and(|name| named.contains(&name))
     }
 
     /// Has the test tool list its tasks, or reads its list.

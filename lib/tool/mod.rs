@@ -187,6 +187,18 @@ fn ask(command: &mut Command) -> anyhow::Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
+/// The adapter that a slave command names; the last one, which rrr-slave takes.
+pub(crate) fn adapter(words: &[String]) -> Option<&str> {
+    let flags = halves(words).0;
+    let name = |(place, flag): (usize, &'_ String)| match flag.as_str() {
+        "--adapter" => Some(place + 1),
+        _ => flag.starts_with("--adapter=").then_some(place),
+    };
+    let place = flags.iter().enumerate().filter_map(name).next_back()?;
+    let word = flags.get(place)?;
+    Some(word.strip_prefix("--adapter=").unwrap_or(word))
+}
+
 /// Splits options at `--`: those for cargo, and those for the test binaries.
 pub(crate) fn halves(words: &[String]) -> (&[String], &[String]) {
     match words.iter().position(|word| word == "--") {

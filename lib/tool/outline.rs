@@ -26,13 +26,9 @@ pub(crate) fn of(folder: &Path, slave: &str, file: &str) -> Result<Outline, Stri
 /// The options after `--` of `rrr-slave --adapter NAME`.
 fn options(slave: &str, adapter: &str) -> Vec<String> {
     let words = shlex::split(slave).unwrap_or_default();
-    let (flags, options) = halves(&words);
-    let joined = format!("--adapter={adapter}");
-    let pair = |pair: &[String]| pair[0] == "--adapter" && pair[1] == adapter;
-    if flags.contains(&joined) || flags.windows(2).any(pair) {
-        options.to_vec()
-    } else {
-        Vec::new()
+    match super::adapter(&words) == Some(adapter) {
+        true => halves(&words).1.to_vec(),
+        false => Vec::new(),
     }
 }
 

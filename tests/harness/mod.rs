@@ -51,6 +51,7 @@ pub mod proxy;
 mod redis;
 
 pub use self::fixture::fleet::{Fleet, Suite, submit, submit_tool};
+pub use self::fixture::project::Project;
 pub use self::fixture::simulated_slaves::{SimulatedSlaves, passed};
 pub use self::fixture::skip::skipped;
 pub use self::fixture::{fleet, postgres, random, simulated_slaves, skip};

@@ -3,28 +3,19 @@
 use crate::harness::*;
 use serde_json::Value;
 
-/// A project with a history of its own.
-struct Project {
-    suite: Suite,
-    state: Suite,
+/// A project with these files.
+fn with_files(files: &[(&str, &str)]) -> Project {
+    let project = Project::new();
+    for (name, text) in files {
+        project.suite.file(name, text);
+    }
+    project
 }
 
 impl Project {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let suite = Suite::new();
-        for (name, text) in files {
-            suite.file(name, text);
-        }
-        let state = Suite::new();
-        Self { suite, state }
-    }
-
     fn local(&self, args: &[&str]) -> Tool {
-        Tool::new("unused", "rrr-local")
-            .args(args)
-            .env("XDG_STATE_HOME", self.state.path())
+        self.tool("rrr-local", args)
             .env("CARGO_TARGET_DIR", self.suite.path().join("target"))
-            .dir(self.suite.path())
             .bound(PATIENCE * 10)
     }
 
@@ -54,7 +45,7 @@ fn counts(done: &Finished) -> [u64; 5] {
 
 #[test]
 fn an_rspec_project_runs_without_arguments() {
-    let project = Project::new(&[
+    let project = with_files(&[
         (
             ".rspec",
             "--require spec_helper\n--exclude-pattern spec/old/**/*\n",
@@ -88,7 +79,7 @@ fn an_rspec_project_runs_without_arguments() {
 
 #[test]
 fn a_pytest_project_runs_without_arguments() {
-    let project = Project::new(&[
+    let project = with_files(&[
         (
             "pytest.ini",
             "[pytest]\npython_files = check_*.py\ntestpaths = checks\n",
@@ -128,7 +119,7 @@ fn a_pytest_project_runs_without_arguments() {
 
 #[test]
 fn a_cargo_project_runs_without_arguments() {
-    let project = Project::new(&[]);
+    let project = with_files(&[]);
     crate::cargo::package(&project.suite);
     let done = project.local(&["--max-trials", "1"]).run().expect_code(1);
     assert_eq!(counts(&done)[..3], [4, 1, 1], "{done:#?}");
@@ -136,7 +127,7 @@ fn a_cargo_project_runs_without_arguments() {
 
 #[test]
 fn two_kinds_of_tests_are_not_guessed_between() {
-    let project = Project::new(&[
+    let project = with_files(&[
         ("Cargo.toml", "[package]\nname = \"x\"\n"),
         ("spec/a_spec.rb", "RSpec.describe('a') { it('x') {} }"),
         ("tests/test_a.py", "def test_x(): pass"),
@@ -157,7 +148,7 @@ fn two_kinds_of_tests_are_not_guessed_between() {
 
 #[test]
 fn the_first_project_file_is_written_and_then_used() {
-    let project = Project::new(&[
+    let project = with_files(&[
         ("spec/a_spec.rb", "RSpec.describe('a') { it('x') {} }"),
         ("tests/test_a.py", "def test_x(): pass"),
     ]);
@@ -176,7 +167,7 @@ fn the_first_project_file_is_written_and_then_used() {
 #[test]
 fn a_project_that_cannot_be_listed_is_refused_with_its_error() {
     let broken = "raise Exception('the configuration is broken')";
-    let project = Project::new(&[("conftest.py", broken), ("test_a.py", "def test_x(): pass")]);
+    let project = with_files(&[("conftest.py", broken), ("test_a.py", "def test_x(): pass")]);
     let done = project.local(&[]).run().expect_code(2);
     assert!(
         done.stderr.contains("pytest cannot list its files"),
@@ -186,7 +177,7 @@ fn a_project_that_cannot_be_listed_is_refused_with_its_error() {
         done.stderr.contains("the configuration is broken"),
         "{done:#?}"
     );
-    let nothing = Project::new(&[("pytest.ini", "[pytest]\n"), ("a.txt", "")]);
+    let nothing = with_files(&[("pytest.ini", "[pytest]\n"), ("a.txt", "")]);
     let done = nothing.local(&[]).run().expect_code(4);
     assert!(
         done.stderr.contains("pytest found no test files"),

@@ -11,20 +11,17 @@ use crate::store::Store;
 use crate::store::error::Refused;
 use crate::store::read::{self, Text};
 
-/// The key that is meant. A name of which Redis has nothing is returned as it is: the caller reports
-/// that it does not exist.
+/// The key that is meant; see [`TasksetRef::settle`].
 pub(crate) fn find(store: &mut Store, wanted: &TasksetRef) -> anyhow::Result<TasksetKey> {
     if let Some(key) = wanted.complete() {
         return Ok(key.clone());
     }
-    let found = wanted.choose(possible(store, wanted)?)?;
-    match (found, wanted) {
-        (Some(key), _) => Ok(key),
-        (None, TasksetRef::Named(key)) => Ok(key.clone()),
-        (None, _) => Err(exit::usage(format!("no taskset in Redis is '{wanted}'"))
+    let found = wanted.settle(possible(store, wanted)?)?;
+    found.ok_or_else(|| {
+        exit::usage(format!("no taskset in Redis is '{wanted}'"))
             .hint("rrr-list tasksets lists the tasksets in Redis")
-            .into()),
-    }
+            .into()
+    })
 }
 
 /// The tasksets in Redis that may be meant, oldest first: those that are active or wait to be

@@ -88,8 +88,8 @@ impl RunnerResult {
         let Some(status) = TrialStatus::parse(&self.status) else {
             return Err(format!("no such status '{}'", self.status.escape_debug()));
         };
-        let bad = |example: &Example| matches!(example.status, Status::Failed | Status::Error);
-        let failures = self.failed.unwrap_or(0) > 0 || self.examples.iter().any(bad);
+        let bad_example = self.examples.iter().any(|example| example.status.is_bad());
+        let failures = self.failed.unwrap_or(0) > 0 || bad_example;
         let good = matches!(status, TrialStatus::Passed | TrialStatus::Pending);
         if good && failures {
             return Err(format!("status '{}' with failures", self.status));

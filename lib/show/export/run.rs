@@ -104,8 +104,8 @@ impl<'a> Case<'a> {
 
     /// The failed examples of the deciding trial.
     pub(crate) fn failed_examples(&self) -> impl Iterator<Item = &'a Example> {
-        let bad = |e: &&Example| matches!(e.status, ExampleStatus::Failed | ExampleStatus::Error);
-        self.examples().iter().filter(bad)
+        let examples = self.examples().iter();
+        examples.filter(|example| example.status.is_bad())
     }
 
     /// The number of examples of the deciding trial missing from its record, if any.

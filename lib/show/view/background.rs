@@ -1,5 +1,6 @@
 //! Facts about a run that its events do not show, from the tool that follows it.
 
+use crate::process::text::shell_word;
 use crate::protocol::key::TasksetKey;
 
 /// Facts about a run that its events do not show.
@@ -13,6 +14,12 @@ pub(crate) struct Background {
     pub folder: Option<String>,
     /// The durations of comparable earlier runs, in milliseconds.
     pub earlier_ms: Vec<u64>,
+}
+
+/// The command that prints the outputs of the last trial of `spec_file`.
+pub(crate) fn show_command(taskset: &TasksetKey, spec_file: &str) -> String {
+    let (key, file) = (taskset.short(), shell_word(spec_file));
+    format!("rrr-show {key} --task {file}")
 }
 
 impl Background {

@@ -1,7 +1,8 @@
 //! The events as JSON lines on stdout.
 
+use super::background::show_command;
 use crate::process::stdout;
-use crate::process::text::{harmless_json, shell_word};
+use crate::process::text::harmless_json;
 use crate::protocol::event::{self, Event};
 use crate::protocol::key::TasksetKey;
 use crate::show::follow::Sink;
@@ -36,8 +37,7 @@ impl Json {
             Event::TaskFinished {
                 spec_file, status, ..
             } if self.lasting && status == "failed" => {
-                let (key, file) = (self.taskset.short(), shell_word(spec_file));
-                with_member(&line, "show", &format!("rrr-show {key} --task {file}"))
+                with_member(&line, "show", &show_command(&self.taskset, spec_file))
             }
             _ => line,
         }

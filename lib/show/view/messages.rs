@@ -1,12 +1,13 @@
 //! Messages for people about single events of a run.
 
 use super::Detail;
+use super::background::show_command;
 use super::note::{Failed, Note};
 use super::progress::{Progress, Told};
 use super::summary::{self, counted};
 use crate::entity::trial::{self, TrialDetail};
-use crate::process::text::{duration, harmless, one_line, shell_word};
-use crate::protocol::example::{Example, Status};
+use crate::process::text::{duration, harmless, one_line};
+use crate::protocol::example::Example;
 use crate::protocol::key::{TrialKey, WorkerKey};
 use crate::show::reason::Facts;
 use crate::store::Store;
@@ -200,19 +201,20 @@ fn indented(lines: Vec<String>) -> Vec<String> {
 
 /// A command that prints the outputs of the file's last trial, if there will be a record.
 fn record(progress: &Progress, spec_file: &str) -> Option<String> {
-    let (key, file) = (progress.taskset.short(), shell_word(spec_file));
     let lasting = progress.background.lasting;
-    lasting.then(|| format!("rrr-show {key} --task {file}"))
+    lasting.then(|| show_command(&progress.taskset, spec_file))
 }
 
 /// The details of an outcome: its failed examples, or the end of its outputs. `record`: a command
 /// that prints all of it, if there is one.
 fn excerpt(outcome: &TrialDetail, record: Option<&str>) -> Vec<String> {
-    let bad = |example: &&Example| matches!(example.status, Status::Failed | Status::Error);
-    let examples: Vec<&Example> = outcome.examples.iter().filter(bad).collect();
-    match examples.is_empty() {
-        true => outputs(outcome, record),
-        false => examples.into_iter().flat_map(assertion).collect(),
+    let examples = outcome.examples.iter();
+    let mut bad = examples
+        .filter(|example| example.status.is_bad())
+        .peekable();
+    match bad.peek() {
+        None => outputs(outcome, record),
+        Some(_) => bad.flat_map(assertion).collect(),
     }
 }
 
@@ -275,6 +277,7 @@ fn last_lines(text: &str, record: Option<&str>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::example::Status;
 
     #[test]
     fn an_output_is_shown_as_its_last_lines_without_escapes() {

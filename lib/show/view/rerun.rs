@@ -1,6 +1,7 @@
 //! The command that runs one failed task again, on this machine: it works when pasted into a shell.
 
 use crate::process::text::shell_word;
+use crate::tool;
 
 /// A failed task.
 #[derive(Clone, Copy, Debug)]
@@ -71,10 +72,8 @@ fn of_tests(words: &[String]) -> Option<&[String]> {
     let (program, rest) = words.split_first()?;
     let is_ours = program == "rrr-slave" || program.ends_with("/rrr-slave");
     let at = rest.iter().position(|word| word == "--")?;
-    let (options, command) = (&rest[..at], &rest[at + 1..]);
-    let has_adapter = options
-        .iter()
-        .any(|word| word == "--adapter" || word.starts_with("--adapter="));
+    let command = &rest[at + 1..];
+    let has_adapter = tool::adapter(rest).is_some();
     let has_report = command.iter().any(|word| word.contains("{report}"));
     (is_ours && !has_adapter && !has_report && !command.is_empty()).then_some(command)
 }

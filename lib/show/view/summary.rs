@@ -6,7 +6,7 @@ use super::progress::Progress;
 use super::rerun::{Target, rerun};
 use crate::entity::trial;
 use crate::process::text::{duration, one_line};
-use crate::protocol::example::{Example, Status};
+use crate::protocol::example::Example;
 use crate::protocol::key::TrialKey;
 use crate::show::reason::place;
 use crate::store::Store;
@@ -324,18 +324,18 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
 
 /// The id of the only failed example, if there is just one.
 pub(crate) fn only_failure(examples: &[Example]) -> Option<String> {
-    let bad = |example: &&Example| matches!(example.status, Status::Failed | Status::Error);
-    let mut failed = examples.iter().filter(bad);
+    let mut failed = bad(examples);
     let only = failed.next().filter(|_| failed.next().is_none());
     only.map(|example| example.id.clone())
 }
 
 /// `file:line name` of the examples that failed.
 pub(crate) fn places(examples: &[Example]) -> Vec<String> {
-    let bad = examples
-        .iter()
-        .filter(|example| matches!(example.status, Status::Failed | Status::Error));
-    bad.map(place).collect()
+    bad(examples).map(place).collect()
+}
+
+fn bad(examples: &[Example]) -> impl Iterator<Item = &Example> {
+    examples.iter().filter(|example| example.status.is_bad())
 }
 
 #[cfg(test)]

@@ -424,7 +424,7 @@ fn a_missing_or_invalid_record_is_refused_with_a_hint() {
     };
     assert!(show(&["rrrspec:taskset:x"]).contains("hint: "));
     assert!(show(&["x"]).contains("taskset 'rrrspec:taskset:x' does not exist"));
-    assert!(show(&["last"]).contains("there is no taskset to call 'last'"));
+    assert!(show(&["last"]).contains("'last' matches no taskset"));
     assert!(show(&["a b"]).contains("'a b' is not the key of a taskset"));
     assert!(show(&[]).contains("required"));
     assert!(show(&["rrrspec:taskset:x", "--format", "html"]).contains("markdown"));

@@ -3,27 +3,7 @@
 use crate::harness::*;
 use std::path::Path;
 
-/// A suite with a history of its own.
-struct Project {
-    suite: Suite,
-    state: Suite,
-}
-
 impl Project {
-    fn new() -> Self {
-        Self {
-            suite: Suite::new(),
-            state: Suite::new(),
-        }
-    }
-
-    fn tool(&self, name: &str, args: &[&str]) -> Tool {
-        Tool::new("unused", name)
-            .args(args)
-            .env("XDG_STATE_HOME", self.state.path())
-            .dir(self.suite.path())
-    }
-
     /// Runs all files with one slave.
     fn run(&self, args: &[&str]) -> Finished {
         let (files, command) = (self.suite.files(), ["--", "sh", "{}"]);

@@ -142,9 +142,8 @@ pub(super) fn example_outcome<'a>(
 
 /// The message with which the example failed in that trial, if it did.
 fn failed_in<'a>(trial: &'a Trial, example: &Example) -> Option<&'a str> {
-    let bad = |one: &Example| matches!(one.status, Status::Failed | Status::Error);
     let mut all = trial.examples.iter().flatten();
-    let same = all.find(|one| one.id == example.id && bad(one))?;
+    let same = all.find(|one| one.id == example.id && one.status.is_bad())?;
     Some(same.message.as_deref().unwrap_or_default())
 }
 
