@@ -11,6 +11,7 @@ use crate::protocol::key;
 use crate::store::observer::observer;
 use crate::store::script::Script;
 use crate::store::{Store, read};
+use std::time::Duration;
 
 /// The first `count` messages of `queue`, waiting at most `wait` seconds for one. One round trip;
 /// nothing is popped.
@@ -20,7 +21,7 @@ pub(crate) fn peek(
     count: usize,
     wait: f64,
 ) -> anyhow::Result<Vec<Vec<u8>>> {
-    store.call(|c, attempt| {
+    store.blocking_call(Duration::from_secs_f64(wait), |c, attempt| {
         // A stop signal interrupts the wait, which must not begin again.
         if attempt > 0 && signals::requested() {
             return Ok(Vec::new());

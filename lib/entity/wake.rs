@@ -5,6 +5,7 @@
 use crate::protocol::key::TasksetKey;
 use crate::store::Store;
 use crate::store::read::Text;
+use std::time::Duration;
 
 /// A hint in the wake stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,19 +29,20 @@ pub fn wakes(
     wait_ms: u64,
 ) -> anyhow::Result<Vec<Wake>> {
     type Streams = Option<Vec<(String, Vec<(String, Vec<Text>)>)>>;
-    let (status, streams): (Option<Text>, Streams) = store.call(|c, _| {
-        redis::pipe()
-            .cmd("HGET")
-            .arg(taskset)
-            .arg("status")
-            .cmd("XREAD")
-            .arg("BLOCK")
-            .arg(wait_ms)
-            .arg("STREAMS")
-            .arg(taskset.wake())
-            .arg(after.as_str())
-            .query(c)
-    })?;
+    let (status, streams): (Option<Text>, Streams) =
+        store.blocking_call(Duration::from_millis(wait_ms), |c, _| {
+            redis::pipe()
+                .cmd("HGET")
+                .arg(taskset)
+                .arg("status")
+                .cmd("XREAD")
+                .arg("BLOCK")
+                .arg(wait_ms)
+                .arg("STREAMS")
+                .arg(taskset.wake())
+                .arg(after.as_str())
+                .query(c)
+        })?;
     let mut wakes = Vec::new();
     for (_, entries) in streams.unwrap_or_default() {
         for (id, fields) in entries {

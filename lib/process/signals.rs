@@ -14,9 +14,13 @@ static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 /// Whether a signal ends this process at once.
 static ENDS: AtomicBool = AtomicBool::new(false);
 static PIPE: OnceLock<(UnixStream, UnixStream)> = OnceLock::new();
+/// Called repeatedly after a request to stop.
+static AFTERWARDS: OnceLock<fn()> = OnceLock::new();
 
 /// Signals within this time of another one belong to the same request.
 const ECHO: Duration = Duration::from_millis(200);
+/// Time between two calls of the function given to [`afterwards`].
+const TURN: Duration = Duration::from_millis(20);
 
 fn pipe() -> &'static (UnixStream, UnixStream) {
     PIPE.get_or_init(|| {
@@ -40,7 +44,7 @@ fn is_ignored(signal: i32) -> bool {
 
 /// Starts listening for SIGTERM, and for SIGINT and SIGHUP unless they are ignored.
 pub(crate) fn listen() -> std::io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGURG};
     pipe();
     let heard = |signal: &i32| *signal == SIGTERM || !is_ignored(*signal);
     let ours: Vec<i32> = [SIGTERM, SIGINT, SIGHUP]
@@ -50,24 +54,55 @@ pub(crate) fn listen() -> std::io::Result<()> {
     for &signal in &ours {
         signal_hook::flag::register_usize(signal, SIGNAL.clone(), signal as usize)?;
     }
-    let mut signals = signal_hook::iterator::Signals::new(ours)?;
+    // SIGURG, which nothing else here uses, only interrupts.
+    let mut signals = signal_hook::iterator::Signals::new(ours.iter().chain(&[SIGURG]))?;
     std::thread::Builder::new()
         .name("signals".into())
         .stack_size(64 << 10)
         .spawn(move || {
             let mut last: Option<Instant> = None;
-            for signal in signals.forever() {
-                if ENDS.load(Ordering::SeqCst) {
-                    std::process::exit(128 + signal);
+            loop {
+                for signal in arrived(&mut signals) {
+                    if signal == SIGURG {
+                        continue;
+                    }
+                    if ENDS.load(Ordering::SeqCst) {
+                        std::process::exit(128 + signal);
+                    }
+                    // timeout(1) signals its child, and then the child's process group.
+                    if last.is_none_or(|last| last.elapsed() > ECHO) {
+                        last = Some(Instant::now());
+                        request();
+                    }
                 }
-                // timeout(1) signals its child, and then the child's process group.
-                if last.is_none_or(|last| last.elapsed() > ECHO) {
-                    last = Some(Instant::now());
-                    request();
+                if let Some(afterwards) = AFTERWARDS.get().filter(|_| requested()) {
+                    afterwards();
                 }
             }
         })?;
     Ok(())
+}
+
+/// The next signals: waits for one, but after a request to stop no longer than [`TURN`].
+fn arrived(signals: &mut signal_hook::iterator::Signals) -> Vec<i32> {
+    if requested() && AFTERWARDS.get().is_some() {
+        std::thread::sleep(TURN);
+        signals.pending().collect()
+    } else {
+        signals.wait().collect()
+    }
+}
+
+/// Sets the function that is called every 20 ms after a request to stop; only the first call has an
+/// effect.
+pub(crate) fn afterwards(function: fn()) {
+    let _ = AFTERWARDS.set(function);
+}
+
+/// Interrupts a system call of a thread of this process, which must be alive.
+pub(crate) fn interrupt(thread: std::os::unix::thread::RawPthread) {
+    // SAFETY: the caller keeps the thread alive; the signal has a handler since `listen`.
+    unsafe { nix::libc::pthread_kill(thread, signal_hook::consts::SIGURG) };
 }
 
 /// Makes a signal end this process at once, while there is nothing to complete: a wait for Redis
@@ -80,6 +115,10 @@ pub(crate) fn end_at_once(ends: bool) {
 pub(crate) fn request() {
     COUNT.fetch_add(1, Ordering::SeqCst);
     let _ = (&pipe().1).write(&[1]);
+    if AFTERWARDS.get().is_some() {
+        // Wakes the signal thread, if a thread of this process made the request.
+        let _ = signal_hook::low_level::raise(signal_hook::consts::SIGURG);
+    }
 }
 
 /// Whether this process was asked to stop.

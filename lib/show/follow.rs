@@ -114,7 +114,7 @@ impl Following<'_> {
             .map_or(TICK, |left| left.min(TICK))
             .max(Duration::from_millis(1));
         let taskset = self.follow.taskset;
-        let entries = self.store.call(|c, _| {
+        let entries = self.store.blocking_call(wait, |c, _| {
             event_stream::read(c, taskset, &mut self.after, wait.as_millis() as usize)
         })?;
         for entry in &entries {

@@ -3,6 +3,7 @@
 pub mod address;
 pub(crate) mod error;
 pub(crate) mod observer;
+mod pending;
 pub(crate) mod read;
 pub(crate) mod script;
 mod server_check;
@@ -12,6 +13,7 @@ use crate::process::signals;
 use crate::store::error::{Refused, Stopped, Trouble, classify, is_interrupted, why};
 use address::Address;
 use observer::observer;
+use pending::Pending;
 use redis::{Connection, RedisError};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -60,16 +62,16 @@ pub struct Store {
 const INTERRUPTIONS: usize = 3;
 
 /// One call's wait for a lost Redis.
-#[derive(Default)]
 struct Outage {
+    since: Instant,
     attempts: usize,
-    since: Option<Instant>,
     reported: bool,
 }
 
 impl Store {
     /// Connects; fails at once (exit code 69) if that is impossible.
     pub fn connect(address: Address) -> anyhow::Result<Self> {
+        signals::afterwards(pending::interrupt_overdue);
         let mut store = Self {
             address,
             connection: None,
@@ -130,6 +132,13 @@ impl Store {
     pub(crate) fn wait_briefly(&mut self) {
         let seconds = if self.address.has_sentinels() { 60 } else { 10 };
         self.set_patience(Duration::from_secs(seconds));
+        // Leaves time for a second attempt: a connection may have died unnoticed.
+        self.answer = self.answer.min(Duration::from_secs(seconds) / 2);
+        if let Some(connection) = &self.connection {
+            // An error means that the connection is dead, which the next call will notice.
+            let _ = connection.set_read_timeout(Some(self.answer));
+            let _ = connection.set_write_timeout(Some(self.answer));
+        }
     }
 
     /// Bounds the time that [`Store::call`] waits for a lost Redis; by default it waits forever.
@@ -152,15 +161,34 @@ impl Store {
     /// backoff, so `work` must be safe to repeat; its argument is the number of the attempt (0
     /// first).
     ///
-    /// Errors: [`Refused`]; [`Stopped`]; exit code 69 when patience ends or rights are missing.
+    /// Errors: [`Refused`]; [`Stopped`], also if Redis is silent after a request to stop; exit code
+    /// 69 when patience ends or rights are missing.
     pub(crate) fn call<T>(
         &mut self,
+        work: impl FnMut(&mut Connection, usize) -> redis::RedisResult<T>,
+    ) -> anyhow::Result<T> {
+        self.blocking_call(Duration::ZERO, work)
+    }
+
+    /// Runs `work` as [`Store::call`] does; its command itself may block for `blocking`.
+    pub(crate) fn blocking_call<T>(
+        &mut self,
+        blocking: Duration,
         mut work: impl FnMut(&mut Connection, usize) -> redis::RedisResult<T>,
     ) -> anyhow::Result<T> {
-        let mut outage = Outage::default();
+        let pending = Pending::enter(blocking);
+        let mut outage = Outage {
+            since: Instant::now(),
+            attempts: 0,
+            reported: false,
+        };
         loop {
+            if pending.is_hopeless() {
+                return Err(Stopped.into());
+            }
             match self.attempt(&mut work, outage.attempts) {
                 Ok(done) => {
+                    pending.answered();
                     observer().answered();
                     if outage.reported {
                         observer().back(self.address.shown());
@@ -200,7 +228,6 @@ impl Store {
                 return Err(Refused(format!("Redis at '{address}' refused: {error}")).into());
             }
         }
-        let since = *outage.since.get_or_insert_with(Instant::now);
         let first = outage.attempts == 0;
         // The first failure is often just a closed idle connection and not worth a report. A wait
         // that a signal has interrupted is not an outage.
@@ -210,7 +237,7 @@ impl Store {
         }
         if self
             .patience
-            .is_some_and(|patience| since.elapsed() > patience)
+            .is_some_and(|patience| outage.since.elapsed() >= patience)
         {
             return Err(self.unreachable(error).into());
         }

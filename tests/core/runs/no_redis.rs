@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 const KEY: &str = "rrrspec:taskset:t";
 
@@ -91,4 +92,59 @@ fn ctrl_c_ends_every_tool_that_waits_for_the_first_reply() {
         let done = running.wait(PATIENCE);
         assert_eq!(done.code, Some(130), "{name}: {done:#?}");
     }
+}
+
+/// Longer than any tool needs after the request, and shorter than the shortest wait for a reply, which
+/// it had to sit out before.
+const SOON: Duration = Duration::from_secs(6);
+
+#[test]
+fn a_signal_ends_every_tool_whose_redis_falls_silent() {
+    let suite = Suite::new();
+    suite.file("a.sh", "sleep 600");
+    let redis = Server::new();
+    let url = redis.url();
+    let tool = |name| Tool::new(&url, name).dir(suite.path());
+    let submit = tool("rrr-submit").args(["--no-rsync", "--taskset", KEY, "a.sh", "--", "bash"]);
+    submit.run().expect_code(0);
+    let follow = ["--no-rsync", "--follow", "a.sh", "--", "bash"];
+    let running = [
+        tool("rrr-arbiter").spawn(),
+        tool("rrr-dispatch").spawn(),
+        tool("rrr-persist").spawn(),
+        tool("rrr-worker").args(["--in-place", "."]).spawn(),
+        tool("rrr-watch").arg(KEY).spawn(),
+        tool("rrr-wait").arg(KEY).spawn(),
+        tool("rrr-submit").args(follow).spawn(),
+    ];
+    eventually(PATIENCE, "a trial runs, and every tool waits", || {
+        let clients: String = redis.run(&["CLIENT", "LIST"]);
+        let trials: Vec<String> = redis.run(&["KEYS", "*:trial:*"]);
+        (!trials.is_empty() && clients.lines().count() > running.len()).then_some(())
+    });
+    redis.pause();
+    running.iter().for_each(Running::term);
+    for (at, running) in running.into_iter().enumerate() {
+        let done = running.wait(SOON);
+        // A role that did not wait for Redis at that moment stops as usual.
+        assert!(matches!(done.code, Some(0 | 143)), "{at}: {done:#?}");
+    }
+    redis.resume();
+}
+
+#[test]
+fn a_tool_for_people_gives_up_on_a_redis_that_falls_silent() {
+    let suite = Suite::new();
+    suite.file("a.sh", "exit 0");
+    let redis = Server::new();
+    let url = redis.url();
+    let follow = ["--no-rsync", "--follow", "a.sh", "--", "bash"];
+    let submit = Tool::new(&url, "rrr-submit").dir(suite.path());
+    let running = submit.args(follow).spawn();
+    running.wait_for_event("taskset_submitted", PATIENCE);
+    redis.pause();
+    let done = running.wait(PATIENCE);
+    redis.resume();
+    assert_eq!(done.code, Some(69), "{done:#?}");
+    assert!(done.stderr.contains("no reply"), "{done:#?}");
 }
