@@ -62,9 +62,10 @@ pub struct Store {
 const INTERRUPTIONS: usize = 3;
 
 /// One call's wait for a lost Redis.
+#[derive(Default)]
 struct Outage {
-    since: Instant,
     attempts: usize,
+    since: Option<Instant>,
     reported: bool,
 }
 
@@ -132,13 +133,6 @@ impl Store {
     pub(crate) fn wait_briefly(&mut self) {
         let seconds = if self.address.has_sentinels() { 60 } else { 10 };
         self.set_patience(Duration::from_secs(seconds));
-        // Leaves time for a second attempt: a connection may have died unnoticed.
-        self.answer = self.answer.min(Duration::from_secs(seconds) / 2);
-        if let Some(connection) = &self.connection {
-            // An error means that the connection is dead, which the next call will notice.
-            let _ = connection.set_read_timeout(Some(self.answer));
-            let _ = connection.set_write_timeout(Some(self.answer));
-        }
     }
 
     /// Bounds the time that [`Store::call`] waits for a lost Redis; by default it waits forever.
@@ -176,16 +170,9 @@ impl Store {
         blocking: Duration,
         mut work: impl FnMut(&mut Connection, usize) -> redis::RedisResult<T>,
     ) -> anyhow::Result<T> {
-        let pending = Pending::enter(blocking);
-        let mut outage = Outage {
-            since: Instant::now(),
-            attempts: 0,
-            reported: false,
-        };
+        let mut outage = Outage::default();
         loop {
-            if pending.is_hopeless() {
-                return Err(Stopped.into());
-            }
+            let pending = Pending::enter(blocking);
             match self.attempt(&mut work, outage.attempts) {
                 Ok(done) => {
                     pending.answered();
@@ -194,6 +181,9 @@ impl Store {
                         observer().back(self.address.shown());
                     }
                     return Ok(done);
+                }
+                Err(_) if pending.is_overdue() && signals::requested() => {
+                    return Err(Stopped.into());
                 }
                 Err(error) => self.endure(&mut outage, &error)?,
             }
@@ -228,6 +218,7 @@ impl Store {
                 return Err(Refused(format!("Redis at '{address}' refused: {error}")).into());
             }
         }
+        let since = *outage.since.get_or_insert_with(Instant::now);
         let first = outage.attempts == 0;
         // The first failure is often just a closed idle connection and not worth a report. A wait
         // that a signal has interrupted is not an outage.
@@ -237,7 +228,7 @@ impl Store {
         }
         if self
             .patience
-            .is_some_and(|patience| outage.since.elapsed() >= patience)
+            .is_some_and(|patience| since.elapsed() > patience)
         {
             return Err(self.unreachable(error).into());
         }

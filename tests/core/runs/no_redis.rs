@@ -131,20 +131,3 @@ fn a_signal_ends_every_tool_whose_redis_falls_silent() {
     }
     redis.resume();
 }
-
-#[test]
-fn a_tool_for_people_gives_up_on_a_redis_that_falls_silent() {
-    let suite = Suite::new();
-    suite.file("a.sh", "exit 0");
-    let redis = Server::new();
-    let url = redis.url();
-    let follow = ["--no-rsync", "--follow", "a.sh", "--", "bash"];
-    let submit = Tool::new(&url, "rrr-submit").dir(suite.path());
-    let running = submit.args(follow).spawn();
-    running.wait_for_event("taskset_submitted", PATIENCE);
-    redis.pause();
-    let done = running.wait(PATIENCE);
-    redis.resume();
-    assert_eq!(done.code, Some(69), "{done:#?}");
-    assert!(done.stderr.contains("no reply"), "{done:#?}");
-}
