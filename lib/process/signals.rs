@@ -1,5 +1,7 @@
 //! Requests to stop: SIGTERM, SIGINT, or a closed stdout.
 
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGURG};
+use signal_hook::iterator::Signals;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -44,7 +46,6 @@ fn is_ignored(signal: i32) -> bool {
 
 /// Starts listening for SIGTERM, and for SIGINT and SIGHUP unless they are ignored.
 pub(crate) fn listen() -> std::io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGURG};
     pipe();
     let heard = |signal: &i32| *signal == SIGTERM || !is_ignored(*signal);
     let ours: Vec<i32> = [SIGTERM, SIGINT, SIGHUP]
@@ -55,41 +56,41 @@ pub(crate) fn listen() -> std::io::Result<()> {
         signal_hook::flag::register_usize(signal, SIGNAL.clone(), signal as usize)?;
     }
     // SIGURG, which nothing else here uses, only interrupts.
-    let mut signals = signal_hook::iterator::Signals::new(ours.iter().chain(&[SIGURG]))?;
+    let signals = Signals::new(ours.iter().chain(&[SIGURG]))?;
     std::thread::Builder::new()
         .name("signals".into())
         .stack_size(64 << 10)
-        .spawn(move || {
-            let mut last: Option<Instant> = None;
-            loop {
-                for signal in arrived(&mut signals) {
-                    if signal == SIGURG {
-                        continue;
-                    }
-                    if ENDS.load(Ordering::SeqCst) {
-                        std::process::exit(128 + signal);
-                    }
-                    // timeout(1) signals its child, and then the child's process group.
-                    if last.is_none_or(|last| last.elapsed() > ECHO) {
-                        last = Some(Instant::now());
-                        request();
-                    }
-                }
-                if let Some(afterwards) = AFTERWARDS.get().filter(|_| requested()) {
-                    afterwards();
-                }
-            }
-        })?;
+        .spawn(move || heed(signals))?;
     Ok(())
 }
 
+/// Turns signals into requests to stop; after one, also calls the function given to [`afterwards`].
+fn heed(mut signals: Signals) {
+    let mut last: Option<Instant> = None;
+    loop {
+        for signal in arrived(&mut signals).filter(|signal| *signal != SIGURG) {
+            if ENDS.load(Ordering::SeqCst) {
+                std::process::exit(128 + signal);
+            }
+            // timeout(1) signals its child, and then the child's process group.
+            if last.is_none_or(|last| last.elapsed() > ECHO) {
+                last = Some(Instant::now());
+                request();
+            }
+        }
+        if let Some(afterwards) = AFTERWARDS.get().filter(|_| requested()) {
+            afterwards();
+        }
+    }
+}
+
 /// The next signals: waits for one, but after a request to stop no longer than [`TURN`].
-fn arrived(signals: &mut signal_hook::iterator::Signals) -> Vec<i32> {
-    if requested() && AFTERWARDS.get().is_some() {
+fn arrived(signals: &mut Signals) -> impl Iterator<Item = i32> {
+    if requested() {
         std::thread::sleep(TURN);
-        signals.pending().collect()
+        signals.pending()
     } else {
-        signals.wait().collect()
+        signals.wait()
     }
 }
 
@@ -102,7 +103,7 @@ pub(crate) fn afterwards(function: fn()) {
 /// Interrupts a system call of a thread of this process, which must be alive.
 pub(crate) fn interrupt(thread: std::os::unix::thread::RawPthread) {
     // SAFETY: the caller keeps the thread alive; the signal has a handler since `listen`.
-    unsafe { nix::libc::pthread_kill(thread, signal_hook::consts::SIGURG) };
+    unsafe { nix::libc::pthread_kill(thread, SIGURG) };
 }
 
 /// Makes a signal end this process at once, while there is nothing to complete: a wait for Redis
@@ -115,10 +116,8 @@ pub(crate) fn end_at_once(ends: bool) {
 pub(crate) fn request() {
     COUNT.fetch_add(1, Ordering::SeqCst);
     let _ = (&pipe().1).write(&[1]);
-    if AFTERWARDS.get().is_some() {
-        // Wakes the signal thread, if a thread of this process made the request.
-        let _ = signal_hook::low_level::raise(signal_hook::consts::SIGURG);
-    }
+    // Wakes the signal thread, if a thread of this process made the request.
+    let _ = signal_hook::low_level::raise(SIGURG);
 }
 
 /// Whether this process was asked to stop.

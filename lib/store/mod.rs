@@ -13,7 +13,6 @@ use crate::process::signals;
 use crate::store::error::{Refused, Stopped, Trouble, classify, is_interrupted, why};
 use address::Address;
 use observer::observer;
-use pending::Pending;
 use redis::{Connection, RedisError};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -172,7 +171,7 @@ impl Store {
     ) -> anyhow::Result<T> {
         let mut outage = Outage::default();
         loop {
-            let pending = Pending::enter(blocking);
+            let pending = pending::Entry::new(blocking);
             match self.attempt(&mut work, outage.attempts) {
                 Ok(done) => {
                     pending.answered();
@@ -182,9 +181,7 @@ impl Store {
                     }
                     return Ok(done);
                 }
-                Err(_) if pending.is_overdue() && signals::requested() => {
-                    return Err(Stopped.into());
-                }
+                Err(_) if pending.was_the_last() => return Err(Stopped.into()),
                 Err(error) => self.endure(&mut outage, &error)?,
             }
             outage.attempts += 1;

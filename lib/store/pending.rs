@@ -16,25 +16,24 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 const SHORT_WAIT: Duration = Duration::from_millis(100);
 
 /// The calls that are waiting now.
-static WAITS: Mutex<Vec<Wait>> = Mutex::new(Vec::new());
+static WAITS: Mutex<Vec<Pending>> = Mutex::new(Vec::new());
 /// Whether a call was overdue after the request to stop, and no reply has come since.
 static SILENT: AtomicBool = AtomicBool::new(false);
 
-struct Wait {
+/// One attempt of a call.
+#[derive(Clone, Copy)]
+struct Pending {
     thread: RawPthread,
     due: Instant,
 }
 
-/// The entry of one attempt in the list, which lasts as long as this value.
-pub(super) struct Pending {
-    thread: RawPthread,
-    due: Instant,
-}
+/// The entry of an attempt in the list, which lasts as long as this value.
+pub(super) struct Entry(Pending);
 
-impl Pending {
+impl Entry {
     /// Enters an attempt of this thread, whose command itself may block for `blocking`. Each attempt
     /// has its own entry: a connection that breaks is not a silent one.
-    pub(super) fn enter(blocking: Duration) -> Self {
+    pub(super) fn new(blocking: Duration) -> Self {
         // SAFETY: the call has no preconditions.
         let thread = unsafe { nix::libc::pthread_self() };
         let patience = match SILENT.load(Ordering::SeqCst) {
@@ -42,17 +41,18 @@ impl Pending {
             false => LAST_WAIT,
         };
         let due = Instant::now() + blocking + patience;
-        waits().push(Wait { thread, due });
-        Self { thread, due }
+        let pending = Pending { thread, due };
+        waits().push(pending);
+        Self(pending)
     }
 
-    /// Whether the attempt took longer than a call may take after a request to stop.
-    pub(super) fn is_overdue(&self) -> bool {
-        let overdue = Instant::now() >= self.due;
-        if overdue && signals::requested() {
+    /// Whether another attempt is pointless: the process must stop, and this attempt was overdue.
+    pub(super) fn was_the_last(&self) -> bool {
+        let last = signals::requested() && Instant::now() >= self.0.due;
+        if last {
             SILENT.store(true, Ordering::SeqCst);
         }
-        overdue
+        last
     }
 
     /// Redis has replied.
@@ -63,17 +63,17 @@ impl Pending {
     }
 }
 
-impl Drop for Pending {
+impl Drop for Entry {
     fn drop(&mut self) {
         let mut waits = waits();
         // A thread makes one call at a time, so its last entry is this one.
-        if let Some(at) = waits.iter().rposition(|wait| wait.thread == self.thread) {
+        if let Some(at) = waits.iter().rposition(|wait| wait.thread == self.0.thread) {
             waits.swap_remove(at);
         }
     }
 }
 
-fn waits() -> MutexGuard<'static, Vec<Wait>> {
+fn waits() -> MutexGuard<'static, Vec<Pending>> {
     WAITS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

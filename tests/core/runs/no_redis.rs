@@ -94,8 +94,8 @@ fn ctrl_c_ends_every_tool_that_waits_for_the_first_reply() {
     }
 }
 
-/// Longer than any tool needs after the request, and shorter than the shortest wait for a reply, which
-/// it had to sit out before.
+/// Longer than any tool needs to stop, and shorter than the shortest timeout of a reply: a tool that
+/// waits for the timeout is too late.
 const SOON: Duration = Duration::from_secs(6);
 
 #[test]
