@@ -10,3 +10,4 @@ pub(crate) mod project_file;
 mod project_profile;
 mod project_search;
 pub mod redis_args;
+mod refusal;

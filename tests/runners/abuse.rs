@@ -1,8 +1,8 @@
 //! Tests that damage the process they run in, a fork or the runner itself (`--isolation none`), and
 //! cancelled runs: each file gets its verdict, later files run, and no process is left.
 
-use crate::Setup;
 use crate::harness::*;
+use crate::setup::Setup;
 
 /// A test tool and the form of its tests.
 struct Kind {

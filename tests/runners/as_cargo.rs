@@ -1,8 +1,8 @@
 //! rrr runs the same tests as `cargo test`, in the same environment.
 
-use crate::Setup;
 use crate::cargo::{package, task_names};
 use crate::harness::*;
+use crate::setup::Setup;
 use std::os::unix::fs::PermissionsExt;
 
 /// The targets that `cargo test` runs in addition to libtest's, with and without a failure.

@@ -1,7 +1,7 @@
 //! Rust tests, listed and run by cargo or nextest: the counts match theirs.
 
-use crate::Setup;
 use crate::harness::*;
+use crate::setup::Setup;
 
 /// A package without dependencies, with a library, a test binary, and a program without tests.
 pub fn package(suite: &Suite) {
@@ -41,7 +41,7 @@ fn setup() -> Setup {
 
 impl Setup {
     /// Submits the tests that cargo lists.
-    pub fn run_from(&self, args: &[&str]) -> crate::Ran<'_> {
+    pub fn run_from(&self, args: &[&str]) -> crate::setup::Ran<'_> {
         let target = self.suite.path().join("target");
         // Other processes may hold cargo's lock for a while.
         self.submit(|submit| {
@@ -53,7 +53,7 @@ impl Setup {
     }
 }
 
-pub fn task_names(ran: &crate::Ran) -> Vec<String> {
+pub fn task_names(ran: &crate::setup::Ran) -> Vec<String> {
     let finished = ran.done.events().into_iter();
     let finished = finished.filter(|event| event["event"] == "task_finished");
     let mut names: Vec<_> = finished

@@ -1,7 +1,7 @@
 //! Suite ends: actions of a runner after its last spec file can fail the taskset.
 
-use crate::Setup;
 use crate::harness::*;
+use crate::setup::Setup;
 use std::time::Instant;
 
 /// A runner in Python whose spec files are Python; a file may set `end`, which is called at the end

@@ -1,7 +1,7 @@
 //! What a real `go test -json` reports, by the `go` on PATH or the one that `RRR_TEST_GO` names.
 
-use crate::Setup;
 use crate::harness::skipped;
+use crate::setup::Setup;
 use std::path::Path;
 
 /// The program, if it works.

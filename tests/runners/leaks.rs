@@ -1,7 +1,7 @@
 //! State that a spec file leaves in its runner: each file is judged on its own, and a broken one is
 //! never green, with or without a fork per file.
 
-use crate::Setup;
+use crate::setup::Setup;
 
 const SLAVES: [&str; 2] = [
     "rrr-slave --adapter rspec --isolation fork",

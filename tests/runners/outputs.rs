@@ -1,7 +1,7 @@
 //! Files that tests leave in TEST_UNDECLARED_OUTPUTS_DIR are kept and reported, if configured.
 
 use crate::harness::*;
-use crate::{Ran, Setup};
+use crate::setup::{Ran, Setup};
 use std::path::{Path, PathBuf};
 
 impl Ran<'_> {

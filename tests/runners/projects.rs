@@ -1,7 +1,7 @@
 //! Project settings: a project's own Ruby or Python, preloaded files, and fixtures that need their
 //! worker's id.
 
-use crate::Setup;
+use crate::setup::Setup;
 
 #[test]
 fn a_gemfile_means_bundle_exec() {

@@ -1,6 +1,6 @@
 //! pytest without isolation: state left by a file changes no verdict of a later one.
 
-use crate::{Ran, Setup};
+use crate::setup::{Ran, Setup};
 
 const NONE: &str = "rrr-slave --adapter pytest --isolation none";
 

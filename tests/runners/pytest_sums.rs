@@ -1,8 +1,8 @@
 //! pytest: a verdict counts only results of the process that was asked, and all attempts and parts
 //! of a test are reported as one example.
 
-use crate::Setup;
 use crate::harness::*;
+use crate::setup::Setup;
 use serde_json::Value;
 use std::process::Command;
 

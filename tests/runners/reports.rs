@@ -1,6 +1,6 @@
 //! Reports of commands: they provide counts and never turn a failure into a pass.
 
-use crate::Setup;
+use crate::setup::Setup;
 
 #[test]
 fn a_command_may_write_its_report_to_a_file_in_any_format() {

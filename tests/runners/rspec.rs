@@ -1,8 +1,8 @@
 //! RSpec, loaded once: the results match those of its own command, and a file cannot affect the
 //! next.
 
-use crate::Setup;
 use crate::harness::*;
+use crate::setup::Setup;
 
 const FORK: &str = "rrr-slave --adapter rspec";
 const NONE: &str = "rrr-slave --adapter rspec --isolation none";

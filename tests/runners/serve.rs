@@ -1,7 +1,7 @@
 //! The runner protocol: the runner's answer decides, and a broken runner does not stop the slave.
 
-use crate::Setup;
 use crate::harness::*;
+use crate::setup::Setup;
 
 /// A runner in Python whose spec files are Python, run in its own process. `answer(status, …)`
 /// answers; `say(line)` prints any line.
@@ -251,7 +251,7 @@ fn l3_a_hanging_runner_times_out_and_is_restarted() {
         .args(["--slave", SLAVE, "--files-from", "files", "3-good.py"])
         .dir(setup.suite.path())
         .run();
-    let ran = crate::Ran {
+    let ran = crate::setup::Ran {
         setup: &setup,
         done,
     };

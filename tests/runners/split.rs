@@ -1,7 +1,7 @@
 //! Slow files, split by the lists of RSpec and pytest: each example runs once, and the total
 //! matches that of the file.
 
-use crate::{Ran, Setup};
+use crate::setup::{Ran, Setup};
 
 const RUBY: &str = "RSpec.describe 'A' do
   context('x') { it('1') { }; it('2') { }; it('3', :slow) { } }
